@@ -1,0 +1,38 @@
+//! In whose words a route answers: AWS's, OpenAI's or Anthropic's.
+
+/// The shape of errors and of usage on a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// AWS REST-JSON: `x-amzn-ErrorType` and `{"__type","message"}`.
+    Aws,
+    /// OpenAI: `{"error":{"message","type","code"}}`.
+    OpenAi,
+    /// Anthropic: `{"type":"error","error":{"type","message"}}`.
+    Anthropic,
+}
+
+impl Dialect {
+    /// The dialect of a path below any service prefix: `/openai/…` and `/v1/…` are OpenAI's, `/anthropic/…` Anthropic's.
+    pub fn of_path(path: &[u8]) -> Dialect {
+        let first = path.split(|&b| b == b'/').find(|s| !s.is_empty()).unwrap_or_default();
+        match first {
+            b"openai" | b"v1" => Dialect::OpenAi,
+            b"anthropic" => Dialect::Anthropic,
+            _ => Dialect::Aws,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_segment_decides() {
+        assert_eq!(Dialect::of_path(b"/openai/v1/chat/completions"), Dialect::OpenAi);
+        assert_eq!(Dialect::of_path(b"//v1/models"), Dialect::OpenAi);
+        assert_eq!(Dialect::of_path(b"/anthropic/v1/messages"), Dialect::Anthropic);
+        assert_eq!(Dialect::of_path(b"/model/anthropic/converse"), Dialect::Aws);
+        assert_eq!(Dialect::of_path(b"/"), Dialect::Aws);
+    }
+}

@@ -1,0 +1,12 @@
+//! Bedrock as AWS publishes it: its services, its operations and the shapes of its errors. Bytes in, values out;
+//! no clock, no configuration, no network.
+
+pub mod dialect;
+pub mod operation;
+pub mod path;
+pub mod service;
+
+pub use dialect::Dialect;
+pub use operation::{Operation, Streams, operations};
+pub use path::RawPath;
+pub use service::Service;

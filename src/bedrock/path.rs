@@ -1,0 +1,161 @@
+//! A request path as it came, and its segments decoded once. Decisions read the segments; the raw bytes are what is forwarded,
+//! so whatever the two could disagree about is refused here.
+
+use std::borrow::Cow;
+
+/// A path without its query: `/model/arn%3Aaws…%2Fabc/invoke`. Leading slashes are collapsed to one (the JS SDK sends `//model/…`
+/// for an endpoint with a trailing slash).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RawPath<'a>(&'a str);
+
+/// Why a path is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    /// RFC 9112 §3.2 wants origin-form.
+    #[error("the request target does not start with `/`")]
+    NotOriginForm,
+    /// Only visible ASCII may stand in a path; `\` may not.
+    #[error("the path has a byte that must be percent-encoded")]
+    ForbiddenByte,
+    /// `%` without two hexadecimal digits.
+    #[error("the path has a `%` that two hexadecimal digits do not follow")]
+    BadEscape,
+    /// A segment that decodes to something that is not UTF-8.
+    #[error("a path segment does not decode to UTF-8")]
+    NotUtf8,
+    /// A segment that decodes to a control character.
+    #[error("a path segment decodes to a control character")]
+    ControlCharacter,
+    /// `.` or `..`, encoded or not: SigV4 canonicalisation would remove them.
+    #[error("the path has a `.` or `..` segment")]
+    DotSegment,
+}
+
+impl<'a> RawPath<'a> {
+    /// Checks the path of a request target (everything before `?`).
+    pub fn parse(path: &'a [u8]) -> Result<RawPath<'a>, PathError> {
+        if path.first() != Some(&b'/') {
+            return Err(PathError::NotOriginForm);
+        }
+        if !path.iter().all(|&b| b.is_ascii_graphic() && b != b'\\' && b != b'#') {
+            return Err(PathError::ForbiddenByte);
+        }
+        let text = std::str::from_utf8(path).map_err(|_| PathError::NotUtf8)?;
+        let start = text.len() - text.trim_start_matches('/').len() - 1;
+        let path = RawPath(&text[start..]);
+        path.segments().try_for_each(|segment| check_segment(segment))?;
+        Ok(path)
+    }
+
+    /// The bytes to forward.
+    pub fn as_str(self) -> &'a str {
+        self.0
+    }
+
+    /// What stands between the slashes, still encoded. `/agents/` has two: `agents` and the empty one.
+    pub fn segments(self) -> impl Iterator<Item = &'a str> + Clone {
+        self.0[1..].split('/')
+    }
+
+    /// The path below its first segment, if that segment is exactly `prefix`: `/bedrock-agent/flows/` below `bedrock-agent` is
+    /// `/flows/`, and `/p` below `p` is `/`.
+    pub fn below(self, prefix: &str) -> Option<RawPath<'a>> {
+        let rest = self.0[1..].strip_prefix(prefix)?;
+        match rest.as_bytes().first() {
+            None => Some(RawPath("/")),
+            Some(b'/') => {
+                let start = rest.len() - rest.trim_start_matches('/').len() - 1;
+                Some(RawPath(&rest[start..]))
+            }
+            Some(_) => None,
+        }
+    }
+}
+
+/// One segment decoded once. [`RawPath::parse`] has checked it, so what does not decode cannot be here; it stays as it is.
+pub fn decode_segment(segment: &str) -> Cow<'_, str> {
+    if !segment.contains('%') {
+        return Cow::Borrowed(segment);
+    }
+    match percent_decode(segment).map(String::from_utf8) {
+        Some(Ok(text)) => Cow::Owned(text),
+        _ => Cow::Borrowed(segment),
+    }
+}
+
+fn check_segment(segment: &str) -> Result<(), PathError> {
+    if segment == "." || segment == ".." {
+        return Err(PathError::DotSegment);
+    }
+    if !segment.contains('%') {
+        return Ok(());
+    }
+    let bytes = percent_decode(segment).ok_or(PathError::BadEscape)?;
+    let text = String::from_utf8(bytes).map_err(|_| PathError::NotUtf8)?;
+    if text == "." || text == ".." || text.split(['/', '\\']).any(|part| part == "..") {
+        return Err(PathError::DotSegment);
+    }
+    if text.chars().any(char::is_control) {
+        return Err(PathError::ControlCharacter);
+    }
+    Ok(())
+}
+
+fn percent_decode(text: &str) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            out.push(byte);
+            continue;
+        }
+        let high = char::from(bytes.next()?).to_digit(16)?;
+        let low = char::from(bytes.next()?).to_digit(16)?;
+        out.push((high * 16 + low) as u8);
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leading_slashes_collapse_and_the_rest_stays() {
+        let path = RawPath::parse(b"//model/a%2Fb%3Ac//invoke/").unwrap();
+        assert_eq!(path.as_str(), "/model/a%2Fb%3Ac//invoke/");
+        assert_eq!(path.segments().collect::<Vec<_>>(), ["model", "a%2Fb%3Ac", "", "invoke", ""]);
+        assert_eq!(decode_segment("a%2Fb%3Ac"), "a/b:c");
+    }
+
+    #[test]
+    fn what_decoding_and_forwarding_could_disagree_about_is_refused() {
+        for (path, error) in [
+            (&b"model"[..], PathError::NotOriginForm),
+            (b"", PathError::NotOriginForm),
+            (b"/a b", PathError::ForbiddenByte),
+            (b"/a\\b", PathError::ForbiddenByte),
+            (b"/a\x7f", PathError::ForbiddenByte),
+            ("/é".as_bytes(), PathError::ForbiddenByte),
+            (b"/a%2", PathError::BadEscape),
+            (b"/a%zz", PathError::BadEscape),
+            (b"/a%ff", PathError::NotUtf8),
+            (b"/a%00", PathError::ControlCharacter),
+            (b"/a/../b", PathError::DotSegment),
+            (b"/a/./b", PathError::DotSegment),
+            (b"/a/%2e%2E/b", PathError::DotSegment),
+            (b"/a/x%2f..%2fb", PathError::DotSegment),
+        ] {
+            assert_eq!(RawPath::parse(path), Err(error), "{}", String::from_utf8_lossy(path));
+        }
+    }
+
+    #[test]
+    fn a_prefix_is_a_whole_segment() {
+        let below = |path: &'static [u8]| RawPath::parse(path).unwrap().below("bedrock").map(RawPath::as_str);
+        assert_eq!(below(b"/bedrock/x"), Some("/x"));
+        assert_eq!(below(b"/bedrock//x"), Some("/x"));
+        assert_eq!(below(b"/bedrock"), Some("/"));
+        assert_eq!(below(b"/bedrock-agent/x"), None);
+    }
+}

@@ -1,0 +1,75 @@
+//! The configuration file as it is written: one section, one file. Reading says everything that is wrong with a file at once;
+//! what the values mean to a request is compiled in `snapshot`.
+
+pub mod bodies;
+pub mod credentials;
+pub mod downstream;
+pub mod issuers;
+pub mod listeners;
+pub mod log;
+pub mod routing;
+pub mod secret;
+pub mod tenants;
+pub mod upstream;
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use serde::Deserialize;
+
+pub use bodies::Bodies;
+pub use credentials::StaticCredentials;
+pub use downstream::Downstream;
+pub use issuers::{Algorithm, Issuer, KeySetSource};
+pub use listeners::{Listener, TlsFiles};
+pub use log::Log;
+pub use routing::{Routing, SurfaceService};
+pub use secret::Secret;
+pub use tenants::{RequestLimits, Tenant};
+pub use upstream::Upstream;
+
+/// A whole configuration file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where clients connect; at least one.
+    pub listeners: Vec<Listener>,
+    /// Where operators connect.
+    #[serde(default)]
+    pub admin: Admin,
+    /// Where requests go.
+    pub upstream: Upstream,
+    /// AWS keys; absent: the SDK's default chain (environment, profile, web identity, ECS, IMDSv2).
+    pub credentials: Option<StaticCredentials>,
+    /// What overrides the table of operations.
+    #[serde(default)]
+    pub routing: Routing,
+    /// Bounds on request bodies.
+    #[serde(default)]
+    pub bodies: Bodies,
+    /// Bounds on connections and headers.
+    #[serde(default)]
+    pub downstream: Downstream,
+    /// Who may vouch for callers, by a name of your own.
+    #[serde(default)]
+    pub issuers: BTreeMap<String, Issuer>,
+    /// Who is limited and billed, by the name that tokens carry.
+    #[serde(default)]
+    pub tenants: BTreeMap<String, Tenant>,
+    /// What is logged.
+    #[serde(default)]
+    pub log: Log,
+}
+
+/// The admin listener: `/metrics`, `/healthz`, `/readyz`; plaintext.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admin {
+    /// Default `127.0.0.1:9464`.
+    pub address: SocketAddr,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Admin { address: SocketAddr::from(([127, 0, 0, 1], 9464)) }
+    }
+}

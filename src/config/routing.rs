@@ -1,0 +1,27 @@
+//! `[routing]`: what may override, or must complete, routing by method and path.
+
+use serde::Deserialize;
+
+/// Overrides of the table of operations.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Routing {
+    /// Host names below which the first label names the service: `["gw.example.com"]` makes
+    /// `bedrock-agent.gw.example.com` mean bedrock-agent.
+    pub host_suffixes: Vec<String>,
+    /// Obeys the `aws-endpoint-prefix` header of the AWS reference gateway's clients.
+    pub endpoint_prefix_header: bool,
+    /// Which service takes `/openai/v1/…` and `/anthropic/v1/messages` when nothing in the request says so.
+    pub surface_service: SurfaceService,
+}
+
+/// The two services that have OpenAI- and Anthropic-shaped routes.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum SurfaceService {
+    /// AWS's advice since mid-2026.
+    #[default]
+    BedrockRuntime,
+    /// The older endpoint.
+    BedrockMantle,
+}

@@ -1,0 +1,33 @@
+//! `[tenants.NAME]`: what each tenant may call, and how often. Nothing is allowed that is not written; `"*"` allows all.
+
+use serde::Deserialize;
+
+/// One tenant.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tenant {
+    /// Globs (`*`, `?`) over model ids and ARNs, as the client names them.
+    #[serde(default)]
+    pub models: Vec<String>,
+    /// Services by endpoint prefix, or `"*"`.
+    #[serde(default)]
+    pub services: Vec<String>,
+    /// Operations as AWS spells them, globs allowed: `"Converse*"`. Operations this version does not know need `"*"`.
+    #[serde(default)]
+    pub operations: Vec<String>,
+    /// Request limits; absent ones do not limit.
+    #[serde(default)]
+    pub limits: RequestLimits,
+}
+
+/// Limits in requests.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RequestLimits {
+    /// Requests in any second.
+    pub requests_per_second: Option<u32>,
+    /// Requests in any minute.
+    pub requests_per_minute: Option<u32>,
+    /// Requests running at once, streams included.
+    pub concurrent_requests: Option<u32>,
+}
