@@ -51,10 +51,7 @@ mod tests {
         assert_eq!(plain(Service::Bedrock, "us-isob-east-1"), "bedrock.us-isob-east-1.sc2s.sgov.gov");
         assert_eq!(plain(Service::Bedrock, "us-iso-east-1"), "bedrock.us-iso-east-1.c2s.ic.gov");
         assert_eq!(plain(Service::Bedrock, "eusc-de-east-1"), "bedrock.eusc-de-east-1.amazonaws.eu");
-        assert_eq!(
-            host(Service::BedrockRuntime, "us-east-2", true, false, None),
-            "bedrock-runtime-fips.us-east-2.amazonaws.com"
-        );
+        assert_eq!(host(Service::BedrockRuntime, "us-east-2", true, false, None), "bedrock-runtime-fips.us-east-2.amazonaws.com");
         assert_eq!(host(Service::BedrockRuntime, "eu-west-1", false, true, None), "bedrock-runtime.eu-west-1.api.aws");
         assert_eq!(
             host(Service::BedrockMantle, "eu-west-1", false, false, Some("corp.example")),

@@ -1,1 +1,110 @@
-//! (being written)
+//! Where a request goes: the service and the operation, from method and raw path alone, with explicit overrides. Decides, does not
+//! connect; what a tenant may call is `policy`.
+
+mod ambiguity;
+mod index;
+mod overrides;
+
+use std::borrow::Cow;
+
+pub use ambiguity::Peek;
+pub use overrides::{OverrideError, Overrides};
+
+use crate::bedrock::{Operation, RawPath, Service, path::decode_segment};
+
+/// The parts of a request's head that routing reads.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Head<'a> {
+    /// `POST`
+    pub method: &'a str,
+    /// The `Host` header or `:authority`.
+    pub host: Option<&'a str>,
+    /// `X-Amz-Target`, of JSON 1.1 services.
+    pub amz_target: Option<&'a str>,
+    /// `aws-endpoint-prefix`, of the AWS reference gateway's clients.
+    pub endpoint_prefix: Option<&'a str>,
+    /// The service in the scope of the client's own SigV4 signature, if it sent one.
+    pub scope_service: Option<&'a str>,
+}
+
+/// Where a request goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The service, once no body has to be looked at.
+    pub service: Service,
+    /// `None`: an operation this version does not know.
+    pub operation: Option<KnownOperation>,
+    /// The raw path to send, below any service prefix.
+    pub path: String,
+    /// The decoded model id or ARN, if the path names it.
+    pub model: Option<String>,
+    /// What in the body decides between two services; `service` is then only the first of them.
+    pub peek: Option<Peek>,
+}
+
+/// A row of the table, compared by identity.
+#[derive(Clone, Copy, Debug)]
+pub struct KnownOperation(pub &'static Operation);
+
+impl PartialEq for KnownOperation {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self.0, other.0)
+    }
+}
+
+impl Eq for KnownOperation {}
+
+/// Why a request goes nowhere.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RouteError {
+    /// An override names no service.
+    #[error(transparent)]
+    Override(#[from] OverrideError),
+    /// No Bedrock service has a path like this.
+    #[error("no Bedrock service has this path; put the service before it, as in /bedrock-runtime/…, if it is new")]
+    UnknownPath,
+    /// The path is of an operation nobody knows, and its first segment belongs to several services.
+    #[error("this path could belong to several Bedrock services; put the service before it, as in /{0}/…")]
+    Ambiguous(Service),
+}
+
+impl Route {
+    /// The operation as AWS spells it, or `Unknown`.
+    pub fn operation_name(&self) -> &'static str {
+        self.operation.map_or("Unknown", |known| known.0.name)
+    }
+}
+
+/// Finds the route of a request.
+pub fn route(head: &Head<'_>, path: RawPath<'_>, overrides: &Overrides) -> Result<Route, RouteError> {
+    let (forced, path) = overrides.apply(head, path)?;
+    let segments: Vec<Cow<'_, str>> = path.segments().map(decode_segment).collect();
+    let model = model_of(&segments);
+    let found = |service, operation: Option<&'static Operation>, peek| Route {
+        service,
+        operation: operation.map(KnownOperation),
+        path: path.as_str().to_owned(),
+        model: model.clone(),
+        peek,
+    };
+
+    let matches = index::matches(head.method, &segments, forced);
+    if let Some(chosen) = ambiguity::settle(&matches, head, &segments, overrides.surface_service) {
+        return Ok(found(chosen.operation.service, (!chosen.unnamed).then_some(chosen.operation), chosen.peek));
+    }
+    match forced {
+        Some(service) => Ok(found(service, None, None)),
+        None => Ok(found(index::nearest_service(&segments)?, None, None)),
+    }
+}
+
+/// Every path below `/model/` names its model there, known operation or not, so that no new operation escapes the models a tenant has.
+fn model_of(segments: &[Cow<'_, str>]) -> Option<String> {
+    match segments {
+        [first, model, ..] if first == "model" && !model.is_empty() => Some(model.clone().into_owned()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;
