@@ -97,7 +97,7 @@ impl Policy {
 
     /// May the model be used, by the name the client gave it?
     pub fn check_model(&self, tenant: &str, model: &str) -> Result<(), PolicyDenial> {
-        if self.models.allows(model) {
+        if self.models.allows(model) || id_in_arn(model).is_some_and(|id| self.models.allows(id)) {
             return Ok(());
         }
         Err(PolicyDenial::Model { tenant: tenant.to_owned(), model: model.to_owned() })
@@ -107,6 +107,13 @@ impl Policy {
     pub fn allows_every_model(&self) -> bool {
         matches!(self.models, AllowList::Everything)
     }
+}
+
+/// The id that a foundation model's or a system inference profile's ARN stands for. Application profiles stand for whatever their
+/// owner says, so they are known by their ARN only.
+fn id_in_arn(model: &str) -> Option<&str> {
+    let (kind, id) = model.strip_prefix("arn:")?.splitn(5, ':').last()?.split_once('/')?;
+    matches!(kind, "foundation-model" | "inference-profile").then_some(id)
 }
 
 impl AllowList {
@@ -162,6 +169,24 @@ mod tests {
         assert!(policy.check_model("t", "us.anthropic.claude-3-haiku-20240307-v1:0").is_err());
         assert!(policy.check_model("t", "arn:aws:bedrock:us-east-1:1:inference-profile/abc").is_ok());
         assert!(policy.check_model("t", "ANTHROPIC.claude-3-haiku-x").is_err());
+    }
+
+    #[test]
+    fn an_arn_counts_as_the_id_it_stands_for() {
+        let policy = policy(&[], &[], &["us.amazon.nova-*", "anthropic.claude-3-haiku-20240307-v1:0"]);
+        for allowed in [
+            "arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-3-haiku-20240307-v1:0",
+            "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-lite-v1:0",
+        ] {
+            assert!(policy.check_model("t", allowed).is_ok(), "{allowed}");
+        }
+        for refused in [
+            "arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-opus-4-8",
+            "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/us.amazon.nova-lite-v1:0",
+            "arn:foundation-model/us.amazon.nova-lite-v1:0",
+        ] {
+            assert!(policy.check_model("t", refused).is_err(), "{refused}");
+        }
     }
 
     #[test]
