@@ -1,1 +1,7 @@
-//! (being written)
+//! Who is calling: from a request's headers to a principal, or to the reason why not. Fails closed; pure decisions, given
+//! headers, the issuers' rules, their key sets and `now`. Fetches nothing (`server::key_sets` does) and knows no policy: whether
+//! the tenant exists and what it may call is asked later.
+
+pub mod credential;
+
+pub use credential::{Credential, CredentialError, query_carries_credential};
