@@ -2,6 +2,13 @@
 //! headers, the issuers' rules, their key sets and `now`. Fetches nothing (`server::key_sets` does) and knows no policy: whether
 //! the tenant exists and what it may call is asked later.
 
+pub mod claims;
 pub mod credential;
+pub mod error;
+pub mod fingerprint;
+pub mod header;
+pub mod json;
+pub mod segments;
 
 pub use credential::{Credential, CredentialError, query_carries_credential};
+pub use error::IdentityError;
