@@ -8,7 +8,12 @@ pub mod error;
 pub mod fingerprint;
 pub mod header;
 pub mod json;
+pub mod key;
+pub mod key_set;
+pub mod key_sets;
 pub mod segments;
 
 pub use credential::{Credential, CredentialError, query_carries_credential};
 pub use error::IdentityError;
+pub use key_set::{KeyProblem, KeySet, KeySetError};
+pub use key_sets::KeySets;
