@@ -1,0 +1,133 @@
+//! What a token's claims must look like, whoever signed them: exact types, no coercion, and names that cannot be mistaken for other
+//! names. Does not compare them with an issuer's rules or the clock; that is `verify`.
+//!
+//! Members are taken one by one from an object that [`json`](super::json) has found free of repeated names, rather than by a
+//! derived struct, whose error texts quote the values they refuse.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::{error::IdentityError, json};
+
+/// The last instant of the year 9999. What is later is a mistake (milliseconds for seconds) or an attack on arithmetic.
+const NUMERIC_DATE_SECONDS_MAX: u64 = 253_402_300_799;
+
+const SUBJECT_CHARS_MAX: usize = 256;
+const TENANT_BYTES_MAX: usize = 64;
+
+/// Claims as sent; only `iss` may be looked at before the signature is verified.
+pub struct Unverified(Map<String, Value>);
+
+/// Claims of the right types.
+pub struct Claims {
+    /// `aud`, one or many.
+    pub audiences: Vec<String>,
+    /// `sub`.
+    pub subject: String,
+    /// The claim that the issuer's configuration names.
+    pub tenant: String,
+    /// `exp`, since 1970.
+    pub expires: Duration,
+    /// `nbf`, since 1970.
+    pub not_before: Option<Duration>,
+    /// `iat`, since 1970.
+    pub issued: Option<Duration>,
+}
+
+impl Unverified {
+    /// Reads decoded claims.
+    ///
+    /// # Errors
+    /// [`IdentityError::Malformed`] if they are not a JSON object, each name once.
+    pub fn parse(bytes: &[u8]) -> Result<Self, IdentityError> {
+        json::object(bytes).map(Unverified).ok_or(IdentityError::Malformed)
+    }
+
+    /// `iss`: a string; an array, which some libraries accept, names nobody in particular.
+    ///
+    /// # Errors
+    /// It is absent or not a string.
+    pub fn issuer(&self) -> Result<&str, IdentityError> {
+        self.text("iss")
+    }
+
+    /// The claims, once the signature is known to be the issuer's.
+    ///
+    /// # Errors
+    /// Names the first claim that is absent or not as it must be.
+    pub fn check(&self, tenant_claim: &str) -> Result<Claims, IdentityError> {
+        let claims = Claims {
+            expires: self.date("exp")?.ok_or(IdentityError::ClaimMissing("exp".into()))?,
+            not_before: self.date("nbf")?,
+            issued: self.date("iat")?,
+            audiences: self.audiences()?,
+            subject: self.text("sub")?.to_owned(),
+            tenant: self.text(tenant_claim)?.to_owned(),
+        };
+        if !is_subject(&claims.subject) {
+            Err(IdentityError::ClaimInvalid("sub".into()))
+        } else if !is_tenant(&claims.tenant) {
+            Err(IdentityError::ClaimInvalid(tenant_claim.into()))
+        } else {
+            Ok(claims)
+        }
+    }
+
+    fn text(&self, name: &str) -> Result<&str, IdentityError> {
+        match self.0.get(name) {
+            None => Err(IdentityError::ClaimMissing(name.into())),
+            Some(Value::String(text)) => Ok(text),
+            Some(_) => Err(IdentityError::ClaimInvalid(name.into())),
+        }
+    }
+
+    /// RFC 7519 §2, NumericDate: a JSON number of seconds, fractions allowed.
+    fn date(&self, name: &str) -> Result<Option<Duration>, IdentityError> {
+        let Some(value) = self.0.get(name) else { return Ok(None) };
+        let date = match value.as_u64() {
+            Some(seconds) => Some(Duration::from_secs(seconds)),
+            None => value.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+        };
+        match date {
+            Some(date) if date.as_secs() <= NUMERIC_DATE_SECONDS_MAX => Ok(Some(date)),
+            _ => Err(IdentityError::ClaimInvalid(name.into())),
+        }
+    }
+
+    fn audiences(&self) -> Result<Vec<String>, IdentityError> {
+        let invalid = || IdentityError::ClaimInvalid("aud".into());
+        match self.0.get("aud") {
+            None => Err(IdentityError::ClaimMissing("aud".into())),
+            Some(Value::String(one)) => Ok(vec![one.clone()]),
+            Some(Value::Array(many)) => many.iter().map(|one| one.as_str().map(str::to_owned).ok_or_else(invalid)).collect(),
+            Some(_) => Err(invalid()),
+        }
+    }
+}
+
+/// A `sub` that reads the same to everybody: 1 to 256 characters, none of them invisible, no whitespace but spaces inside.
+pub fn is_subject(subject: &str) -> bool {
+    let chars = subject.chars().count();
+    (1..=SUBJECT_CHARS_MAX).contains(&chars) && subject.trim() == subject && subject.chars().all(is_printable)
+}
+
+/// A tenant's name: 1 to 64 of `A-Z a-z 0-9 . _ -`. ASCII, so that no letter looks like another alphabet's; no `*` or `?`, so
+/// that no name is a pattern.
+pub fn is_tenant(tenant: &str) -> bool {
+    (1..=TENANT_BYTES_MAX).contains(&tenant.len())
+        && tenant.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+}
+
+/// Not a control character, a space other than U+0020, or one of the characters of Unicode's category Cf and their like, which
+/// show nothing or reorder what stands beside them.
+fn is_printable(c: char) -> bool {
+    let invisible = matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}' | '\u{8e2}'
+        | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+        | '\u{fff0}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}');
+    let private = matches!(c, '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..='\u{10ffff}');
+    !(c.is_control() || (c.is_whitespace() && c != ' ') || invisible || private)
+}

@@ -1,0 +1,102 @@
+//! Why a request's identity is refused. Display is what the caller may read: what is wrong and what to do about it, with no token,
+//! no key and no claim in it. Who the caller would have been is not known, so nothing here is.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::credential::CredentialError;
+
+/// A refused identity.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum IdentityError {
+    /// No single token in the request.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
+    /// Not a compact JWS with a JSON header and JSON claims, each name once.
+    #[error(
+        "The token is not a well-formed JWT. Send the token of your identity provider, unchanged; Bedrock API keys are not accepted."
+    )]
+    Malformed,
+    /// A header member that is never honoured.
+    #[error("The token's header has `{0}`, which is not accepted.")]
+    ForbiddenHeader(&'static str),
+    /// `typ` or `cty` of something else: a logout token, a nested token.
+    #[error("The token's header says that it is not an access token. Send an access token or an ID token.")]
+    NotAnAccessToken,
+    /// No configured issuer has this `iss`.
+    #[error("The token's issuer is not one that this gateway trusts. Check which identity provider issued it.")]
+    UnknownIssuer,
+    /// The issuer's keys have never been loaded: our trouble, not the caller's. 503.
+    #[error("The keys of the token's issuer are not available yet. Try again shortly.")]
+    KeysUnavailable,
+    /// No key for the token's `kid`. The issuer's name in the configuration is for whoever fetches keys, not for the caller.
+    #[error("The token is signed with a key that its issuer does not publish. Request a new token.")]
+    UnknownKey(Arc<str>),
+    /// The header's `alg` is not what the key is pinned to, or the key is for an algorithm this issuer may not use.
+    #[error("The token's algorithm is not the one that its key is for, or not one that this gateway accepts from its issuer.")]
+    WrongAlgorithm,
+    /// The signature does not verify.
+    #[error("The token's signature does not verify. Send the token unchanged, or request a new one.")]
+    BadSignature,
+    /// A required claim is absent.
+    #[error("The token has no claim `{0}`.")]
+    ClaimMissing(Box<str>),
+    /// A claim of another type, or with characters or a size that are not accepted.
+    #[error("The token's claim `{0}` has a type or value that is not accepted.")]
+    ClaimInvalid(Box<str>),
+    /// `aud` names none of the configured audiences.
+    #[error("The token is meant for another audience. Request one for this gateway's audience.")]
+    WrongAudience,
+    /// `exp` is past.
+    #[error("The token has expired. Request a new one.")]
+    Expired,
+    /// `nbf` is ahead.
+    #[error("The token is not valid yet. Check the clocks of its issuer and of this gateway.")]
+    NotYetValid,
+    /// `iat` is ahead.
+    #[error("The token was issued in the future. Check the clocks of its issuer and of this gateway.")]
+    IssuedInFuture,
+    /// Valid for longer than the issuer's `token_lifetime_seconds_max`.
+    #[error("The token is valid for longer than this gateway accepts. Request one with a shorter lifetime.")]
+    LivesTooLong,
+}
+
+impl IdentityError {
+    /// A label for metrics: one of a fixed set, whatever callers send.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            IdentityError::Credential(error) => error.reason(),
+            IdentityError::Malformed => "token_malformed",
+            IdentityError::ForbiddenHeader(_) => "token_header_forbidden",
+            IdentityError::NotAnAccessToken => "token_type",
+            IdentityError::UnknownIssuer => "issuer_unknown",
+            IdentityError::KeysUnavailable => "keys_unavailable",
+            IdentityError::UnknownKey(_) => "key_unknown",
+            IdentityError::WrongAlgorithm => "algorithm",
+            IdentityError::BadSignature => "signature",
+            IdentityError::ClaimMissing(_) => "claim_missing",
+            IdentityError::ClaimInvalid(_) => "claim_invalid",
+            IdentityError::WrongAudience => "audience",
+            IdentityError::Expired => "expired",
+            IdentityError::NotYetValid => "not_yet_valid",
+            IdentityError::IssuedInFuture => "issued_in_future",
+            IdentityError::LivesTooLong => "lifetime",
+        }
+    }
+
+    /// The token was good once: AWS SDKs refresh on `ExpiredTokenException`.
+    pub fn is_expired(&self) -> bool {
+        matches!(self, IdentityError::Expired)
+    }
+
+    /// The request carries no token at all.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, IdentityError::Credential(CredentialError::Missing | CredentialError::NoSessionToken))
+    }
+
+    /// The gateway cannot tell: 503, not 403.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, IdentityError::KeysUnavailable)
+    }
+}

@@ -1,0 +1,1 @@
+//! Hostile and honest tokens against the whole of `auth`.

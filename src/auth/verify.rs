@@ -1,0 +1,213 @@
+//! From a token to its principal: the issuer by `iss`, its key by `kid`, the algorithm by the key, then every rule. The signature
+//! is checked by jsonwebtoken on aws-lc; everything it leaves to its users is here and in the files this one calls.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use super::{
+    cache::{TokenCache, TokenKey, Verdict},
+    claims::{Claims, Unverified},
+    credential,
+    error::IdentityError,
+    fingerprint::Fingerprint,
+    header::{self, Header},
+    install_crypto,
+    key::{self, Key},
+    key_set::KeySet,
+    key_sets::{IssuerKeys, KeySets},
+    principal::Principal,
+    segments::{self, Segments},
+};
+use crate::config::{self, Algorithm};
+
+/// More forgiveness than this is not a clock that is a little off.
+const LEEWAY_MAX: Duration = Duration::from_secs(300);
+
+/// Says who a request's caller is, by the issuers of one configuration.
+pub struct Authenticator {
+    issuers: Vec<Rules>,
+    cache: Arc<TokenCache>,
+    /// Over all rules: a verdict made under others is never found.
+    fingerprint: [u8; 32],
+}
+
+/// What one issuer's tokens must be.
+struct Rules {
+    /// The issuer's name in the configuration.
+    name: Arc<str>,
+    issuer: String,
+    audiences: Vec<String>,
+    algorithms: Vec<Algorithm>,
+    tenant_claim: String,
+    lifetime_max: Duration,
+    leeway: Duration,
+    keys: IssuerKeys,
+}
+
+impl fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authenticator").field("issuers", &self.issuers.len()).finish_non_exhaustive()
+    }
+}
+
+impl Authenticator {
+    /// Compiles the issuers as configured. If two of them have the same `iss`, the first by name is believed.
+    pub fn new(issuers: &BTreeMap<String, config::Issuer>, key_sets: Arc<KeySets>, cache: Arc<TokenCache>) -> Authenticator {
+        install_crypto();
+        let rules = issuers.iter().map(|(name, issuer)| Rules::new(name, issuer, &key_sets)).collect();
+        Authenticator { issuers: rules, cache, fingerprint: rules_fingerprint(issuers) }
+    }
+
+    /// The whole way from headers to principal.
+    ///
+    /// # Errors
+    /// No single token, or [`Authenticator::authenticate_token`]'s.
+    pub fn authenticate(&self, headers: &http::HeaderMap, now: SystemTime) -> Result<Arc<Principal>, IdentityError> {
+        let credential = credential::extract(headers)?;
+        self.authenticate_token(credential.token(), now)
+    }
+
+    /// Who `token` speaks for, from the cache or by verifying it.
+    ///
+    /// # Errors
+    /// The first reason to refuse it.
+    pub fn authenticate_token(&self, token: &str, now: SystemTime) -> Result<Arc<Principal>, IdentityError> {
+        let key = TokenKey::new(&self.fingerprint, token);
+        if let Some(known) = self.cache.find(&key, now, |issuer, generation| self.is_current(issuer, generation)) {
+            return Ok(known);
+        }
+        let verdict = self.verify(token, now)?;
+        let principal = Arc::clone(&verdict.principal);
+        self.cache.keep(key, verdict);
+        Ok(principal)
+    }
+
+    fn is_current(&self, issuer: usize, generation: u64) -> bool {
+        let keys = self.issuers.get(issuer).and_then(|rules| rules.keys.current());
+        keys.is_some_and(|loaded| loaded.generation == generation)
+    }
+
+    fn verify(&self, token: &str, now: SystemTime) -> Result<Verdict, IdentityError> {
+        let segments = segments::split(token).ok_or(IdentityError::Malformed)?;
+        let header = header::parse(&segments.header)?;
+        let unverified = Unverified::parse(&segments.claims)?;
+        let named = unverified.issuer()?;
+        let issuer = self.issuers.iter().position(|rules| rules.issuer == named).ok_or(IdentityError::UnknownIssuer)?;
+        let rules = self.issuers.get(issuer).ok_or(IdentityError::UnknownIssuer)?;
+
+        let loaded = rules.keys.current().ok_or(IdentityError::KeysUnavailable)?;
+        rules.check_signature(&loaded.set, &header, &segments)?;
+        let claims = unverified.check(&rules.tenant_claim)?;
+        rules.check_times(&claims, now)?;
+        if !claims.audiences.iter().any(|audience| rules.audiences.contains(audience)) {
+            return Err(IdentityError::WrongAudience);
+        }
+        let principal = rules.principal(claims)?;
+        Ok(Verdict { principal: Arc::new(principal), issuer, generation: loaded.generation, verified_at: now })
+    }
+}
+
+impl Rules {
+    fn new(name: &str, issuer: &config::Issuer, key_sets: &KeySets) -> Self {
+        Rules {
+            name: name.into(),
+            issuer: issuer.issuer.clone(),
+            audiences: issuer.audiences.clone(),
+            algorithms: issuer.algorithms.clone(),
+            tenant_claim: issuer.tenant_claim.clone(),
+            lifetime_max: Duration::from_secs(issuer.token_lifetime_seconds_max),
+            leeway: Duration::from_secs(issuer.leeway_seconds).min(LEEWAY_MAX),
+            keys: key_sets.keys_of(name, &issuer.key_set),
+        }
+    }
+
+    fn check_signature(&self, keys: &KeySet, header: &Header, segments: &Segments<'_>) -> Result<(), IdentityError> {
+        let (key, algorithm) = match &header.key_id {
+            Some(key_id) => {
+                let key = keys.named(key_id).ok_or_else(|| IdentityError::UnknownKey(Arc::clone(&self.name)))?;
+                (key, self.agreed(key, header).ok_or(IdentityError::WrongAlgorithm)?)
+            }
+            None => {
+                // At most one key of each type has no name, so at most one agrees.
+                let unnamed = keys.unnamed().iter();
+                let mut agreed = unnamed.filter_map(|key| self.agreed(key, header).map(|algorithm| (key, algorithm)));
+                agreed.next().ok_or_else(|| IdentityError::UnknownKey(Arc::clone(&self.name)))?
+            }
+        };
+        if key.verifies(algorithm, segments.signed.as_bytes(), segments.signature) {
+            Ok(())
+        } else {
+            Err(IdentityError::BadSignature)
+        }
+    }
+
+    /// The algorithm that `key` is pinned to, if the header says the same.
+    fn agreed(&self, key: &Key, header: &Header) -> Option<Algorithm> {
+        key.pinned(&self.algorithms).filter(|algorithm| key::name(*algorithm) == header.algorithm)
+    }
+
+    /// All times, which jsonwebtoken would compare with the system's clock, against `now`. Nothing here can overflow: dates end in 9999.
+    fn check_times(&self, claims: &Claims, now: SystemTime) -> Result<(), IdentityError> {
+        // A clock before 1970 is one that was never set; tokens are then not valid yet.
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let latest = now.saturating_add(self.leeway);
+        if claims.issued.is_some_and(|issued| issued > latest) {
+            return Err(IdentityError::IssuedInFuture);
+        }
+        if claims.not_before.is_some_and(|not_before| not_before > latest) {
+            return Err(IdentityError::NotYetValid);
+        }
+        if now >= claims.expires.saturating_add(self.leeway) {
+            return Err(IdentityError::Expired);
+        }
+        let begins = claims.issued.max(claims.not_before).unwrap_or(Duration::ZERO);
+        if claims.expires <= begins {
+            return Err(IdentityError::ClaimInvalid("exp".into()));
+        }
+        // Without `iat`, at least what is left of its life is bounded.
+        let issued = claims.issued.unwrap_or(now);
+        if claims.expires.saturating_sub(issued) > self.lifetime_max { Err(IdentityError::LivesTooLong) } else { Ok(()) }
+    }
+
+    fn principal(&self, claims: Claims) -> Result<Principal, IdentityError> {
+        let expires_at = UNIX_EPOCH.checked_add(claims.expires);
+        Ok(Principal {
+            issuer: Arc::clone(&self.name),
+            subject: claims.subject.into(),
+            tenant: claims.tenant.into(),
+            expires_at: expires_at.ok_or_else(|| IdentityError::ClaimInvalid("exp".into()))?,
+        })
+    }
+}
+
+/// Hashes every rule a verdict depends on. Destructured, so that a new field of [`config::Issuer`] is not forgotten here.
+fn rules_fingerprint(issuers: &BTreeMap<String, config::Issuer>) -> [u8; 32] {
+    let mut fingerprint = Fingerprint::new();
+    for (name, issuer) in issuers {
+        let config::Issuer {
+            issuer,
+            audiences,
+            algorithms,
+            tenant_claim,
+            key_set,
+            key_set_refresh_seconds: _,
+            token_lifetime_seconds_max,
+            leeway_seconds,
+        } = issuer;
+        fingerprint.add(name.as_bytes());
+        fingerprint.add(issuer.as_bytes());
+        fingerprint.add(&(audiences.len() as u64).to_be_bytes());
+        audiences.iter().for_each(|audience| fingerprint.add(audience.as_bytes()));
+        fingerprint.add(&(algorithms.len() as u64).to_be_bytes());
+        algorithms.iter().for_each(|algorithm| fingerprint.add(key::name(*algorithm).as_bytes()));
+        fingerprint.add(tenant_claim.as_bytes());
+        fingerprint.add(format!("{key_set:?}").as_bytes());
+        fingerprint.add(&token_lifetime_seconds_max.to_be_bytes());
+        fingerprint.add(&leeway_seconds.to_be_bytes());
+    }
+    fingerprint.finish()
+}
