@@ -30,7 +30,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
 use self::{
-    addresses::Addresses, admit::Admitted, arrival::Arrival, body::HeldBody, budget::BodyBudget, denial::Denial, meter::Meter,
+    addresses::Addresses, admit::{Admitted, Caller}, arrival::Arrival, body::HeldBody, budget::BodyBudget, denial::Denial, meter::Meter,
     peers::Peers, respond::Refused, upstream::Attempts,
 };
 use crate::{
@@ -74,6 +74,7 @@ pub struct Gateway {
 pub struct Passage {
     live: Arc<Live>,
     arrival: Arrival,
+    caller: Option<Caller>,
     admitted: Option<Admitted>,
     body: Option<HeldBody>,
     attempts: Attempts,
@@ -99,6 +100,7 @@ impl ProxyHttp for Gateway {
         Passage {
             live: self.live.load_full(),
             arrival: Arrival::now(),
+            caller: None,
             admitted: None,
             body: None,
             attempts: Attempts::default(),
