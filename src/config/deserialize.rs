@@ -197,7 +197,12 @@ impl<'de> de::EnumAccess<'de> for Variant<'de> {
 
     fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Fault> {
         let word = StrDeserializer::<Fault>::new(self.word);
-        let value = seed.deserialize(word).map_err(|fault| self.locate(fault))?;
+        let value = seed.deserialize(word).map_err(|fault| match fault.kind {
+            Kind::UnknownWord { word, expected, .. } => {
+                self.locate(Fault::new(Kind::UnknownWord { word, expected, at_key: self.at_key }))
+            }
+            _ => self.locate(fault),
+        })?;
         Ok((value, self))
     }
 }

@@ -20,10 +20,20 @@ pub(super) struct Fault {
 /// What serde found wrong.
 #[derive(Debug)]
 pub(super) enum Kind {
-    UnknownKey { key: String, expected: &'static [&'static str] },
+    UnknownKey {
+        key: String,
+        expected: &'static [&'static str],
+    },
     MissingKey(&'static str),
-    UnknownWord { word: String, expected: &'static [&'static str] },
-    WrongType { expected: String },
+    /// Of the forms a value may take; `at_key` if the word is the key of `{ word = … }`.
+    UnknownWord {
+        word: String,
+        expected: &'static [&'static str],
+        at_key: bool,
+    },
+    WrongType {
+        expected: String,
+    },
     Other(String),
 }
 
@@ -47,12 +57,12 @@ impl Fault {
         match &self.kind {
             Kind::UnknownKey { key, expected } => (format!("unknown key `{key}`"), did_you_mean(key, expected)),
             Kind::MissingKey(key) => (format!("missing key `{key}`"), format!("add `{key}`; conf/tollgate.toml explains it")),
-            Kind::UnknownWord { word, expected } if expected.contains(&"file") && node_is_text(node) => {
+            Kind::UnknownWord { word, expected, at_key: false } if expected.contains(&"file") => {
                 let forms: Vec<String> = expected.iter().map(|form| format!("{{ {form} = \"…\" }}")).collect();
                 let forms: Vec<&str> = forms.iter().map(String::as_str).collect();
                 (format!("expected a table, found the string `{}`", word.escape_debug()), format!("write {}", list(&forms)))
             }
-            Kind::UnknownWord { word, expected } => {
+            Kind::UnknownWord { word, expected, .. } => {
                 (format!("`{}` is not known here", word.escape_debug()), did_you_mean(word, expected))
             }
             Kind::WrongType { expected } => {
@@ -65,10 +75,6 @@ impl Fault {
             }
         }
     }
-}
-
-fn node_is_text(node: &Node) -> bool {
-    matches!(node.value, super::document::Value::Text(_))
 }
 
 fn did_you_mean(word: &str, expected: &[&str]) -> String {
@@ -116,7 +122,7 @@ impl de::Error for Fault {
     }
 
     fn unknown_variant(word: &str, expected: &'static [&'static str]) -> Self {
-        Fault::new(Kind::UnknownWord { word: word.to_owned(), expected })
+        Fault::new(Kind::UnknownWord { word: word.to_owned(), expected, at_key: false })
     }
 
     fn unknown_field(key: &str, expected: &'static [&'static str]) -> Self {

@@ -16,7 +16,7 @@ use toml::de::DeTable;
 use super::{
     Config, KeySetSource, Problem, Problems, Secret, Severity,
     check::Check,
-    document::{KeyPath, Node, Step, Value},
+    document::{KeyPath, Node, Value},
     fault::{Fault, Kind},
     suggest::suggest,
 };
@@ -145,10 +145,7 @@ fn take(root: &mut Node, fault: &Fault) -> (Problem, bool) {
 
 fn place(root: &Node, fault: &Fault, path: &KeyPath) -> (Option<Range<usize>>, String) {
     match &fault.kind {
-        Kind::UnknownKey { .. } => (root.key_span_of(&path.0), path.to_string()),
-        Kind::UnknownWord { word, .. } if path.0.last() == Some(&Step::Key(word.clone())) => {
-            (root.key_span_of(&path.0), path.to_string())
-        }
+        Kind::UnknownKey { .. } | Kind::UnknownWord { at_key: true, .. } => (root.key_span_of(&path.0), path.to_string()),
         Kind::MissingKey(key) => (root.span_of(&path.0), path.clone().key(key).to_string()),
         _ => (root.span_of(&path.0), path.to_string()),
     }
@@ -173,7 +170,7 @@ fn repair(root: &mut Node, fault: &Fault, path: &KeyPath) -> Option<()> {
             let node = Node::placeholder(span.clone());
             entries.push(super::document::Entry { key: (*key).to_owned(), key_span: span, node });
         }
-        Kind::UnknownWord { word, .. } if path.0.last() == Some(&Step::Key(word.clone())) => {
+        Kind::UnknownWord { at_key: true, .. } => {
             root.at_mut(&path.parent().0)?.replace()?;
         }
         _ => root.at_mut(&path.0)?.replace()?,

@@ -38,10 +38,10 @@ fn plaintext(check: &mut Check<'_>, index: usize, listener: &Listener) {
 }
 
 fn clashes(check: &mut Check<'_>, config: &Config) {
-    let mut earlier: Vec<(SocketAddr, KeyPath)> = Vec::new();
-    let listeners = config.listeners.iter().enumerate();
-    let paths = listeners.map(|(index, l)| (l.address, KeyPath::of("listeners").index(index).key("address")));
-    for (address, path) in paths.chain([(config.admin.address, KeyPath::of("admin").key("address"))]) {
+    // The admin listener first: it has an address also when the file does not say so, and then there is nowhere to point.
+    let mut earlier = vec![(config.admin.address, KeyPath::of("admin").key("address"))];
+    for (index, listener) in config.listeners.iter().enumerate() {
+        let (address, path) = (listener.address, KeyPath::of("listeners").index(index).key("address"));
         match earlier.iter().find(|(other, _)| clash(*other, address)) {
             Some((other, where_)) => check.error(
                 path,

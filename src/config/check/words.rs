@@ -23,7 +23,7 @@ pub(super) fn is_region(text: &str) -> bool {
             first.len() >= 2
                 && letters(first)
                 && !middle.is_empty()
-                && middle.iter().all(|part| letters(part))
+                && middle.iter().all(letters)
                 && number.len() == 1
                 && number.bytes().all(|b| b.is_ascii_digit())
         }

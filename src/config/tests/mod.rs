@@ -1,4 +1,9 @@
-//! Whole files: what is said about them, and that nothing in them makes the reader fall over.
+//! Whole files, and what is said about them.
+
+mod files;
+mod mutations;
+mod reference;
+mod values;
 
 use std::path::Path;
 
