@@ -56,3 +56,31 @@ fn summary(config: &Config) -> String {
 fn counted(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exit_code_for(text: &str) -> String {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        format!("{:?}", run(CheckArgs { config: file.path().to_owned() }).unwrap())
+    }
+
+    #[test]
+    fn a_usable_file_is_success_warnings_or_not_and_any_error_is_78() {
+        let usable = "[[listeners]]\naddress = \"127.0.0.1:0\"\n[upstream]\nregion = \"us-east-1\"\n";
+        assert_eq!(exit_code_for(usable), format!("{:?}", ExitCode::SUCCESS));
+        for broken in [String::new(), "[".to_owned(), usable.replace("us-east-1", "mars"), usable.to_owned() + "fps = true\n"] {
+            assert_eq!(exit_code_for(&broken), format!("{:?}", ExitCode::from(EX_CONFIG)), "{broken}");
+        }
+    }
+
+    #[test]
+    fn the_summary_counts_as_people_do() {
+        assert_eq!(
+            counted(1, "tenant") + ", " + &counted(2, "issuer") + ", " + &counted(0, "listener"),
+            "1 tenant, 2 issuers, 0 listeners"
+        );
+    }
+}

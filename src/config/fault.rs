@@ -57,10 +57,11 @@ impl Fault {
         match &self.kind {
             Kind::UnknownKey { key, expected } => (format!("unknown key `{key}`"), did_you_mean(key, expected)),
             Kind::MissingKey(key) => (format!("missing key `{key}`"), format!("add `{key}`; conf/tollgate.toml explains it")),
-            Kind::UnknownWord { word, expected, at_key: false } if expected.contains(&"file") => {
+            Kind::UnknownWord { expected, at_key: false, .. } if expected.contains(&"file") => {
                 let forms: Vec<String> = expected.iter().map(|form| format!("{{ {form} = \"…\" }}")).collect();
                 let forms: Vec<&str> = forms.iter().map(String::as_str).collect();
-                (format!("expected a table, found the string `{}`", word.escape_debug()), format!("write {}", list(&forms)))
+                // Not which string: it may be the secret that should have been kept elsewhere.
+                ("expected a table, found a string".to_owned(), format!("write {}", list(&forms)))
             }
             Kind::UnknownWord { word, expected, .. } => {
                 (format!("`{}` is not known here", word.escape_debug()), did_you_mean(word, expected))

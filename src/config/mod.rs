@@ -19,6 +19,7 @@ mod check;
 mod deserialize;
 mod document;
 mod fault;
+mod mask;
 mod suggest;
 
 #[cfg(test)]

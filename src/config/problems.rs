@@ -1,8 +1,10 @@
 //! What is wrong with a configuration, all of it, in the order of the file, shown as rustc shows it.
 
-use std::{fmt, ops::Range};
+use std::{borrow::Cow, fmt, ops::Range};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+
+use super::mask::mask;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +72,16 @@ impl Problems {
         Some((line.number, column + 1))
     }
 
+    /// Each problem on one line, for a log: `FILE:5:10: upstream.region: …; …`.
+    pub fn lines(&self) -> impl Iterator<Item = (Severity, String)> {
+        self.list.iter().map(|problem| {
+            let place = self.position(problem).map(|(line, column)| format!(":{line}:{column}")).unwrap_or_default();
+            let colon = if problem.key_path.is_empty() { "" } else { ": " };
+            let Problem { severity, message, key_path, help, .. } = problem;
+            (*severity, format!("{}{place}{colon}{key_path}: {message}; {help}", self.name))
+        })
+    }
+
     /// The report. `styled` colours it, for a terminal.
     pub fn render(&self, styled: bool) -> String {
         let renderer = if styled { Renderer::styled() } else { Renderer::plain() };
@@ -105,7 +117,7 @@ impl std::error::Error for Problems {}
 
 /// The first line of a span: its text, its number from 1, and the part of it that the span covers.
 struct Line<'a> {
-    text: &'a str,
+    text: Cow<'a, str>,
     number: usize,
     span: Range<usize>,
 }
@@ -120,6 +132,6 @@ impl<'a> Line<'a> {
         let line = line.strip_suffix('\r').unwrap_or(line);
         let from = (start - line_start).min(line.len());
         let to = text.ceil_char_boundary(span.end).saturating_sub(line_start).clamp(from, line.len());
-        Line { text: line, number: before.matches('\n').count() + 1, span: from..to }
+        Line { text: mask(line), number: before.matches('\n').count() + 1, span: from..to }
     }
 }

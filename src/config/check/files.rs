@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{Check, KeyPath, certificates};
-use crate::config::{Config, KeySetSource, Secret, TlsFiles};
+use crate::config::{Config, KeySetSource, Secret, TlsFiles, mask::is_variable};
 
 /// Larger than any certificate bundle or key set; a wrong path may lead to anything, `/dev/zero` included.
 const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -100,14 +100,15 @@ fn secret(check: &mut Check<'_>, path: &KeyPath, secret: &Secret) {
     match secret {
         Secret::Env(name) => {
             let path = path.clone().key("env");
-            let shown = name.escape_debug();
-            // `var_os` panics on names no environment can hold.
-            let possible = !name.is_empty() && !name.contains(['=', '\0']);
-            match possible.then(|| env::var_os(name)).flatten() {
-                None => check.error(path, format!("the environment has no `{shown}`"), "set it where the gateway is started"),
-                Some(value) if value.is_empty() => check.error(path, format!("`{shown}` is empty"), "set it to the secret"),
+            if !is_variable(name) {
+                let help = "write a name of letters, digits and `_`; the secret itself stays out of this file";
+                return check.error(path, "not the name of an environment variable", help);
+            }
+            match env::var_os(name) {
+                None => check.error(path, format!("the environment has no `{name}`"), "set it where the gateway is started"),
+                Some(value) if value.is_empty() => check.error(path, format!("`{name}` is empty"), "set it to the secret"),
                 Some(value) if value.to_str().is_none() => {
-                    check.error(path, format!("`{shown}` is not UTF-8"), "set it to the secret")
+                    check.error(path, format!("`{name}` is not UTF-8"), "set it to the secret")
                 }
                 Some(_) => {}
             }

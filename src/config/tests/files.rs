@@ -91,7 +91,7 @@ fn each_bad_file_is_reported_where_it_is_named() {
             "credentials.secret_access_key.env",
             "the environment has no",
         ),
-        ("{ file = \"secret\" }", "{ env = \"A=B\" }", "credentials.secret_access_key.env", "the environment has no"),
+        ("{ file = \"secret\" }", "{ env = \"A=B\" }", "credentials.secret_access_key.env", "not the name of"),
     ];
     for (from, to, path, says) in cases {
         let text = with_files();

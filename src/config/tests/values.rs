@@ -93,7 +93,36 @@ fn a_file_that_admits_nobody_is_usable_but_warned_about() {
 }
 
 #[test]
-fn credentials_in_a_url_stay_out_of_the_message() {
-    let (_, _, _, text) = only_problem("https://idp.example/keys", "https://me:hunter2@idp.example/keys");
-    assert!(text.contains("has credentials in it") && !text.contains("hunter2"), "{text}");
+fn credentials_in_a_url_stay_out_of_the_report() {
+    let problems = examined(&GOOD.replace("https://idp.example/keys", "https://me:hunter2@idp.example/keys"));
+    let report = problems.to_string();
+    assert!(report.contains("has credentials in it") && !report.contains("hunter2"), "{report}");
+}
+
+#[test]
+fn a_secret_in_the_file_stays_out_of_the_report_whatever_is_wrong_around_it() {
+    for fault in [
+        "secret_access_key = \"hunter2\"",
+        "secret_access_key = hunter2",
+        "secret_access_key = { env = \"hunter2/\" }, x = 1",
+        "secret = \"hunter2\"",
+    ] {
+        let text = GOOD.replace("[upstream]", &format!("[credentials]\naccess_key_id = \"AKID\"\n{fault}\n[upstream]"));
+        let problems = examined(&text);
+        assert!(problems.errors().count() > 0);
+        let lines: String = problems.lines().map(|(_, line)| line).collect();
+        assert!(!(problems.render(true) + &lines).contains("hunter2"), "{problems}");
+    }
+}
+
+#[test]
+fn a_problem_fits_on_a_line_of_the_log() {
+    let problems = examined(&GOOD.replace("us-east-1", "mars"));
+    let lines: Vec<String> = problems.lines().map(|(_, line)| line).collect();
+    assert_eq!(
+        lines,
+        [
+            "t.toml:6:10: upstream.region: `mars` is not the name of an AWS region; write it as AWS does: `us-east-1`; a zone's letter does not belong to it"
+        ]
+    );
 }
