@@ -1,1 +1,3 @@
-//! (being written)
+//! Background work and composition.
+
+pub mod key_sets;
