@@ -1,1 +1,4 @@
-//! (being written)
+//! The command line.
+
+pub mod demo_directory;
+pub mod token;
