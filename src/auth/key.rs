@@ -178,6 +178,9 @@ fn rsa(members: &Map<String, Value>) -> Result<Key, KeyRefusal> {
     if !(RSA_BITS_MIN..=RSA_BITS_MAX).contains(&(modulus.len() * 8 - leading_zero_bits)) {
         return Err(KeyRefusal::RsaSize);
     }
+    if !is_exponent(&exponent) {
+        return Err(KeyRefusal::InvalidNumbers);
+    }
     let components = RsaPublicKeyComponents { n: &modulus, e: &exponent };
     let valid: Result<PublicKeyX509Der<'static>, _> = components.as_der();
     valid.map_err(|_| KeyRefusal::InvalidNumbers)?;
@@ -187,6 +190,12 @@ fn rsa(members: &Map<String, Value>) -> Result<Key, KeyRefusal> {
         decoding: DecodingKey::from_rsa_raw_components(&modulus, &exponent),
         thumbprint: thumbprint(&[&modulus, &exponent]),
     })
+}
+
+/// Odd, over 1 and no longer than 64 bits. aws-lc-rs 1.19 encodes a key with the exponent 1 without complaint, and under
+/// that every message is its own signature.
+fn is_exponent(exponent: &[u8]) -> bool {
+    exponent != [1] && exponent.len() <= 8 && exponent.last().is_some_and(|last| last % 2 == 1)
 }
 
 fn ec(members: &Map<String, Value>) -> Result<Key, KeyRefusal> {
