@@ -5,10 +5,11 @@ mod demo;
 mod demo_directory;
 mod run;
 pub mod token;
+pub mod verify_token;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Parser, Subcommand};
 
 /// A self-hosted gateway for Amazon Bedrock
 #[derive(Debug, Parser)]
@@ -33,6 +34,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Mints a token of the demo's issuer
     Token(token::TokenArgs),
+    /// Says who the gateway would take a token for
+    VerifyToken(verify_token::VerifyTokenArgs),
 }
 
 /// Parses the command line and does what it says.
@@ -49,6 +52,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
         Some(Command::Check(args)) => check::run(args),
         Some(Command::Demo(args)) => demo::run(args),
         Some(Command::Token(args)) => token::run(args),
+        Some(Command::VerifyToken(args)) => verify_token::run(args),
         None => Ok(ExitCode::from(2)),
     }
 }
