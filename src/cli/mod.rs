@@ -1,4 +1,5 @@
-//! The command line.
+//! (being written)
 
+pub mod check;
 pub mod demo_directory;
 pub mod token;

@@ -12,6 +12,19 @@ pub mod secret;
 pub mod tenants;
 pub mod upstream;
 
+pub mod problems;
+pub mod read;
+
+mod check;
+mod deserialize;
+mod document;
+mod fault;
+mod mask;
+mod suggest;
+
+#[cfg(test)]
+mod tests;
+
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use serde::Deserialize;
@@ -22,6 +35,8 @@ pub use downstream::Downstream;
 pub use issuers::{Algorithm, Issuer, KeySetSource};
 pub use listeners::{Listener, TlsFiles};
 pub use log::Log;
+pub use problems::{Problem, Problems, Severity};
+pub use read::{examine, parse, read};
 pub use routing::{Routing, SurfaceService};
 pub use secret::Secret;
 pub use tenants::{RequestLimits, Tenant};

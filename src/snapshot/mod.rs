@@ -1,1 +1,137 @@
-//! (being written)
+//! A configuration compiled into what a request reads. Immutable; a request keeps the one it began with, so a reload is never seen by
+//! half of a request. Compiling reads the files the configuration names, and changes nothing if one is bad.
+
+mod endpoints;
+mod tls;
+
+use std::{collections::HashMap, path::Path, sync::Arc};
+
+pub use endpoints::{Endpoint, EndpointError};
+pub use tls::TlsError;
+
+use rustls::sign::CertifiedKey;
+
+use crate::{
+    auth::Authenticator,
+    aws,
+    bedrock::Service,
+    config::{self, Config, SurfaceService},
+    policy::Policy,
+    quota::{Counters, TenantCounters},
+    routing::Overrides,
+};
+
+/// Everything that outlives a reload and that compiling ties a new snapshot to.
+pub struct Lasting {
+    /// Public keys of the issuers.
+    pub key_sets: Arc<crate::auth::KeySets>,
+    /// Verified tokens.
+    pub tokens: Arc<crate::auth::TokenCache>,
+    /// Request counters of the tenants.
+    pub counters: Counters,
+}
+
+/// One configuration, ready to serve.
+pub struct Snapshot {
+    /// 1 for the configuration the process started with.
+    pub generation: u64,
+    /// Who calls.
+    pub authenticator: Authenticator,
+    /// For whom.
+    pub tenants: HashMap<String, Arc<Tenant>>,
+    /// What overrides the table of operations.
+    pub overrides: Overrides,
+    /// Signed for.
+    pub region: String,
+    /// Per service, in the order of [`Service::ALL`].
+    pub endpoints: Vec<Endpoint>,
+    /// How upstream connections are made.
+    pub upstream: config::Upstream,
+    /// DER certificates that upstream must chain to; `None`: the system's.
+    pub upstream_roots: Option<Vec<Vec<u8>>>,
+    /// Bounds on bodies.
+    pub bodies: config::Bodies,
+    /// Bounds on connections and headers.
+    pub downstream: config::Downstream,
+    /// Certificates, one per TLS listener, in the order of the file.
+    pub certificates: Vec<Arc<CertifiedKey>>,
+    /// What is logged.
+    pub log: config::Log,
+}
+
+/// A tenant, compiled.
+pub struct Tenant {
+    /// The name in tokens, metrics and logs.
+    pub name: Arc<str>,
+    /// What it may call.
+    pub policy: Policy,
+    /// How often.
+    pub limits: config::RequestLimits,
+    /// How often it has.
+    pub counters: Arc<TenantCounters>,
+}
+
+/// Why a configuration cannot serve. `check` finds these before, with line and caret; files can still change in between.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum CompileError {
+    #[error("{0}")]
+    Tls(#[from] TlsError),
+    #[error("{0}")]
+    Endpoint(#[from] EndpointError),
+}
+
+impl Snapshot {
+    /// Compiles `config` as generation `generation`.
+    pub fn compile(config: &Config, generation: u64, lasting: &Lasting) -> Result<Snapshot, CompileError> {
+        let certificates = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+        Ok(Snapshot {
+            generation,
+            authenticator: Authenticator::new(&config.issuers, lasting.key_sets.clone(), lasting.tokens.clone()),
+            tenants: config.tenants.iter().map(|(name, tenant)| (name.clone(), compile_tenant(name, tenant, lasting))).collect(),
+            overrides: overrides(config),
+            region: config.upstream.region.clone(),
+            endpoints: endpoints::compile(&config.upstream)?,
+            upstream_roots: config.upstream.ca_file.as_deref().map(tls::read_roots).transpose()?,
+            upstream: config.upstream.clone(),
+            bodies: config.bodies.clone(),
+            downstream: config.downstream.clone(),
+            certificates: certificates.map(tls::read_certificate).collect::<Result<_, _>>()?,
+            log: config.log.clone(),
+        })
+    }
+
+    /// The endpoint of a service.
+    pub fn endpoint(&self, service: Service) -> &Endpoint {
+        &self.endpoints[service as usize]
+    }
+}
+
+fn compile_tenant(name: &str, tenant: &config::Tenant, lasting: &Lasting) -> Arc<Tenant> {
+    Arc::new(Tenant {
+        name: name.into(),
+        policy: Policy::new(tenant),
+        limits: tenant.limits.clone(),
+        counters: lasting.counters.of(name),
+    })
+}
+
+/// AWS's own host names are believed too, for gateways that private DNS puts in Bedrock's place.
+fn overrides(config: &Config) -> Overrides {
+    let region = &config.upstream.region;
+    let partition = aws::endpoint::partition(region);
+    let own = [partition.suffix, partition.dual_stack_suffix].map(|suffix| format!("{region}.{suffix}"));
+    Overrides {
+        host_suffixes: config.routing.host_suffixes.iter().map(|suffix| suffix.to_ascii_lowercase()).chain(own).collect(),
+        endpoint_prefix_header: config.routing.endpoint_prefix_header,
+        surface_service: match config.routing.surface_service {
+            SurfaceService::BedrockRuntime => Service::BedrockRuntime,
+            SurfaceService::BedrockMantle => Service::BedrockMantle,
+        },
+    }
+}
+
+/// The PEM file at `path`, for error texts.
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

@@ -1,1 +1,14 @@
-//! (being written)
+//! What operators see: the one table of metrics and the one log line per request. Labels come from configuration and from enums only,
+//! so no client can make a series.
+
+pub mod access_log;
+pub mod logging;
+pub mod metrics;
+pub mod outcome;
+
+pub use access_log::{AccessLine, AccessLog};
+pub use metrics::Metrics;
+pub use outcome::Outcome;
+
+/// The label of what is not known or not to be told: a caller without a tenant, a path without a service.
+pub const NONE: &str = "none";

@@ -1,0 +1,86 @@
+//! `tollgate check`: says everything that is wrong with a configuration, without serving.
+
+use std::{
+    env,
+    io::{self, IsTerminal, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use crate::config::{self, Config};
+
+/// sysexits.h: something was found in an unconfigured or misconfigured state. The unit does not restart after it.
+pub const EX_CONFIG: u8 = 78;
+
+/// What to check.
+#[derive(Clone, Debug, clap::Args)]
+pub struct CheckArgs {
+    /// The configuration file
+    #[arg(short, long, value_name = "FILE")]
+    pub config: PathBuf,
+}
+
+/// Checks; problems go to standard error.
+///
+/// # Errors
+/// When standard output or standard error cannot be written to. A bad configuration is no error but exit code 78.
+pub fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
+    let (config, problems) = config::examine(&args.config);
+    let usable = config.filter(|_| problems.errors().next().is_none());
+    if problems.iter().next().is_some() {
+        let mut stderr = io::stderr().lock();
+        writeln!(stderr, "{}\n", problems.render(stderr.is_terminal() && env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())))?;
+    }
+    let name = args.config.display();
+    let warnings = match problems.warnings().count() {
+        0 => String::new(),
+        count => format!(", {}", counted(count, "warning")),
+    };
+    match usable {
+        Some(config) => {
+            writeln!(io::stdout(), "{name}: ok, {}{warnings}", summary(&config))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        None => {
+            writeln!(io::stderr(), "{name}: {}{warnings}", counted(problems.errors().count(), "error"))?;
+            Ok(ExitCode::from(EX_CONFIG))
+        }
+    }
+}
+
+fn summary(config: &Config) -> String {
+    let parts = [(config.tenants.len(), "tenant"), (config.issuers.len(), "issuer"), (config.listeners.len(), "listener")];
+    parts.map(|(count, noun)| counted(count, noun)).join(", ")
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exit_code_for(text: &str) -> String {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        format!("{:?}", run(CheckArgs { config: file.path().to_owned() }).unwrap())
+    }
+
+    #[test]
+    fn a_usable_file_is_success_warnings_or_not_and_any_error_is_78() {
+        let usable = "[[listeners]]\naddress = \"127.0.0.1:0\"\n[upstream]\nregion = \"us-east-1\"\n";
+        assert_eq!(exit_code_for(usable), format!("{:?}", ExitCode::SUCCESS));
+        for broken in [String::new(), "[".to_owned(), usable.replace("us-east-1", "mars"), usable.to_owned() + "fps = true\n"] {
+            assert_eq!(exit_code_for(&broken), format!("{:?}", ExitCode::from(EX_CONFIG)), "{broken}");
+        }
+    }
+
+    #[test]
+    fn the_summary_counts_as_people_do() {
+        assert_eq!(
+            counted(1, "tenant") + ", " + &counted(2, "issuer") + ", " + &counted(0, "listener"),
+            "1 tenant, 2 issuers, 0 listeners"
+        );
+    }
+}

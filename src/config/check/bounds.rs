@@ -1,0 +1,84 @@
+//! `[routing]`, `[bodies]`, `[downstream]`, `[log]`, `[credentials]` and the seconds of `[upstream]`: bounds that would refuse
+//! everything, and filters that filter nothing.
+
+use tracing_subscriber::EnvFilter;
+
+use super::{Check, KeyPath, words};
+use crate::config::{Config, suggest::suggest};
+
+/// InvokeModel's own limit: <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeModel.html>.
+const BEDROCK_BODY_BYTES_MAX: u64 = 25_000_000;
+
+const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+
+pub(super) fn check(check: &mut Check<'_>, config: &Config) {
+    for (index, suffix) in config.routing.host_suffixes.iter().enumerate() {
+        if !words::is_host_name(suffix) {
+            let path = KeyPath::of("routing").key("host_suffixes").index(index);
+            check.error(path, "not a DNS name", "write it without scheme, port, `*` or dots at its ends: `gw.example.com`");
+        }
+    }
+    bodies(check, config);
+    zeros(check, config);
+    log(check, &config.log.level);
+    if config.credentials.as_ref().is_some_and(|credentials| credentials.access_key_id.is_empty()) {
+        let path = KeyPath::of("credentials").key("access_key_id");
+        check.error(path, "empty", "write the id as AWS prints it, or remove `[credentials]` to use the SDK's default chain");
+    }
+}
+
+fn bodies(check: &mut Check<'_>, config: &Config) {
+    let bodies = &config.bodies;
+    let at = |key: &str| KeyPath::of("bodies").key(key);
+    if bodies.bytes_max > BEDROCK_BODY_BYTES_MAX {
+        check.warning(
+            at("bytes_max"),
+            format!("{} bytes is more than Bedrock takes", bodies.bytes_max),
+            "25000000 is InvokeModel's limit: larger bodies are carried only to be refused",
+        );
+    }
+    if bodies.in_flight_bytes_max < bodies.bytes_max {
+        check.error(
+            at("in_flight_bytes_max"),
+            format!("{} is less than one body may have: `bytes_max` is {}", bodies.in_flight_bytes_max, bodies.bytes_max),
+            "raise it to at least `bytes_max`, better to many times that",
+        );
+    }
+}
+
+fn zeros(check: &mut Check<'_>, config: &Config) {
+    let values = [
+        ("bodies", "bytes_max", config.bodies.bytes_max),
+        ("bodies", "read_seconds_max", config.bodies.read_seconds_max),
+        ("downstream", "header_bytes_max", config.downstream.header_bytes_max as u64),
+        ("downstream", "header_seconds_max", config.downstream.header_seconds_max),
+        ("downstream", "idle_seconds_max", config.downstream.idle_seconds_max),
+        ("upstream", "connect_seconds_max", config.upstream.connect_seconds_max),
+        ("upstream", "silence_seconds_max", config.upstream.silence_seconds_max),
+        ("upstream", "idle_seconds_max", config.upstream.idle_seconds_max),
+    ];
+    for (section, key, value) in values {
+        if value == 0 {
+            check.error(KeyPath::of(section).key(key), "0 would refuse every request", "remove the line to get the default");
+        }
+    }
+}
+
+fn log(check: &mut Check<'_>, level: &str) {
+    let path = KeyPath::of("log").key("level");
+    if let Err(error) = EnvFilter::builder().parse(level) {
+        check.error(
+            path,
+            format!("not a filter: {error}"),
+            "write a level, `info`, or levels by module: `info,tollgate::auth=debug`",
+        );
+        return;
+    }
+    // The syntax takes a lone word that is no level for the name of a module, and logs nothing else.
+    for word in level.split(',').map(str::trim) {
+        let is_level = LEVELS.iter().any(|known| known.eq_ignore_ascii_case(word));
+        if let (false, Some(near)) = (is_level, suggest(word, LEVELS)) {
+            check.error(path.clone(), format!("`{}` is not a level", word.escape_debug()), format!("did you mean `{near}`?"));
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! What the configuration names outside itself: certificates, keys, key sets, secrets. Nothing that is secret gets into a
+//! message.
+
+use std::{
+    env, fs,
+    io::Read,
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use super::{Check, KeyPath, certificates};
+use crate::config::{Config, KeySetSource, Secret, TlsFiles, mask::is_variable};
+
+/// Larger than any certificate bundle or key set; a wrong path may lead to anything, `/dev/zero` included.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+
+pub(super) fn check(check: &mut Check<'_>, config: &Config, now: SystemTime) {
+    for (index, listener) in config.listeners.iter().enumerate() {
+        if let Some(files) = &listener.tls {
+            tls(check, files, &KeyPath::of("listeners").index(index).key("tls"), now);
+        }
+    }
+    if let Some(file) = &config.upstream.ca_file {
+        let path = KeyPath::of("upstream").key("ca_file");
+        if let Some(bytes) = read(check, &path, file)
+            && let Err(message) = certificates::authorities(&bytes)
+        {
+            check.error(path, message, "it must hold the PEM certificates of one or more certification authorities");
+        }
+    }
+    if let Some(credentials) = &config.credentials {
+        let path = KeyPath::of("credentials");
+        secret(check, &path.clone().key("secret_access_key"), &credentials.secret_access_key);
+        if let Some(token) = &credentials.session_token {
+            secret(check, &path.key("session_token"), token);
+        }
+    }
+    for (name, issuer) in &config.issuers {
+        if let KeySetSource::File(file) = &issuer.key_set {
+            key_set(check, &KeyPath::of("issuers").key(name).key("key_set").key("file"), file);
+        }
+    }
+}
+
+fn tls(check: &mut Check<'_>, files: &TlsFiles, path: &KeyPath, now: SystemTime) {
+    let (certificate_path, key_path) = (path.clone().key("certificate_file"), path.clone().key("private_key_file"));
+    let chain = read(check, &certificate_path, &files.certificate_file).and_then(|bytes| {
+        let chain = certificates::chain(&bytes);
+        chain
+            .map_err(|message| check.error(certificate_path.clone(), message, "it must hold PEM certificates, the leaf first"))
+            .ok()
+    });
+    let key = read(check, &key_path, &files.private_key_file).and_then(|bytes| {
+        let key = certificates::private_key(&bytes);
+        let help = "it must hold an unencrypted PEM private key: PKCS#8, PKCS#1 or SEC1";
+        key.map_err(|message| check.error(key_path.clone(), message, help)).ok()
+    });
+    secrecy(check, &key_path, &files.private_key_file);
+
+    let Some(chain) = chain else { return };
+    match certificates::validity(&chain) {
+        Err(message) => check.error(certificate_path, message, "the first certificate must be an X.509 certificate"),
+        Ok(validity) => {
+            let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs().cast_signed();
+            if now > validity.not_after {
+                let date = certificates::date(validity.not_after);
+                check.warning(certificate_path, format!("the certificate expired on {date}"), "clients will refuse it: renew it");
+            } else if now < validity.not_before {
+                let date = certificates::date(validity.not_before);
+                let help = "clients will refuse it until then; is the clock right?";
+                check.warning(certificate_path, format!("the certificate is not valid before {date}"), help);
+            }
+        }
+    }
+    if let Some(key) = key
+        && let Err(message) = certificates::match_up(chain, key)
+    {
+        check.error(key_path, message, "use the key that the certificate was requested with");
+    }
+}
+
+fn key_set(check: &mut Check<'_>, path: &KeyPath, file: &Path) {
+    let Some(bytes) = read(check, path, file) else { return };
+    let set: Result<serde_json::Value, _> = serde_json::from_slice(&bytes);
+    let keys = set.as_ref().ok().and_then(|set| set.get("keys")).and_then(|keys| keys.as_array());
+    let Some(keys) = keys else {
+        check.error(path.clone(), "not a key set", "it must hold JSON: `{\"keys\": […]}` (RFC 7517)");
+        return;
+    };
+    if keys.is_empty() {
+        check.warning(path.clone(), "the key set has no keys: every token of this issuer will be refused", "export it again");
+    }
+    if keys.iter().any(|key| key.get("d").is_some() || key.get("k").is_some()) {
+        let help = "give the gateway the public keys only: who holds a private key mints tokens";
+        check.warning(path.clone(), "the key set has private keys in it", help);
+    }
+}
+
+fn secret(check: &mut Check<'_>, path: &KeyPath, secret: &Secret) {
+    match secret {
+        Secret::Env(name) => {
+            let path = path.clone().key("env");
+            if !is_variable(name) {
+                let help = "write a name of letters, digits and `_`; the secret itself stays out of this file";
+                return check.error(path, "not the name of an environment variable", help);
+            }
+            match env::var_os(name) {
+                None => check.error(path, format!("the environment has no `{name}`"), "set it where the gateway is started"),
+                Some(value) if value.is_empty() => check.error(path, format!("`{name}` is empty"), "set it to the secret"),
+                Some(value) if value.to_str().is_none() => {
+                    check.error(path, format!("`{name}` is not UTF-8"), "set it to the secret")
+                }
+                Some(_) => {}
+            }
+        }
+        Secret::File(file) => {
+            let path = path.clone().key("file");
+            let Some(bytes) = read(check, &path, file) else { return };
+            match std::str::from_utf8(&bytes) {
+                Ok(text) if text.trim().is_empty() => check.error(path.clone(), "the file is empty", "write the secret into it"),
+                Ok(_) => {}
+                Err(_) => check.error(path.clone(), "the file is not UTF-8", "write the secret into it as text"),
+            }
+            secrecy(check, &path, file);
+        }
+    }
+}
+
+#[cfg(unix)]
+fn secrecy(check: &mut Check<'_>, path: &KeyPath, file: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = fs::metadata(file).map_or(0, |metadata| metadata.permissions().mode());
+    if mode & 0o007 != 0 {
+        let help = format!("chmod o= {}", file.display());
+        check.warning(path.clone(), format!("everybody on this machine can use the file (mode {:04o})", mode & 0o7777), help);
+    }
+}
+
+#[cfg(not(unix))]
+fn secrecy(_: &mut Check<'_>, _: &KeyPath, _: &Path) {}
+
+fn read(check: &mut Check<'_>, path: &KeyPath, file: &Path) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let result = regular(file).and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes));
+    match result {
+        Ok(_) => Some(bytes),
+        Err(error) => {
+            let help = "relative paths start from the directory of the configuration; the gateway's user must be able to read it";
+            check.error(path.clone(), format!("cannot read `{}`: {error}", file.display()), help);
+            None
+        }
+    }
+}
+
+/// Opening a named pipe would wait for somebody to write into it.
+fn regular(path: &Path) -> std::io::Result<fs::File> {
+    if fs::metadata(path)?.is_file() { fs::File::open(path) } else { Err(std::io::Error::other("it is not a regular file")) }
+}

@@ -1,0 +1,66 @@
+//! What a well-formed configuration can still get wrong: values that contradict each other, names that nothing has, files that
+//! are not what they should be. One section, one file; `files` looks outside the text.
+
+mod bounds;
+mod certificates;
+mod files;
+mod issuers;
+mod listeners;
+mod tenants;
+mod upstream;
+mod words;
+
+use std::time::SystemTime;
+
+use super::{
+    Config, Problem, Problems, Severity,
+    document::{KeyPath, Node},
+};
+
+/// Looks for problems of one configuration.
+pub(super) struct Check<'a> {
+    root: &'a Node,
+    problems: &'a mut Problems,
+}
+
+impl<'a> Check<'a> {
+    /// `root` tells where things stand, and what has been reported before: nothing is said about that.
+    pub(super) fn new(root: &'a Node, problems: &'a mut Problems) -> Self {
+        Check { root, problems }
+    }
+
+    /// Everything that the text alone tells.
+    pub(super) fn values(&mut self, config: &Config) {
+        listeners::check(self, config);
+        upstream::check(self, &config.upstream);
+        bounds::check(self, config);
+        issuers::check(self, &config.issuers);
+        tenants::check(self, &config.tenants);
+    }
+
+    /// Everything that needs the disk and the environment.
+    pub(super) fn files(&mut self, config: &Config, now: SystemTime) {
+        files::check(self, config, now);
+    }
+
+    fn error(&mut self, path: KeyPath, message: impl Into<String>, help: impl Into<String>) {
+        self.add(Severity::Error, path, message.into(), help.into());
+    }
+
+    fn warning(&mut self, path: KeyPath, message: impl Into<String>, help: impl Into<String>) {
+        self.add(Severity::Warning, path, message.into(), help.into());
+    }
+
+    /// An error about the last key of the path, not about its value.
+    fn key_error(&mut self, path: KeyPath, message: impl Into<String>, help: impl Into<String>) {
+        let Some(span) = self.root.key_span_of(&path.0) else { return };
+        let (message, help) = (message.into(), help.into());
+        let key_path = path.to_string();
+        self.problems.add(Problem { severity: Severity::Error, message, key_path, span: Some(span), help });
+    }
+
+    fn add(&mut self, severity: Severity, path: KeyPath, message: String, help: String) {
+        let Some(span) = self.root.span_of(&path.0) else { return };
+        self.problems.add(Problem { severity, message, key_path: path.to_string(), span: Some(span), help });
+    }
+}

@@ -1,0 +1,49 @@
+//! `[upstream]`: names and URLs that lead nowhere.
+
+use super::{Check, KeyPath, words};
+use crate::{
+    bedrock::Service,
+    config::{
+        Upstream,
+        suggest::{list, suggest},
+    },
+};
+
+pub(super) fn check(check: &mut Check<'_>, upstream: &Upstream) {
+    let at = |key: &str| KeyPath::of("upstream").key(key);
+    if !words::is_region(&upstream.region) {
+        check.error(
+            at("region"),
+            format!("`{}` is not the name of an AWS region", upstream.region.escape_debug()),
+            "write it as AWS does: `us-east-1`; a zone's letter does not belong to it",
+        );
+    }
+    if upstream.dns_suffix.as_deref().is_some_and(|suffix| !words::is_host_name(suffix)) {
+        check.error(at("dns_suffix"), "not a DNS name", "write it without a leading dot: `amazonaws.com`");
+    }
+    for (name, url) in &upstream.endpoints {
+        let path = at("endpoints").key(name);
+        if name.parse::<Service>().is_err() {
+            check.key_error(path.clone(), format!("`{}` is not a Bedrock service", name.escape_debug()), services_help(name));
+        }
+        if let Some((fault, help)) = words::url_fault(url, false) {
+            check.error(path, format!("`{}` {fault}", shown(url)), help);
+        }
+    }
+}
+
+/// The services there are, or the one that was meant.
+pub(super) fn services_help(name: &str) -> String {
+    match suggest(name, Service::ALL.map(Service::name)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("the services are {}", list(&Service::ALL.map(Service::name))),
+    }
+}
+
+/// A URL for a message; credentials in it stay out of logs.
+pub(super) fn shown(url: &str) -> String {
+    match url.rsplit_once('@') {
+        Some((_, host)) => format!("…@{}", host.escape_debug()),
+        None => url.escape_debug().to_string(),
+    }
+}

@@ -1,0 +1,137 @@
+//! What is wrong with a configuration, all of it, in the order of the file, shown as rustc shows it.
+
+use std::{borrow::Cow, fmt, ops::Range};
+
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+
+use super::mask::mask;
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// The configuration is refused.
+    Error,
+    /// It is accepted, but it hardly means what its author wanted.
+    Warning,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What is wrong, on one line.
+    pub message: String,
+    /// The key it is about: `tenants.acme.limits.requests_per_minute`. Empty: the file as a whole.
+    pub key_path: String,
+    /// Where in the text it stands, in bytes; nothing if the file could not be read.
+    pub span: Option<Range<usize>>,
+    /// What to do about it, on one line.
+    pub help: String,
+}
+
+/// Everything that is wrong with one file. May be empty, and may hold warnings only.
+#[derive(Clone, Debug)]
+pub struct Problems {
+    name: String,
+    text: String,
+    list: Vec<Problem>,
+}
+
+impl Problems {
+    pub(super) fn new(name: String, text: String) -> Self {
+        Problems { name, text, list: Vec::new() }
+    }
+
+    /// Keeps the order of the file; what has no place in it comes first.
+    pub(super) fn add(&mut self, problem: Problem) {
+        let start = |p: &Problem| p.span.as_ref().map(|span| span.start);
+        let at = self.list.partition_point(|earlier| start(earlier) <= start(&problem));
+        self.list.insert(at, problem);
+    }
+
+    /// What makes the configuration unusable.
+    pub fn errors(&self) -> impl Iterator<Item = &Problem> {
+        self.list.iter().filter(|problem| problem.severity == Severity::Error)
+    }
+
+    /// What is worth a second look.
+    pub fn warnings(&self) -> impl Iterator<Item = &Problem> {
+        self.list.iter().filter(|problem| problem.severity == Severity::Warning)
+    }
+
+    /// Both, in the order of the file.
+    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
+        self.list.iter()
+    }
+
+    /// Line and column of a problem, both from 1, the column in characters.
+    pub fn position(&self, problem: &Problem) -> Option<(usize, usize)> {
+        let line = Line::around(&self.text, problem.span.as_ref()?);
+        let column = line.text.get(..line.span.start).map_or(0, |before| before.chars().count());
+        Some((line.number, column + 1))
+    }
+
+    /// Each problem on one line, for a log: `FILE:5:10: upstream.region: …; …`.
+    pub fn lines(&self) -> impl Iterator<Item = (Severity, String)> {
+        self.list.iter().map(|problem| {
+            let place = self.position(problem).map(|(line, column)| format!(":{line}:{column}")).unwrap_or_default();
+            let colon = if problem.key_path.is_empty() { "" } else { ": " };
+            let Problem { severity, message, key_path, help, .. } = problem;
+            (*severity, format!("{}{place}{colon}{key_path}: {message}; {help}", self.name))
+        })
+    }
+
+    /// The report. `styled` colours it, for a terminal.
+    pub fn render(&self, styled: bool) -> String {
+        let renderer = if styled { Renderer::styled() } else { Renderer::plain() };
+        let reports: Vec<String> = self.list.iter().map(|problem| renderer.render(&[self.group(problem)])).collect();
+        reports.join("\n\n")
+    }
+
+    fn group<'a>(&'a self, problem: &'a Problem) -> Group<'a> {
+        let level = match problem.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let title = level.primary_title(problem.message.as_str());
+        let group = match &problem.span {
+            None => title.element(Origin::path(self.name.as_str())),
+            Some(span) => {
+                let line = Line::around(&self.text, span);
+                let caret = AnnotationKind::Primary.span(line.span).label(problem.key_path.as_str());
+                title.element(Snippet::source(line.text).line_start(line.number).path(self.name.as_str()).annotation(caret))
+            }
+        };
+        group.element(Level::HELP.message(problem.help.as_str()))
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// The first line of a span: its text, its number from 1, and the part of it that the span covers.
+struct Line<'a> {
+    text: Cow<'a, str>,
+    number: usize,
+    span: Range<usize>,
+}
+
+impl<'a> Line<'a> {
+    fn around(text: &'a str, span: &Range<usize>) -> Self {
+        let start = text.floor_char_boundary(span.start);
+        let (before, after) = text.split_at(start);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line_end = start + after.find('\n').unwrap_or(after.len());
+        let line = text.get(line_start..line_end).unwrap_or_default();
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        let from = (start - line_start).min(line.len());
+        let to = text.ceil_char_boundary(span.end).saturating_sub(line_start).clamp(from, line.len());
+        Line { text: mask(line), number: before.matches('\n').count() + 1, span: from..to }
+    }
+}

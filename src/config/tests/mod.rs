@@ -1,0 +1,139 @@
+//! Whole files, and what is said about them.
+
+mod files;
+mod mutations;
+mod reference;
+mod values;
+
+use std::path::Path;
+
+use super::*;
+
+/// Enough to be usable, without any file.
+const GOOD: &str = r#"
+[[listeners]]
+address = "127.0.0.1:8080"
+
+[upstream]
+region = "us-east-1"
+
+[issuers.corporate]
+issuer = "https://idp.example"
+audiences = ["bedrock"]
+key_set = { url = "https://idp.example/keys" }
+
+[tenants.acme]
+models = ["*"]
+services = ["*"]
+operations = ["Converse*"]
+limits = { requests_per_minute = 60 }
+"#;
+
+/// Nine faults of nine kinds, among sound lines.
+const BROKEN: &str = r#"[[listeners]]
+adress = "127.0.0.1:8080"
+
+[upstream]
+region = "us-east-1a"
+fips = "yes"
+
+[bodies]
+in_flight_bytes_max = 1_000
+
+[issuers.corporate]
+issuer = "https://idp.example"
+audiences = ["bedrock"]
+algorithms = ["RS256", "HS256"]
+
+[tenants.acme]
+models = "*"
+services = ["bedrock-runtme"]
+operations = ["ConverseStrem"]
+
+[tenants.acme.limits]
+requests_per_minut = 5
+concurrent_requests = -1
+"#;
+
+fn examined(text: &str) -> Problems {
+    read::examine_text(text, Path::new("t.toml"), None).1
+}
+
+/// The only problem of `GOOD` with a replacement made: where, and the message with its help.
+fn only_problem(from: &str, to: &str) -> (usize, usize, String, String) {
+    assert!(GOOD.contains(from), "{from}");
+    let problems = examined(&GOOD.replacen(from, to, 1));
+    assert_eq!(problems.iter().count(), 1, "{from} → {to}\n{problems}");
+    let problem = problems.iter().next().unwrap();
+    let (line, column) = problems.position(problem).unwrap();
+    (line, column, problem.key_path.clone(), format!("{}; {}", problem.message, problem.help))
+}
+
+#[test]
+fn a_good_file_has_no_problems() {
+    let problems = examined(GOOD);
+    assert_eq!(problems.to_string(), "");
+    let config = parse(GOOD, Path::new("/etc/tollgate/t.toml")).unwrap();
+    assert_eq!(config.tenants["acme"].limits.requests_per_minute, Some(60));
+}
+
+#[test]
+fn every_fault_of_a_broken_file_is_reported_in_the_order_of_its_lines() {
+    let problems = examined(BROKEN);
+    let found: Vec<_> =
+        problems.iter().map(|p| (problems.position(p).unwrap().0, p.key_path.as_str(), p.help.as_str())).collect();
+    let expected = [
+        (2, "listeners[0].adress", "did you mean `address`?"),
+        (5, "upstream.region", "write it as AWS does: `us-east-1`; a zone's letter does not belong to it"),
+        (6, "upstream.fips", "write `true` or `false` without quotes"),
+        (9, "bodies.in_flight_bytes_max", "raise it to at least `bytes_max`, better to many times that"),
+        (11, "issuers.corporate.key_set", "add `key_set`; conf/tollgate.toml explains it"),
+        (
+            14,
+            "issuers.corporate.algorithms[1]",
+            "signatures with public keys are accepted: `RS256`, `RS384`, `RS512`, `PS256`, `PS384`, `PS512`, `ES256`, `ES384` or `EdDSA`",
+        ),
+        (17, "tenants.acme.models", "write it in brackets, also if it is only one: `[\"…\"]`"),
+        (18, "tenants.acme.services[0]", "did you mean `bedrock-runtime`?"),
+        (19, "tenants.acme.operations[0]", "did you mean `ConverseStream`?"),
+        (22, "tenants.acme.limits.requests_per_minut", "did you mean `requests_per_minute`?"),
+        (23, "tenants.acme.limits.concurrent_requests", "write a number without quotes or unit"),
+    ];
+    assert_eq!(found, expected, "{problems}");
+}
+
+#[test]
+fn a_report_points_and_advises_as_rustc_does() {
+    let report = examined(&GOOD.replace("models =", "modles =")).to_string();
+    let expected = r#"error: unknown key `modles`
+  --> t.toml:14:1
+   |
+14 | modles = ["*"]
+   | ^^^^^^ tenants.acme.modles
+   |
+   = help: did you mean `models`?"#;
+    assert_eq!(report, expected);
+}
+
+#[test]
+fn what_is_in_a_mistyped_section_is_checked_and_not_called_missing() {
+    let problems = examined(&GOOD.replace("[[listeners]]", "[[listener]]").replace("127.0.0.1:8080", "localhost:8080"));
+    let found: Vec<_> = problems.iter().map(|p| p.message.as_str()).collect();
+    assert_eq!(found, ["unknown key `listener`", "not an IP address and a port: the string `localhost:8080`"], "{problems}");
+}
+
+#[test]
+fn a_key_written_twice_does_not_hide_what_follows() {
+    let text =
+        GOOD.replace("region = \"us-east-1\"", "region = \"us-east-1\"\nregion = \"us-west-2\"").replace("models", "modles");
+    let problems = examined(&text);
+    let lines: Vec<_> = problems.iter().map(|p| problems.position(p).unwrap().0).collect();
+    assert_eq!(lines, [7, 15], "{problems}");
+}
+
+#[test]
+fn bad_syntax_is_reported_with_the_parsers_words_and_place() {
+    let (line, column, path, text) = only_problem("region = \"us-east-1\"", "region = us-east-1");
+    assert_eq!((line, column, path.as_str()), (6, 10, ""));
+    assert!(text.starts_with("not TOML: string values must be quoted"), "{text}");
+}

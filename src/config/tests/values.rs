@@ -1,0 +1,128 @@
+//! Values that serde accepts and the checks do not.
+
+use super::{GOOD, examined, only_problem};
+
+/// Each replacement in a good file gives exactly one problem: its key path, and a piece of its message or help.
+#[test]
+fn a_bad_value_is_reported_once_where_it_stands() {
+    let cases = [
+        ("127.0.0.1:8080", "0.0.0.0:8080", "listeners[0].address", "plaintext off loopback"),
+        ("127.0.0.1:8080", "127.0.0.1:9464", "listeners[0].address", "cannot be bound: `admin.address` takes"),
+        ("[upstream]", "[admin]\naddress = \"0.0.0.0:9464\"\n[upstream]", "admin.address", "not loopback"),
+        ("us-east-1", "us_east_1", "upstream.region", "not the name of an AWS region"),
+        (
+            "[issuers",
+            "[upstream.endpoints]\nbedrock-runtme = \"https://h\"\n[issuers",
+            "upstream.endpoints.bedrock-runtme",
+            "`bedrock-runtime`?",
+        ),
+        ("[issuers", "[upstream.endpoints]\nbedrock = \"https://h/p\"\n[issuers", "upstream.endpoints.bedrock", "more in it"),
+        ("[issuers", "[upstream.endpoints]\nbedrock = \"http://h\"\n[issuers", "upstream.endpoints.bedrock", "off loopback"),
+        ("\"https://idp.example\"", "\"\"", "issuers.corporate.issuer", "empty"),
+        ("[\"bedrock\"]", "[]", "issuers.corporate.audiences", "no audience"),
+        ("key_set", "algorithms = []\nkey_set", "issuers.corporate.algorithms", "no algorithm"),
+        ("key_set", "algorithms = [\"none\"]\nkey_set", "issuers.corporate.algorithms[0]", "signatures with public keys"),
+        ("key_set", "leeway_seconds = 301\nkey_set", "issuers.corporate.leeway_seconds", "at most 300"),
+        ("key_set", "token_lifetime_seconds_max = 59\nkey_set", "issuers.corporate.token_lifetime_seconds_max", "at least 60"),
+        ("key_set", "key_set_refresh_seconds = 0\nkey_set", "issuers.corporate.key_set_refresh_seconds", "without pause"),
+        ("url = \"https:", "url = \"http:", "issuers.corporate.key_set.url", "off loopback"),
+        ("{ url =", "{ uri =", "issuers.corporate.key_set.uri", "did you mean `url`?"),
+        ("{ url = \"https://idp.example/keys\" }", "\"k.json\"", "issuers.corporate.key_set", "write `{ file = \"…\" }` or"),
+        ("{ url =", "{ file = \"k\", url =", "issuers.corporate.key_set", "exactly one key"),
+        ("tenants.acme", "tenants.\"a b\"", "tenants.\"a b\"", "not a name for a tenant"),
+        ("models = [\"*\"]", "models = [\"\"]", "tenants.acme.models[0]", "allows nothing"),
+        ("models = [\"*\"]", "models = []", "tenants.acme.models", "allowed nothing"),
+        ("models = [\"*\"]", "", "tenants.acme.models", "allowed nothing"),
+        ("services = [\"*\"]", "services = [\"runtime\"]", "tenants.acme.services[0]", "the services are `bedrock`,"),
+        ("Converse*", "Talk*", "tenants.acme.operations[0]", "matches no operation"),
+        ("Converse*", "converse", "tenants.acme.operations[0]", "did you mean `Converse`?"),
+        ("requests_per_minute = 60", "requests_per_minute = 0", "tenants.acme.limits.requests_per_minute", "smaller allow-list"),
+        ("= 60", "= 60.5", "tenants.acme.limits.requests_per_minute", "found the number `60.5`"),
+        ("= 60", "= 99999999999999999999999999999999999999999", "tenants.acme.limits.requests_per_minute", "4,294,967,295"),
+        ("= 60", "= 2026-11-22", "tenants.acme.limits.requests_per_minute", "found a date"),
+        ("[issuers", "[routing]\nhost_suffixes = [\".gw\"]\n[issuers", "routing.host_suffixes[0]", "not a DNS name"),
+        ("[issuers", "[routing]\nsurface_service = \"mantle\"\n[issuers", "routing.surface_service", "`bedrock-mantle`"),
+        ("[issuers", "[bodies]\nbytes_max = 25_000_001\n[issuers", "bodies.bytes_max", "more than Bedrock takes"),
+        ("[issuers", "[bodies]\nread_seconds_max = 0\n[issuers", "bodies.read_seconds_max", "refuse every request"),
+        ("[issuers", "[log]\nlevel = \"inof\"\n[issuers", "log.level", "did you mean `info`?"),
+        ("[issuers", "[log]\nlevel = \"info,[\"\n[issuers", "log.level", "not a filter"),
+    ];
+    for (from, to, path, says) in cases {
+        let (_, _, found, text) = only_problem(from, to);
+        assert_eq!(found, path, "{from} → {to}: {text}");
+        assert!(text.contains(says), "{from} → {to}: {text}");
+    }
+}
+
+#[test]
+fn listeners_that_take_each_others_port_are_told_apart_from_those_that_do_not() {
+    let second = |first: &str, second: &str| {
+        let listeners = format!(
+            "[[listeners]]\naddress = \"{second}\"\nallow_plaintext_off_loopback = true\n\n[[listeners]]\nallow_plaintext_off_loopback = true\n"
+        );
+        let text = GOOD.replacen("[[listeners]]\n", &listeners, 1).replace("127.0.0.1:8080", first);
+        examined(&text).errors().count()
+    };
+    for (a, b) in [("127.0.0.1:1", "127.0.0.1:1"), ("127.0.0.1:1", "0.0.0.0:1"), ("[::]:1", "10.0.0.1:1"), ("[::1]:1", "[::]:1")]
+    {
+        assert_eq!(second(a, b), 1, "{a} {b}");
+        assert_eq!(second(b, a), 1, "{b} {a}");
+    }
+    for (a, b) in
+        [("127.0.0.1:0", "127.0.0.1:0"), ("127.0.0.1:1", "127.0.0.1:2"), ("127.0.0.1:1", "[::1]:1"), ("0.0.0.0:1", "[::1]:1")]
+    {
+        assert_eq!(second(a, b), 0, "{a} {b}");
+    }
+}
+
+#[test]
+fn two_sections_for_one_issuer_are_refused() {
+    let again =
+        "[issuers.other]\nissuer = \"https://idp.example\"\naudiences = [\"x\"]\nkey_set = { file = \"k\" }\n\n[tenants.acme]";
+    let (_, _, path, text) = only_problem("[tenants.acme]", again);
+    assert_eq!(path, "issuers.other.issuer");
+    assert!(text.contains("`issuers.corporate` is this issuer already"), "{text}");
+}
+
+#[test]
+fn a_file_that_admits_nobody_is_usable_but_warned_about() {
+    let text = GOOD.split("[issuers").next().unwrap();
+    let problems = examined(text);
+    assert_eq!(problems.errors().count(), 0);
+    assert_eq!(problems.warnings().map(|p| p.key_path.as_str()).collect::<Vec<_>>(), ["issuers", "tenants"]);
+}
+
+#[test]
+fn credentials_in_a_url_stay_out_of_the_report() {
+    let problems = examined(&GOOD.replace("https://idp.example/keys", "https://me:hunter2@idp.example/keys"));
+    let report = problems.to_string();
+    assert!(report.contains("has credentials in it") && !report.contains("hunter2"), "{report}");
+}
+
+#[test]
+fn a_secret_in_the_file_stays_out_of_the_report_whatever_is_wrong_around_it() {
+    for fault in [
+        "secret_access_key = \"hunter2\"",
+        "secret_access_key = hunter2",
+        "secret_access_key = { env = \"hunter2/\" }, x = 1",
+        "secret = \"hunter2\"",
+    ] {
+        let text = GOOD.replace("[upstream]", &format!("[credentials]\naccess_key_id = \"AKID\"\n{fault}\n[upstream]"));
+        let problems = examined(&text);
+        assert!(problems.errors().count() > 0);
+        let lines: String = problems.lines().map(|(_, line)| line).collect();
+        assert!(!(problems.render(true) + &lines).contains("hunter2"), "{problems}");
+    }
+}
+
+#[test]
+fn a_problem_fits_on_a_line_of_the_log() {
+    let problems = examined(&GOOD.replace("us-east-1", "mars"));
+    let lines: Vec<String> = problems.lines().map(|(_, line)| line).collect();
+    assert_eq!(
+        lines,
+        [
+            "t.toml:6:10: upstream.region: `mars` is not the name of an AWS region; write it as AWS does: `us-east-1`; a zone's letter does not belong to it"
+        ]
+    );
+}

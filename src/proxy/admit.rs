@@ -1,0 +1,193 @@
+//! The gate. From a request's head to [`Admitted`], which nothing else can make and every later station asks for: identity, tenant,
+//! route, policy, rate. What only the body tells is completed by `body`, on the same value.
+
+use std::{sync::Arc, time::SystemTime};
+
+use bytes::Bytes;
+use http::{HeaderMap, header};
+use pingora_http::RequestHeader;
+use pingora_proxy::Session;
+use prometheus::IntGauge;
+
+use super::{Denial, Passage, head};
+use crate::{
+    auth::{Principal, query_carries_credential},
+    bedrock::{Dialect, RawPath, Service, Streams, body},
+    policy::PolicyDenial,
+    quota::{self, Admission},
+    routing::{self, Head, KnownOperation, Peek, Route},
+    snapshot::{Snapshot, Tenant},
+    telemetry::Metrics,
+};
+
+/// Who calls and what, as far as it came out: for metrics and log, of refused requests too.
+pub struct Caller {
+    /// The authenticated caller.
+    pub principal: Arc<Principal>,
+    /// The tenant, if there is one of that name.
+    pub tenant: Option<Arc<Tenant>>,
+    /// Service and operation.
+    pub called: Option<(Service, &'static str)>,
+    /// The model, as the client named it.
+    pub model: Option<String>,
+}
+
+/// A request that may go on, and for whom.
+pub struct Admitted {
+    tenant: Arc<Tenant>,
+    route: Route,
+    dialect: Dialect,
+    admission: Admission,
+    _in_flight: InFlight,
+}
+
+impl Admitted {
+    /// Where the request goes.
+    pub fn route(&self) -> &Route {
+        &self.route
+    }
+
+    /// What is left of the tenant's limits, as of admission.
+    pub fn standings(&self) -> &[quota::Standing] {
+        &self.admission.standings
+    }
+
+    /// Whether the body names something that routing or policy needs.
+    pub fn must_read_body(&self) -> bool {
+        self.route.peek.is_some() || self.takes_model_in_body()
+    }
+
+    /// Completes route and policy by what the body says.
+    pub fn read_body(&mut self, pieces: &[Bytes]) -> Result<(), Denial> {
+        if let Some(peek) = self.route.peek {
+            let name = if matches!(peek, Peek::ResourceArn { .. }) { "resourceARN" } else { "model" };
+            let value = body::top_level_string(pieces, name).map_err(unreadable)?;
+            let operation = peek.settle(value.as_deref());
+            (self.route.service, self.route.operation, self.route.peek) = (operation.service, Some(KnownOperation(operation)), None);
+            self.check_operation()?;
+        }
+        if self.takes_model_in_body() {
+            self.check_models(pieces)?;
+        }
+        Ok(())
+    }
+
+    fn check_operation(&self) -> Result<(), PolicyDenial> {
+        let operation = self.route.operation.map(|known| known.0);
+        self.tenant.policy.check_operation(&self.tenant.name, self.route.service, operation)
+    }
+
+    /// Paths below `/model/` name their model; any other body may.
+    fn takes_model_in_body(&self) -> bool {
+        self.dialect != Dialect::Aws || (self.route.model.is_none() && !self.tenant.policy.allows_every_model())
+    }
+
+    fn check_models(&mut self, pieces: &[Bytes]) -> Result<(), Denial> {
+        let tenant = &self.tenant;
+        if self.dialect != Dialect::Aws {
+            // The whole answer depends on this one name, so a body without it is for Bedrock to complain of.
+            self.route.model = body::top_level_string(pieces, "model").map_err(unreadable)?;
+            return match self.route.model.as_deref() {
+                Some(model) => Ok(tenant.policy.check_model(&tenant.name, model)?),
+                None if tenant.policy.allows_every_model() => Ok(()),
+                None => Err(unreadable("`model` is missing")),
+            };
+        }
+        // What is not JSON names no model: agents of AgentCore take any bytes.
+        for model in body::models(pieces).unwrap_or_default() {
+            tenant.policy.check_model(&tenant.name, &model)?;
+        }
+        Ok(())
+    }
+}
+
+fn unreadable(problem: impl ToString) -> Denial {
+    Denial::BodyUnreadable(problem.to_string())
+}
+
+/// Decides on the head alone.
+pub fn admit(session: &Session, passage: &mut Passage, metrics: &Metrics) -> Result<Admitted, Denial> {
+    let live = passage.live.clone();
+    let snapshot = &live.snapshot;
+    check_head(session, snapshot)?;
+    let request = session.req_header();
+    let (path, query) = split_target(request);
+    let path = RawPath::parse(path)?;
+    if query_carries_credential(query) {
+        return Err(Denial::CredentialInQuery);
+    }
+    let principal = snapshot.authenticator.authenticate(&request.headers, SystemTime::now())?;
+    let tenant = snapshot.tenants.get(principal.tenant.as_ref()).cloned();
+    let caller = passage.caller.insert(Caller { principal, tenant: tenant.clone(), called: None, model: None });
+    let tenant = tenant.ok_or(Denial::UnknownTenant)?;
+
+    let route = routing::route(&routing_head(request), path, &snapshot.overrides)?;
+    caller.called = Some((route.service, route.operation_name()));
+    caller.model = route.model.clone();
+    if route.operation.is_some_and(|known| known.0.streams == Streams::Both) {
+        return Err(Denial::Bidirectional);
+    }
+    let operation = route.operation.map(|known| known.0);
+    if route.peek.is_none() {
+        tenant.policy.check_operation(&tenant.name, route.service, operation)?;
+    }
+    if let Some(model) = &route.model {
+        tenant.policy.check_model(&tenant.name, model)?;
+    }
+    let admission = quota::admit(&tenant.name, &tenant.limits, &tenant.counters)?;
+    let dialect = Dialect::of_path(route.path.as_bytes());
+    let in_flight = InFlight::begin(metrics.in_flight.with_label_values(&[&tenant.name]));
+    Ok(Admitted { tenant, route, dialect, admission, _in_flight: in_flight })
+}
+
+fn check_head(session: &Session, snapshot: &Snapshot) -> Result<(), Denial> {
+    let bytes_max = snapshot.downstream.header_bytes_max;
+    let request = session.req_header();
+    match session.as_http1() {
+        Some(http1) => head::check_http1(&http1.get_headers_raw_bytes(), bytes_max)?,
+        None => head::check_http2(&request.headers, request.uri.authority().map(|a| a.as_str()), bytes_max)?,
+    }
+    Ok(())
+}
+
+/// Path and query of the request target, as they came.
+pub fn split_target(request: &RequestHeader) -> (&[u8], &str) {
+    let target = request.raw_path();
+    let end = target.iter().position(|&b| b == b'?').unwrap_or(target.len());
+    let query = target.get(end + 1..).unwrap_or_default();
+    (&target[..end], std::str::from_utf8(query).unwrap_or_default())
+}
+
+fn routing_head(request: &RequestHeader) -> Head<'_> {
+    let text = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok());
+    Head {
+        method: request.method.as_str(),
+        host: request.uri.authority().map(|authority| authority.as_str()).or_else(|| text("host")),
+        amz_target: text("x-amz-target"),
+        endpoint_prefix: text("aws-endpoint-prefix"),
+        scope_service: scope_service(&request.headers),
+    }
+}
+
+/// The fourth part of `Credential=AKID/date/region/service/aws4_request`.
+fn scope_service(headers: &HeaderMap) -> Option<&str> {
+    let authorization = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let scope = authorization.strip_prefix("AWS4-HMAC-SHA256 ")?.split("Credential=").nth(1)?;
+    scope.split([',', ' ']).next()?.split('/').nth(3)
+}
+
+/// One admitted request in the gauge, until it is dropped.
+struct InFlight(IntGauge);
+
+impl InFlight {
+    fn begin(gauge: IntGauge) -> InFlight {
+        gauge.inc();
+        InFlight(gauge)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

@@ -1,0 +1,143 @@
+//! The request body, held whole: SigV4 signs its hash before the first byte of the head goes out. Read within bounds of size, time and
+//! of the room for all bodies, hashed as it arrives, and played back once per attempt by [`replay`](super::replay).
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use aws_lc_rs::digest::{Context, SHA256};
+use bytes::Bytes;
+use http::{HeaderMap, Version, header};
+use pingora_core::protocols::http::ServerSession;
+use pingora_proxy::Session;
+use tokio::time::timeout_at;
+
+use super::{
+    Denial, Passage,
+    admit::Admitted,
+    budget::{BodyBudget, Room},
+    replay::{self, Slot},
+};
+use crate::{
+    aws::sigv4::{EMPTY_SHA256, push_hex},
+    config::Bodies,
+};
+
+/// Room taken at a time for a body whose length nobody said.
+const STEP: u64 = 256 * 1024;
+
+/// What later stations know of the body; the bytes themselves lie in the session's replay.
+pub struct HeldBody {
+    /// Bytes.
+    pub length: u64,
+    /// Hexadecimal.
+    pub sha256: String,
+    slot: Slot,
+}
+
+/// Reads the body, completes the admission by it, and makes the session play it back.
+pub async fn take(
+    session: &mut Session,
+    passage: &mut Passage,
+    admitted: &mut Admitted,
+    budget: &Arc<BodyBudget>,
+) -> Result<HeldBody, Denial> {
+    let bounds = passage.live.snapshot.bodies.clone();
+    let began = Instant::now();
+    let (pieces, room, length, sha256) = if session.as_mut().is_body_empty() {
+        (Vec::new(), None, 0, EMPTY_SHA256.to_owned())
+    } else {
+        let mut reading = Reading { pieces: Vec::new(), length: 0, hash: Context::new(&SHA256), room: budget.room() };
+        reading.read(session, &bounds).await?;
+        let mut sha256 = String::with_capacity(64);
+        push_hex(&mut sha256, reading.hash.finish().as_ref());
+        (reading.pieces, Some(reading.room), reading.length, sha256)
+    };
+    passage.arrival.waited += began.elapsed();
+    if admitted.must_read_body() {
+        let read = admitted.read_body(&pieces);
+        if let Some(caller) = &mut passage.caller {
+            let route = admitted.route();
+            caller.called = Some((route.service, route.operation_name()));
+            caller.model = route.model.clone();
+        }
+        read?;
+    }
+    let slot = replay::install(session, pieces, room);
+    Ok(HeldBody { length, sha256, slot })
+}
+
+impl HeldBody {
+    /// Puts the client's real session back in place of the replay.
+    pub fn give_back(&self, session: &mut Session) {
+        replay::remove(session, &self.slot);
+    }
+}
+
+struct Reading {
+    pieces: Vec<Bytes>,
+    length: u64,
+    hash: Context,
+    room: Room,
+}
+
+impl Reading {
+    async fn read(&mut self, session: &mut Session, bounds: &Bodies) -> Result<(), Denial> {
+        let announced = content_length(&session.req_header().headers);
+        if announced.is_some_and(|length| length > bounds.bytes_max) {
+            return Err(Denial::BodyTooLarge { bytes_max: bounds.bytes_max });
+        }
+        let mut room_for = announced.unwrap_or(STEP.min(bounds.bytes_max));
+        self.grow(room_for, bounds).await?;
+        answer_expectation(session.as_mut()).await?;
+
+        let seconds_max = bounds.read_seconds_max;
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(seconds_max);
+        loop {
+            let read = timeout_at(deadline, session.as_mut().read_request_body()).await;
+            let piece = read.map_err(|_| Denial::BodyTooSlow { seconds_max })?.map_err(|_| Denial::BodyBroken)?;
+            let Some(piece) = piece else { return Ok(()) };
+            self.length += piece.len() as u64;
+            if self.length > bounds.bytes_max {
+                return Err(Denial::BodyTooLarge { bytes_max: bounds.bytes_max });
+            }
+            while self.length > room_for {
+                self.grow(STEP, bounds).await?;
+                room_for += STEP;
+            }
+            self.hash.update(&piece);
+            if !piece.is_empty() {
+                self.pieces.push(piece);
+            }
+        }
+    }
+
+    async fn grow(&mut self, bytes: u64, bounds: &Bodies) -> Result<(), Denial> {
+        let wait_max = Duration::from_secs(bounds.wait_seconds_max);
+        self.room.grow(bytes, bounds.in_flight_bytes_max, wait_max).await.map_err(|_| Denial::NoRoom)
+    }
+}
+
+/// The body's length, if the client said it. The head was found strict before, so there is one at most.
+pub fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Whether the client waits for a `100 Continue` before it sends its body.
+pub fn expects_continue(session: &ServerSession) -> bool {
+    let request = session.req_header();
+    let expectation = request.headers.get(header::EXPECT).map(|value| value.as_bytes());
+    request.version == Version::HTTP_11 && expectation.is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"))
+}
+
+async fn answer_expectation(session: &mut ServerSession) -> Result<(), Denial> {
+    if !expects_continue(session) {
+        return Ok(());
+    }
+    // Otherwise Pingora takes the 100 for an early response and closes the connection after the request.
+    session.set_close_on_response_before_downstream_finish(false);
+    let written = session.write_continue_response().await;
+    session.set_close_on_response_before_downstream_finish(true);
+    written.map_err(|_| Denial::BodyBroken)
+}

@@ -1,0 +1,107 @@
+//! Room for the request bodies that are held at once. Whoever finds none waits; the limit is a parameter, since it reloads.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use prometheus::IntGauge;
+use tokio::{sync::Notify, time::timeout};
+
+/// The bytes held by all requests together.
+pub struct BodyBudget {
+    held: AtomicU64,
+    freed: Notify,
+    gauge: IntGauge,
+}
+
+/// A request's share; dropping it gives the room back.
+pub struct Room {
+    budget: Arc<BodyBudget>,
+    bytes: u64,
+}
+
+/// There was no room for as long as a request may wait.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NoRoom;
+
+impl BodyBudget {
+    /// Nothing held; `gauge` shows what is.
+    pub fn new(gauge: IntGauge) -> Arc<BodyBudget> {
+        Arc::new(BodyBudget { held: AtomicU64::new(0), freed: Notify::new(), gauge })
+    }
+
+    /// An empty share, to be grown.
+    pub fn room(self: &Arc<Self>) -> Room {
+        Room { budget: self.clone(), bytes: 0 }
+    }
+
+    fn try_take(&self, bytes: u64, bytes_max: u64) -> bool {
+        let taken = self.held.fetch_update(Ordering::AcqRel, Ordering::Acquire, |held| {
+            held.checked_add(bytes).filter(|&held| held <= bytes_max)
+        });
+        if taken.is_ok() {
+            self.gauge.add(i64::try_from(bytes).unwrap_or(i64::MAX));
+        }
+        taken.is_ok()
+    }
+}
+
+impl Room {
+    /// Adds `bytes` to the share, waiting up to `wait_max` while all shares together would be more than `bytes_max`.
+    pub async fn grow(&mut self, bytes: u64, bytes_max: u64, wait_max: Duration) -> Result<(), NoRoom> {
+        let budget = &self.budget;
+        let taken = async {
+            loop {
+                // Listening before looking: what is freed in between is not missed.
+                let mut freed = std::pin::pin!(budget.freed.notified());
+                freed.as_mut().enable();
+                if budget.try_take(bytes, bytes_max) {
+                    return;
+                }
+                freed.await;
+            }
+        };
+        timeout(wait_max, taken).await.map_err(|_| NoRoom)?;
+        self.bytes += bytes;
+        Ok(())
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            self.budget.held.fetch_sub(self.bytes, Ordering::AcqRel);
+            self.budget.gauge.sub(i64::try_from(self.bytes).unwrap_or(i64::MAX));
+            self.budget.freed.notify_waiters();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn room_is_waited_for_and_given_back() {
+        let gauge = IntGauge::new("held", "held").unwrap();
+        let budget = BodyBudget::new(gauge.clone());
+        let wait = Duration::from_secs(5);
+        let mut first = budget.room();
+        first.grow(70, 100, wait).await.unwrap();
+        assert_eq!(budget.room().grow(40, 100, wait).await, Err(NoRoom));
+        let waiting = tokio::spawn({
+            let mut room = budget.room();
+            async move { room.grow(40, 100, wait).await.map(|()| room) }
+        });
+        tokio::task::yield_now().await;
+        drop(first);
+        let second = waiting.await.unwrap().unwrap();
+        assert_eq!(gauge.get(), 40);
+        drop(second);
+        assert_eq!(gauge.get(), 0);
+    }
+}

@@ -1,0 +1,174 @@
+//! Every way in which the gateway itself says no, and the one table that turns each into a status and an exception.
+
+use std::time::Duration;
+
+use super::head::HeadError;
+use crate::{
+    auth::IdentityError,
+    aws::CredentialsError,
+    bedrock::path::PathError,
+    policy::PolicyDenial,
+    quota::RateDenial,
+    routing::RouteError,
+};
+
+/// Why the gateway refuses. `Display` is what the caller reads.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum Denial {
+    #[error("{0}.")]
+    Head(#[from] HeadError),
+    #[error("{0}.")]
+    Path(#[from] PathError),
+    #[error("Credentials in a query string are refused, since query strings end up in logs. Send the token in a header.")]
+    CredentialInQuery,
+    #[error("{0}")]
+    Identity(#[from] IdentityError),
+    #[error("The token names a tenant that this gateway does not know. Ask its operator to add the tenant.")]
+    UnknownTenant,
+    #[error("{0}.")]
+    Route(#[from] RouteError),
+    #[error("{0}. Ask the gateway's operator to allow it.")]
+    Policy(#[from] PolicyDenial),
+    #[error("{0}.")]
+    Rate(#[from] RateDenial),
+    #[error("InvokeModelWithBidirectionalStream is not carried by this gateway.")]
+    Bidirectional,
+    #[error("The request body is larger than {bytes_max} bytes.")]
+    BodyTooLarge { bytes_max: u64 },
+    #[error("The request body did not arrive within {seconds_max} seconds.")]
+    BodyTooSlow { seconds_max: u64 },
+    #[error("The request body broke off.")]
+    BodyBroken,
+    #[error("The request body has to be a JSON object, with no name twice: {0}.")]
+    BodyUnreadable(String),
+    #[error("The gateway holds as many request bodies as it may. Try again shortly.")]
+    NoRoom,
+    #[error("The gateway has no AWS credentials to sign with. Try again shortly; if it lasts, its operator has to look.")]
+    Credentials(#[from] CredentialsError),
+    #[error("Bedrock could not be reached. Try again shortly.")]
+    Unreachable,
+    #[error("Bedrock did not answer in time.")]
+    UpstreamTimeout,
+    #[error("Bedrock's answer broke off before it began.")]
+    UpstreamBroken,
+    #[error("The gateway failed. Its operator finds the request id in the log.")]
+    Internal,
+}
+
+/// How a denial is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// HTTP status on AWS-shaped routes.
+    pub status: u16,
+    /// `x-amzn-ErrorType`.
+    pub aws: &'static str,
+    /// HTTP status on OpenAI- and Anthropic-shaped routes, where 401 and 403 are kept apart.
+    pub surface_status: u16,
+    /// Anthropic's `error.type`; OpenAI's is the nearest of its own.
+    pub anthropic: &'static str,
+    /// OpenAI's `error.type`.
+    pub openai: &'static str,
+    /// Metric label and access-log field; from a fixed set.
+    pub reason: &'static str,
+    /// The exact wait, if trying again makes sense.
+    pub retry_after: Option<Duration>,
+}
+
+const SHORTLY: Option<Duration> = Some(Duration::from_secs(1));
+
+impl Denial {
+    /// The table.
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Denial::Head(HeadError::TooLarge(_)) => invalid(431, "head_too_large"),
+            Denial::Head(_) => invalid(400, "head"),
+            Denial::Path(_) => invalid(400, "path"),
+            Denial::CredentialInQuery => invalid(400, "credential_in_query"),
+            Denial::Identity(error) if error.is_unavailable() => unavailable(503, error.reason()),
+            Denial::Identity(error) => unauthenticated(error),
+            Denial::UnknownTenant => forbidden("tenant_unknown"),
+            Denial::Route(RouteError::Override(_)) => invalid(400, "endpoint_prefix"),
+            Denial::Route(_) => Verdict { aws: "UnknownOperationException", anthropic: "not_found_error", ..invalid(404, "route") },
+            Denial::Policy(denial) => forbidden(denial.reason()),
+            Denial::Rate(denial) => throttled(denial),
+            Denial::Bidirectional => invalid(400, "bidirectional"),
+            Denial::BodyTooLarge { .. } => Verdict { anthropic: "request_too_large", ..invalid(413, "body_too_large") },
+            Denial::BodyTooSlow { .. } => Verdict { anthropic: "timeout_error", ..invalid(408, "body_too_slow") },
+            Denial::BodyBroken => invalid(400, "body_broken"),
+            Denial::BodyUnreadable(_) => invalid(400, "body_unreadable"),
+            Denial::NoRoom => unavailable(503, "no_room"),
+            Denial::Credentials(_) => unavailable(503, "credentials"),
+            Denial::Unreachable => unavailable(503, "unreachable"),
+            Denial::UpstreamTimeout => unavailable(504, "upstream_timeout"),
+            Denial::UpstreamBroken => unavailable(502, "upstream_broken"),
+            Denial::Internal => Verdict { aws: "InternalServerException", ..unavailable(500, "internal") },
+        }
+    }
+}
+
+fn invalid(status: u16, reason: &'static str) -> Verdict {
+    Verdict {
+        status,
+        aws: "ValidationException",
+        surface_status: status,
+        anthropic: "invalid_request_error",
+        openai: "invalid_request_error",
+        reason,
+        retry_after: None,
+    }
+}
+
+/// AWS answers 403 to whoever it does not know; a token that was good once is an `ExpiredTokenException`, on which SDKs refresh.
+fn unauthenticated(error: &IdentityError) -> Verdict {
+    let aws = match error {
+        error if error.is_expired() => "ExpiredTokenException",
+        error if error.is_missing() => "MissingAuthenticationTokenException",
+        _ => "UnrecognizedClientException",
+    };
+    Verdict {
+        status: 403,
+        aws,
+        surface_status: 401,
+        anthropic: "authentication_error",
+        openai: "invalid_request_error",
+        reason: error.reason(),
+        retry_after: None,
+    }
+}
+
+fn forbidden(reason: &'static str) -> Verdict {
+    Verdict {
+        status: 403,
+        aws: "AccessDeniedException",
+        surface_status: 403,
+        anthropic: "permission_error",
+        openai: "invalid_request_error",
+        reason,
+        retry_after: None,
+    }
+}
+
+fn throttled(denial: &RateDenial) -> Verdict {
+    Verdict {
+        status: 429,
+        aws: "ThrottlingException",
+        surface_status: 429,
+        anthropic: "rate_limit_error",
+        openai: "rate_limit_error",
+        reason: denial.standing.kind.name(),
+        retry_after: Some(denial.retry_after),
+    }
+}
+
+fn unavailable(status: u16, reason: &'static str) -> Verdict {
+    Verdict {
+        status,
+        aws: "ServiceUnavailableException",
+        surface_status: status,
+        anthropic: if status == 503 { "overloaded_error" } else { "api_error" },
+        openai: "server_error",
+        reason,
+        retry_after: if status == 503 { SHORTLY } else { None },
+    }
+}

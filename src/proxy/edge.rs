@@ -1,0 +1,101 @@
+//! What stands between an accepted connection and Pingora's proxy: the deadline for a request's head, which Pingora has per read only
+//! (pingora#447), and the connection's own settings.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use pingora_core::{
+    apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream},
+    protocols::http::{
+        ServerSession,
+        v2::server::{H2Options, default_h2_options},
+    },
+    server::ShutdownWatch,
+};
+use pingora_proxy::HttpProxy;
+
+use super::{Gateway, Live};
+
+tokio::task_local! {
+    static HEAD_WAS_READ: Arc<AtomicBool>;
+}
+
+/// Tells the deadline of this task's request that its head has come.
+pub fn head_was_read() {
+    // Streams of HTTP/2 have no deadline here: their head is complete before there is a stream.
+    let _ = HEAD_WAS_READ.try_with(|read| read.store(true, Ordering::Relaxed));
+}
+
+/// The proxy behind one kind of connection.
+pub struct Edge {
+    proxy: Arc<HttpProxy<Gateway>>,
+    live: Arc<ArcSwap<Live>>,
+    options: HttpServerOptions,
+}
+
+impl Edge {
+    /// Serves HTTP/1.1, and HTTP/2 where ALPN chose it; with `prior_knowledge`, HTTP/2 without TLS.
+    pub fn new(proxy: Arc<HttpProxy<Gateway>>, live: Arc<ArcSwap<Live>>, prior_knowledge: bool) -> Edge {
+        let mut options = HttpServerOptions::default();
+        options.h2c = prior_knowledge;
+        options.h2_idle_timeout = Some(Duration::from_secs(live.load().snapshot.downstream.idle_seconds_max));
+        Edge { proxy, live, options }
+    }
+}
+
+#[async_trait]
+impl HttpServerApp for Edge {
+    async fn process_new_http(self: &Arc<Self>, mut session: ServerSession, shutdown: &ShutdownWatch) -> Option<ReusedHttpStream> {
+        if session.is_http2() {
+            return self.proxy.process_new_http(session, shutdown).await;
+        }
+        let (idle, head) = {
+            let live = self.live.load();
+            let bounds = &live.snapshot.downstream;
+            (bounds.idle_seconds_max, bounds.header_seconds_max)
+        };
+        // Pingora starts a connection with a keep-alive of its own, and hands it on from request to request.
+        let first = session.get_keepalive() != Some(idle);
+        if session.get_keepalive().is_some() {
+            session.set_keepalive(Some(idle));
+        }
+        let deadline = Duration::from_secs(if first { head } else { idle + head });
+        let read = Arc::new(AtomicBool::new(false));
+        let serve = HEAD_WAS_READ.scope(read.clone(), self.proxy.process_new_http(session, shutdown));
+        tokio::select! {
+            biased;
+            reused = serve => reused,
+            () = head_is_late(&read, deadline) => None,
+        }
+    }
+
+    fn h2_options(&self) -> Option<H2Options> {
+        let mut options = default_h2_options();
+        // 64 KiB, the protocol's default, would make a 25 MB upload take 19 s at a round trip of 50 ms.
+        options.initial_window_size(1 << 20);
+        options.initial_connection_window_size(16 << 20);
+        Some(options)
+    }
+
+    fn server_options(&self) -> Option<&HttpServerOptions> {
+        Some(&self.options)
+    }
+
+    async fn http_cleanup(&self) {
+        self.proxy.http_cleanup().await;
+    }
+}
+
+async fn head_is_late(read: &AtomicBool, deadline: Duration) {
+    tokio::time::sleep(deadline).await;
+    if read.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,112 @@
+//! The last station, always reached: the client's connection is given back, everything is counted, and one line is written.
+
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use pingora_error::{Error, ErrorSource};
+use pingora_proxy::Session;
+
+use super::{Gateway, Passage};
+use crate::telemetry::{AccessLine, NONE, Outcome, outcome::status_class};
+
+/// Counts and writes; the permit and the room are given back when the passage is dropped right after.
+pub fn finish(session: &mut Session, e: Option<&Error>, passage: &mut Passage, gateway: &Gateway) {
+    if let Some(body) = &passage.body {
+        body.give_back(session);
+    }
+    let outcome = outcome(passage, e);
+    count(passage, outcome, gateway);
+    if passage.live.snapshot.log.access && !gateway.access_log.write(&line(session, e, passage, outcome)) {
+        gateway.metrics.access_log_lost.inc();
+    }
+}
+
+fn outcome(passage: &Passage, e: Option<&Error>) -> Outcome {
+    match (&passage.refused, e.map(Error::esource)) {
+        (Some(refused), _) if !refused.failed => Outcome::Denied,
+        (_, Some(ErrorSource::Downstream)) => Outcome::ClientLeft,
+        (_, Some(ErrorSource::Upstream)) => Outcome::UpstreamFailed,
+        (Some(refused), _) if refused.reason == "unreachable" => Outcome::UpstreamFailed,
+        (Some(_), _) | (_, Some(_)) => Outcome::GatewayFailed,
+        (None, None) => Outcome::Completed,
+    }
+}
+
+fn status(passage: &Passage) -> Option<u16> {
+    passage.meter.status.or_else(|| passage.refused.as_ref()?.status)
+}
+
+/// Tenant, service and operation; `none` for whoever has no tenant here, so that a scanner makes no series.
+fn labels(passage: &Passage) -> (&str, &'static str, &'static str) {
+    let caller = passage.caller.as_ref();
+    let Some(tenant) = caller.and_then(|caller| caller.tenant.as_ref()) else { return (NONE, NONE, NONE) };
+    let (service, operation) = match caller.and_then(|caller| caller.called) {
+        Some((service, operation)) => (service.name(), operation),
+        None => (NONE, NONE),
+    };
+    (&tenant.name, service, operation)
+}
+
+fn count(passage: &Passage, outcome: Outcome, gateway: &Gateway) {
+    let metrics = &gateway.metrics;
+    let (tenant, service, operation) = labels(passage);
+    let class = status_class(status(passage));
+    metrics.requests.with_label_values(&[tenant, service, operation, class, outcome.label()]).inc();
+    let arrival = &passage.arrival;
+    metrics.duration.with_label_values(&[tenant, service]).observe(arrival.started.elapsed().as_secs_f64());
+    if let Some(refused) = &passage.refused {
+        metrics.denials.with_label_values(&[tenant, refused.reason]).inc();
+    }
+    if let Some(body) = &passage.body {
+        metrics.request_body_bytes.with_label_values(&[tenant]).inc_by(body.length);
+    }
+    metrics.response_body_bytes.with_label_values(&[tenant]).inc_by(passage.meter.bytes);
+    if let Some(at) = passage.meter.first_byte {
+        let waited = at.duration_since(arrival.started).as_secs_f64();
+        metrics.first_byte.with_label_values(&[tenant, service]).observe(waited);
+    }
+    if let Some(own) = arrival.own_share {
+        metrics.own_share.with_label_values(&[service]).observe(own.as_secs_f64());
+    }
+}
+
+fn line<'a>(session: &'a Session, e: Option<&Error>, passage: &'a Passage, outcome: Outcome) -> AccessLine<'a> {
+    let (tenant, service, operation) = labels(passage);
+    let arrival = &passage.arrival;
+    let meter = &passage.meter;
+    let milliseconds = |d: std::time::Duration| (d.as_secs_f64() * 1e6).round() / 1e3;
+    let request = session.req_header();
+    AccessLine {
+        ts: Timestamp::try_from(SystemTime::now()).unwrap_or_default().to_string(),
+        level: "info",
+        msg: "request",
+        request_id: &arrival.request_id,
+        trace_id: request.headers.get("traceparent").and_then(|value| value.to_str().ok()).and_then(trace_id),
+        tenant,
+        principal: passage.caller.as_ref().map(|caller| caller.principal.subject.as_ref()),
+        client: session.client_addr().map(ToString::to_string),
+        method: request.method.as_str(),
+        service,
+        operation,
+        model: passage.caller.as_ref().and_then(|caller| caller.model.as_deref()),
+        status: status(passage),
+        outcome: outcome.label(),
+        reason: passage.refused.as_ref().map(|refused| refused.reason),
+        error: e.map(|e| e.etype().as_str().to_owned()),
+        source: if meter.status.is_some() { "bedrock" } else { "gateway" },
+        request_bytes: passage.body.as_ref().map_or(0, |body| body.length),
+        response_bytes: meter.bytes,
+        first_byte_ms: meter.first_byte.map(|at| milliseconds(at.duration_since(arrival.started))),
+        duration_ms: milliseconds(arrival.started.elapsed()),
+        own_ms: arrival.own_share.map(milliseconds),
+        upstream_request_id: meter.upstream_request_id.as_deref(),
+        retries: passage.attempts.resent,
+        generation: passage.live.snapshot.generation,
+    }
+}
+
+/// The second field of `00-<trace id>-<parent id>-<flags>` (W3C Trace Context §3.2).
+fn trace_id(traceparent: &str) -> Option<&str> {
+    let id = traceparent.split('-').nth(1)?;
+    (id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit())).then_some(id)
+}

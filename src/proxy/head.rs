@@ -1,0 +1,227 @@
+//! Strictness about request heads that Pingora leaves to us: what two parsers could read differently is refused before anything
+//! believes it (RFC 9112 §§2.2, 3.2, 5, 6.1, 11.2). Pure: bytes and header maps in, a verdict out.
+
+use http::{HeaderMap, header};
+
+/// Why a head is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HeadError {
+    /// Larger than `downstream.header_bytes_max`.
+    #[error("the request's headers are larger than {0} bytes")]
+    TooLarge(usize),
+    /// A line that does not end in CRLF, or a lone CR.
+    #[error("a header line does not end in CRLF")]
+    LineEnd,
+    /// A line that continues the one before (obs-fold).
+    #[error("a header line is folded")]
+    Folded,
+    /// Whitespace around a name, no colon, or a byte that names cannot have.
+    #[error("a header name is malformed")]
+    Name,
+    /// A control byte.
+    #[error("a header value has a control byte")]
+    ControlByte,
+    /// More than one, not plain digits, or beside Transfer-Encoding.
+    #[error("the request's length is ambiguous: send one Content-Length, or one Transfer-Encoding: chunked")]
+    Length,
+    /// Missing, repeated, or no host name.
+    #[error("the request needs exactly one valid Host header")]
+    Host,
+    /// The request line is not `METHOD target HTTP/1.1`.
+    #[error("the request line is malformed")]
+    RequestLine,
+}
+
+/// Checks the bytes of an HTTP/1 head, from the method to the empty line.
+pub fn check_http1(raw: &[u8], bytes_max: usize) -> Result<(), HeadError> {
+    if raw.len() > bytes_max {
+        return Err(HeadError::TooLarge(bytes_max));
+    }
+    let text = raw.strip_suffix(b"\r\n\r\n").ok_or(HeadError::LineEnd)?;
+    let mut lines = text.split(|&b| b == b'\n').peekable();
+    let mut facts = Facts::default();
+    let mut first = true;
+    while let Some(line) = lines.next() {
+        let line = match lines.peek() {
+            Some(_) => line.strip_suffix(b"\r").ok_or(HeadError::LineEnd)?,
+            None => line,
+        };
+        if line.contains(&b'\r') {
+            return Err(HeadError::LineEnd);
+        }
+        if std::mem::take(&mut first) {
+            check_request_line(line)?;
+        } else {
+            check_field(line, &mut facts)?;
+        }
+    }
+    if facts.lengths + facts.encodings > 1 {
+        return Err(HeadError::Length);
+    }
+    if facts.hosts == 1 { Ok(()) } else { Err(HeadError::Host) }
+}
+
+/// Checks the fields of an HTTP/2 request. Framing is the protocol's own there; sizes and the authority remain.
+pub fn check_http2(headers: &HeaderMap, authority: Option<&str>, bytes_max: usize) -> Result<(), HeadError> {
+    let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if size > bytes_max {
+        return Err(HeadError::TooLarge(bytes_max));
+    }
+    if headers.values().any(|value| value.as_bytes().iter().any(|&b| is_control(b))) {
+        return Err(HeadError::ControlByte);
+    }
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let plain = lengths.next().is_none_or(|value| is_length(value.as_bytes()));
+    if !plain || lengths.next().is_some() {
+        return Err(HeadError::Length);
+    }
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = hosts.next().map(|value| value.as_bytes());
+    let valid = authority.map(str::as_bytes).into_iter().chain(host).all(is_host);
+    let agree = host.is_none_or(|host| authority.is_none_or(|authority| authority.as_bytes() == host));
+    if valid && agree && hosts.next().is_none() && (host.is_some() || authority.is_some()) {
+        Ok(())
+    } else {
+        Err(HeadError::Host)
+    }
+}
+
+#[derive(Default)]
+struct Facts {
+    lengths: u32,
+    encodings: u32,
+    hosts: u32,
+}
+
+fn check_request_line(line: &[u8]) -> Result<(), HeadError> {
+    let mut words = line.split(|&b| b == b' ');
+    let method = words.next().is_some_and(|method| !method.is_empty() && method.iter().all(u8::is_ascii_uppercase));
+    let target = words.next().is_some_and(|target| target.starts_with(b"/"));
+    let version = words.next().is_some_and(|version| matches!(version, b"HTTP/1.1" | b"HTTP/1.0"));
+    if method && target && version && words.next().is_none() { Ok(()) } else { Err(HeadError::RequestLine) }
+}
+
+fn check_field(line: &[u8], facts: &mut Facts) -> Result<(), HeadError> {
+    if line.first().is_some_and(|b| matches!(b, b' ' | b'\t')) {
+        return Err(HeadError::Folded);
+    }
+    let colon = line.iter().position(|&b| b == b':').ok_or(HeadError::Name)?;
+    let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+    if name.is_empty() || !name.iter().all(|&b| is_token(b)) {
+        return Err(HeadError::Name);
+    }
+    if value.iter().any(|&b| is_control(b)) {
+        return Err(HeadError::ControlByte);
+    }
+    if name.eq_ignore_ascii_case(b"content-length") {
+        facts.lengths += 1;
+        return if is_length(value) { Ok(()) } else { Err(HeadError::Length) };
+    }
+    if name.eq_ignore_ascii_case(b"transfer-encoding") {
+        facts.encodings += 1;
+        return if value.eq_ignore_ascii_case(b"chunked") { Ok(()) } else { Err(HeadError::Length) };
+    }
+    if name.eq_ignore_ascii_case(b"host") {
+        facts.hosts += 1;
+        return if is_host(value) { Ok(()) } else { Err(HeadError::Host) };
+    }
+    Ok(())
+}
+
+/// RFC 9110 §5.6.2.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+fn is_control(byte: u8) -> bool {
+    byte.is_ascii_control() && byte != b'\t'
+}
+
+fn is_length(value: &[u8]) -> bool {
+    !value.is_empty() && value.len() <= 18 && value.iter().all(u8::is_ascii_digit)
+}
+
+/// A registered name or an address, and a port: no user, no path, no list.
+fn is_host(value: &[u8]) -> bool {
+    let (name, port) = match value.iter().rposition(|&b| b == b':') {
+        Some(colon) if !value[colon..].contains(&b']') => (&value[..colon], &value[colon + 1..]),
+        _ => (value, &b""[..]),
+    };
+    let address = name.strip_prefix(b"[").and_then(|name| name.strip_suffix(b"]"));
+    let name_is_valid = match address {
+        Some(address) => address.iter().all(|&b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.')),
+        None => name.iter().all(|&b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')),
+    };
+    !name.is_empty() && name_is_valid && port.len() <= 5 && port.iter().all(u8::is_ascii_digit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(head: &str) -> Result<(), HeadError> {
+        check_http1(format!("{head}\r\n\r\n").as_bytes(), 1_000)
+    }
+
+    #[test]
+    fn what_clients_send_passes() {
+        for head in [
+            "POST /model/a%3A0/invoke?x=1 HTTP/1.1\r\nHost: localhost:8443\r\nContent-Length: 3",
+            "GET / HTTP/1.1\r\nhost: [::1]:80\r\nX-Empty:\r\nx-obs: \u{e9}",
+            "PUT /x HTTP/1.1\r\nHost: gw.example\r\nTransfer-Encoding: Chunked\r\nCookie: a=b; c",
+        ] {
+            assert_eq!(check(head), Ok(()), "{head}");
+        }
+    }
+
+    #[test]
+    fn what_parsers_read_differently_is_refused() {
+        let with = |fields: &str| check(&format!("POST / HTTP/1.1\r\nHost: h\r\n{fields}"));
+        for (fields, error) in [
+            ("Content-Length: 3\r\nTransfer-Encoding: chunked", HeadError::Length),
+            ("Content-Length: 3\r\nContent-Length: 3", HeadError::Length),
+            ("Content-Length: 3, 3", HeadError::Length),
+            ("Content-Length: +3", HeadError::Length),
+            ("Content-Length: 0x3", HeadError::Length),
+            ("Content-Length:", HeadError::Length),
+            ("Content-Length: 99999999999999999999", HeadError::Length),
+            ("Transfer-Encoding: gzip, chunked", HeadError::Length),
+            ("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity", HeadError::Length),
+            ("Transfer-Encoding: \x0bchunked", HeadError::ControlByte),
+            ("Transfer-Encoding : chunked", HeadError::Name),
+            ("X: a\r\n b", HeadError::Folded),
+            ("X: a\nY: b", HeadError::LineEnd),
+            ("X: a\rY: b", HeadError::LineEnd),
+            ("X: a\x00b", HeadError::ControlByte),
+            ("novalue", HeadError::Name),
+            (": v", HeadError::Name),
+            ("Host: h", HeadError::Host),
+        ] {
+            assert_eq!(with(fields), Err(error), "{fields:?}");
+        }
+        for host in ["", "a,b", "a b", "a/b", "a#b", "a?b", "u@h", "h:x", "h:123456", "[::1", "h\\"] {
+            assert_eq!(check(&format!("GET / HTTP/1.1\r\nHost: {host}")), Err(HeadError::Host), "{host}");
+        }
+        assert_eq!(check("GET / HTTP/1.1\r\nX: y"), Err(HeadError::Host));
+        for line in ["GET  / HTTP/1.1", "GET / HTTP/1.1 ", "GET http://h/ HTTP/1.1", "get / HTTP/1.1", "GET / HTTP/2.0"] {
+            assert_eq!(check(&format!("{line}\r\nHost: h")), Err(HeadError::RequestLine), "{line}");
+        }
+        assert_eq!(check(&format!("GET / HTTP/1.1\r\nHost: h\r\nX: {}", "y".repeat(1000))), Err(HeadError::TooLarge(1_000)));
+    }
+
+    #[test]
+    fn http2_needs_one_authority() {
+        let headers = |fields: &[(&'static str, &'static str)]| {
+            let mut map = HeaderMap::new();
+            fields.iter().for_each(|(name, value)| drop(map.append(*name, http::HeaderValue::from_static(value))));
+            map
+        };
+        let check = |fields: &[(&'static str, &'static str)], authority| check_http2(&headers(fields), authority, 100);
+        assert_eq!(check(&[], Some("localhost:8443")), Ok(()));
+        assert_eq!(check(&[("host", "h")], Some("h")), Ok(()));
+        assert_eq!(check(&[("host", "other")], Some("h")), Err(HeadError::Host));
+        assert_eq!(check(&[], None), Err(HeadError::Host));
+        assert_eq!(check(&[("content-length", "3"), ("content-length", "3")], Some("h")), Err(HeadError::Length));
+        assert_eq!(check(&[("a", "0123456789012345678901234567890123456789"); 3], Some("h")), Err(HeadError::TooLarge(100)));
+    }
+}

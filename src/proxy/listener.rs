@@ -1,0 +1,185 @@
+//! Accepting connections: TCP, TLS, and the protocol they speak. An accept loop of our own, because Pingora's tells nobody its port, has
+//! no deadline for h2c's preface, and cannot end a drain before its grace period is over.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
+
+use pingora_core::{
+    apps::ServerApp,
+    listeners::tls::Acceptor,
+    protocols::{GetSocketDigest, SocketDigest, Stream, l4::stream::Stream as L4Stream},
+    server::ShutdownWatch,
+};
+use rustls::{
+    ServerConfig,
+    server::{ClientHello, ResolvesServerCert},
+    sign::CertifiedKey,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    time::{sleep, timeout},
+};
+
+use super::{Live, edge::Edge};
+
+/// TLS handshake, or the first bytes of a plaintext connection.
+const GREETING_MAX: Duration = Duration::from_secs(10);
+/// After a failed accept: out of file descriptors, most likely.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const H2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A bound address, ready to accept.
+pub struct Listener {
+    socket: TcpListener,
+    tls: Option<Acceptor>,
+    edge: Arc<Edge>,
+    edge_h2c: Arc<Edge>,
+}
+
+/// The number of open connections.
+#[derive(Clone, Default)]
+pub struct Connections(Arc<AtomicUsize>);
+
+impl Listener {
+    /// Accepts on `socket`; with TLS, presents the certificate that is `certificate`th in the snapshot in force.
+    pub fn new(
+        socket: std::net::TcpListener,
+        certificate: Option<usize>,
+        live: &Arc<arc_swap::ArcSwap<Live>>,
+        edge: Arc<Edge>,
+        edge_h2c: Arc<Edge>,
+    ) -> std::io::Result<Listener> {
+        socket.set_nonblocking(true)?;
+        let tls = certificate.map(|index| acceptor(index, live.clone())).transpose().map_err(std::io::Error::other)?;
+        Ok(Listener { socket: TcpListener::from_std(socket)?, tls, edge, edge_h2c })
+    }
+
+    /// Where clients connect.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Accepts until `stop` is true. Connections go on; `shutdown` tells them to end.
+    pub async fn serve(self, mut stop: watch::Receiver<bool>, shutdown: ShutdownWatch, connections: Connections) {
+        let listener = Arc::new(self);
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.socket.accept() => accepted,
+                _ = stop.wait_for(|&stop| stop) => return,
+            };
+            match accepted {
+                Ok((socket, peer)) => {
+                    let open = connections.open();
+                    let (listener, shutdown) = (listener.clone(), shutdown.clone());
+                    tokio::spawn(async move {
+                        listener.serve_connection(socket, peer, &shutdown).await;
+                        drop(open);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept connections");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn serve_connection(&self, socket: TcpStream, peer: SocketAddr, shutdown: &ShutdownWatch) {
+        let _ = socket.set_nodelay(true);
+        let h2c = match &self.tls {
+            Some(_) => false,
+            None => match timeout(GREETING_MAX, speaks_h2(&socket)).await {
+                Ok(Some(h2c)) => h2c,
+                _ => return,
+            },
+        };
+        let stream = with_peer(socket, peer);
+        let stream: Stream = match &self.tls {
+            None => Box::new(stream),
+            Some(acceptor) => match timeout(GREETING_MAX, acceptor.tls_handshake(stream)).await {
+                Ok(Ok(stream)) => Box::new(stream),
+                Ok(Err(error)) => return tracing::debug!(%peer, %error, "TLS handshake failed"),
+                Err(_) => return tracing::debug!(%peer, "TLS handshake took too long"),
+            },
+        };
+        let edge = if h2c { &self.edge_h2c } else { &self.edge };
+        edge.process_new(stream, shutdown).await;
+    }
+}
+
+impl Connections {
+    fn open(&self) -> OpenConnection {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        OpenConnection(self.clone())
+    }
+
+    /// How many are open.
+    pub fn count(&self) -> usize {
+        self.0.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+struct OpenConnection(Connections);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+/// Whether the connection begins with HTTP/2's preface; `None` if it ends before that is clear.
+async fn speaks_h2(socket: &TcpStream) -> Option<bool> {
+    let mut seen = [0; H2_PREFACE.len()];
+    let mut pause = Duration::from_millis(1);
+    loop {
+        let length = socket.peek(&mut seen).await.ok().filter(|&length| length > 0)?;
+        if seen[..length] != H2_PREFACE[..length] {
+            return Some(false);
+        }
+        if length == seen.len() {
+            return Some(true);
+        }
+        // What was peeked stays readable, so waiting for more to be readable would return at once.
+        sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(50));
+    }
+}
+
+fn with_peer(socket: TcpStream, peer: SocketAddr) -> L4Stream {
+    use std::os::fd::AsRawFd;
+    let digest = SocketDigest::from_raw_fd(socket.as_raw_fd());
+    let _ = digest.peer_addr.set(Some(pingora_core::protocols::l4::socket::SocketAddr::Inet(peer)));
+    let mut stream = L4Stream::from(socket);
+    stream.set_socket_digest(digest);
+    stream
+}
+
+fn acceptor(index: usize, live: Arc<arc_swap::ArcSwap<Live>>) -> Result<Acceptor, rustls::Error> {
+    let certificates = Arc::new(CertificateInForce { live, index });
+    let mut config = ServerConfig::builder().with_no_client_auth().with_cert_resolver(certificates);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()?;
+    Ok(Acceptor::from_server_config(Arc::new(config)))
+}
+
+/// The listener's certificate of the snapshot in force, so that a reload replaces it.
+struct CertificateInForce {
+    live: Arc<arc_swap::ArcSwap<Live>>,
+    index: usize,
+}
+
+impl std::fmt::Debug for CertificateInForce {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CertificateInForce").field("index", &self.index).finish_non_exhaustive()
+    }
+}
+
+impl ResolvesServerCert for CertificateInForce {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.live.load().snapshot.certificates.get(self.index).cloned()
+    }
+}

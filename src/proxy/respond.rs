@@ -1,0 +1,222 @@
+//! The gateway's own answers: the one place that writes them. In the words of the route called: AWS's, OpenAI's or Anthropic's.
+
+use std::{error::Error as StdError, fmt::Write, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Version, header};
+use pingora_core::protocols::http::ServerSession;
+use pingora_error::{Error, ErrorSource, ErrorType, Result};
+use pingora_http::ResponseHeader;
+use pingora_proxy::{FailToProxy, Session};
+use serde_json::json;
+use tokio::time::timeout;
+
+use super::{
+    Denial, Passage,
+    body::{content_length, expects_continue},
+    denial::Verdict,
+};
+use crate::{bedrock::Dialect, bedrock::Service, quota::Standing};
+
+/// A body this small is read to its end after a refusal, so that the connection can go on.
+const READ_ON_BYTES_MAX: u64 = 256 * 1024;
+/// How much of a larger one is read, and for how long, so that the client sees the answer before the connection closes: closing with
+/// unread bytes resets it, and takes the answer with it.
+const LINGER_BYTES_MAX: u64 = 32 * 1024 * 1024;
+const LINGER_MAX: Duration = Duration::from_secs(5);
+
+/// What was answered, for metrics and log.
+pub struct Refused {
+    /// HTTP status; `None` if nothing could be written any more.
+    pub status: Option<u16>,
+    /// Metric label.
+    pub reason: &'static str,
+    /// It was not the client's doing.
+    pub failed: bool,
+}
+
+/// Carries a denial through Pingora's phases that can only fail with an error.
+pub fn denied(denial: Denial) -> Box<Error> {
+    Error::because(ErrorType::Custom("denied"), "refused by the gateway", denial)
+}
+
+/// Answers a request that is refused before it goes upstream.
+pub async fn refuse(session: &mut Session, passage: &mut Passage, denial: Denial) -> Result<()> {
+    let verdict = denial.verdict();
+    passage.refused = Some(Refused { status: None, reason: verdict.reason, failed: verdict.status >= 500 });
+    let (response, body) = compose(session, passage, &denial, &verdict)?;
+    let status = response.status.as_u16();
+    let close = !will_read_on(session.as_mut());
+    let downstream = session.as_mut();
+    if close {
+        downstream.set_keepalive(None);
+    }
+    write(downstream, response, body).await?;
+    if let Some(refused) = &mut passage.refused {
+        refused.status = Some(status);
+    }
+    // HTTP/2 has its own way to say that the rest of a body is not wanted.
+    if !downstream.is_http2() {
+        linger(downstream, close).await;
+    }
+    Ok(())
+}
+
+/// Answers a request that failed on its way, if nothing of an answer went out yet.
+pub async fn fail(session: &mut Session, passage: &mut Passage, e: &Error) -> FailToProxy {
+    if let Some(body) = &passage.body {
+        body.give_back(session);
+    }
+    let denial = blame(e);
+    let verdict = denial.verdict();
+    let began = session.response_written().is_some_and(|response| !response.status.is_informational());
+    let client_left = *e.esource() == ErrorSource::Downstream;
+    if began || client_left {
+        return FailToProxy { error_code: 0, can_reuse_downstream: false };
+    }
+    let mut refused = Refused { status: None, reason: verdict.reason, failed: true };
+    if let Ok((response, body)) = compose(session, passage, &denial, &verdict) {
+        let status = response.status.as_u16();
+        if write(session.as_mut(), response, body).await.is_ok() {
+            refused.status = Some(status);
+        }
+    }
+    let error_code = refused.status.unwrap_or(0);
+    passage.refused = Some(refused);
+    FailToProxy { error_code, can_reuse_downstream: false }
+}
+
+/// What a failure means to the caller.
+fn blame(e: &Error) -> Denial {
+    let cause = e.root_cause().downcast_ref::<Denial>();
+    match (cause, e.etype()) {
+        (Some(Denial::Unreachable), _) => Denial::Unreachable,
+        (Some(Denial::Credentials(error)), _) => Denial::Credentials(*error),
+        (Some(_), _) => Denial::Internal,
+        (_, ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout | ErrorType::ReadTimedout | ErrorType::WriteTimedout) => {
+            Denial::UpstreamTimeout
+        }
+        (_, ErrorType::ConnectRefused | ErrorType::ConnectNoRoute | ErrorType::ConnectError | ErrorType::SocketError) => {
+            Denial::Unreachable
+        }
+        _ if *e.esource() == ErrorSource::Upstream => Denial::UpstreamBroken,
+        _ => Denial::Internal,
+    }
+}
+
+/// Below a service prefix the route's own path decides.
+fn dialect(session: &Session) -> Dialect {
+    let path = session.req_header().raw_path();
+    let mut segments = path.split(|&b| b == b'/').filter(|segment| !segment.is_empty());
+    let first = segments.next().unwrap_or_default();
+    let is_prefix = std::str::from_utf8(first).is_ok_and(|name| name.parse::<Service>().is_ok());
+    let decides = if is_prefix { segments.next().unwrap_or_default() } else { first };
+    Dialect::of_path(decides)
+}
+
+fn compose(session: &Session, passage: &Passage, denial: &Denial, verdict: &Verdict) -> Result<(ResponseHeader, Bytes)> {
+    let dialect = dialect(session);
+    let status = if dialect == Dialect::Aws { verdict.status } else { verdict.surface_status };
+    let id = passage.arrival.request_id.as_str();
+    let text = denial.to_string();
+    let body = match dialect {
+        Dialect::Aws => json!({"__type": verdict.aws, "message": text}),
+        Dialect::OpenAi => json!({"error": {"message": text, "type": verdict.openai, "param": null, "code": verdict.reason}}),
+        Dialect::Anthropic => json!({"type": "error", "error": {"type": verdict.anthropic, "message": text}, "request_id": id}),
+    };
+    let body = Bytes::from(body.to_string());
+
+    let mut response = ResponseHeader::build(status, Some(16))?;
+    response.insert_header(header::CONTENT_TYPE, "application/json")?;
+    response.insert_header(header::CONTENT_LENGTH, body.len())?;
+    response.insert_header(HeaderName::from_static("x-tollgate-source"), "gateway")?;
+    response.insert_header(HeaderName::from_static("x-tollgate-request-id"), id)?;
+    response.insert_header("x-amzn-RequestId", id)?;
+    match dialect {
+        Dialect::Aws => response.insert_header("x-amzn-ErrorType", verdict.aws)?,
+        _ => response.insert_header(HeaderName::from_static("request-id"), id)?,
+    }
+    if status == 401 {
+        response.insert_header(header::WWW_AUTHENTICATE, "Bearer")?;
+    }
+    retry_headers(&mut response, verdict.retry_after)?;
+    if let Denial::Rate(denial) = denial {
+        rate_limit_headers(&mut response, std::slice::from_ref(&denial.standing))?;
+    } else if let Some(admitted) = &passage.admitted {
+        rate_limit_headers(&mut response, admitted.standings())?;
+    }
+    let without_body = session.req_header().method == http::Method::HEAD;
+    Ok((response, if without_body { Bytes::new() } else { body }))
+}
+
+/// AWS SDKs read milliseconds in their own header, the JS SDK seconds, OpenAI's and Anthropic's SDKs either, and `x-should-retry`.
+fn retry_headers(response: &mut ResponseHeader, retry_after: Option<Duration>) -> Result<()> {
+    let Some(wait) = retry_after else {
+        return response.insert_header(HeaderName::from_static("x-should-retry"), "false");
+    };
+    let milliseconds = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+    response.insert_header(header::RETRY_AFTER, milliseconds.div_ceil(1_000))?;
+    response.insert_header(HeaderName::from_static("retry-after-ms"), milliseconds)?;
+    response.insert_header(HeaderName::from_static("x-amz-retry-after"), milliseconds)
+}
+
+/// `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-11).
+pub fn rate_limit_headers(response: &mut ResponseHeader, standings: &[Standing]) -> Result<()> {
+    if standings.is_empty() {
+        return Ok(());
+    }
+    let (mut policy, mut left) = (String::with_capacity(64), String::with_capacity(64));
+    for standing in standings {
+        let separator = if policy.is_empty() { "" } else { ", " };
+        let name = standing.kind.name();
+        let _ = write!(policy, "{separator}\"{name}\";q={}", standing.quota);
+        if let Some(seconds) = standing.kind.window_seconds() {
+            let _ = write!(policy, ";w={seconds}");
+        }
+        let reset = standing.reset.as_millis().div_ceil(1_000);
+        let _ = write!(left, "{separator}\"{name}\";r={};t={reset}", standing.remaining);
+    }
+    response.insert_header("RateLimit-Policy", HeaderValue::try_from(policy).map_err(internal)?)?;
+    response.insert_header("RateLimit", HeaderValue::try_from(left).map_err(internal)?)
+}
+
+fn internal(e: impl StdError + Send + Sync + 'static) -> Box<Error> {
+    Error::because(ErrorType::InternalError, "composing a header", Box::new(e))
+}
+
+async fn write(downstream: &mut ServerSession, response: ResponseHeader, body: Bytes) -> Result<()> {
+    downstream.write_response_header(Box::new(response)).await?;
+    if body.is_empty() {
+        return downstream.finish_body().await;
+    }
+    downstream.write_response_body(body, true).await?;
+    downstream.finish_body().await
+}
+
+/// Whether the rest of the request is read so that the connection can go on.
+fn will_read_on(downstream: &mut ServerSession) -> bool {
+    if downstream.is_body_done() {
+        return true;
+    }
+    let request = downstream.req_header();
+    let small = content_length(&request.headers).is_some_and(|length| length <= READ_ON_BYTES_MAX);
+    small && request.version == Version::HTTP_11 && !expects_continue(downstream)
+}
+
+async fn linger(downstream: &mut ServerSession, closing: bool) {
+    // Who waits for a 100 and got a final answer sends nothing more.
+    if downstream.is_body_done() || (closing && expects_continue(downstream)) {
+        return;
+    }
+    let mut read = 0;
+    let rest = async {
+        while let Ok(Some(piece)) = downstream.read_request_body().await {
+            read += piece.len() as u64;
+            if read > LINGER_BYTES_MAX {
+                return;
+            }
+        }
+    };
+    // Whether it ends in time or not, the connection goes its way after this.
+    let _ = timeout(LINGER_MAX, rest).await;
+}

@@ -1,0 +1,147 @@
+//! The request as Bedrock gets it: the client's credentials and its hops are gone, the path is the route's, the signature is the
+//! gateway's. Runs once per attempt, since a signature is of its time.
+
+use std::time::SystemTime;
+
+use http::{HeaderName, HeaderValue, header};
+use pingora_error::Result;
+use pingora_http::RequestHeader;
+
+use super::{Denial, Passage, admit::split_target, respond::denied};
+use crate::aws::{CredentialsSlot, Signing};
+
+const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
+
+/// Credentials, what concerns one hop only, where the request came from, and what is written anew. Sorted.
+const NOT_FORWARDED: [&str; 31] = [
+    "accept-encoding",
+    "authorization",
+    "aws-endpoint-prefix",
+    "cf-connecting-ip",
+    "connection",
+    "content-length",
+    "cookie",
+    "expect",
+    "forwarded",
+    "host",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "true-client-ip",
+    "upgrade",
+    "via",
+    "x-amz-content-sha256",
+    "x-amz-date",
+    "x-amz-security-token",
+    "x-amz-signature",
+    "x-api-key",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-envoy-external-address",
+    "x-original-forwarded-for",
+    "x-original-host",
+    "x-real-ip",
+];
+
+/// Rewrites and signs the head of one attempt.
+pub fn prepare(request: &mut RequestHeader, passage: &Passage, credentials: &CredentialsSlot) -> Result<()> {
+    let (Some(admitted), Some(body)) = (&passage.admitted, &passage.body) else { return Err(denied(Denial::Internal)) };
+    let now = SystemTime::now();
+    let signer = credentials.current(now).map_err(|e| denied(e.into()))?;
+    let snapshot = &passage.live.snapshot;
+    let route = admitted.route();
+    let endpoint = snapshot.endpoint(route.service);
+
+    let query = split_target(request).1.to_owned();
+    let target = if query.is_empty() { route.path.clone() } else { format!("{}?{query}", route.path) };
+    request.set_raw_path(target.as_bytes())?;
+    strip(request);
+    request.insert_header(header::HOST, &endpoint.host_header)?;
+    // A compressed answer could not be read for usage, and event streams never are compressed.
+    request.insert_header(header::ACCEPT_ENCODING, IDENTITY)?;
+    if body.length > 0 || matches!(request.method.as_str(), "POST" | "PUT" | "PATCH") {
+        request.insert_header(header::CONTENT_LENGTH, body.length)?;
+    }
+
+    let signed = {
+        let mut headers = Vec::with_capacity(8);
+        headers.push((header::HOST.as_str(), endpoint.authority.as_str()));
+        headers.extend(signable(request));
+        let signing = Signing {
+            method: request.method.as_str(),
+            path: &route.path,
+            query: &query,
+            headers: &headers,
+            body_sha256: &body.sha256,
+            region: &snapshot.region,
+            service: route.service.signing_name(),
+        };
+        signer.sign(&signing, now).map_err(|e| {
+            tracing::error!(error = %e, "cannot sign");
+            denied(Denial::Internal)
+        })?
+    };
+    request.insert_header(header::AUTHORIZATION, signed.authorization)?;
+    request.insert_header(HeaderName::from_static("x-amz-date"), signed.date)?;
+    if let Some(token) = signed.security_token {
+        request.insert_header(HeaderName::from_static("x-amz-security-token"), token)?;
+    }
+    Ok(())
+}
+
+/// AWS wants Host, Content-Type and every `x-amz-` header signed; fewer break less.
+fn signable(request: &RequestHeader) -> impl Iterator<Item = (&str, &str)> {
+    request.headers.iter().filter_map(|(name, value)| {
+        let name = name.as_str();
+        let wanted = name == "content-type" || name.starts_with("x-amz-");
+        wanted.then_some(())?;
+        Some((name, value.to_str().ok()?))
+    })
+}
+
+fn strip(request: &mut RequestHeader) {
+    let gone: Vec<HeaderName> = request.headers.keys().filter(|name| !is_forwarded(name.as_str())).cloned().collect();
+    for name in &gone {
+        request.remove_header(name);
+    }
+}
+
+fn is_forwarded(name: &str) -> bool {
+    !name.starts_with("x-forwarded-") && !name.starts_with("x-tollgate-") && NOT_FORWARDED.binary_search(&name).is_err()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn api_headers_pass_and_the_rest_does_not() {
+        assert!(NOT_FORWARDED.is_sorted());
+        for name in [
+            "accept",
+            "content-type",
+            "x-amzn-bedrock-guardrailidentifier",
+            "x-amzn-bedrock-trace",
+            "x-amzn-bedrock-service-tier",
+            "x-amzn-bedrock-request-metadata",
+            "x-amz-target",
+            "amz-sdk-invocation-id",
+            "amz-sdk-request",
+            "anthropic-version",
+            "anthropic-beta",
+            "openai-organization",
+            "traceparent",
+            "user-agent",
+            "x-simulator-latency-ms",
+        ] {
+            assert!(is_forwarded(name), "{name}");
+        }
+        for name in ["authorization", "x-api-key", "x-amz-security-token", "x-forwarded-for", "x-forwarded-anything", "te", "via"] {
+            assert!(!is_forwarded(name), "{name}");
+        }
+    }
+}

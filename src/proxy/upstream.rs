@@ -1,0 +1,109 @@
+//! Attempts: the address of the next one, and whether there may be one. A request is sent once; the exception is a pooled connection
+//! that had died before any byte of a response.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_error::{Error, ErrorSource, ErrorType, Result};
+use pingora_proxy::Session;
+
+use super::{Denial, Passage, addresses::Addresses, arrival::Arrival, respond::denied};
+use crate::telemetry::Metrics;
+
+/// Attempts in all, failed connects included.
+pub const ATTEMPTS_MAX: usize = 3;
+
+/// A dead pooled connection shows itself this soon after the request is written; what breaks later may have been processed, and billed.
+const DEAD_CONNECTION_SHOWS_WITHIN: Duration = Duration::from_millis(250);
+
+/// The attempts of one request.
+#[derive(Default)]
+pub struct Attempts {
+    addresses: Option<Vec<SocketAddr>>,
+    next: usize,
+    connecting_since: Option<Instant>,
+    sent_at: Option<Instant>,
+    /// Times the request went out on another connection after one had died.
+    pub resent: u32,
+}
+
+impl Attempts {
+    /// The request's head is about to be written.
+    pub fn sent(&mut self, arrival: &mut Arrival) {
+        self.sent_at = Some(Instant::now());
+        arrival.goes_upstream();
+    }
+}
+
+/// The peer of the next attempt.
+pub async fn next_peer(passage: &mut Passage, addresses: &Addresses) -> Result<Box<HttpPeer>> {
+    let live = &passage.live;
+    let Some(admitted) = &passage.admitted else { return Err(denied(Denial::Internal)) };
+    let service = admitted.route().service;
+    if passage.attempts.addresses.is_none() {
+        let began = Instant::now();
+        let endpoint = live.snapshot.endpoint(service);
+        let found = match live.snapshot.upstream.connect_to {
+            Some(address) => vec![address],
+            None => addresses.of(&endpoint.host, endpoint.port).await,
+        };
+        passage.arrival.waited += began.elapsed();
+        passage.attempts.addresses = Some(found);
+    }
+    let known = passage.attempts.addresses.as_deref().unwrap_or_default();
+    let Some(address) = known.get(passage.attempts.next % known.len().max(1)) else {
+        return Err(denied(Denial::Unreachable));
+    };
+    passage.attempts.connecting_since = Some(Instant::now());
+    Ok(live.peers.peer(service, *address))
+}
+
+/// Nothing was sent: the next address may be tried.
+pub fn after_failed_connect(passage: &mut Passage, mut e: Box<Error>) -> Box<Error> {
+    waited_for_connection(passage);
+    passage.attempts.next += 1;
+    let addresses = passage.attempts.addresses.as_ref().map_or(0, Vec::len);
+    e.set_retry(passage.attempts.next < addresses.min(ATTEMPTS_MAX));
+    e
+}
+
+/// A connection is there.
+pub fn connected(passage: &mut Passage, reused: bool, metrics: &Metrics) {
+    waited_for_connection(passage);
+    if let Some(admitted) = &passage.admitted {
+        let state = if reused { "reused" } else { "new" };
+        metrics.upstream_connections.with_label_values(&[admitted.route().service.name(), state]).inc();
+    }
+}
+
+/// Something was sent: again only if the connection was dead before.
+pub fn after_failed_attempt(
+    session: &Session,
+    passage: &mut Passage,
+    mut e: Box<Error>,
+    reused: bool,
+    metrics: &Metrics,
+) -> Box<Error> {
+    let broke = matches!(e.etype(), ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError);
+    let from_upstream = *e.esource() == ErrorSource::Upstream;
+    let soon = passage.attempts.sent_at.is_some_and(|at| at.elapsed() < DEAD_CONNECTION_SHOWS_WITHIN);
+    let unanswered = !passage.meter.response_began() && session.response_written().is_none();
+    let again = reused && broke && from_upstream && soon && unanswered;
+    if again {
+        passage.attempts.resent += 1;
+        if let Some(admitted) = &passage.admitted {
+            metrics.upstream_retries.with_label_values(&[admitted.route().service.name()]).inc();
+        }
+    }
+    e.set_retry(again);
+    e
+}
+
+fn waited_for_connection(passage: &mut Passage) {
+    if let Some(since) = passage.attempts.connecting_since.take() {
+        passage.arrival.waited += since.elapsed();
+    }
+}

@@ -1,0 +1,93 @@
+//! The counters of all tenants, by name. A reload finds a tenant's counters as they were, so that reloading forgives nothing.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use pingora_limits::inflight::Inflight;
+
+use super::{LimitKind, Permit, Standing, rate::Window};
+use crate::config::RequestLimits;
+
+/// A request that does not fit: the limit, and the wait.
+type Refusal = (Standing, Duration);
+
+/// How soon a client may try again when all its slots are taken: nobody knows when a stream ends.
+const RETRY_WHEN_BUSY: Duration = Duration::from_secs(1);
+
+/// All tenants' counters.
+pub struct Counters {
+    running: Arc<Inflight>,
+    tenants: Mutex<HashMap<String, Arc<TenantCounters>>>,
+}
+
+/// One tenant's counters.
+pub struct TenantCounters {
+    tenant: String,
+    running: Arc<Inflight>,
+    windows: Mutex<Windows>,
+}
+
+struct Windows {
+    second: Window,
+    minute: Window,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Counters { running: Arc::new(Inflight::new()), tenants: Mutex::default() }
+    }
+}
+
+impl Counters {
+    /// The counters of a tenant; made on first use.
+    pub fn of(&self, tenant: &str) -> Arc<TenantCounters> {
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = || {
+            let windows = Windows { second: Window::new(Duration::from_secs(1)), minute: Window::new(Duration::from_secs(60)) };
+            let running = self.running.clone();
+            Arc::new(TenantCounters { tenant: tenant.to_owned(), running, windows: Mutex::new(windows) })
+        };
+        tenants.entry(tenant.to_owned()).or_insert_with(made).clone()
+    }
+}
+
+impl TenantCounters {
+    /// Takes a slot among the running requests.
+    pub(super) fn start(&self, limit: Option<u32>, standings: &mut Vec<Standing>) -> Result<Permit, Refusal> {
+        let (guard, running) = self.running.incr(&self.tenant, 1);
+        let Some(quota) = limit else { return Ok(Permit(guard)) };
+        let running = u32::try_from(running).unwrap_or(u32::MAX);
+        let kind = LimitKind::ConcurrentRequests;
+        let standing = Standing { kind, quota, remaining: quota.saturating_sub(running), reset: RETRY_WHEN_BUSY };
+        if running > quota {
+            return Err((standing, RETRY_WHEN_BUSY));
+        }
+        standings.push(standing);
+        Ok(Permit(guard))
+    }
+
+    /// Counts a request in both windows, or in neither.
+    pub(super) fn count(&self, limits: &RequestLimits, standings: &mut Vec<Standing>) -> Result<(), Refusal> {
+        // The lock makes reading and counting one step; without it two requests could take the last place.
+        let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        let asked = [
+            (LimitKind::RequestsPerSecond, limits.requests_per_second, &windows.second),
+            (LimitKind::RequestsPerMinute, limits.requests_per_minute, &windows.minute),
+        ];
+        for (kind, limit, window) in &asked {
+            let Some(quota) = *limit else { continue };
+            let reading = window.read();
+            let remaining = quota.saturating_sub(reading.used());
+            let reset = reading.reset();
+            if remaining == 0 {
+                return Err((Standing { kind: *kind, quota, remaining, reset }, reading.wait(quota)));
+            }
+            standings.push(Standing { kind: *kind, quota, remaining: remaining - 1, reset });
+        }
+        asked.iter().filter(|(_, limit, _)| limit.is_some()).for_each(|(_, _, window)| window.count());
+        Ok(())
+    }
+}

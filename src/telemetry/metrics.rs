@@ -1,0 +1,195 @@
+//! The table of metrics. A field's help text is what Prometheus shows; every name starts with `tollgate_`.
+
+use prometheus::{
+    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    core::Collector,
+};
+
+/// Every metric of one gateway.
+pub struct Metrics {
+    registry: Registry,
+    /// Requests that ended.
+    pub requests: IntCounterVec,
+    /// From the end of the request's head to the end of the response.
+    pub duration: HistogramVec,
+    /// From the end of the request's head to the first byte of the response.
+    pub first_byte: HistogramVec,
+    /// What the gateway itself added before the request went upstream.
+    pub own_share: HistogramVec,
+    /// Requests running now.
+    pub in_flight: IntGaugeVec,
+    /// Request body bytes received.
+    pub request_body_bytes: IntCounterVec,
+    /// Response body bytes sent.
+    pub response_body_bytes: IntCounterVec,
+    /// Bytes of request bodies held in memory.
+    pub bodies_held_bytes: IntGauge,
+    /// Upstream connections used, new and reused.
+    pub upstream_connections: IntCounterVec,
+    /// Requests sent a second time, because a pooled connection had died.
+    pub upstream_retries: IntCounterVec,
+    /// Requests refused, by reason.
+    pub denials: IntCounterVec,
+    /// Tokens found verified already.
+    pub token_cache_hits: IntGauge,
+    /// Tokens that had to be verified.
+    pub token_cache_misses: IntGauge,
+    /// When the AWS credentials expire; 0 without expiry or credentials.
+    pub credentials_expiry: IntGauge,
+    /// The number of the configuration in force, 1 after start.
+    pub config_generation: IntGauge,
+    /// Whether the last reload succeeded.
+    pub config_last_reload_successful: IntGauge,
+    /// When the configuration in force was loaded.
+    pub config_last_reload_success: IntGauge,
+    /// Reloads by result.
+    pub config_reloads: IntCounterVec,
+    /// Access-log lines lost because the log could not be written fast enough.
+    pub access_log_lost: IntCounter,
+}
+
+/// From half a millisecond to more than ten minutes.
+const SECONDS: [f64; 18] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0];
+/// From ten microseconds to a second: the gateway's own work.
+const OWN_SECONDS: [f64; 12] = [0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.05, 0.25, 1.0];
+
+impl Metrics {
+    /// All metrics at zero, in a registry of their own.
+    pub fn new() -> Result<Metrics, prometheus::Error> {
+        let r = &Registry::new();
+        let labels = ["tenant", "service"];
+        let metrics = Metrics {
+            registry: r.clone(),
+            requests: counters(
+                r,
+                "tollgate_requests_total",
+                "Requests that ended.",
+                &["tenant", "service", "operation", "status_class", "outcome"],
+            )?,
+            duration: histograms(
+                r,
+                "tollgate_request_duration_seconds",
+                "From the end of the request's head to the end of the response.",
+                &labels,
+                &SECONDS,
+            )?,
+            first_byte: histograms(
+                r,
+                "tollgate_first_byte_seconds",
+                "From the end of the request's head to the first byte of Bedrock's response.",
+                &labels,
+                &SECONDS,
+            )?,
+            own_share: histograms(
+                r,
+                "tollgate_own_share_seconds",
+                "What the gateway added before the request went upstream: neither the client's upload, nor connecting, nor Bedrock.",
+                &["service"],
+                &OWN_SECONDS,
+            )?,
+            in_flight: gauges(r, "tollgate_requests_in_flight", "Admitted requests running now.", &["tenant"])?,
+            request_body_bytes: counters(r, "tollgate_request_body_bytes_total", "Request body bytes received.", &["tenant"])?,
+            response_body_bytes: counters(
+                r,
+                "tollgate_response_body_bytes_total",
+                "Response body bytes received from Bedrock.",
+                &["tenant"],
+            )?,
+            bodies_held_bytes: gauge(r, "tollgate_bodies_held_bytes", "Room taken by request bodies in memory.")?,
+            upstream_connections: counters(
+                r,
+                "tollgate_upstream_connections_total",
+                "Upstream connections used by requests; state is new or reused.",
+                &["service", "state"],
+            )?,
+            upstream_retries: counters(
+                r,
+                "tollgate_upstream_retries_total",
+                "Requests sent again because a pooled connection had died before any byte of a response.",
+                &["service"],
+            )?,
+            denials: counters(r, "tollgate_denials_total", "Requests the gateway refused.", &["tenant", "reason"])?,
+            token_cache_hits: gauge(r, "tollgate_token_cache_hits", "Tokens found in the cache since start.")?,
+            token_cache_misses: gauge(r, "tollgate_token_cache_misses", "Tokens that had to be verified since start.")?,
+            credentials_expiry: gauge(
+                r,
+                "tollgate_credentials_expiry_timestamp_seconds",
+                "When the AWS credentials expire; 0 if they never do or there are none.",
+            )?,
+            config_generation: gauge(r, "tollgate_config_generation", "Number of the configuration in force.")?,
+            config_last_reload_successful: gauge(
+                r,
+                "tollgate_config_last_reload_successful",
+                "1 if the last reload succeeded, 0 if it changed nothing because the file was bad.",
+            )?,
+            config_last_reload_success: gauge(
+                r,
+                "tollgate_config_last_reload_success_timestamp_seconds",
+                "When the configuration in force was loaded.",
+            )?,
+            config_reloads: counters(r, "tollgate_config_reloads_total", "Reloads; result is ok or failed.", &["result"])?,
+            access_log_lost: registered(
+                r,
+                IntCounter::new("tollgate_access_log_lost_lines_total", "Access-log lines lost to a slow log.")?,
+            )?,
+        };
+        build_info(r)?;
+        #[cfg(target_os = "linux")]
+        r.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        Ok(metrics)
+    }
+
+    /// The exposition text (version 0.0.4).
+    pub fn render(&self) -> Result<Vec<u8>, prometheus::Error> {
+        let mut text = Vec::with_capacity(16 * 1024);
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+}
+
+fn registered<M: Collector + Clone + 'static>(registry: &Registry, metric: M) -> Result<M, prometheus::Error> {
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn counters(r: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
+    registered(r, IntCounterVec::new(Opts::new(name, help), labels)?)
+}
+
+fn gauges(r: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
+    registered(r, IntGaugeVec::new(Opts::new(name, help), labels)?)
+}
+
+fn gauge(r: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+    registered(r, IntGauge::new(name, help)?)
+}
+
+fn histograms(r: &Registry, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> Result<HistogramVec, prometheus::Error> {
+    registered(r, HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels)?)
+}
+
+fn build_info(r: &Registry) -> Result<(), prometheus::Error> {
+    let labels = ["version", "commit"];
+    let info = gauges(r, "tollgate_build_info", "Always 1; version and commit of the binary.", &labels)?;
+    info.with_label_values(&[env!("CARGO_PKG_VERSION"), env!("TOLLGATE_COMMIT")]).set(1);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_prometheus_conventions() {
+        let metrics = Metrics::new().unwrap();
+        metrics.requests.with_label_values(&["t", "s", "o", "2xx", "completed"]).inc();
+        let text = String::from_utf8(metrics.render().unwrap()).unwrap();
+        assert!(text.contains("tollgate_requests_total{"));
+        assert!(text.contains("tollgate_build_info{"));
+        for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE tollgate_")) {
+            let (name, kind) = line.split_once(' ').unwrap();
+            assert_eq!(kind == "counter", name.ends_with("_total"), "{line}");
+        }
+    }
+}
