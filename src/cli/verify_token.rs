@@ -1,0 +1,154 @@
+//! `tollgate verify-token`: who the gateway would take a token for, or why it would refuse, through the code that requests pass.
+
+use std::{
+    io::{self, Read, Write},
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::Context;
+use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+use jiff::Timestamp;
+
+use super::check::EX_CONFIG;
+use crate::{
+    auth::{Authenticator, IdentityError, KeySets, Principal, TokenCache},
+    config::{self, Config},
+    server::key_sets,
+};
+
+/// More of standard input is not read: a token and what surrounds it fit well.
+const INPUT_BYTES_MAX: u64 = 64 * 1024;
+
+/// Which gateway, which token.
+#[derive(Debug, clap::Args)]
+pub struct VerifyTokenArgs {
+    /// The gateway's configuration.
+    #[arg(short, long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// The token; `-` reads it from standard input, which keeps it out of the process list.
+    #[arg(long, value_name = "TOKEN", default_value = "-", allow_hyphen_values = true)]
+    pub token: String,
+}
+
+/// Prints one line; succeeds if the token would be accepted.
+///
+/// # Errors
+/// The token cannot be read, or the line not be written. A bad configuration is exit code 78, as `check` has it.
+pub fn run(args: VerifyTokenArgs) -> anyhow::Result<ExitCode> {
+    let config = match config::read(&args.config) {
+        Ok(config) => config,
+        Err(problems) => {
+            writeln!(io::stderr(), "{problems}")?;
+            return Ok(ExitCode::from(EX_CONFIG));
+        }
+    };
+    let token = if args.token == "-" { read_token()? } else { args.token };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+    let (verdict, failures) = runtime.block_on(verify(&config, token.trim(), SystemTime::now()));
+    for failure in failures {
+        writeln!(io::stderr(), "{failure}")?;
+    }
+    match verdict {
+        Ok(principal) => {
+            writeln!(io::stdout(), "{}", line(&principal))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => {
+            writeln!(io::stdout(), "refused: {error}")?;
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+fn read_token() -> anyhow::Result<String> {
+    let mut token = String::new();
+    io::stdin().take(INPUT_BYTES_MAX).read_to_string(&mut token).context("cannot read the token from standard input")?;
+    Ok(token)
+}
+
+async fn verify(
+    config: &Config,
+    token: &str,
+    now: SystemTime,
+) -> (Result<Arc<Principal>, IdentityError>, Vec<key_sets::KeySetFailure>) {
+    let key_sets = Arc::new(KeySets::new());
+    let failures = key_sets::load_once(config, &key_sets).await;
+    let authenticator = Authenticator::new(&config.issuers, key_sets, Arc::new(TokenCache::new(1)));
+    // As a header, so that it meets what a request's token meets; what no header can carry is no token.
+    let verdict = match HeaderValue::try_from(format!("Bearer {token}")) {
+        Ok(value) => authenticator.authenticate(&HeaderMap::from_iter([(AUTHORIZATION, value)]), now),
+        Err(_) => Err(IdentityError::Malformed),
+    };
+    (verdict, failures)
+}
+
+fn line(principal: &Principal) -> String {
+    let expires = principal.expires_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let expires = i64::try_from(expires).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+    let expires = expires.map_or_else(|| "never".to_owned(), |expires| expires.to_string());
+    format!("tenant {}, subject {}, issuer {}, expires {expires}", principal.tenant, principal.subject, principal.issuer)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{path::Path, time::Duration};
+
+    use super::*;
+    use crate::auth::DevelopmentIssuer;
+
+    /// A configuration whose issuer's key set is a file beside it.
+    fn config(directory: &Path) -> Config {
+        let text = r#"
+            listeners = []
+            [upstream]
+            region = "us-east-1"
+            [issuers.corp]
+            issuer = "https://id.corp.example"
+            audiences = ["tollgate"]
+            key_set = { file = "DIRECTORY/keys.json" }
+        "#;
+        toml::from_str(&text.replace("DIRECTORY", directory.to_str().unwrap())).unwrap()
+    }
+
+    #[tokio::test]
+    async fn tokens_meet_what_requests_meet() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = config(directory.path());
+        let issuer = DevelopmentIssuer::generate().unwrap();
+        let now = SystemTime::now();
+        let mint = |issuer: &DevelopmentIssuer, tenant| {
+            issuer.mint("https://id.corp.example", "tollgate", tenant, "alice", Duration::from_secs(60), now)
+        };
+        let good = mint(&issuer, "acme");
+
+        let (verdict, failures) = verify(&config, &good, now).await;
+        assert_eq!((verdict.unwrap_err(), failures.len()), (IdentityError::KeysUnavailable, 1));
+
+        std::fs::write(directory.path().join("keys.json"), issuer.key_set_json()).unwrap();
+        let (verdict, failures) = verify(&config, &good, now).await;
+        assert!(line(&verdict.unwrap()).starts_with("tenant acme, subject alice, issuer corp, expires 20"));
+        assert!(failures.is_empty());
+
+        let later = now + Duration::from_secs(300);
+        assert!(verify(&config, &good, later).await.0.unwrap_err().is_expired());
+        for (token, reason) in [
+            (mint(&issuer, "*"), "claim_invalid"),
+            (mint(&DevelopmentIssuer::generate().unwrap(), "acme"), "key_unknown"),
+            (String::new(), "credential_malformed"),
+            (format!("{good} {good}"), "credential_malformed"),
+            (format!("{good}\n{good}"), "token_malformed"),
+        ] {
+            assert_eq!(verify(&config, &token, now).await.0.unwrap_err().reason(), reason);
+        }
+    }
+
+    #[test]
+    fn the_line_names_tenant_subject_issuer_and_expiry() {
+        let expires_at = UNIX_EPOCH + Duration::from_millis(1_795_305_600_500);
+        let principal = Principal { issuer: "corp".into(), subject: "alice".into(), tenant: "acme".into(), expires_at };
+        assert_eq!(line(&principal), "tenant acme, subject alice, issuer corp, expires 2026-11-22T00:00:00Z");
+    }
+}
