@@ -1,1 +1,62 @@
-//! (being written)
+//! The operators' listener, apart from traffic: `/metrics`, `/healthz`, `/readyz`. Read-only. What it shows is asked of `server`
+//! through one trait, so that this module knows HTTP and nothing else.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::{Method, Response, StatusCode, header};
+use pingora_core::{apps::http_app::ServeHttp, protocols::http::ServerSession};
+
+/// What there is to see.
+pub trait Vitals: Send + Sync + 'static {
+    /// The metrics, as Prometheus scrapes them.
+    fn metrics(&self) -> Result<Vec<u8>, prometheus::Error>;
+    /// Why no traffic should be sent here; empty if it should.
+    fn unready(&self) -> Vec<&'static str>;
+}
+
+/// The listener's application.
+pub struct Admin(pub Arc<dyn Vitals>);
+
+#[async_trait]
+impl ServeHttp for Admin {
+    async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        let request = session.req_header();
+        if !matches!(request.method, Method::GET | Method::HEAD) {
+            return text(StatusCode::METHOD_NOT_ALLOWED, "only GET here\n");
+        }
+        let head = request.method == Method::HEAD;
+        let mut response = match request.uri.path() {
+            "/metrics" => match self.0.metrics() {
+                Ok(body) => build(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", body),
+                Err(error) => {
+                    tracing::error!(%error, "cannot render metrics");
+                    text(StatusCode::INTERNAL_SERVER_ERROR, "cannot render metrics\n")
+                }
+            },
+            "/healthz" => text(StatusCode::OK, "ok\n"),
+            "/readyz" => match self.0.unready().as_slice() {
+                [] => text(StatusCode::OK, "ready\n"),
+                reasons => text(StatusCode::SERVICE_UNAVAILABLE, &format!("{}\n", reasons.join("\n"))),
+            },
+            _ => text(StatusCode::NOT_FOUND, "here are /metrics, /healthz and /readyz\n"),
+        };
+        if head {
+            response.body_mut().clear();
+        }
+        response
+    }
+}
+
+fn text(status: StatusCode, body: &str) -> Response<Vec<u8>> {
+    build(status, "text/plain; charset=utf-8", body.as_bytes().to_vec())
+}
+
+fn build(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Response<Vec<u8>> {
+    let length = body.len();
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
+    response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+    response
+}

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use pingora_core::{
     apps::ServerApp,
     listeners::tls::Acceptor,
@@ -24,7 +25,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Live, edge::Edge};
+use super::Live;
 
 /// TLS handshake, or the first bytes of a plaintext connection.
 const GREETING_MAX: Duration = Duration::from_secs(10);
@@ -32,30 +33,30 @@ const GREETING_MAX: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const H2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A bound address, ready to accept.
-pub struct Listener {
+/// A bound address, ready to accept connections for `A`.
+pub struct Listener<A> {
     socket: TcpListener,
     tls: Option<Acceptor>,
-    edge: Arc<Edge>,
-    edge_h2c: Arc<Edge>,
+    app: Arc<A>,
+    /// Takes connections that begin with HTTP/2's preface, on listeners without TLS.
+    h2c_app: Option<Arc<A>>,
 }
 
 /// The number of open connections.
 #[derive(Clone, Default)]
 pub struct Connections(Arc<AtomicUsize>);
 
-impl Listener {
-    /// Accepts on `socket`; with TLS, presents the certificate that is `certificate`th in the snapshot in force.
-    pub fn new(
-        socket: std::net::TcpListener,
-        certificate: Option<usize>,
-        live: &Arc<arc_swap::ArcSwap<Live>>,
-        edge: Arc<Edge>,
-        edge_h2c: Arc<Edge>,
-    ) -> std::io::Result<Listener> {
+impl<A: ServerApp + Send + Sync + 'static> Listener<A> {
+    /// Accepts plaintext.
+    pub fn plaintext(socket: std::net::TcpListener, app: Arc<A>, h2c_app: Option<Arc<A>>) -> std::io::Result<Self> {
         socket.set_nonblocking(true)?;
-        let tls = certificate.map(|index| acceptor(index, live.clone())).transpose().map_err(std::io::Error::other)?;
-        Ok(Listener { socket: TcpListener::from_std(socket)?, tls, edge, edge_h2c })
+        Ok(Listener { socket: TcpListener::from_std(socket)?, tls: None, app, h2c_app })
+    }
+
+    /// Accepts TLS, with the certificate that the snapshot in force has for the listener of this name.
+    pub fn tls(socket: std::net::TcpListener, app: Arc<A>, name: SocketAddr, live: Arc<ArcSwap<Live>>) -> std::io::Result<Self> {
+        let acceptor = acceptor(name, live).map_err(std::io::Error::other)?;
+        Ok(Listener { tls: Some(acceptor), ..Listener::plaintext(socket, app, None)? })
     }
 
     /// Where clients connect.
@@ -90,11 +91,12 @@ impl Listener {
 
     async fn serve_connection(&self, socket: TcpStream, peer: SocketAddr, shutdown: &ShutdownWatch) {
         let _ = socket.set_nodelay(true);
-        let h2c = match &self.tls {
-            Some(_) => false,
-            None => match timeout(GREETING_MAX, speaks_h2(&socket)).await {
-                Ok(Some(h2c)) => h2c,
-                _ => return,
+        let app = match &self.h2c_app {
+            None => &self.app,
+            Some(h2c_app) => match timeout(GREETING_MAX, speaks_h2(&socket)).await {
+                Ok(Some(true)) => h2c_app,
+                Ok(Some(false)) => &self.app,
+                Ok(None) | Err(_) => return,
             },
         };
         let stream = with_peer(socket, peer);
@@ -106,8 +108,7 @@ impl Listener {
                 Err(_) => return tracing::debug!(%peer, "TLS handshake took too long"),
             },
         };
-        let edge = if h2c { &self.edge_h2c } else { &self.edge };
-        edge.process_new(stream, shutdown).await;
+        app.process_new(stream, shutdown).await;
     }
 }
 
@@ -158,8 +159,8 @@ fn with_peer(socket: TcpStream, peer: SocketAddr) -> L4Stream {
     stream
 }
 
-fn acceptor(index: usize, live: Arc<arc_swap::ArcSwap<Live>>) -> Result<Acceptor, rustls::Error> {
-    let certificates = Arc::new(CertificateInForce { live, index });
+fn acceptor(name: SocketAddr, live: Arc<ArcSwap<Live>>) -> Result<Acceptor, rustls::Error> {
+    let certificates = Arc::new(CertificateInForce { live, name });
     let mut config = ServerConfig::builder().with_no_client_auth().with_cert_resolver(certificates);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()?;
@@ -168,18 +169,18 @@ fn acceptor(index: usize, live: Arc<arc_swap::ArcSwap<Live>>) -> Result<Acceptor
 
 /// The listener's certificate of the snapshot in force, so that a reload replaces it.
 struct CertificateInForce {
-    live: Arc<arc_swap::ArcSwap<Live>>,
-    index: usize,
+    live: Arc<ArcSwap<Live>>,
+    name: SocketAddr,
 }
 
 impl std::fmt::Debug for CertificateInForce {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CertificateInForce").field("index", &self.index).finish_non_exhaustive()
+        f.debug_struct("CertificateInForce").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
 impl ResolvesServerCert for CertificateInForce {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.live.load().snapshot.certificates.get(self.index).cloned()
+        self.live.load().snapshot.certificates.get(&self.name).cloned()
     }
 }

@@ -1,3 +1,104 @@
-//! Background work and composition.
+//! Composition: the only place that knows everything. Starts a gateway from its configuration file, owns the background tasks, and
+//! ends it in order: not ready, no new connections, running requests finish.
 
+mod assembly;
+pub mod credentials;
+mod drain;
 pub mod key_sets;
+mod reload;
+mod vitals;
+mod watch;
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use tokio::sync::watch as signal;
+
+use self::{drain::Drain, reload::Reloader};
+use crate::{
+    config::{self, Config},
+    telemetry::logging::LogFilter,
+};
+
+/// How often host names are resolved again.
+const RESOLVE_EVERY: Duration = Duration::from_secs(15);
+
+/// A running gateway.
+pub struct Running {
+    /// Where traffic is taken, in the order of the file.
+    pub traffic: Vec<SocketAddr>,
+    /// Where operators connect.
+    pub admin: SocketAddr,
+    reloader: Arc<Reloader>,
+    drain: Drain,
+}
+
+/// Why a gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The file is bad; the text is `check`'s.
+    #[error("{0}")]
+    Config(config::Problems),
+    /// Everything else.
+    #[error("{0:#}")]
+    Other(#[from] anyhow::Error),
+}
+
+/// Chooses aws-lc-rs as the cryptography of this process. Any number of calls do the same as one.
+pub fn install_crypto() {
+    // An error says that one is installed already.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    crate::auth::install_crypto();
+}
+
+/// Starts a gateway on the current runtime. Returns when its addresses are bound; it may not be ready yet (see `/readyz`).
+///
+/// # Errors
+/// The configuration is bad, a file it names changed in between, or an address cannot be bound.
+pub async fn start(path: PathBuf, log_filter: Option<LogFilter>) -> Result<Running, StartError> {
+    install_crypto();
+    let config = config::read(&path).map_err(StartError::Config)?;
+    Ok(start_with(path, config, log_filter).await?)
+}
+
+async fn start_with(path: PathBuf, config: Config, log_filter: Option<LogFilter>) -> anyhow::Result<Running> {
+    let sockets = assembly::bind(&config)?;
+    let parts = assembly::Parts::new(&config).await?;
+    let (end, ending) = signal::channel(false);
+
+    tokio::spawn(credentials::keep_fresh(credentials::source(&config).await?, parts.credentials.clone(), ending.clone()));
+    tokio::spawn({
+        let (addresses, ending) = (parts.gateway_addresses.clone(), ending.clone());
+        async move { every(RESOLVE_EVERY, ending, || addresses.refresh()).await }
+    });
+    let reloader = Arc::new(Reloader::new(path, &config, &parts, log_filter));
+    reloader.poll_key_sets(config.issuers.clone());
+    watch::follow_file(reloader.clone(), ending.clone()).context("cannot watch the configuration's directory")?;
+
+    let drain = Drain::new(end, parts.live.clone());
+    let (traffic, admin) = assembly::serve(sockets, &config, parts, &drain)?;
+    Ok(Running { traffic, admin, reloader, drain })
+}
+
+impl Running {
+    /// Reads the configuration again, whether or not the file changed.
+    pub async fn reload(&self) -> bool {
+        self.reloader.reload().await
+    }
+
+    /// Ends in order; returns when the last request is through or `downstream.drain_seconds_max` have passed.
+    pub async fn stop(self) {
+        self.drain.run().await;
+    }
+}
+
+async fn every<F: Future<Output = ()>>(period: Duration, ending: signal::Receiver<bool>, mut work: impl FnMut() -> F) {
+    while tokio::time::timeout(period, ended(ending.clone())).await.is_err() {
+        work().await;
+    }
+}
+
+/// Resolves when the signal is true, or nobody is left to make it so.
+async fn ended(mut ending: signal::Receiver<bool>) {
+    let _ = ending.wait_for(|&ends| ends).await;
+}

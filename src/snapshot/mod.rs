@@ -4,7 +4,7 @@
 mod endpoints;
 mod tls;
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{collections::HashMap, net::SocketAddr, path::Path, sync::Arc};
 
 pub use endpoints::{Endpoint, EndpointError};
 pub use tls::TlsError;
@@ -53,8 +53,8 @@ pub struct Snapshot {
     pub bodies: config::Bodies,
     /// Bounds on connections and headers.
     pub downstream: config::Downstream,
-    /// Certificates, one per TLS listener, in the order of the file.
-    pub certificates: Vec<Arc<CertifiedKey>>,
+    /// The certificate of each TLS listener, by the address in the file.
+    pub certificates: HashMap<SocketAddr, Arc<CertifiedKey>>,
     /// What is logged.
     pub log: config::Log,
 }
@@ -84,7 +84,10 @@ pub enum CompileError {
 impl Snapshot {
     /// Compiles `config` as generation `generation`.
     pub fn compile(config: &Config, generation: u64, lasting: &Lasting) -> Result<Snapshot, CompileError> {
-        let certificates = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+        let certificate = |listener: &config::Listener| {
+            let files = listener.tls.as_ref()?;
+            Some(tls::read_certificate(files).map(|certificate| (listener.address, certificate)))
+        };
         Ok(Snapshot {
             generation,
             authenticator: Authenticator::new(&config.issuers, lasting.key_sets.clone(), lasting.tokens.clone()),
@@ -96,7 +99,7 @@ impl Snapshot {
             upstream: config.upstream.clone(),
             bodies: config.bodies.clone(),
             downstream: config.downstream.clone(),
-            certificates: certificates.map(tls::read_certificate).collect::<Result<_, _>>()?,
+            certificates: config.listeners.iter().filter_map(certificate).collect::<Result<_, _>>()?,
             log: config.log.clone(),
         })
     }

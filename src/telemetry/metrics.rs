@@ -34,6 +34,8 @@ pub struct Metrics {
     pub token_cache_hits: IntGauge,
     /// Tokens that had to be verified.
     pub token_cache_misses: IntGauge,
+    /// Tokens in the cache.
+    pub token_cache_entries: IntGauge,
     /// When the AWS credentials expire; 0 without expiry or credentials.
     pub credentials_expiry: IntGauge,
     /// The number of the configuration in force, 1 after start.
@@ -112,6 +114,7 @@ impl Metrics {
             denials: counters(r, "tollgate_denials_total", "Requests the gateway refused.", &["tenant", "reason"])?,
             token_cache_hits: gauge(r, "tollgate_token_cache_hits", "Tokens found in the cache since start.")?,
             token_cache_misses: gauge(r, "tollgate_token_cache_misses", "Tokens that had to be verified since start.")?,
+            token_cache_entries: gauge(r, "tollgate_token_cache_entries", "Verified tokens in the cache.")?,
             credentials_expiry: gauge(
                 r,
                 "tollgate_credentials_expiry_timestamp_seconds",

@@ -1,0 +1,124 @@
+//! Putting the parts together: sockets first, so that an address in use is found before anything else starts.
+
+use std::{net::SocketAddr, net::TcpListener, sync::Arc, time::SystemTime};
+
+use anyhow::Context;
+use arc_swap::ArcSwap;
+use pingora_core::{apps::ServerApp, server::configuration::ServerConf};
+use pingora_proxy::HttpProxy;
+
+use super::{drain::Drain, key_sets, vitals::GatewayVitals};
+use crate::{
+    admin::Admin,
+    auth::{KeySets, TokenCache},
+    aws::CredentialsSlot,
+    config::Config,
+    proxy::{Gateway, Live, addresses::Addresses, budget::BodyBudget, edge::Edge, listener::Listener, upstream::ATTEMPTS_MAX},
+    quota::Counters,
+    snapshot::{Lasting, Snapshot},
+    telemetry::{AccessLog, Metrics},
+};
+
+/// Idle upstream connections kept, over all services.
+const POOLED_CONNECTIONS_MAX: usize = 2_048;
+
+/// What the tasks and the proxy share.
+pub(super) struct Parts {
+    pub live: Arc<ArcSwap<Live>>,
+    pub lasting: Arc<Lasting>,
+    pub credentials: Arc<CredentialsSlot>,
+    pub gateway_addresses: Arc<Addresses>,
+    pub metrics: Arc<Metrics>,
+}
+
+/// Bound sockets, not accepting yet.
+pub(super) struct Sockets {
+    traffic: Vec<TcpListener>,
+    admin: TcpListener,
+}
+
+pub(super) fn bind(config: &Config) -> anyhow::Result<Sockets> {
+    let bind = |address: SocketAddr| TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"));
+    let traffic = config.listeners.iter().map(|listener| bind(listener.address)).collect::<Result<_, _>>()?;
+    Ok(Sockets { traffic, admin: bind(config.admin.address)? })
+}
+
+impl Parts {
+    pub async fn new(config: &Config) -> anyhow::Result<Parts> {
+        let lasting = Lasting {
+            key_sets: Arc::new(KeySets::new()),
+            tokens: Arc::new(TokenCache::default()),
+            counters: Counters::default(),
+        };
+        for failure in key_sets::load_once(config, &lasting.key_sets).await {
+            tracing::warn!(%failure, "key set not loaded; its tokens are refused until it is");
+        }
+        let snapshot = Snapshot::compile(config, 1, &lasting)?;
+        let metrics = Metrics::new()?;
+        metrics.config_generation.set(1);
+        metrics.config_last_reload_successful.set(1);
+        metrics.config_last_reload_success.set(super::reload::unix_seconds(SystemTime::now()));
+        Ok(Parts {
+            live: Arc::new(ArcSwap::from_pointee(Live::new(snapshot))),
+            lasting: Arc::new(lasting),
+            credentials: Arc::default(),
+            gateway_addresses: Arc::default(),
+            metrics: Arc::new(metrics),
+        })
+    }
+}
+
+/// Starts to accept. Returns the addresses, which differ from the configured ones where those have port 0.
+pub(super) fn serve(
+    sockets: Sockets,
+    config: &Config,
+    parts: Parts,
+    drain: &Drain,
+) -> anyhow::Result<(Vec<SocketAddr>, SocketAddr)> {
+    let proxy = proxy(&parts)?;
+    drain.closes(proxy.clone());
+    let edge = |h2c| Arc::new(Edge::new(proxy.clone(), parts.live.clone(), h2c));
+    let (tls_edge, h2c_edge) = (edge(false), edge(true));
+
+    let mut traffic = Vec::with_capacity(sockets.traffic.len());
+    for (socket, listener) in sockets.traffic.into_iter().zip(&config.listeners) {
+        let listening = match listener.tls {
+            Some(_) => Listener::tls(socket, tls_edge.clone(), listener.address, parts.live.clone())?,
+            None => Listener::plaintext(socket, tls_edge.clone(), Some(h2c_edge.clone()))?,
+        };
+        traffic.push(accept(listening, drain)?);
+    }
+    let vitals = GatewayVitals { parts, draining: drain.begun() };
+    let admin = Listener::plaintext(sockets.admin, Arc::new(Admin(Arc::new(vitals))), None)?;
+    let address = admin.address()?;
+    tokio::spawn(admin.serve(drain.last(), drain.last(), Default::default()));
+    Ok((traffic, address))
+}
+
+fn accept<A: ServerApp + Send + Sync + 'static>(listener: Listener<A>, drain: &Drain) -> anyhow::Result<SocketAddr> {
+    let address = listener.address()?;
+    tokio::spawn(listener.serve(drain.begun(), drain.begun(), drain.connections()));
+    Ok(address)
+}
+
+fn proxy(parts: &Parts) -> anyhow::Result<Arc<HttpProxy<Gateway>>> {
+    let gateway = Gateway {
+        live: parts.live.clone(),
+        credentials: parts.credentials.clone(),
+        addresses: parts.gateway_addresses.clone(),
+        budget: BodyBudget::new(parts.metrics.bodies_held_bytes.clone()),
+        metrics: parts.metrics.clone(),
+        access_log: Arc::new(AccessLog::new(std::io::stdout()).context("cannot start the access log")?),
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let conf = ServerConf {
+        threads,
+        max_retries: ATTEMPTS_MAX,
+        // Pingora multiplies this by the number of threads.
+        upstream_keepalive_pool_size: POOLED_CONNECTIONS_MAX.div_ceil(threads),
+        ..ServerConf::default()
+    };
+    let mut proxy = HttpProxy::new(gateway, Arc::new(conf));
+    proxy.handle_init_modules();
+    Ok(Arc::new(proxy))
+}

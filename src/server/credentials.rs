@@ -1,0 +1,120 @@
+//! AWS credentials, fetched before the old ones expire. The chain is aws-config's; it does not cache, so this does.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use anyhow::Context;
+use async_trait::async_trait;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::{
+    Credentials,
+    provider::{ProvideCredentials, SharedCredentialsProvider, error::CredentialsError},
+};
+use tokio::sync::watch;
+
+use crate::{
+    aws::{CredentialsSlot, credentials::refresh_after},
+    config::{Config, Secret, StaticCredentials},
+};
+
+/// First pause after a failure; doubled up to [`PAUSE_MAX`].
+const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// How often credentials without an expiry are asked for again.
+const UNEXPIRING_EVERY: Duration = Duration::from_secs(3_600);
+
+/// Where credentials come from.
+#[async_trait]
+pub trait CredentialsSource: Send + Sync {
+    /// Fetches credentials anew.
+    async fn fetch(&self) -> Result<Credentials, CredentialsError>;
+}
+
+/// The configured keys, or the SDK's default chain.
+///
+/// # Errors
+/// A configured secret cannot be read.
+pub async fn source(config: &Config) -> anyhow::Result<Box<dyn CredentialsSource>> {
+    if let Some(fixed) = &config.credentials {
+        return Ok(Box::new(Fixed(read_fixed(fixed)?)));
+    }
+    let region = Region::new(config.upstream.region.clone());
+    let chain: SdkConfig = aws_config::defaults(BehaviorVersion::latest()).region(region).load().await;
+    let provider = chain.credentials_provider().context("the AWS credential chain is empty")?;
+    Ok(Box::new(Chain(provider)))
+}
+
+/// Keeps `slot` filled until `ending` is true: early, with jitter, and again and again while it fails.
+pub async fn keep_fresh(source: Box<dyn CredentialsSource>, slot: Arc<CredentialsSlot>, mut ending: watch::Receiver<bool>) {
+    let mut pause = PAUSE;
+    let mut failing = false;
+    loop {
+        let wait = match source.fetch().await {
+            Ok(credentials) => {
+                let next = refresh_after(credentials.expiry(), SystemTime::now()).unwrap_or(UNEXPIRING_EVERY);
+                slot.store(credentials);
+                if failing {
+                    tracing::info!("AWS credentials are there again");
+                }
+                (failing, pause) = (false, PAUSE);
+                next
+            }
+            Err(error) => {
+                if !failing {
+                    let error = aws_smithy_types::error::display::DisplayErrorContext(&error).to_string();
+                    tracing::warn!(error, "cannot fetch AWS credentials; the old ones serve until they expire");
+                }
+                failing = true;
+                pause = (pause * 2).min(PAUSE_MAX);
+                pause
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(jittered(wait)) => {}
+            _ = ending.wait_for(|&ends| ends) => return,
+        }
+    }
+}
+
+/// Up to a tenth shorter, so that a fleet does not ask at the same instant.
+fn jittered(wait: Duration) -> Duration {
+    let mut random = [0];
+    let _ = aws_lc_rs::rand::fill(&mut random);
+    wait.mul_f64(1.0 - f64::from(random[0]) / 2_560.0)
+}
+
+struct Chain(SharedCredentialsProvider);
+
+#[async_trait]
+impl CredentialsSource for Chain {
+    async fn fetch(&self) -> Result<Credentials, CredentialsError> {
+        self.0.provide_credentials().await
+    }
+}
+
+struct Fixed(Credentials);
+
+#[async_trait]
+impl CredentialsSource for Fixed {
+    async fn fetch(&self) -> Result<Credentials, CredentialsError> {
+        Ok(self.0.clone())
+    }
+}
+
+fn read_fixed(fixed: &StaticCredentials) -> anyhow::Result<Credentials> {
+    let secret = read_secret(&fixed.secret_access_key)?;
+    let token = fixed.session_token.as_ref().map(read_secret).transpose()?;
+    Ok(Credentials::new(&fixed.access_key_id, secret, token, None, "configuration"))
+}
+
+fn read_secret(secret: &Secret) -> anyhow::Result<String> {
+    match secret {
+        Secret::Env(name) => std::env::var(name).with_context(|| format!("the environment variable {name} is not set")),
+        Secret::File(path) => {
+            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Hot reload: a new configuration is read and compiled beside the old one and takes its place at once, or changes nothing.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex as StdMutex, PoisonError},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::anyhow;
+use arc_swap::ArcSwap;
+use sd_notify::NotifyState;
+use tokio::sync::{Mutex, watch};
+
+use super::{assembly::Parts, key_sets};
+use crate::{
+    config::{self, Config, Issuer},
+    proxy::Live,
+    snapshot::{Lasting, Snapshot},
+    telemetry::{Metrics, logging::LogFilter},
+};
+
+pub(super) struct Reloader {
+    path: PathBuf,
+    /// Addresses are bound once.
+    bound: Vec<(SocketAddr, bool)>,
+    live: Arc<ArcSwap<Live>>,
+    lasting: Arc<Lasting>,
+    metrics: Arc<Metrics>,
+    log_filter: Option<LogFilter>,
+    polling: StdMutex<Option<watch::Sender<bool>>>,
+    one_at_a_time: Mutex<()>,
+}
+
+impl Reloader {
+    pub fn new(path: PathBuf, config: &Config, parts: &Parts, log_filter: Option<LogFilter>) -> Reloader {
+        Reloader {
+            path,
+            bound: addresses(config),
+            live: parts.live.clone(),
+            lasting: parts.lasting.clone(),
+            metrics: parts.metrics.clone(),
+            log_filter,
+            polling: StdMutex::default(),
+            one_at_a_time: Mutex::default(),
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads the file and puts it in force; false if it is bad, which changes nothing.
+    pub async fn reload(&self) -> bool {
+        let _turn = self.one_at_a_time.lock().await;
+        tell_systemd_of_reload();
+        let applied = self.apply().await;
+        let result = match &applied {
+            Ok(generation) => {
+                tracing::info!(generation, "configuration reloaded");
+                self.metrics.config_last_reload_success.set(unix_seconds(SystemTime::now()));
+                "ok"
+            }
+            Err(error) => {
+                tracing::error!(error = format!("{error:#}"), "configuration not reloaded; the old one stays in force");
+                "failed"
+            }
+        };
+        self.metrics.config_last_reload_successful.set(i64::from(applied.is_ok()));
+        self.metrics.config_reloads.with_label_values(&[result]).inc();
+        tell_systemd_of_result(&applied);
+        applied.is_ok()
+    }
+
+    async fn apply(&self) -> anyhow::Result<u64> {
+        let path = self.path.clone();
+        let config = tokio::task::spawn_blocking(move || config::read(&path)).await?.map_err(|problems| anyhow!("{problems}"))?;
+        if addresses(&config) != self.bound {
+            tracing::warn!("listen addresses changed; they stay as they are until the next start");
+        }
+        for failure in key_sets::load_once(&config, &self.lasting.key_sets).await {
+            tracing::warn!(%failure, "key set not loaded");
+        }
+        let generation = self.live.load().snapshot.generation + 1;
+        let mut snapshot = Snapshot::compile(&config, generation, &self.lasting)?;
+        keep_certificates(&mut snapshot.certificates, &self.live.load().snapshot.certificates);
+        if let Some(filter) = &self.log_filter {
+            filter.set(&config.log.level);
+        }
+        self.live.store(Arc::new(Live::new(snapshot)));
+        self.metrics.config_generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
+        self.poll_key_sets(config.issuers);
+        Ok(generation)
+    }
+
+    /// Polls the key sets of these issuers from now on, and no others.
+    pub fn poll_key_sets(&self, issuers: BTreeMap<String, Issuer>) {
+        let (end, ending) = watch::channel(false);
+        tokio::spawn(key_sets::poll(issuers, self.lasting.key_sets.clone(), ending));
+        // Dropping the old sender ends the old polls.
+        *self.polling.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
+    }
+}
+
+/// A listener that is bound goes on with the certificate it has if the new file does not name it.
+fn keep_certificates<C: Clone>(new: &mut HashMap<SocketAddr, C>, old: &HashMap<SocketAddr, C>) {
+    for (address, certificate) in old {
+        new.entry(*address).or_insert_with(|| certificate.clone());
+    }
+}
+
+fn addresses(config: &Config) -> Vec<(SocketAddr, bool)> {
+    let listeners = config.listeners.iter().map(|listener| (listener.address, listener.tls.is_some()));
+    listeners.chain([(config.admin.address, false)]).collect()
+}
+
+fn tell_systemd_of_reload() {
+    let mut states = vec![NotifyState::Reloading];
+    states.extend(NotifyState::monotonic_usec_now().ok());
+    let _ = sd_notify::notify(&states);
+}
+
+fn tell_systemd_of_result(applied: &anyhow::Result<u64>) {
+    let status = match applied {
+        Ok(generation) => format!("serving configuration {generation}"),
+        Err(_) => "serving; the last reload failed, see the log".to_owned(),
+    };
+    let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
+}
+
+/// For metrics.
+pub(super) fn unix_seconds(time: SystemTime) -> i64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}
