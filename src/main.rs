@@ -1,2 +1,10 @@
-//! tollgate
-fn main() {}
+//! The binary: an allocator, and the command line.
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> anyhow::Result<ExitCode> {
+    tollgate::cli::main()
+}

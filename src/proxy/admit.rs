@@ -63,7 +63,8 @@ impl Admitted {
             let name = if matches!(peek, Peek::ResourceArn { .. }) { "resourceARN" } else { "model" };
             let value = body::top_level_string(pieces, name).map_err(unreadable)?;
             let operation = peek.settle(value.as_deref());
-            (self.route.service, self.route.operation, self.route.peek) = (operation.service, Some(KnownOperation(operation)), None);
+            (self.route.service, self.route.operation, self.route.peek) =
+                (operation.service, Some(KnownOperation(operation)), None);
             self.check_operation()?;
         }
         if self.takes_model_in_body() {

@@ -40,9 +40,9 @@ impl BodyBudget {
     }
 
     fn try_take(&self, bytes: u64, bytes_max: u64) -> bool {
-        let taken = self.held.fetch_update(Ordering::AcqRel, Ordering::Acquire, |held| {
-            held.checked_add(bytes).filter(|&held| held <= bytes_max)
-        });
+        let taken = self
+            .held
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |held| held.checked_add(bytes).filter(|&held| held <= bytes_max));
         if taken.is_ok() {
             self.gauge.add(i64::try_from(bytes).unwrap_or(i64::MAX));
         }

@@ -4,11 +4,7 @@ use std::time::Duration;
 
 use super::head::HeadError;
 use crate::{
-    auth::IdentityError,
-    aws::CredentialsError,
-    bedrock::path::PathError,
-    policy::PolicyDenial,
-    quota::RateDenial,
+    auth::IdentityError, aws::CredentialsError, bedrock::path::PathError, policy::PolicyDenial, quota::RateDenial,
     routing::RouteError,
 };
 
@@ -89,7 +85,9 @@ impl Denial {
             Denial::Identity(error) => unauthenticated(error),
             Denial::UnknownTenant => forbidden("tenant_unknown"),
             Denial::Route(RouteError::Override(_)) => invalid(400, "endpoint_prefix"),
-            Denial::Route(_) => Verdict { aws: "UnknownOperationException", anthropic: "not_found_error", ..invalid(404, "route") },
+            Denial::Route(_) => {
+                Verdict { aws: "UnknownOperationException", anthropic: "not_found_error", ..invalid(404, "route") }
+            }
             Denial::Policy(denial) => forbidden(denial.reason()),
             Denial::Rate(denial) => throttled(denial),
             Denial::Bidirectional => invalid(400, "bidirectional"),

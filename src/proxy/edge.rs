@@ -52,7 +52,11 @@ impl Edge {
 
 #[async_trait]
 impl HttpServerApp for Edge {
-    async fn process_new_http(self: &Arc<Self>, mut session: ServerSession, shutdown: &ShutdownWatch) -> Option<ReusedHttpStream> {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        mut session: ServerSession,
+        shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
         if session.is_http2() {
             return self.proxy.process_new_http(session, shutdown).await;
         }

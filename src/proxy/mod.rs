@@ -30,8 +30,16 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
 use self::{
-    addresses::Addresses, admit::{Admitted, Caller}, arrival::Arrival, body::HeldBody, budget::BodyBudget, denial::Denial, meter::Meter,
-    peers::Peers, respond::Refused, upstream::Attempts,
+    addresses::Addresses,
+    admit::{Admitted, Caller},
+    arrival::Arrival,
+    body::HeldBody,
+    budget::BodyBudget,
+    denial::Denial,
+    meter::Meter,
+    peers::Peers,
+    respond::Refused,
+    upstream::Attempts,
 };
 use crate::{
     aws::CredentialsSlot,

@@ -93,9 +93,10 @@ fn blame(e: &Error) -> Denial {
         (Some(Denial::Unreachable), _) => Denial::Unreachable,
         (Some(Denial::Credentials(error)), _) => Denial::Credentials(*error),
         (Some(_), _) => Denial::Internal,
-        (_, ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout | ErrorType::ReadTimedout | ErrorType::WriteTimedout) => {
-            Denial::UpstreamTimeout
-        }
+        (
+            _,
+            ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout | ErrorType::ReadTimedout | ErrorType::WriteTimedout,
+        ) => Denial::UpstreamTimeout,
         (_, ErrorType::ConnectRefused | ErrorType::ConnectNoRoute | ErrorType::ConnectError | ErrorType::SocketError) => {
             Denial::Unreachable
         }

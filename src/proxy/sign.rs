@@ -140,7 +140,8 @@ mod tests {
         ] {
             assert!(is_forwarded(name), "{name}");
         }
-        for name in ["authorization", "x-api-key", "x-amz-security-token", "x-forwarded-for", "x-forwarded-anything", "te", "via"] {
+        for name in ["authorization", "x-api-key", "x-amz-security-token", "x-forwarded-for", "x-forwarded-anything", "te", "via"]
+        {
             assert!(!is_forwarded(name), "{name}");
         }
     }

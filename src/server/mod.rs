@@ -9,13 +9,19 @@ mod reload;
 mod vitals;
 mod watch;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use anyhow::Context;
 use tokio::sync::watch as signal;
 
 use self::{drain::Drain, reload::Reloader};
 use crate::{
+    aws::CredentialsSlot,
     config::{self, Config},
     telemetry::logging::LogFilter,
 };
@@ -29,6 +35,7 @@ pub struct Running {
     pub traffic: Vec<SocketAddr>,
     /// Where operators connect.
     pub admin: SocketAddr,
+    credentials: Arc<CredentialsSlot>,
     reloader: Arc<Reloader>,
     drain: Drain,
 }
@@ -76,11 +83,19 @@ async fn start_with(path: PathBuf, config: Config, log_filter: Option<LogFilter>
     watch::follow_file(reloader.clone(), ending.clone()).context("cannot watch the configuration's directory")?;
 
     let drain = Drain::new(end, parts.live.clone());
+    let credentials = parts.credentials.clone();
     let (traffic, admin) = assembly::serve(sockets, &config, parts, &drain)?;
-    Ok(Running { traffic, admin, reloader, drain })
+    Ok(Running { traffic, admin, credentials, reloader, drain })
 }
 
 impl Running {
+    /// Waits until there are credentials to sign with.
+    pub async fn ready(&self) {
+        while self.credentials.current(SystemTime::now()).is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// Reads the configuration again, whether or not the file changed.
     pub async fn reload(&self) -> bool {
         self.reloader.reload().await

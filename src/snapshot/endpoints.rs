@@ -68,7 +68,6 @@ fn endpoint(service: Service, upstream: &Upstream) -> Result<Endpoint, EndpointE
 #[cfg(test)]
 mod tests {
     use super::*;
-    
 
     fn endpoints(upstream: &str) -> Result<Vec<Endpoint>, EndpointError> {
         compile(&toml::from_str(&format!("region = \"us-east-1\"\n{upstream}")).unwrap())
@@ -78,7 +77,10 @@ mod tests {
     fn own_endpoints_keep_host_and_port_together() {
         let made = endpoints("[endpoints]\nbedrock-runtime = \"https://vpce-1.example:8443\"").unwrap();
         let runtime = &made[Service::BedrockRuntime as usize];
-        assert_eq!((runtime.host.as_str(), runtime.port, runtime.authority.as_str()), ("vpce-1.example", 8443, "vpce-1.example:8443"));
+        assert_eq!(
+            (runtime.host.as_str(), runtime.port, runtime.authority.as_str()),
+            ("vpce-1.example", 8443, "vpce-1.example:8443")
+        );
         let bedrock = &made[Service::Bedrock as usize];
         assert_eq!((bedrock.authority.as_str(), bedrock.port, bedrock.tls), ("bedrock.us-east-1.amazonaws.com", 443, true));
     }

@@ -45,8 +45,7 @@ pub(super) fn read_roots(path: &Path) -> Result<Vec<Vec<u8>>, TlsError> {
 
 fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let failed = |problem: String| TlsError { file: shown(path), problem };
-    let certificates: Result<Vec<_>, _> =
-        CertificateDer::pem_file_iter(path).map_err(|e| failed(e.to_string()))?.collect();
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(|e| failed(e.to_string()))?.collect();
     match certificates {
         Ok(certificates) if certificates.is_empty() => Err(failed("no certificate in it".to_owned())),
         Ok(certificates) => Ok(certificates),

@@ -39,7 +39,8 @@ fn json_value() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(3, 20, 4, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::btree_map("[a-z]{1,3}", inner, 0..4).prop_map(Value::from_iter::<std::collections::BTreeMap<String, Value>>),
+            prop::collection::btree_map("[a-z]{1,3}", inner, 0..4)
+                .prop_map(Value::from_iter::<std::collections::BTreeMap<String, Value>>),
         ]
     })
 }

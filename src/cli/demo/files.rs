@@ -1,0 +1,104 @@
+//! The demo's files: an authority and a certificate for localhost, an issuer with its keys, the simulator's keys, and the configuration
+//! that names them. All private to the user; the authority's key is never written.
+
+use std::{
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use anyhow::Context;
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use uuid::Uuid;
+
+use super::{DemoArgs, TOKEN_LIFETIME};
+use crate::{
+    auth::DevelopmentIssuer,
+    cli::{
+        demo_directory::{ISSUER_KEY_FILE, create_private_directory, write_private_file},
+        token::{DEMO_AUDIENCE, DEMO_ISSUER},
+    },
+    simulator::{Simulator, SimulatorKey},
+};
+
+/// The configuration, before addresses are put in.
+const CONFIG: &str = include_str!("../../../conf/demo.toml");
+
+/// Where the files are, and what is told of them.
+pub struct DemoFiles {
+    /// The configuration in force.
+    pub config: PathBuf,
+    /// The authority that clients must trust.
+    pub ca_bundle: PathBuf,
+    /// A token for acme.
+    pub acme: String,
+    /// A token for globex.
+    pub globex: String,
+}
+
+/// A key nobody could guess, for a simulator that anybody on this machine can reach.
+pub fn simulator_key() -> anyhow::Result<SimulatorKey> {
+    let secret = || Uuid::new_v4().simple().to_string();
+    Ok(SimulatorKey { access_key_id: "AKIDTOLLGATEDEMO".to_owned(), secret_access_key: secret(), session_token: Some(secret()) })
+}
+
+impl DemoFiles {
+    /// Writes everything anew.
+    pub fn write(directory: &Path, args: &DemoArgs, simulator: &Simulator, key: &SimulatorKey) -> anyhow::Result<DemoFiles> {
+        create_private_directory(directory).with_context(|| format!("cannot use {}", directory.display()))?;
+        let write = |name: &str, contents: &str| -> anyhow::Result<PathBuf> {
+            let file = directory.join(name);
+            write_private_file(&file, contents.as_bytes()).with_context(|| format!("cannot write {}", file.display()))?;
+            std::path::absolute(&file).context("no current directory")
+        };
+        let certificates = Certificates::make()?;
+        let ca_bundle = write("ca.pem", &certificates.ca)?;
+        write("certificate.pem", &certificates.leaf)?;
+        write("private-key.pem", &certificates.leaf_key)?;
+        write("simulator-ca.pem", simulator.ca_pem())?;
+        write("simulator-secret", &key.secret_access_key)?;
+        write("simulator-session-token", key.session_token.as_deref().unwrap_or_default())?;
+
+        let issuer = DevelopmentIssuer::generate()?;
+        write(ISSUER_KEY_FILE, issuer.private_key_pem())?;
+        write("issuer-keys.json", &issuer.key_set_json())?;
+        let now = SystemTime::now();
+        let token = |tenant: &str| issuer.mint(DEMO_ISSUER, DEMO_AUDIENCE, tenant, "demo-user", TOKEN_LIFETIME, now);
+        let config = write("tollgate.toml", &config(args, simulator))?;
+        Ok(DemoFiles { config, ca_bundle, acme: token("acme"), globex: token("globex") })
+    }
+}
+
+/// The shipped configuration with this run's addresses in place of `127.0.0.1:0`, which stands there thrice.
+fn config(args: &DemoArgs, simulator: &Simulator) -> String {
+    let mut ports = [args.port, args.admin_port, simulator.address().port()].into_iter();
+    let mut parts = CONFIG.split("127.0.0.1:0");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| format!("{text}127.0.0.1:{}{part}", ports.next().unwrap_or_default()))
+}
+
+struct Certificates {
+    ca: String,
+    leaf: String,
+    leaf_key: String,
+}
+
+impl Certificates {
+    fn make() -> Result<Certificates, rcgen::Error> {
+        let mut params = CertificateParams::new(Vec::new())?;
+        params.distinguished_name.push(DnType::CommonName, "tollgate demo authority");
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
+        let key = KeyPair::generate()?;
+        let ca = params.self_signed(&key)?;
+        let authority = Issuer::new(params, key);
+
+        let mut params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])?;
+        params.distinguished_name.push(DnType::CommonName, "localhost");
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.use_authority_key_identifier_extension = true;
+        let leaf_key = KeyPair::generate()?;
+        let leaf = params.signed_by(&leaf_key, &authority)?;
+        Ok(Certificates { ca: ca.pem(), leaf: leaf.pem(), leaf_key: leaf_key.serialize_pem() })
+    }
+}

@@ -1,0 +1,73 @@
+//! `tollgate check` as an operator runs it.
+
+#![allow(clippy::unwrap_used)] // nothing here but tests and what they call
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+const BROKEN: &str = r#"[[listeners]]
+adress = "127.0.0.1:8080"
+
+[upstream]
+region = "us-east-1a"
+fips = "yes"
+
+[bodies]
+in_flight_bytes_max = 1_000
+
+[issuers.corporate]
+issuer = "https://idp.example"
+audiences = ["bedrock"]
+algorithms = ["RS256", "HS256"]
+
+[tenants.acme]
+models = "*"
+services = ["bedrock-runtme"]
+operations = ["ConverseStrem"]
+
+[tenants.acme.limits]
+requests_per_minut = 5
+concurrent_requests = -1
+"#;
+
+fn check(flags: &[&str], file: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tollgate")).args(flags).arg(file).env("NO_COLOR", "1").output().unwrap()
+}
+
+#[test]
+fn every_fault_is_reported_in_the_order_of_its_lines_with_exit_code_78() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("broken.toml");
+    fs::write(&file, BROKEN).unwrap();
+    let output = check(&["check", "-c"], &file);
+    let report = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(78), "{report}");
+    assert!(output.stdout.is_empty());
+    let places: Vec<&str> =
+        report.lines().filter_map(|line| line.trim().strip_prefix("--> ")?.split_once(".toml:")).map(|p| p.1).collect();
+    let expected = ["2:1", "5:10", "6:8", "9:23", "11:1", "14:24", "17:10", "18:13", "19:15", "22:1", "23:23"];
+    assert_eq!(places, expected, "{report}");
+    assert!(report.contains("22 | requests_per_minut = 5\n"), "{report}");
+    assert!(report.contains("   | ^^^^^^^^^^^^^^^^^^ tenants.acme.limits.requests_per_minut\n"), "{report}");
+    assert!(report.contains("help: did you mean `requests_per_minute`?\n"), "{report}");
+    assert!(report.ends_with("broken.toml: 10 errors, 1 warning\n"), "{report}");
+    assert!(!report.contains('\u{1b}'), "colour in {report:?}");
+}
+
+#[test]
+fn a_sound_file_is_summed_up_on_one_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf/tollgate.toml");
+    let tls = "tls = { certificate_file = \"tls/server.pem\", private_key_file = \"tls/server.key\" }";
+    let text = fs::read_to_string(reference).unwrap();
+    assert!(text.contains(tls));
+    let file = directory.path().join("tollgate.toml");
+    fs::write(&file, text.replace(tls, "allow_plaintext_off_loopback = true")).unwrap();
+    let output = check(&["check", "--config"], &file);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{}: ok, 2 tenants, 1 issuer, 1 listener\n", file.display()));
+    assert!(output.stderr.is_empty());
+}
