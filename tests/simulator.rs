@@ -1,6 +1,8 @@
 //! The simulator against clients that share no code with it: signatures by the aws-sigv4 crate, frames by
 //! aws-smithy-eventstream's decoder, HTTP by hyper's client.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod simulator_client;
 
 use std::time::{Duration, SystemTime};
