@@ -4,7 +4,7 @@ use std::{net::SocketAddr, net::TcpListener, sync::Arc, time::SystemTime};
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
-use pingora_core::{apps::ServerApp, server::configuration::ServerConf};
+use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::HttpProxy;
 
 use super::{drain::Drain, key_sets, vitals::GatewayVitals};
@@ -13,7 +13,10 @@ use crate::{
     auth::{KeySets, TokenCache},
     aws::CredentialsSlot,
     config::Config,
-    proxy::{Gateway, Live, addresses::Addresses, budget::BodyBudget, edge::Edge, listener::Listener, upstream::ATTEMPTS_MAX},
+    proxy::{
+        Gateway, Live, addresses::Addresses, budget::BodyBudget, edge::Edges, listener::Application, listener::Listener,
+        upstream::ATTEMPTS_MAX,
+    },
     quota::Counters,
     snapshot::{Lasting, Snapshot},
     telemetry::{AccessLog, Metrics},
@@ -77,25 +80,36 @@ pub(super) fn serve(
 ) -> anyhow::Result<(Vec<SocketAddr>, SocketAddr)> {
     let proxy = proxy(&parts)?;
     drain.closes(proxy.clone());
-    let edge = |h2c| Arc::new(Edge::new(proxy.clone(), parts.live.clone(), h2c));
-    let (tls_edge, h2c_edge) = (edge(false), edge(true));
+    let edges = Edges { proxy, live: parts.live.clone() };
 
     let mut traffic = Vec::with_capacity(sockets.traffic.len());
     for (socket, listener) in sockets.traffic.into_iter().zip(&config.listeners) {
         let listening = match listener.tls {
-            Some(_) => Listener::tls(socket, tls_edge.clone(), listener.address, parts.live.clone())?,
-            None => Listener::plaintext(socket, tls_edge.clone(), Some(h2c_edge.clone()))?,
+            Some(_) => Listener::tls(socket, edges.clone(), listener.address, parts.live.clone())?,
+            None => Listener::plaintext(socket, edges.clone())?,
         };
         traffic.push(accept(listening, drain)?);
     }
     let vitals = GatewayVitals { parts, draining: drain.begun() };
-    let admin = Listener::plaintext(sockets.admin, Arc::new(Admin(Arc::new(vitals))), None)?;
+    let admin = Listener::plaintext(sockets.admin, AdminPages(Arc::new(Admin(Arc::new(vitals)))))?;
     let address = admin.address()?;
     tokio::spawn(admin.serve(drain.last(), drain.last(), Default::default()));
     Ok((traffic, address))
 }
 
-fn accept<A: ServerApp + Send + Sync + 'static>(listener: Listener<A>, drain: &Drain) -> anyhow::Result<SocketAddr> {
+/// The same pages for every connection.
+struct AdminPages(Arc<Admin>);
+
+impl Application for AdminPages {
+    type App = Admin;
+    const H2C: bool = false;
+
+    fn serve(&self, _: bool) -> Arc<Admin> {
+        self.0.clone()
+    }
+}
+
+fn accept<F: Application>(listener: Listener<F>, drain: &Drain) -> anyhow::Result<SocketAddr> {
     let address = listener.address()?;
     tokio::spawn(listener.serve(drain.begun(), drain.begun(), drain.connections()));
     Ok(address)

@@ -73,12 +73,12 @@ async fn start_with(path: PathBuf, config: Config, log_filter: Option<LogFilter>
     let parts = assembly::Parts::new(&config).await?;
     let (end, ending) = signal::channel(false);
 
-    tokio::spawn(credentials::keep_fresh(credentials::source(&config).await?, parts.credentials.clone(), ending.clone()));
     tokio::spawn({
         let (addresses, ending) = (parts.gateway_addresses.clone(), ending.clone());
         async move { every(RESOLVE_EVERY, ending, || addresses.refresh()).await }
     });
     let reloader = Arc::new(Reloader::new(path, &config, &parts, log_filter));
+    reloader.keep_credentials_fresh(&config).await?;
     reloader.poll_key_sets(config.issuers.clone());
     watch::follow_file(reloader.clone(), ending.clone()).context("cannot watch the configuration's directory")?;
 
