@@ -8,7 +8,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 use anyhow::Context;
 
 use self::files::DemoFiles;
-use super::{demo_directory::demo_directory, run::until_told_to_stop};
+use super::run::until_told_to_stop;
 use crate::{
     server::{self, StartError},
     simulator::{Simulator, SimulatorConfig, SimulatorKey},
@@ -30,9 +30,6 @@ pub struct DemoArgs {
     /// Writes KEY=value lines to this file once the gateway is ready
     #[arg(long, value_name = "FILE")]
     pub env_file: Option<PathBuf>,
-    /// Where certificates, keys and the configuration are kept; default: a private directory of this process
-    #[arg(long, value_name = "DIR")]
-    pub directory: Option<PathBuf>,
 }
 
 /// Serves until SIGTERM or SIGINT.
@@ -45,8 +42,7 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         server::install_crypto();
         let key = files::simulator_key()?;
         let simulator = start_simulator(key.clone()).await?;
-        let directory = args.directory.clone().unwrap_or_else(demo_directory);
-        let files = DemoFiles::write(&directory, &args, &simulator, &key)?;
+        let files = DemoFiles::write(&args, &simulator, &key)?;
         let running = match server::start(files.config.clone(), Some(filter)).await {
             Ok(running) => running,
             Err(StartError::Config(problems)) => anyhow::bail!("the demo's own configuration is bad:\n{problems}"),

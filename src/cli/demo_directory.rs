@@ -9,7 +9,7 @@ use std::{
 };
 
 /// The private key of the demo's issuer, in the demo's directory.
-pub const ISSUER_KEY_FILE: &str = "issuer-key.pem";
+const ISSUER_KEY_FILE: &str = "issuer-key.pem";
 
 /// `$XDG_RUNTIME_DIR/tollgate-demo`, or `tollgate-demo-UID` in the temporary directory. It may not exist.
 pub fn demo_directory() -> PathBuf {

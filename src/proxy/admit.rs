@@ -148,7 +148,7 @@ fn check_head(session: &Session, snapshot: &Snapshot) -> Result<(), Denial> {
         Some(http1) => head::check_http1(&http1.get_headers_raw_bytes(), bytes_max)?,
         None => head::check_http2(&request.headers, request.uri.authority().map(|a| a.as_str()), bytes_max)?,
     }
-    Ok(())
+    Ok(head::check_signable(&request.headers)?)
 }
 
 /// Path and query of the request target, as they came.

@@ -27,6 +27,9 @@ pub enum HeadError {
     /// Missing, repeated, or no host name.
     #[error("the request needs exactly one valid Host header")]
     Host,
+    /// A header that has to be signed has bytes outside ASCII, which signers and verifiers read differently.
+    #[error("Content-Type and x-amz- headers must be plain ASCII, since they are signed")]
+    NotSignable,
     /// The request line is not `METHOD target HTTP/1.1`.
     #[error("the request line is malformed")]
     RequestLine,
@@ -84,6 +87,17 @@ pub fn check_http2(headers: &HeaderMap, authority: Option<&str>, bytes_max: usiz
     } else {
         Err(HeadError::Host)
     }
+}
+
+/// Whether SigV4 covers a header: Content-Type and everything that begins with `x-amz-`. Host is signed too, but is written anew.
+pub fn is_signed(name: &str) -> bool {
+    name == "content-type" || name.starts_with("x-amz-")
+}
+
+/// Checks the headers that SigV4 covers.
+pub fn check_signable(headers: &HeaderMap) -> Result<(), HeadError> {
+    let plain = headers.iter().all(|(name, value)| !is_signed(name.as_str()) || value.to_str().is_ok());
+    if plain { Ok(()) } else { Err(HeadError::NotSignable) }
 }
 
 #[derive(Default)]

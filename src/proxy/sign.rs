@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, header};
 use pingora_error::Result;
 use pingora_http::RequestHeader;
 
-use super::{Denial, Passage, admit::split_target, respond::denied};
+use super::{Denial, Passage, admit::split_target, head::is_signed, respond::denied};
 use crate::aws::{CredentialsSlot, Signing};
 
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
@@ -60,6 +60,7 @@ pub fn prepare(request: &mut RequestHeader, passage: &Passage, credentials: &Cre
     let target = if query.is_empty() { route.path.clone() } else { format!("{}?{query}", route.path) };
     request.set_raw_path(target.as_bytes())?;
     strip(request);
+    collapse_signed_whitespace(request)?;
     request.insert_header(header::HOST, &endpoint.host_header)?;
     // A compressed answer could not be read for usage, and event streams never are compressed.
     request.insert_header(header::ACCEPT_ENCODING, IDENTITY)?;
@@ -95,12 +96,25 @@ pub fn prepare(request: &mut RequestHeader, passage: &Passage, credentials: &Cre
 
 /// AWS wants Host, Content-Type and every `x-amz-` header signed; fewer break less.
 fn signable(request: &RequestHeader) -> impl Iterator<Item = (&str, &str)> {
-    request.headers.iter().filter_map(|(name, value)| {
-        let name = name.as_str();
-        let wanted = name == "content-type" || name.starts_with("x-amz-");
-        wanted.then_some(())?;
-        Some((name, value.to_str().ok()?))
-    })
+    let signed = request.headers.iter().filter(|(name, _)| is_signed(name.as_str()));
+    signed.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
+}
+
+/// Signers disagree about tabs and runs of spaces inside a value (botocore makes each one space, others leave tabs): the value that is
+/// sent has neither.
+fn collapse_signed_whitespace(request: &mut RequestHeader) -> Result<()> {
+    let is_odd = |value: &HeaderValue| value.as_bytes().contains(&b'\t') || value.as_bytes().windows(2).any(|pair| pair == b"  ");
+    let odd = request.headers.iter().filter(|(name, value)| is_signed(name.as_str()) && is_odd(value));
+    let names: Vec<HeaderName> = odd.map(|(name, _)| name.clone()).collect();
+    for name in names {
+        let values = request.headers.get_all(&name).iter().filter_map(|value| value.to_str().ok());
+        let plain: Vec<String> = values.map(|value| value.split_ascii_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        request.remove_header(&name);
+        for value in plain {
+            request.append_header(name.clone(), value)?;
+        }
+    }
+    Ok(())
 }
 
 fn strip(request: &mut RequestHeader) {

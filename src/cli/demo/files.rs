@@ -2,6 +2,7 @@
 //! that names them. All private to the user; the authority's key is never written.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -14,7 +15,7 @@ use super::{DemoArgs, TOKEN_LIFETIME};
 use crate::{
     auth::DevelopmentIssuer,
     cli::{
-        demo_directory::{ISSUER_KEY_FILE, create_private_directory, write_private_file},
+        demo_directory::{create_private_directory, demo_directory, issuer_key_file, write_private_file},
         token::{DEMO_AUDIENCE, DEMO_ISSUER},
     },
     simulator::{Simulator, SimulatorKey},
@@ -33,6 +34,7 @@ pub struct DemoFiles {
     pub acme: String,
     /// A token for globex.
     pub globex: String,
+    directory: PathBuf,
 }
 
 /// A key nobody could guess, for a simulator that anybody on this machine can reach.
@@ -43,8 +45,15 @@ pub fn simulator_key() -> anyhow::Result<SimulatorKey> {
 
 impl DemoFiles {
     /// Writes everything anew.
-    pub fn write(directory: &Path, args: &DemoArgs, simulator: &Simulator, key: &SimulatorKey) -> anyhow::Result<DemoFiles> {
-        create_private_directory(directory).with_context(|| format!("cannot use {}", directory.display()))?;
+    ///
+    /// Each demo has a directory of its own, so that several can run; the issuer's key is the same for all of a user's.
+    pub fn write(args: &DemoArgs, simulator: &Simulator, key: &SimulatorKey) -> anyhow::Result<DemoFiles> {
+        let shared = demo_directory();
+        let directory = shared.join(std::process::id().to_string());
+        for directory in [&shared, &directory] {
+            create_private_directory(directory).with_context(|| format!("cannot use {}", directory.display()))?;
+        }
+        remove_what_ended_demos_left(&shared);
         let write = |name: &str, contents: &str| -> anyhow::Result<PathBuf> {
             let file = directory.join(name);
             write_private_file(&file, contents.as_bytes()).with_context(|| format!("cannot write {}", file.display()))?;
@@ -58,13 +67,42 @@ impl DemoFiles {
         write("simulator-secret", &key.secret_access_key)?;
         write("simulator-session-token", key.session_token.as_deref().unwrap_or_default())?;
 
-        let issuer = DevelopmentIssuer::generate()?;
-        write(ISSUER_KEY_FILE, issuer.private_key_pem())?;
+        let issuer = issuer()?;
         write("issuer-keys.json", &issuer.key_set_json())?;
         let now = SystemTime::now();
         let token = |tenant: &str| issuer.mint(DEMO_ISSUER, DEMO_AUDIENCE, tenant, "demo-user", TOKEN_LIFETIME, now);
         let config = write("tollgate.toml", &config(args, simulator))?;
-        Ok(DemoFiles { config, ca_bundle, acme: token("acme"), globex: token("globex") })
+        Ok(DemoFiles { config, ca_bundle, acme: token("acme"), globex: token("globex"), directory })
+    }
+}
+
+impl Drop for DemoFiles {
+    fn drop(&mut self) {
+        // What cannot be removed now is removed by the next demo.
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// The issuer that `tollgate token` speaks for; made by the first demo.
+fn issuer() -> anyhow::Result<DevelopmentIssuer> {
+    let file = issuer_key_file();
+    if let Ok(pem) = fs::read_to_string(&file)
+        && let Ok(issuer) = DevelopmentIssuer::from_private_key_pem(&pem)
+    {
+        return Ok(issuer);
+    }
+    let issuer = DevelopmentIssuer::generate()?;
+    write_private_file(&file, issuer.private_key_pem().as_bytes()).with_context(|| format!("cannot write {}", file.display()))?;
+    Ok(issuer)
+}
+
+/// Directories are named by process id.
+fn remove_what_ended_demos_left(shared: &Path) {
+    for entry in fs::read_dir(shared).into_iter().flatten().flatten() {
+        let is_id = entry.file_name().to_str().is_some_and(|name| name.parse::<u32>().is_ok());
+        if is_id && !Path::new("/proc").join(entry.file_name()).exists() {
+            let _ = fs::remove_dir_all(entry.path());
+        }
     }
 }
 
