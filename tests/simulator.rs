@@ -255,6 +255,8 @@ async fn an_exception_ends_a_stream_in_the_middle() {
     let last = messages.last().unwrap();
     assert_eq!((messages.len(), header(last, ":message-type")), (5, "exception"));
     assert_eq!(header(last, ":exception-type"), "throttlingException");
+    let requests = simulator.record().requests();
+    assert_eq!((requests[0].completed(), requests[0].usage), (true, None));
 }
 
 #[tokio::test]
