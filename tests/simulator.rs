@@ -255,6 +255,8 @@ async fn an_exception_ends_a_stream_in_the_middle() {
     let last = messages.last().unwrap();
     assert_eq!((messages.len(), header(last, ":message-type")), (5, "exception"));
     assert_eq!(header(last, ":exception-type"), "throttlingException");
+    let requests = simulator.record().requests();
+    assert_eq!((requests[0].completed(), requests[0].usage), (true, None));
 }
 
 #[tokio::test]
@@ -332,9 +334,7 @@ async fn connections_close_when_idle_and_after_an_answer() {
 #[tokio::test]
 async fn http2_is_spoken_by_alpn_and_by_prior_knowledge() {
     let simulator = start().await;
-    let mut request = post(CONVERSE, &[], b"{}");
-    request.headers_mut().remove("host");
-    *request.uri_mut() = format!("https://{RUNTIME}{CONVERSE}").parse().unwrap();
+    let request = over_h2(post(CONVERSE, &[], b"{}"));
     let response = h2(&simulator).await.send_request(request.clone()).await.unwrap();
     assert_eq!((response.version(), response.status()), (http::Version::HTTP_2, StatusCode::OK));
 
@@ -442,4 +442,56 @@ async fn bodies_are_padded_to_the_byte() {
         assert_eq!(body.len(), 100_000);
         parse(&body);
     }
+}
+
+/// The same request for HTTP/2, where the host is the authority.
+fn over_h2(mut request: Request<Full<Bytes>>) -> Request<Full<Bytes>> {
+    request.headers_mut().remove("host");
+    *request.uri_mut() = format!("https://{RUNTIME}{}", request.uri()).parse().unwrap();
+    request
+}
+
+#[tokio::test]
+async fn the_largest_bodies_are_hashed_as_they_come() {
+    let simulator = start().await;
+    let mut client = Client::connect(&simulator).await;
+    for size in [0, 1, 65_535, 65_536, 65_537, 25_000_000] {
+        let request = post(INVOKE, &[], &vec![b'x'; size]);
+        assert_eq!(client.send(request.clone()).await.0, StatusCode::OK, "{size}");
+        assert_eq!(h2(&simulator).await.send_request(over_h2(request)).await.unwrap().status(), StatusCode::OK, "{size}");
+        assert_eq!(simulator.record().requests().last().unwrap().body_bytes, size as u64);
+    }
+}
+
+#[tokio::test]
+async fn a_reset_cuts_http2_streams_too() {
+    let simulator = start().await;
+    let mut sender = h2(&simulator).await;
+    for (how, moment) in [("x-simulator-reset", "mid-stream"), ("x-simulator-close", "mid-stream")] {
+        let request = over_h2(post(CONVERSE_STREAM, &[(how, moment)], b"{}"));
+        let response = sender.send_request(request).await.unwrap();
+        assert!(response.into_body().collect().await.is_err(), "{how}");
+        sender = h2(&simulator).await;
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_simulator_closes_its_connections() {
+    let simulator = start().await;
+    let mut client = Client::connect(&simulator).await;
+    client.send(post(CONVERSE, &[], b"{}")).await;
+    let address = simulator.address();
+    drop(simulator);
+    client.closed().await;
+    assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_request_that_never_becomes_whole_is_counted() {
+    let plain = Simulator::start(SimulatorConfig { tls: false, ..SimulatorConfig::for_tests() }).await.unwrap();
+    let mut stream = TcpStream::connect(plain.address()).await.unwrap();
+    stream.write_all(b"POST /x HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nhalf").await.unwrap();
+    drop(stream);
+    plain.record().wait_until(|record| record.totals().incomplete == 1).await;
+    assert_eq!(plain.record().totals().requests, 0);
 }
