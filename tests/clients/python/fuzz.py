@@ -194,6 +194,10 @@ class Gateway:
         return answer.status, answer.headers, content[:500]
 
 
+# RFC 3986 §2: these stand in no URI.
+NOT_IN_A_URI = set('<>"`\\^{|}')
+
+
 def judge(gateway, request):
     """None if the request was treated as it should be, else what was wrong. With it: who answered."""
     status, headers, content = gateway.send(*request)
@@ -208,6 +212,9 @@ def judge(gateway, request):
         if (again[0], again[1].get("x-tollgate-source")) == (400, "gateway"):
             return None, "gateway"
         return f"refused once ({seen}), then {again[0]}", None
+    if status == 400 and NOT_IN_A_URI & set(request[1]):
+        # Refused by the HTTP parser, which knows no gateway and says nothing.
+        return None, "gateway"
     return f"neither answered by the simulator nor refused by the gateway: {seen}", None
 
 
