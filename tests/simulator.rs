@@ -90,6 +90,38 @@ async fn another_implementations_signatures_are_accepted() {
     assert!(verdicts(&simulator.record()).iter().all(|verdict| verdict == "ok"));
 }
 
+/// Where the two implementations are known to differ is left out: `+` and what is not UTF-8 in a query (aws-sigv4 reads queries
+/// as forms), and a path that ends in a dot segment.
+#[tokio::test]
+async fn generated_requests_verify_as_another_implementation_signs_them() {
+    const PATH: [&str; 30] = [
+        "a", "Z", "9", "-", ".b", "_", "~", "%3A", ":", "%2F", "%2f", "%25", "%20", "!", "$", "'", "(", ")", "*", ",", ";", "@",
+        "%C3%A9", "%7E", "%41", "/", "//", "=", "&", "|",
+    ];
+    const QUERY: [&str; 26] = [
+        "a", "b", "Z", "=", "&", "%3D", "%26", "%20", "~", "%7e", "-", ".", "!", "*", "'", ":", "/", "?", ",", "%C3%A9", "%25",
+        "&&", "==", "%zz", "[", "%2B",
+    ];
+    const VALUE: [&str; 8] = ["a", " ", "  ", "\t", "\"", "é", ",", "="];
+    let simulator = start().await;
+    let mut client = Client::connect(&simulator).await;
+    let mut state = 88_172_645_463_325_252_u64;
+    let mut some = |parts: &[&str]| {
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state >> 33).unwrap()
+        };
+        (0..next() % 7).map(|_| parts[next() % parts.len()]).collect::<String>()
+    };
+    for _ in 0..2_000 {
+        let (target, value) = (format!("/{}?{}", some(&PATH), some(&QUERY)), some(&VALUE));
+        let (status, _, body) = client.send(post(&target, &[("x-amz-target", value.trim())], b"{}")).await;
+        assert_eq!(status, StatusCode::OK, "{target} {value:?} {body:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_request_signed_otherwise_is_refused() {
     let simulator = start().await;
