@@ -92,6 +92,7 @@ fn blame(e: &Error) -> Denial {
     match (cause, e.etype()) {
         (Some(Denial::Unreachable), _) => Denial::Unreachable,
         (Some(Denial::Credentials(error)), _) => Denial::Credentials(*error),
+        (Some(Denial::CredentialsRefused(kind)), _) => Denial::CredentialsRefused(kind),
         (Some(_), _) => Denial::Internal,
         (
             _,
