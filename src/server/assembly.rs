@@ -29,6 +29,7 @@ pub(super) struct Parts {
     pub credentials: Arc<CredentialsSlot>,
     pub gateway_addresses: Arc<Addresses>,
     pub metrics: Arc<Metrics>,
+    pub access_log: Arc<AccessLog>,
 }
 
 /// Bound sockets, not accepting yet.
@@ -44,7 +45,7 @@ pub(super) fn bind(config: &Config) -> anyhow::Result<Sockets> {
 }
 
 impl Parts {
-    pub async fn new(config: &Config) -> anyhow::Result<Parts> {
+    pub async fn new(config: &Config, access_log: AccessLog) -> anyhow::Result<Parts> {
         let lasting = Lasting {
             key_sets: Arc::new(KeySets::new()),
             tokens: Arc::new(TokenCache::default()),
@@ -64,6 +65,7 @@ impl Parts {
             credentials: Arc::default(),
             gateway_addresses: Arc::default(),
             metrics: Arc::new(metrics),
+            access_log: Arc::new(access_log),
         })
     }
 }
@@ -75,7 +77,7 @@ pub(super) fn serve(
     parts: Parts,
     drain: &Drain,
 ) -> anyhow::Result<(Vec<SocketAddr>, SocketAddr)> {
-    let proxy = proxy(&parts)?;
+    let proxy = proxy(&parts);
     drain.closes(proxy.clone());
     let edge = |h2c| Arc::new(Edge::new(proxy.clone(), parts.live.clone(), h2c));
     let (tls_edge, h2c_edge) = (edge(false), edge(true));
@@ -101,14 +103,14 @@ fn accept<A: ServerApp + Send + Sync + 'static>(listener: Listener<A>, drain: &D
     Ok(address)
 }
 
-fn proxy(parts: &Parts) -> anyhow::Result<Arc<HttpProxy<Gateway>>> {
+fn proxy(parts: &Parts) -> Arc<HttpProxy<Gateway>> {
     let gateway = Gateway {
         live: parts.live.clone(),
         credentials: parts.credentials.clone(),
         addresses: parts.gateway_addresses.clone(),
         budget: BodyBudget::new(parts.metrics.bodies_held_bytes.clone()),
         metrics: parts.metrics.clone(),
-        access_log: Arc::new(AccessLog::new(std::io::stdout()).context("cannot start the access log")?),
+        access_log: parts.access_log.clone(),
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let conf = ServerConf {
@@ -120,5 +122,5 @@ fn proxy(parts: &Parts) -> anyhow::Result<Arc<HttpProxy<Gateway>>> {
     };
     let mut proxy = HttpProxy::new(gateway, Arc::new(conf));
     proxy.handle_init_modules();
-    Ok(Arc::new(proxy))
+    Arc::new(proxy)
 }
