@@ -80,6 +80,8 @@ pub async fn fail(session: &mut Session, passage: &mut Passage, e: &Error) -> Fa
         return FailToProxy { error_code: 0, can_reuse_downstream: false };
     }
     let mut refused = Refused { status: None, reason: verdict.reason, failed: true };
+    // Pingora closes after a failure; the client should know, or its next request runs into it.
+    session.as_mut().set_keepalive(None);
     if let Ok((response, body)) = compose(session, passage, &denial, &verdict) {
         let status = response.status.as_u16();
         if write(session.as_mut(), response, body).await.is_ok() {
