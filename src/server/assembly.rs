@@ -32,6 +32,7 @@ pub(super) struct Parts {
     pub credentials: Arc<CredentialsSlot>,
     pub gateway_addresses: Arc<Addresses>,
     pub metrics: Arc<Metrics>,
+    pub access_log: Arc<AccessLog>,
 }
 
 /// Bound sockets, not accepting yet.
@@ -47,7 +48,7 @@ pub(super) fn bind(config: &Config) -> anyhow::Result<Sockets> {
 }
 
 impl Parts {
-    pub async fn new(config: &Config) -> anyhow::Result<Parts> {
+    pub async fn new(config: &Config, access_log: AccessLog) -> anyhow::Result<Parts> {
         let lasting = Lasting {
             key_sets: Arc::new(KeySets::new()),
             tokens: Arc::new(TokenCache::default()),
@@ -67,6 +68,7 @@ impl Parts {
             credentials: Arc::default(),
             gateway_addresses: Arc::default(),
             metrics: Arc::new(metrics),
+            access_log: Arc::new(access_log),
         })
     }
 }
@@ -78,7 +80,7 @@ pub(super) fn serve(
     parts: Parts,
     drain: &Drain,
 ) -> anyhow::Result<(Vec<SocketAddr>, SocketAddr)> {
-    let proxy = proxy(&parts)?;
+    let proxy = proxy(&parts);
     drain.closes(proxy.clone());
     let edges = Edges { proxy, live: parts.live.clone() };
 
@@ -115,14 +117,14 @@ fn accept<F: Application>(listener: Listener<F>, drain: &Drain) -> anyhow::Resul
     Ok(address)
 }
 
-fn proxy(parts: &Parts) -> anyhow::Result<Arc<HttpProxy<Gateway>>> {
+fn proxy(parts: &Parts) -> Arc<HttpProxy<Gateway>> {
     let gateway = Gateway {
         live: parts.live.clone(),
         credentials: parts.credentials.clone(),
         addresses: parts.gateway_addresses.clone(),
         budget: BodyBudget::new(parts.metrics.bodies_held_bytes.clone()),
         metrics: parts.metrics.clone(),
-        access_log: Arc::new(AccessLog::new(std::io::stdout()).context("cannot start the access log")?),
+        access_log: parts.access_log.clone(),
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let conf = ServerConf {
@@ -134,5 +136,5 @@ fn proxy(parts: &Parts) -> anyhow::Result<Arc<HttpProxy<Gateway>>> {
     };
     let mut proxy = HttpProxy::new(gateway, Arc::new(conf));
     proxy.handle_init_modules();
-    Ok(Arc::new(proxy))
+    Arc::new(proxy)
 }
