@@ -102,7 +102,7 @@ impl Admitted {
             return match self.route.model.as_deref() {
                 Some(model) => Ok(tenant.policy.check_model(&tenant.name, model)?),
                 None if tenant.policy.allows_every_model() => Ok(()),
-                None => Err(unreadable("`model` is missing")),
+                None => Err(Denial::BodyUnreadable("`model` is missing".to_owned())),
             };
         }
         // What is not JSON names no model: agents of AgentCore take any bytes.
@@ -113,8 +113,9 @@ impl Admitted {
     }
 }
 
-fn unreadable(problem: impl ToString) -> Denial {
-    Denial::BodyUnreadable(problem.to_string())
+/// serde_json's own text quotes what it found, which may be a prompt.
+fn unreadable(e: body::BodyError) -> Denial {
+    Denial::BodyUnreadable(format!("see line {}, column {}", e.line(), e.column()))
 }
 
 /// Decides on the head alone.
