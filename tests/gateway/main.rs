@@ -1,0 +1,18 @@
+//! The gateway from outside: a real one and a real simulator on free ports of loopback, real clients between them. Each module holds
+//! the claims of one topic; `harness` starts things and looks at them, `client` speaks to them.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // nothing here but tests and what they call
+
+mod client;
+mod harness;
+mod puppet;
+
+mod bodies;
+mod forwarding;
+mod identity;
+mod limits;
+mod metrics;
+mod reload;
+mod retries;
+mod shutdown;
+mod streaming;

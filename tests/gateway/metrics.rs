@@ -1,0 +1,272 @@
+//! What operators see: every metric, no series that a client could make, and never a secret or a word of a prompt.
+
+use std::{
+    io::Write,
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+};
+
+use http::Request;
+use uuid::Uuid;
+
+use crate::{
+    client::{self, Client, Upload, post, with},
+    harness::{CONVERSE, CONVERSE_STREAM, INVOKE, Settings, World, until},
+    puppet::Puppet,
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scanner_makes_no_series() {
+    let world = World::start().await;
+    let mut client = world.h1().await;
+    client.authorization.clear();
+    let random = |number: u32| {
+        let word = Uuid::new_v4();
+        let path = match number % 5 {
+            0 => format!("/{word}"),
+            1 => format!("/model/{word}/invoke"),
+            2 => format!("/bedrock-agent/{word}?{word}={word}"),
+            3 => format!("/{word}/../{word}"),
+            _ => format!("/v1/{word}"),
+        };
+        let method = ["GET", "POST", "DELETE", "PROPFIND"][number as usize % 4];
+        let request = Request::builder().method(method).uri(path).body(Upload::none()).unwrap();
+        with(with(request, "host", &format!("{word}.example")), "x-api-key", &word.to_string())
+    };
+    // One of each kind makes the series that configuration and enums allow.
+    for number in 0..20 {
+        assert!(client.ask(random(number)).await.status >= 400);
+    }
+    let before = world.until_metrics("all are counted", |metrics| metrics.sum("tollgate_requests_total", &[]) == 20.0).await;
+    for number in 0..1_000 {
+        client.ask(random(number)).await;
+    }
+    let after = world.until_metrics("all are counted", |metrics| metrics.sum("tollgate_requests_total", &[]) == 1_020.0).await;
+    assert_eq!(before.series(), after.series());
+    assert_eq!(after.sum("tollgate_requests_total", &["tenant=\"none\"", "service=\"none\"", "operation=\"none\""]), 1_020.0);
+    assert_eq!(world.served_count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn models_and_unknown_operations_make_no_series() {
+    let world = World::start().await;
+    let mut client = world.h1().await;
+    let ask =
+        |word: Uuid| [format!("/model/{word}/invoke"), format!("/model/m/{word}"), format!("/agents/{word}/{word}/{word}/x")];
+    for path in ask(Uuid::new_v4()) {
+        client.post(&path, "{}").await;
+    }
+    let before = world.until_metrics("all are counted", |metrics| metrics.sum("tollgate_requests_total", &[]) == 3.0).await;
+    for _ in 0..50 {
+        for path in ask(Uuid::new_v4()) {
+            client.post(&path, "{}").await;
+        }
+    }
+    let after = world.until_metrics("all are counted", |metrics| metrics.sum("tollgate_requests_total", &[]) == 153.0).await;
+    assert_eq!(before.series(), after.series());
+}
+
+/// The names in the one table of metrics.
+fn families() -> Vec<&'static str> {
+    let table = include_str!("../../src/telemetry/metrics.rs").split("#[cfg(test)]").next().unwrap();
+    table
+        .split('"')
+        .filter(|text| text.starts_with("tollgate_") && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_metric_there_is_appears() {
+    let puppet = Puppet::start().await;
+    let world = World::with_upstream(&puppet.upstream()).await;
+    let mut client = world.h1().await;
+    let asking = tokio::spawn(async move {
+        client.post(INVOKE, "{}").await.assert_served();
+        client.post(INVOKE, "{}").await.assert_served();
+        client.post("/nowhere", "{}").await.assert_refused(404, "UnknownOperationException");
+    });
+    let mut upstream = puppet.request().await;
+    upstream.say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await;
+    upstream.read_request().await;
+    drop(upstream);
+    puppet.request().await.say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await;
+    asking.await.unwrap();
+    assert!(world.gateway.reload().await);
+    let metrics = world.until_metrics("all are counted", |metrics| metrics.sum("tollgate_requests_total", &[]) == 3.0).await;
+    let families = families();
+    assert!(families.len() >= 20, "{families:?}");
+    for name in families {
+        assert!(metrics.0.contains(&format!("# TYPE {name} ")) && metrics.0.contains(&format!("\n{name}")), "{name}");
+    }
+    assert_eq!(metrics.sum("tollgate_upstream_connections_total", &["reused"]), 1.0);
+    assert_eq!(metrics.sum("tollgate_upstream_connections_total", &["new"]), 2.0);
+    assert_eq!(metrics.sum("tollgate_request_body_bytes_total", &["acme"]), 4.0);
+    assert_eq!(metrics.sum("tollgate_response_body_bytes_total", &["acme"]), 4.0);
+    assert_eq!(metrics.sum("tollgate_token_cache_hits", &[]), 2.0);
+    assert!(metrics.0.contains("process_resident_memory_bytes"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_is_one_line_in_the_access_log() {
+    let world = World::start().await;
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let answer = world.h2().await.ask(with(post(CONVERSE, "{}"), "traceparent", trace)).await;
+    let line = world.log_lines(1).await.remove(0);
+    for (name, value) in [
+        ("tenant", "acme"),
+        ("principal", "user-1"),
+        ("method", "POST"),
+        ("service", "bedrock-runtime"),
+        ("operation", "Converse"),
+        ("model", crate::harness::MODEL),
+        ("outcome", "completed"),
+        ("source", "bedrock"),
+        ("trace_id", "0af7651916cd43dd8448eb211c80319c"),
+        ("request_id", answer.header("x-tollgate-request-id")),
+        ("upstream_request_id", answer.header("x-amzn-requestid")),
+    ] {
+        assert_eq!(line[name], value, "{line}");
+    }
+    assert_eq!(
+        (&line["status"], &line["request_bytes"], &line["response_bytes"]),
+        (&200.into(), &2.into(), &answer.body.len().into())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_turns_the_access_log_off_is_obeyed() {
+    let world = World::start().await;
+    let text = world.config_text(&world.settings).replace("[log]\n", "[log]\naccess = false\n");
+    std::fs::write(world.config_file(), text).unwrap();
+    assert!(world.gateway.reload().await);
+    world.h1().await.post(CONVERSE, "{}").await.assert_served();
+    assert!(world.reload(&world.settings).await);
+    world.h1().await.post(INVOKE, "{}").await.assert_served();
+    assert_eq!(world.log_lines(1).await[0]["operation"], "InvokeModel");
+}
+
+/// `tollgate run` as operators run it; killed at the end.
+struct Process {
+    child: Child,
+    output: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Process {
+    fn run(world: &World) -> Process {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+        command.arg("run").arg("-c").arg(world.config_file()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let output = Arc::new(Mutex::new(Vec::new()));
+        let streams: [Box<dyn std::io::Read + Send>; 2] =
+            [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
+        for mut stream in streams {
+            let output = output.clone();
+            std::thread::spawn(move || {
+                let mut piece = [0; 4096];
+                while let Ok(length @ 1..) = stream.read(&mut piece) {
+                    output.lock().unwrap().write_all(&piece[..length]).unwrap();
+                }
+            });
+        }
+        Process { child, output }
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.output.lock().unwrap()).into_owned()
+    }
+
+    /// The address that the line "serving" names for `what`.
+    async fn address(&self, what: &str) -> std::net::SocketAddr {
+        let find = || {
+            let text = self.text();
+            let line = text.lines().find(|line| line.contains("\"serving\"") && line.ends_with('}'))?;
+            let named = line.split(&format!("\"{what}\":\"")).nth(1)?.trim_start_matches('[');
+            named.split([',', ']', '"']).next()?.parse().ok()
+        };
+        until("the process serves", || find().is_some()).await;
+        find().unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_secret_and_no_prompt_shows_in_logs_metrics_or_errors_at_trace_level() {
+    let world = World::with(Settings { log_level: "trace".to_owned(), ..Settings::default() }).await;
+    let process = Process::run(&world);
+    let (traffic, admin) = (process.address("traffic").await, process.address("admin").await);
+    let good = world.token("acme");
+    let mut forged = good.clone();
+    forged.replace_range(good.len() - 12.., "canaryforged");
+    let expired = world.issuer.mint(
+        "https://issuer.example",
+        "gateway",
+        "acme",
+        "u",
+        std::time::Duration::from_secs(60),
+        std::time::UNIX_EPOCH,
+    );
+    let prompt = "canary-prompt";
+    let body = format!(r#"{{"messages":[{{"role":"user","content":[{{"text":"{prompt}"}}]}}]}}"#);
+
+    let mut errors = Vec::new();
+    for mut client in [Client::h1(traffic, format!("Bearer {good}")).await, Client::h2c(traffic, format!("Bearer {good}")).await]
+    {
+        within_ready(&mut client).await;
+        client.post(CONVERSE, body.clone()).await.assert_served();
+        client.post(CONVERSE_STREAM, body.clone()).await.assert_served();
+        let refused = [
+            with(post(CONVERSE, body.clone()), "authorization", &format!("Bearer {forged}")),
+            with(post(CONVERSE, body.clone()), "authorization", &format!("Bearer {expired}")),
+            with(post(CONVERSE, body.clone()), "x-api-key", &forged),
+            with(post(CONVERSE, body.clone()), "authorization", &format!("Basic {forged}")),
+            post(&format!("{CONVERSE}?access_token={forged}&q=canary-query"), body.clone()),
+            post("/openai/v1/chat/completions", format!("\"{prompt}\"")),
+            post("/openai/v1/chat/completions", format!("{{\"model\":[\"{prompt}\"]}}")),
+            post("/anthropic/v1/messages", format!("{{\"{prompt}\":1,\"model\":{{\"{prompt}\":2}}}}")),
+            post("/anthropic/v1/messages", format!("{{\"model\":\"a\",\"x\":\"{prompt}")),
+            post("/nowhere?q=canary-query", body.clone()),
+        ];
+        for request in refused {
+            let answer = client.ask(request).await;
+            assert_eq!(answer.header("x-tollgate-source"), "gateway", "{answer:?}");
+            errors.push(format!("{answer:?}"));
+        }
+        let broken = with(post(CONVERSE, body.clone()), "x-simulator-reset", "before-headers");
+        errors.push(format!("{:?}", client.ask(broken).await));
+    }
+    // Not a line is missing: the last request's is there.
+    until("the log has everything", || process.text().matches("\"msg\":\"request\"").count() >= 26).await;
+    let log = process.text();
+    assert!(log.contains("\"TRACE\"") || log.contains("\"DEBUG\""), "the level is in force");
+    let metrics = client::get(admin, "/metrics").await.unwrap().1;
+    let key = std::fs::read_to_string(world.directory.path().join("server.key")).unwrap();
+    let secrets = [
+        good.rsplit('.').next().unwrap(),
+        good.split('.').nth(1).unwrap(),
+        expired.rsplit('.').next().unwrap(),
+        "canaryforged",
+        prompt,
+        "canary-query",
+        "simulator-secret",
+        "simulator-session-token",
+        key.lines().nth(1).unwrap(),
+    ];
+    for secret in secrets {
+        for (place, text) in [("log", &log), ("metrics", &metrics)].into_iter().chain(errors.iter().map(|error| ("error", error)))
+        {
+            let around = text.find(secret).map(|at| text.get(at.saturating_sub(300)..at + secret.len()));
+            assert_eq!(around, None, "{secret} in {place}");
+        }
+    }
+}
+
+/// The process may serve before it has credentials.
+async fn within_ready(client: &mut Client) {
+    while client.post(INVOKE, "{}").await.status == 503 {}
+}

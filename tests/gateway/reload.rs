@@ -1,0 +1,233 @@
+//! A new configuration takes over at once and whole, or not at all; nobody who is being served notices.
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use tokio::task::JoinSet;
+use tollgate::{auth::DevelopmentIssuer, server};
+
+use crate::{
+    client::{self, Answer, Client, post},
+    harness::{CONVERSE, CONVERSE_STREAM, Certificate, INVOKE, Metrics, Settings, World, issuer, tenant, within},
+    puppet::Puppet,
+};
+
+fn generation(metrics: &Metrics) -> f64 {
+    metrics.sum("tollgate_config_generation", &[])
+}
+
+/// acme is gone.
+fn without_acme(world: &World) -> Settings {
+    Settings { tenants: tenant("globex", ""), ..world.settings.clone() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_written_in_place_or_renamed_over_is_noticed() {
+    let world = World::start().await;
+    let mut client = world.h1().await;
+    client.post(INVOKE, "{}").await.assert_served();
+    fs::write(world.config_file(), world.config_text(&without_acme(&world))).unwrap();
+    world.until_metrics("the second configuration", |metrics| generation(metrics) == 2.0).await;
+    client.post(INVOKE, "{}").await.assert_refused(403, "AccessDeniedException");
+
+    let beside = world.directory.path().join(".tollgate.toml.new");
+    fs::write(&beside, world.config_text(&world.settings)).unwrap();
+    fs::rename(&beside, world.config_file()).unwrap();
+    world.until_metrics("the third configuration", |metrics| generation(metrics) == 3.0).await;
+    client.post(INVOKE, "{}").await.assert_served();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mounted_directory_that_is_swapped_by_a_link_is_noticed() {
+    let world = World::start().await;
+    // As Kubernetes mounts a ConfigMap: file → ..data/file, ..data → a directory with a date.
+    let mount = world.directory.path().join("mount");
+    let version = |name: &str, settings: &Settings| {
+        let version = mount.join(name);
+        fs::create_dir_all(&version).unwrap();
+        for file in ["keys.json", "secret", "session-token", "simulator-ca.pem", "server.pem", "server.key"] {
+            fs::copy(world.directory.path().join(file), version.join(file)).unwrap();
+        }
+        fs::write(version.join("tollgate.toml"), world.config_text(settings)).unwrap();
+    };
+    version("..2026_01", &world.settings);
+    symlink("..2026_01", mount.join("..data")).unwrap();
+    for entry in fs::read_dir(mount.join("..2026_01")).unwrap() {
+        let name = entry.unwrap().file_name();
+        symlink(std::path::Path::new("..data").join(&name), mount.join(&name)).unwrap();
+    }
+    let gateway = server::start_logging_to(mount.join("tollgate.toml"), None, std::io::sink()).await.unwrap();
+    gateway.ready().await;
+    let mut client = Client::h1(gateway.traffic[0], world.bearer("acme")).await;
+    client.post(INVOKE, "{}").await.assert_served();
+
+    for (count, settings) in [without_acme(&world), world.settings.clone()].into_iter().enumerate() {
+        let name = format!("..2026_0{}", count + 2);
+        version(&name, &settings);
+        symlink(&name, mount.join("..data_tmp")).unwrap();
+        fs::rename(mount.join("..data_tmp"), mount.join("..data")).unwrap();
+        within(async {
+            loop {
+                let text = client::get(gateway.admin, "/metrics").await.unwrap().1;
+                if generation(&Metrics(text)) == (count + 2) as f64 {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+        let answer = client.post(INVOKE, "{}").await;
+        assert_eq!(answer.status, [403, 200][count], "{answer:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bad_file_changes_nothing_and_shows() {
+    let world = World::start().await;
+    let mut client = world.h1().await;
+    let good = world.config_text(&world.settings);
+    for bad in [
+        String::new(),
+        good[..good.len() / 2].to_owned(),
+        good.replace("region", "regoin"),
+        good.replace("server.pem", "gone.pem"),
+    ] {
+        fs::write(world.config_file(), bad).unwrap();
+        assert!(!world.gateway.reload().await);
+        client.post(INVOKE, "{}").await.assert_served();
+    }
+    fs::remove_file(world.config_file()).unwrap();
+    assert!(!world.gateway.reload().await);
+    client.post(INVOKE, "{}").await.assert_served();
+    let metrics = world.metrics().await;
+    assert_eq!((generation(&metrics), metrics.sum("tollgate_config_last_reload_successful", &[])), (1.0, 0.0));
+    assert!(metrics.sum("tollgate_config_reloads_total", &["failed"]) >= 5.0);
+    assert!(world.reload(&world.settings).await);
+    let metrics = world.metrics().await;
+    assert_eq!(metrics.sum("tollgate_config_last_reload_successful", &[]), 1.0);
+    assert_eq!(world.admin("/readyz").await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tenants_limits_issuers_and_routes_change_by_reload() {
+    let world = World::start().await;
+    let mut client = world.h1().await;
+    let limited = Settings { tenants: tenant("acme", "requests_per_minute = 3"), ..world.settings.clone() };
+    assert!(world.reload(&limited).await);
+    client.post(INVOKE, "{}").await.assert_served();
+    let mut globex = world.h1().await;
+    globex.authorization = world.bearer("globex");
+    globex.post(INVOKE, "{}").await.assert_refused(403, "AccessDeniedException");
+
+    // The same token, verified and cached before, is of no use once its issuer is gone.
+    let other = Settings { issuers: issuer("other", "https://other.example"), ..world.settings.clone() };
+    assert!(world.reload(&other).await);
+    client.post(INVOKE, "{}").await.assert_refused(403, "UnrecognizedClientException");
+    client.authorization = format!("Bearer {}", world.token_of("https://other.example", "acme"));
+    client.post(INVOKE, "{}").await.assert_served();
+
+    let mantle = Settings { sections: "[routing]\nsurface_service = \"bedrock-mantle\"".to_owned(), ..world.settings.clone() };
+    assert!(world.reload(&mantle).await);
+    let mut client = world.h1().await;
+    client.post("/anthropic/v1/messages", "{\"model\":\"m\"}").await;
+    assert_eq!(world.simulator.record().requests().pop().unwrap().service, "bedrock-mantle");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn withdrawn_keys_stop_and_new_ones_start_by_reload() {
+    let world = World::start().await;
+    let mut client = world.h1().await;
+    client.post(INVOKE, "{}").await.assert_served();
+    let next = DevelopmentIssuer::generate().unwrap();
+    fs::write(world.directory.path().join("keys.json"), next.key_set_json()).unwrap();
+    assert!(world.gateway.reload().await);
+    client.post(INVOKE, "{}").await.assert_refused(403, "UnrecognizedClientException");
+    let token = next.mint("https://issuer.example", "gateway", "acme", "user-1", Duration::from_secs(60), SystemTime::now());
+    client.authorization = format!("Bearer {token}");
+    client.post(INVOKE, "{}").await.assert_served();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn certificates_of_listeners_change_by_reload() {
+    let world = World::start().await;
+    let mut before = world.h2().await;
+    let renewed = Certificate::new();
+    renewed.write(&world.directory, "server");
+    assert!(world.gateway.reload().await);
+    let connect = async |ca: &str| Client::tls(world.gateway.traffic[1], ca, "h2", world.bearer("acme")).await;
+    assert!(connect(&world.ca).await.is_err());
+    connect(&renewed.ca).await.unwrap().post(INVOKE, "{}").await.assert_served();
+    before.post(INVOKE, "{}").await.assert_served();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_keeps_the_configuration_it_began_with() {
+    let puppet = Puppet::start().await;
+    let world = World::with_upstream(&puppet.upstream()).await;
+    let mut client = world.h1().await;
+    let answering = tokio::spawn(async move { client.send(post(CONVERSE_STREAM, "{}")).await.map(|head| (head, client)) });
+    let mut upstream = puppet.request().await;
+    upstream.say_head().await;
+    let (response, mut client) = within(answering).await.unwrap().unwrap();
+    assert!(world.reload(&without_acme(&world)).await);
+    upstream.say_chunk("event").await;
+    upstream.say("0\r\n\r\n").await;
+    let answer = Answer::read(response).await.unwrap();
+    assert_eq!((answer.status, &answer.body[..]), (200, &b"event"[..]));
+    client.post(INVOKE, "{}").await.assert_refused(403, "AccessDeniedException");
+    let lines = world.log_lines(2).await;
+    assert_eq!((&lines[0]["generation"], &lines[1]["generation"]), (&1.into(), &2.into()));
+    world.until_sum("tollgate_requests_in_flight", &["acme"], 0.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_counted_against_a_limit_survives() {
+    let world = World::with_limits("requests_per_minute = 4").await;
+    let mut client = world.h1().await;
+    for _ in 0..2 {
+        client.post(CONVERSE, "{}").await.assert_served();
+        client.post(CONVERSE, "{}").await.assert_served();
+        assert!(world.reload(&without_acme(&world)).await);
+        assert!(world.reload(&world.settings).await);
+        if world.served_count() == 4 {
+            break;
+        }
+    }
+    client.post(CONVERSE, "{}").await.assert_refused(429, "ThrottlingException");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_rewrites_under_load_fail_no_request() {
+    let world = Arc::new(World::start().await);
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut load = JoinSet::new();
+    for number in 0..6 {
+        let stop = stop.clone();
+        let mut client = if number % 2 == 0 { world.h1().await } else { world.h2().await };
+        load.spawn(async move {
+            let mut served = 0;
+            while !stop.load(Ordering::Relaxed) {
+                client.post(CONVERSE, "{}").await.assert_served();
+                served += 1;
+            }
+            served
+        });
+    }
+    for round in 0..200 {
+        let mut settings = world.settings.clone();
+        settings.sections = format!("# {round}\n[bodies]\nwait_seconds_max = {}", 5 + round % 2);
+        assert!(world.reload(&settings).await);
+    }
+    stop.store(true, Ordering::Relaxed);
+    let served: Vec<u64> = load.join_all().await;
+    assert!(served.iter().all(|&served| served > 0), "{served:?}");
+    assert_eq!(world.served_count() as u64, served.iter().sum::<u64>());
+    assert!(generation(&world.metrics().await) >= 201.0);
+}

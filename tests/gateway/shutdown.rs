@@ -1,0 +1,59 @@
+//! The end in order: not ready, nobody new, everybody served to the end, up to a bound.
+
+use tokio::net::TcpStream;
+
+use crate::{
+    client::{self, Answer, post, with},
+    harness::{CONVERSE_STREAM, INVOKE, World, within},
+    puppet::Puppet,
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn running_streams_finish_and_nobody_new_is_taken() {
+    for http2 in [false, true] {
+        let puppet = Puppet::start().await;
+        let world = World::with_upstream(&puppet.upstream()).await;
+        assert_eq!(world.admin("/readyz").await, (200, "ready\n".to_owned()));
+        let mut client = if http2 { world.h2().await } else { world.h1().await };
+        let answering = tokio::spawn(async move { client.send(post(CONVERSE_STREAM, "{}")).await.map(|head| (head, client)) });
+        let mut upstream = puppet.request().await;
+        upstream.say_head().await;
+        upstream.say_chunk("one").await;
+        let (response, _client) = within(answering).await.unwrap().unwrap();
+
+        let (traffic, admin) = (world.gateway.traffic.clone(), world.gateway.admin);
+        let stopping = tokio::spawn(world.gateway.stop());
+        within(async { while client::get(admin, "/readyz").await.unwrap() != (503, "stopping\n".to_owned()) {} }).await;
+        for address in traffic {
+            within(async { while TcpStream::connect(address).await.is_ok() {} }).await;
+        }
+        assert_eq!(client::get(admin, "/healthz").await.unwrap().0, 200);
+        assert!(!stopping.is_finished());
+        upstream.say_chunk("two").await;
+        upstream.say("0\r\n\r\n").await;
+        let answer = Answer::read(response).await.unwrap();
+        assert_eq!((answer.status, &answer.body[..]), (200, &b"onetwo"[..]));
+        within(stopping).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn idle_connections_do_not_hold_the_end_up() {
+    let world = World::start().await;
+    let mut clients = vec![world.h1().await, world.h1_tls().await, world.h2().await, world.h2c().await];
+    for client in &mut clients {
+        client.post(INVOKE, "{}").await.assert_served();
+    }
+    // These have not said a word.
+    let _silent = TcpStream::connect(world.gateway.traffic[0]).await.unwrap();
+    within(world.gateway.stop()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_does_not_end_is_cut_at_the_bound() {
+    let world = World::with_sections("[downstream]\ndrain_seconds_max = 1").await;
+    let stalled = || with(post(CONVERSE_STREAM, "{}"), "x-simulator-stall", "mid-stream");
+    let (mut h1, mut h2) = (world.h1().await, world.h2().await);
+    let _streams = (h1.send(stalled()).await.unwrap(), h2.send(stalled()).await.unwrap());
+    within(world.gateway.stop()).await;
+}

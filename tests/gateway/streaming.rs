@@ -1,0 +1,219 @@
+//! Streams: as they come, byte for byte, at the client's pace, and never with a clean end that Bedrock did not make.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::{Response, body::Incoming};
+use tokio::{io::AsyncWriteExt, task::JoinSet};
+
+use crate::{
+    client::{Answer, Client, Raw, post, with},
+    harness::{CONVERSE_STREAM, INVOKE, Settings, World, tenant, until, within},
+    puppet::Puppet,
+};
+
+async fn with_puppet() -> (Puppet, World) {
+    let puppet = Puppet::start().await;
+    let world = World::with_upstream(&puppet.upstream()).await;
+    (puppet, world)
+}
+
+/// The next piece; `None` at a clean end.
+async fn next(response: &mut Response<Incoming>) -> Option<Result<Bytes, hyper::Error>> {
+    loop {
+        match within(response.frame()).await?.map(|frame| frame.into_data().unwrap()) {
+            // HTTP/2 ends a stream with an empty frame.
+            Ok(piece) if piece.is_empty() => {}
+            piece => return Some(piece),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_event_arrives_before_the_next_one_is_sent() {
+    let (puppet, world) = with_puppet().await;
+    for mut client in [world.h1().await, world.h2().await, world.h2c().await] {
+        let answering = tokio::spawn(async move { client.send(post(CONVERSE_STREAM, "{}")).await.map(|head| (head, client)) });
+        let mut upstream = puppet.request().await;
+        upstream.say_head().await;
+        // The head is here before there is any event.
+        let (mut response, _client) = within(answering).await.unwrap().unwrap();
+        for number in 0..20 {
+            let event = format!("event {number}");
+            upstream.say_chunk(&event).await;
+            assert_eq!(next(&mut response).await.unwrap().unwrap(), event);
+        }
+        upstream.say("0\r\n\r\n").await;
+        assert!(next(&mut response).await.is_none());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frames_are_identical_to_what_bedrock_sends_at_any_chunking() {
+    let world = World::start().await;
+    let mut direct = Vec::new();
+    for chunk_bytes in ["1", "7", "1000", "65536"] {
+        for mut client in [world.h1().await, world.h2().await] {
+            let request = with(post(CONVERSE_STREAM, "{}"), "x-simulator-chunk-bytes", chunk_bytes);
+            let answer = client.ask(with(request, "x-simulator-events", "20")).await;
+            answer.assert_served();
+            assert_eq!(answer.header("content-type"), "application/vnd.amazon.eventstream");
+            direct.push(answer.body);
+        }
+    }
+    assert!(direct[0].len() > 2_000 && direct.iter().all(|body| *body == direct[0]));
+    // The frames' own checksums say that they are what was made.
+    let mut rest = direct.swap_remove(0);
+    let mut frames = 0;
+    while !rest.is_empty() {
+        aws_smithy_eventstream::frame::read_message_from(&mut rest).unwrap();
+        frames += 1;
+    }
+    assert!(frames > 20);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_does_not_read_holds_bedrock_back() {
+    let (puppet, world) = with_puppet().await;
+    for mut client in [world.h1().await, world.h2().await] {
+        let answering = tokio::spawn(async move { client.send(post(CONVERSE_STREAM, "{}")).await.map(|head| (head, client)) });
+        let mut upstream = puppet.request().await;
+        upstream.say_head().await;
+        let (mut response, _client) = within(answering).await.unwrap().unwrap();
+        let chunk = format!("{:x}\r\n{}\r\n", 65_536, "x".repeat(65_536));
+        let mut chunks = 0;
+        while let Ok(written) = tokio::time::timeout(Duration::from_millis(300), upstream.0.write_all(chunk.as_bytes())).await {
+            written.unwrap();
+            chunks += 1;
+            assert!(chunks < 1_000, "64 MB went into buffers");
+        }
+        // Once the client reads, what was held back comes.
+        let mut read = 0;
+        while read < chunks * 65_536 {
+            read += next(&mut response).await.unwrap().unwrap().len();
+        }
+    }
+}
+
+/// What the simulator does to a stream in its middle.
+const BREAKS: [(&str, &str); 2] = [("x-simulator-reset", "mid-stream"), ("x-simulator-close", "mid-stream")];
+
+async fn breaks_off(response: Response<Incoming>) -> bool {
+    within(response.into_body().collect()).await.is_err()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_bedrock_breaks_off_never_ends_cleanly() {
+    let world = World::start().await;
+    for (name, value) in BREAKS {
+        for mut client in [world.h1().await, world.h1_tls().await, world.h2().await, world.h2c().await] {
+            let response = client.send(with(post(CONVERSE_STREAM, "{}"), name, value)).await.unwrap();
+            assert_eq!(response.status(), 200);
+            assert!(breaks_off(response).await, "{name}");
+        }
+    }
+    let lines = world.log_lines(8).await;
+    assert!(lines.iter().all(|line| line["outcome"] == "upstream_failed" && line["status"] == 200), "{lines:#?}");
+    assert_eq!(world.served_count(), 8, "nothing is sent twice");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_with_a_length_that_breaks_off_never_ends_cleanly() {
+    let world = World::start().await;
+    for (name, value) in BREAKS {
+        for mut client in [world.h1().await, world.h2().await] {
+            let request = with(post(INVOKE, "{}"), "x-simulator-response-bytes", "200000");
+            let response = client.send(with(request, name, value)).await.unwrap();
+            assert!(breaks_off(response).await, "{name}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broken_stream_has_no_last_chunk_on_the_wire() {
+    let world = World::start().await;
+    let mut raw = Raw::connect(world.gateway.traffic[0]).await;
+    let bearer = world.bearer("acme");
+    let head = format!(
+        "POST {CONVERSE_STREAM} HTTP/1.1\r\nHost: h\r\nAuthorization: {bearer}\r\nContent-Length: 2\r\nx-simulator-close: mid-stream\r\n\r\n{{}}"
+    );
+    raw.write(head).await;
+    let answer = raw.read_to_end().await;
+    let text = String::from_utf8_lossy(&answer);
+    assert!(text.starts_with("HTTP/1.1 200") && text.to_lowercase().contains("transfer-encoding: chunked"), "{text}");
+    assert!(text.contains("contentBlockDelta") && !text.ends_with("0\r\n\r\n"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_falls_silent_is_cut_at_the_bound() {
+    let world = World::with_upstream("silence_seconds_max = 1\n").await;
+    for mut client in [world.h1().await, world.h2().await] {
+        let response = client.send(with(post(CONVERSE_STREAM, "{}"), "x-simulator-stall", "mid-stream")).await.unwrap();
+        assert!(breaks_off(response).await);
+    }
+    world.until_metrics("slots are free", |metrics| metrics.sum("tollgate_requests_in_flight", &["acme"]) == 0.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn exceptions_inside_a_stream_pass_and_end_it_cleanly() {
+    let world = World::start().await;
+    let request = with(post(CONVERSE_STREAM, "{}"), "x-simulator-exception", "modelStreamErrorException");
+    let answer = world.h1().await.ask(request).await;
+    answer.assert_served();
+    assert!(String::from_utf8_lossy(&answer.body).contains("modelStreamErrorException"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_streams_run_at_once() {
+    let world = World::start().await;
+    let mut streams = JoinSet::new();
+    let slow = |events| with(with(post(CONVERSE_STREAM, "{}"), "x-simulator-events", events), "x-simulator-event-delay-ms", "40");
+    for number in 0..200 {
+        let mut client = if number % 2 == 0 { world.h1().await } else { world.h2c().await };
+        streams.spawn(async move { client.ask(slow("50")).await });
+    }
+    world.until_metrics("all run at once", |metrics| metrics.sum("tollgate_requests_in_flight", &["acme"]) == 200.0).await;
+    let answers: Vec<Answer> = streams.join_all().await;
+    answers.iter().for_each(Answer::assert_served);
+    assert!(answers.iter().all(|answer| answer.body == answers[0].body));
+}
+
+/// Waits for a stream's first piece.
+async fn begin(client: &mut Client, request: http::Request<crate::client::Upload>) -> Response<Incoming> {
+    let mut response = client.send(request).await.unwrap();
+    assert_eq!(response.status(), 200);
+    next(&mut response).await.unwrap().unwrap();
+    response
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_leaves_frees_its_slot_and_bedrocks_connection() {
+    let tenants = tenant("acme", "concurrent_requests = 1");
+    let world = World::with(Settings { tenants, ..Settings::default() }).await;
+    let endless = || with(with(post(CONVERSE_STREAM, "{}"), "x-simulator-events", "100000"), "x-simulator-event-delay-ms", "10");
+    for (count, mut client) in
+        [world.h1().await, world.h1_tls().await, world.h2().await, world.h2c().await].into_iter().enumerate()
+    {
+        let response = begin(&mut client, endless()).await;
+        world.h1().await.post(INVOKE, "{}").await.assert_refused(429, "ThrottlingException");
+        drop((response, client));
+        world.until_metrics("the slot is free", |metrics| metrics.sum("tollgate_requests_in_flight", &["acme"]) == 0.0).await;
+        world.h1().await.post(INVOKE, "{}").await.assert_served();
+        assert_eq!(world.log_lines(3 * (count + 1)).await[3 * count + 1]["outcome"], "client_left");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_reset_by_the_client_leaves_the_others_on_its_connection() {
+    let world = World::start().await;
+    let paced = |delay| with(with(post(CONVERSE_STREAM, "{}"), "x-simulator-events", "40"), "x-simulator-event-delay-ms", delay);
+    let mut client = world.h2().await;
+    let left = begin(&mut client, paced("1000")).await;
+    let stays = begin(&mut client, paced("5")).await;
+    drop(left);
+    world.until_metrics("one has ended", |metrics| metrics.sum("tollgate_requests_in_flight", &["acme"]) < 2.0).await;
+    let rest = within(stays.into_body().collect()).await.unwrap().to_bytes();
+    assert!(rest.windows(8).any(|eight| eight == b"metadata"), "the last event came");
+    until("both went upstream", || world.served_count() == 2).await;
+}
