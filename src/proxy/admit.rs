@@ -37,7 +37,13 @@ pub struct Admitted {
     tenant: Arc<Tenant>,
     route: Route,
     dialect: Dialect,
-    admission: Admission,
+    standings: Vec<quota::Standing>,
+    slot: Option<Slot>,
+}
+
+/// A place among the tenant's running requests.
+struct Slot {
+    _permit: quota::Permit,
     _in_flight: InFlight,
 }
 
@@ -49,7 +55,12 @@ impl Admitted {
 
     /// What is left of the tenant's limits, as of admission.
     pub fn standings(&self) -> &[quota::Standing] {
-        &self.admission.standings
+        &self.standings
+    }
+
+    /// Gives the slot back before the client can know that its request is over: the next one, sent at once, must find it free.
+    pub fn release(&mut self) {
+        self.slot = None;
     }
 
     /// Whether the body names something that routing or policy needs.
@@ -91,7 +102,7 @@ impl Admitted {
             return match self.route.model.as_deref() {
                 Some(model) => Ok(tenant.policy.check_model(&tenant.name, model)?),
                 None if tenant.policy.allows_every_model() => Ok(()),
-                None => Err(unreadable("`model` is missing")),
+                None => Err(Denial::BodyUnreadable("`model` is missing".to_owned())),
             };
         }
         // What is not JSON names no model: agents of AgentCore take any bytes.
@@ -102,8 +113,9 @@ impl Admitted {
     }
 }
 
-fn unreadable(problem: impl ToString) -> Denial {
-    Denial::BodyUnreadable(problem.to_string())
+/// serde_json's own text quotes what it found, which may be a prompt.
+fn unreadable(e: body::BodyError) -> Denial {
+    Denial::BodyUnreadable(format!("see line {}, column {}", e.line(), e.column()))
 }
 
 /// Decides on the head alone.
@@ -135,10 +147,11 @@ pub fn admit(session: &Session, passage: &mut Passage, metrics: &Metrics) -> Res
     if let Some(model) = &route.model {
         tenant.policy.check_model(&tenant.name, model)?;
     }
-    let admission = quota::admit(&tenant.name, &tenant.limits, &tenant.counters)?;
+    let Admission { permit, standings } = quota::admit(&tenant.name, &tenant.limits, &tenant.counters)?;
     let dialect = Dialect::of_path(route.path.as_bytes());
     let in_flight = InFlight::begin(metrics.in_flight.with_label_values(&[&tenant.name]));
-    Ok(Admitted { tenant, route, dialect, admission, _in_flight: in_flight })
+    let slot = Some(Slot { _permit: permit, _in_flight: in_flight });
+    Ok(Admitted { tenant, route, dialect, standings, slot })
 }
 
 fn check_head(session: &Session, snapshot: &Snapshot) -> Result<(), Denial> {

@@ -36,6 +36,11 @@ const H2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// A bound address, ready to accept connections.
 pub struct Listener<F> {
     socket: TcpListener,
+    welcome: Welcome<F>,
+}
+
+/// What an accepted connection goes through.
+struct Welcome<F> {
     tls: Option<Acceptor>,
     application: F,
 }
@@ -58,7 +63,7 @@ impl<F: Application> Listener<F> {
     /// Accepts plaintext.
     pub fn plaintext(socket: std::net::TcpListener, application: F) -> std::io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(Listener { socket: TcpListener::from_std(socket)?, tls: None, application })
+        Ok(Listener { socket: TcpListener::from_std(socket)?, welcome: Welcome { tls: None, application } })
     }
 
     /// Accepts TLS, with the certificate that the snapshot in force has for the listener of this name.
@@ -68,8 +73,9 @@ impl<F: Application> Listener<F> {
         name: SocketAddr,
         live: Arc<ArcSwap<Live>>,
     ) -> std::io::Result<Self> {
-        let acceptor = acceptor(name, live).map_err(std::io::Error::other)?;
-        Ok(Listener { tls: Some(acceptor), ..Listener::plaintext(socket, application)? })
+        let mut listener = Listener::plaintext(socket, application)?;
+        listener.welcome.tls = Some(acceptor(name, live).map_err(std::io::Error::other)?);
+        Ok(listener)
     }
 
     /// Where clients connect.
@@ -79,18 +85,20 @@ impl<F: Application> Listener<F> {
 
     /// Accepts until `stop` is true. Connections go on; `shutdown` tells them to end.
     pub async fn serve(self, mut stop: watch::Receiver<bool>, shutdown: ShutdownWatch, connections: Connections) {
-        let listener = Arc::new(self);
+        // The socket ends with this loop, while connections go on: what is not accepted any more has to be refused.
+        let Listener { socket: listening, welcome } = self;
+        let welcome = Arc::new(welcome);
         loop {
             let accepted = tokio::select! {
-                accepted = listener.socket.accept() => accepted,
+                accepted = listening.accept() => accepted,
                 _ = stop.wait_for(|&stop| stop) => return,
             };
             match accepted {
                 Ok((socket, peer)) => {
                     let open = connections.open();
-                    let (listener, shutdown) = (listener.clone(), shutdown.clone());
+                    let (welcome, shutdown) = (welcome.clone(), shutdown.clone());
                     tokio::spawn(async move {
-                        listener.serve_connection(socket, peer, &shutdown).await;
+                        welcome.serve_connection(socket, peer, &shutdown).await;
                         drop(open);
                     });
                 }
@@ -101,7 +109,9 @@ impl<F: Application> Listener<F> {
             }
         }
     }
+}
 
+impl<F: Application> Welcome<F> {
     async fn serve_connection(&self, socket: TcpStream, peer: SocketAddr, shutdown: &ShutdownWatch) {
         let _ = socket.set_nodelay(true);
         let prior_knowledge = match self.tls {

@@ -188,6 +188,9 @@ impl ProxyHttp for Gateway {
         Self::CTX: Send + Sync,
     {
         passage.meter.chunk(body.as_ref(), end);
+        if let Some(admitted) = passage.admitted.as_mut().filter(|_| end) {
+            admitted.release();
+        }
         Ok(None)
     }
 

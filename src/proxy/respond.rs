@@ -84,6 +84,9 @@ pub async fn fail(session: &mut Session, passage: &mut Passage, e: &Error) -> Fa
     session.as_mut().set_keepalive(None);
     if let Ok((response, body)) = compose(session, passage, &denial, &verdict) {
         let status = response.status.as_u16();
+        if let Some(admitted) = &mut passage.admitted {
+            admitted.release();
+        }
         if write(session.as_mut(), response, body).await.is_ok() {
             refused.status = Some(status);
         }

@@ -88,6 +88,9 @@ async fn start_with(
     log_filter: Option<LogFilter>,
     access_log: AccessLog,
 ) -> anyhow::Result<Running> {
+    if let Some(filter) = &log_filter {
+        filter.set(&config.log.level);
+    }
     let sockets = assembly::bind(&config)?;
     let parts = assembly::Parts::new(&config, access_log).await?;
     let (end, ending) = signal::channel(false);
