@@ -1,16 +1,68 @@
-//! tollgate stands between an organisation's AWS SDK clients and Amazon Bedrock.
+//! tollgate stands between an organisation's AWS SDK clients and Amazon Bedrock: it knows who calls, holds each tenant to its limits,
+//! signs with the gateway's AWS credentials, and forwards byte for byte.
+//!
+//! # Layers
+//!
+//! Arrows point down only; what stands on one line does not import its neighbours.
+//!
+//! ```text
+//! L5  main → cli → server              composition: the only place that knows everything
+//! L4  proxy   admin   simulator        adapters: HTTP comes and goes here, and nowhere else
+//! L3  snapshot                         a configuration compiled into what a request reads; immutable, pinned per request
+//! L2  auth  policy  quota  routing     decisions: pure, given headers, names and `now`
+//! L1  config   telemetry               the file as written · the one table of metrics and the one log line
+//! L0  bedrock   aws                    protocols: bytes in, values out; no clock, no configuration
+//! ```
+//!
+//! `proxy` and `admin` speak Pingora; `simulator` speaks hyper, so that two HTTP implementations check each other. Network below L4
+//! (key sets, AWS credentials, DNS) is done by tasks that `server` owns, and read through slots without a lock.
+//!
+//! # The way of a request
+//!
+//! [`proxy`] has a file for each station; [`proxy::Gateway`]'s Pingora phases are the timetable that calls them:
+//!
+//! | station | phase | runs | does | fails as |
+//! |---|---|---|---|---|
+//! | [`listener`](proxy::listener), [`edge`](proxy::edge) | – | per connection | TCP, TLS, protocol, the deadline for a head | closed |
+//! | [`arrival`](proxy::arrival) | early_request_filter | once | the request's id and clock | – |
+//! | [`admit`](proxy::admit) | request_filter | once | [`head`](proxy::head) strict; principal; tenant; route; policy; rate → `Admitted` | 400 403 404 429 431 |
+//! | [`body`](proxy::body) | request_filter | once | room, bounded read, hash; what only the body tells; then the session replays it | 400 403 408 413 503 |
+//! | [`upstream`](proxy::upstream) | upstream_peer, fail_to_connect, error_while_proxy | per attempt | next address; may we try again? | 502 503 504 |
+//! | [`sign`](proxy::sign) | upstream_request_filter | per attempt | strip, set host, SigV4 | 503 |
+//! | [`meter`](proxy::meter) | response_filter, response_body_filter | per piece | counts on the side; every byte passes as it came | never |
+//! | [`respond`](proxy::respond) | fail_to_proxy, and every refusal | ≤ once | the one table [`denial`](proxy::denial) → status, exception, retry hints | – |
+//! | [`finish`](proxy::finish) | logging | once, always | gives back, counts, writes one line | – |
+//!
+//! `Admitted` is made by `admit` alone and later stations take it, so nothing unadmitted is signed. Token and money quotas will reserve
+//! at the end of `body`, read usage in `meter` and settle in `finish`.
+//!
+//! # Where this differs from the first design, and why
+//!
+//! - Connections are accepted by [`proxy::listener`], not by `pingora_core::server::Server`: that one tells nobody which port it took,
+//!   has no deadline for a request's head, waits for its whole grace period whether or not anything runs, and ends the process on
+//!   SIGHUP. `HttpProxy` behind it is stock.
+//! - The canonical request is made in [`aws::sigv4`]; aws-sigv4 derives the key and computes the HMAC, and its own signer is the oracle
+//!   of the tests. Its `sign()` derives the key for every request and reads the path through `http::Uri`.
+//! - Policy is a module of its own beside `auth`: who somebody is and what they may do change for different reasons.
+//! - The simulator is on hyper instead of Pingora, for the sake of the mutual check.
 
-pub mod admin;
-pub mod auth;
-pub mod aws;
 pub mod bedrock;
-pub mod cli;
+
+pub mod aws;
+
 pub mod config;
+pub mod telemetry;
+
+pub mod auth;
 pub mod policy;
-pub mod proxy;
 pub mod quota;
 pub mod routing;
-pub mod server;
-pub mod simulator;
+
 pub mod snapshot;
-pub mod telemetry;
+
+pub mod admin;
+pub mod proxy;
+pub mod simulator;
+
+pub mod cli;
+pub mod server;

@@ -1,7 +1,7 @@
 //! What a token's claims must look like, whoever signed them: exact types, no coercion, and names that cannot be mistaken for other
 //! names. Does not compare them with an issuer's rules or the clock; that is `verify`.
 //!
-//! Members are taken one by one from an object that [`json`](super::json) has found free of repeated names, rather than by a
+//! Members are taken one by one from an object that [`json`] has found free of repeated names, rather than by a
 //! derived struct, whose error texts quote the values they refuse.
 
 use std::time::Duration;

@@ -51,6 +51,12 @@ impl IssuerKeys {
     pub(super) fn current(&self) -> Option<Arc<Loaded>> {
         self.from_source.load_full().or_else(|| self.handed_over.load_full())
     }
+
+    /// The number of that key set.
+    pub(super) fn generation(&self) -> Option<u64> {
+        let number = |slot: &Slot| slot.load().as_ref().map(|loaded| loaded.generation);
+        number(&self.from_source).or_else(|| number(&self.handed_over))
+    }
 }
 
 impl fmt::Debug for KeySets {

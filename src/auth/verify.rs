@@ -87,8 +87,7 @@ impl Authenticator {
     }
 
     fn is_current(&self, issuer: usize, generation: u64) -> bool {
-        let keys = self.issuers.get(issuer).and_then(|rules| rules.keys.current());
-        keys.is_some_and(|loaded| loaded.generation == generation)
+        self.issuers.get(issuer).and_then(|rules| rules.keys.generation()) == Some(generation)
     }
 
     fn verify(&self, token: &str, now: SystemTime) -> Result<Verdict, IdentityError> {

@@ -43,7 +43,7 @@ impl<'a> RawPath<'a> {
         let text = std::str::from_utf8(path).map_err(|_| PathError::NotUtf8)?;
         let start = text.len() - text.trim_start_matches('/').len() - 1;
         let path = RawPath(&text[start..]);
-        path.segments().try_for_each(|segment| check_segment(segment))?;
+        path.segments().try_for_each(check_segment)?;
         Ok(path)
     }
 

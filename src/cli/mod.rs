@@ -4,6 +4,7 @@ pub mod check;
 mod demo;
 mod demo_directory;
 mod run;
+mod simulate;
 pub mod token;
 pub mod verify_token;
 
@@ -32,6 +33,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Starts a simulator and a gateway in front of it, and prints what clients need
     Demo(demo::DemoArgs),
+    /// Runs the simulated Bedrock alone
+    Simulate(simulate::Simulate),
     /// Mints a token of the demo's issuer
     Token(token::TokenArgs),
     /// Says who the gateway would take a token for
@@ -51,6 +54,10 @@ pub fn main() -> anyhow::Result<ExitCode> {
         Some(Command::Run(args)) => run::run(args),
         Some(Command::Check(args)) => check::run(args),
         Some(Command::Demo(args)) => demo::run(args),
+        Some(Command::Simulate(args)) => {
+            crate::server::install_crypto();
+            runtime()?.block_on(simulate::run(args)).map(|()| ExitCode::SUCCESS)
+        }
         Some(Command::Token(args)) => token::run(args),
         Some(Command::VerifyToken(args)) => verify_token::run(args),
         None => Ok(ExitCode::from(2)),

@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -16,10 +16,13 @@ use tokio::{net::lookup_host, time::timeout};
 /// How long a request waits for the first answer about a name.
 const FIRST_LOOKUP_MAX: Duration = Duration::from_secs(3);
 
+/// By host and port.
+type Known = HashMap<(String, u16), Arc<Vec<SocketAddr>>>;
+
 /// The known addresses.
 #[derive(Default)]
 pub struct Addresses {
-    known: Mutex<HashMap<(String, u16), Arc<Vec<SocketAddr>>>>,
+    known: Mutex<Known>,
     turn: AtomicUsize,
 }
 
@@ -72,7 +75,7 @@ impl Addresses {
         self.lock().get(&(host.to_owned(), port)).cloned()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(String, u16), Arc<Vec<SocketAddr>>>> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -46,7 +46,7 @@ pub fn install(session: &mut Session, pieces: Vec<Bytes>, room: Option<Room>) ->
     let inner = mem::replace(&mut session.downstream_session, nobody());
     let length = pieces.iter().map(Bytes::len).sum();
     let replay = Replay { inner, slot: slot.clone(), pieces, room, next: 0, length };
-    session.downstream_session = Box::new(ServerSession::new_custom(Box::new(replay)));
+    *session.downstream_session = ServerSession::new_custom(Box::new(replay));
     slot
 }
 

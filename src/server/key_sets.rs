@@ -1,7 +1,14 @@
 //! Brings issuers' key sets in: from files once, from URLs again and again. What arrives replaces the old keys only if it is a
 //! key set with a usable key; on any failure the last good keys stay. Says nothing about tokens.
 
-use std::{collections::BTreeMap, io, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io,
+    net::{Ipv4Addr, Ipv6Addr},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use reqwest::{Client, StatusCode, Url, redirect};
 use thiserror::Error;
@@ -158,8 +165,7 @@ async fn fetch(url: &str) -> Result<Vec<u8>, LoadError> {
     if !is_secure(&url) {
         return Err(LoadError::InsecureUrl);
     }
-    // A client for each fetch: minutes lie between them, and certificate authorities change without a restart.
-    let client = Client::builder().redirect(redirect::Policy::none()).user_agent("tollgate").build().map_err(fetch_error)?;
+    let client = client(&url).map_err(fetch_error)?;
     let request = client.get(url).header(reqwest::header::ACCEPT, "application/jwk-set+json, application/json");
     let mut response = request.send().await.map_err(fetch_error)?;
     if response.status() != StatusCode::OK {
@@ -181,6 +187,17 @@ fn is_secure(url: &Url) -> bool {
     let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
     let loopback = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
     url.scheme() == "https" || (url.scheme() == "http" && loopback)
+}
+
+/// A client for one fetch: minutes lie between them, and certificate authorities change without a restart.
+fn client(url: &Url) -> reqwest::Result<Client> {
+    let builder = Client::builder().redirect(redirect::Policy::none()).user_agent("tollgate");
+    if url.scheme() == "https" {
+        return builder.build();
+    }
+    // Plaintext stays on this machine: not through a proxy that the environment names, nor to wherever DNS has `localhost`.
+    let loopback = [(Ipv4Addr::LOCALHOST, 0).into(), (Ipv6Addr::LOCALHOST, 0).into()];
+    builder.no_proxy().resolve_to_addrs("localhost", &loopback).build()
 }
 
 fn fetch_error(error: reqwest::Error) -> LoadError {

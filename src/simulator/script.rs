@@ -68,7 +68,7 @@ behaviour! {
     events: u64,
     /// Waits this long before each event but the first. Default 0: events go out as fast as they can.
     event_delay_ms: u64,
-    /// Characters of text an event. Default 24.
+    /// Characters of text an event. Default 25.
     event_bytes: usize,
     /// Input tokens that were not read from the cache. Default 12.
     input_tokens: u64,

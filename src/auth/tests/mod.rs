@@ -2,6 +2,7 @@
 
 mod caching;
 mod credentials;
+mod hostile_claims;
 mod hostile_keys;
 mod hostile_tokens;
 mod properties;
@@ -170,4 +171,23 @@ pub(super) fn good_token() -> String {
 
 pub(super) fn sign(header: &Value, claims: &Value) -> String {
     keys().ec.sign(&header.to_string(), &claims.to_string())
+}
+
+/// Signs claims written as text, so that they can be what no JSON library would write.
+pub(super) fn raw_claims(claims: &str) -> String {
+    keys().ec.sign(&header().to_string(), claims)
+}
+
+/// Holds tokens, each with a name for the report, against [`fixture`]; each must have the verdict beside it.
+#[track_caller]
+pub(super) fn assert_verdicts(cases: impl IntoIterator<Item = (String, String, &'static str)>) {
+    let fixture = fixture();
+    let mut wrong = Vec::new();
+    for (name, token, expected) in cases {
+        let verdict = fixture.verdict(&token);
+        if verdict != expected {
+            wrong.push(format!("{name}: {verdict}, not {expected}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }

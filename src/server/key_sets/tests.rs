@@ -287,6 +287,67 @@ async fn rotation_arrives_and_failures_keep_the_last_good_keys() {
     polling.abort();
 }
 
+/// Lines that were logged.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    fn count(&self, what: &str) -> usize {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).matches(what).count()
+    }
+}
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_streak_of_failures_is_told_once() {
+    install_crypto();
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+
+    let server = Server::start(response("500 Oops", "", b"")).await;
+    let key_sets = Arc::new(KeySets::new());
+    let pace = Pace { refresh: Duration::from_millis(5), retry: Duration::from_millis(5) };
+    let polling = tokio::spawn(poll_issuer("corp".into(), server.source(), pace, Arc::clone(&key_sets)));
+    server.has_served(4).await;
+    assert_eq!(lines.count("not refreshed; there are no keys yet"), 1);
+    server.now_answers(keys());
+    until(|| lines.count("can be fetched again") == 1 && lines.count("key set changed") == 1).await;
+    server.has_served(3).await;
+    server.now_answers(response("500 Oops", "", b""));
+    until(|| lines.count("not refreshed; the last good keys stay") == 1).await;
+    server.has_served(4).await;
+    polling.abort();
+    assert_eq!((lines.count("not refreshed"), lines.count("key set changed"), lines.count("again")), (2, 1, 1));
+}
+
+#[tokio::test]
+async fn plaintext_behind_an_https_url_is_refused() {
+    install_crypto();
+    let server = Server::start(keys()).await;
+    let url = format!("https://{}/keys", server.address);
+    assert!(matches!(load(&KeySetSource::Url(url)).await, Err(LoadError::Fetch(_) | LoadError::Slow)));
+}
+
+#[tokio::test]
+async fn localhost_is_this_machine() {
+    install_crypto();
+    let server = Server::start(keys()).await;
+    let url = format!("http://localhost:{}/keys", server.address.port());
+    assert!(load(&KeySetSource::Url(url)).await.is_ok());
+}
+
 #[tokio::test]
 async fn polling_ends_when_told_and_when_nobody_is_left_to_tell() {
     install_crypto();

@@ -7,8 +7,9 @@ use super::{Answer, Asked, JSON};
 use crate::simulator::exchange;
 
 /// Models that a client can pick from; any other id works as well.
-const MODELS: [(&str, &str); 5] = [
+const MODELS: &[(&str, &str)] = &[
     ("anthropic.claude-3-haiku-20240307-v1:0", "Anthropic"),
+    ("anthropic.claude-sonnet-4-5-20250929-v1:0", "Anthropic"),
     ("amazon.nova-lite-v1:0", "Amazon"),
     ("amazon.titan-embed-text-v2:0", "Amazon"),
     ("meta.llama3-1-8b-instruct-v1:0", "Meta"),

@@ -114,7 +114,7 @@ impl Asked<'_> {
     /// The text of one event.
     fn piece(&self) -> String {
         const WORDS: &str = "The simulator says this. ";
-        WORDS.chars().cycle().take(self.behaviour.event_bytes.unwrap_or(24)).collect()
+        WORDS.chars().cycle().take(self.behaviour.event_bytes.unwrap_or(25)).collect()
     }
 
     /// The text of all events.

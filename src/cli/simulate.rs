@@ -1,0 +1,132 @@
+//! `tollgate simulate`: the simulator alone, so that anybody can test a client without AWS. It prints what a client's environment
+//! needs and runs until SIGINT or SIGTERM.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use serde::Deserialize;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    bedrock::Service,
+    simulator::{Script, Simulator, SimulatorConfig, SimulatorKey},
+};
+
+/// Runs the simulated Bedrock alone.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Simulate {
+    /// TOML file: address, region, tls, record_requests, [[keys]], [script.default], [[script.rules]]
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Port to listen on, instead of the file's; by default any free one
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+    /// Where to write the certificate that clients have to trust
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+}
+
+/// The file as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    address: SocketAddr,
+    region: String,
+    tls: bool,
+    record_requests: bool,
+    keys: Vec<SimulatorKey>,
+    script: Script,
+}
+
+impl Default for File {
+    fn default() -> Self {
+        let SimulatorConfig { address, region, tls, keys, script, record_requests } = SimulatorConfig::for_tests();
+        File { address, region, tls, record_requests, keys, script }
+    }
+}
+
+/// Starts, prints the exports, and waits to be told to stop.
+pub async fn run(options: Simulate) -> anyhow::Result<()> {
+    let config = configuration(&options)?;
+    let (region, key) = (config.region.clone(), config.keys.first().cloned());
+    let simulator = Simulator::start(config).await.context("starting the simulator")?;
+    if let Some(file) = &options.ca_file {
+        std::fs::write(file, simulator.ca_pem()).with_context(|| format!("writing {}", file.display()))?;
+    }
+    print!("{}", exports(&simulator.url(), &region, key.as_ref(), options.ca_file.as_deref()));
+
+    let mut terminated = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted.context("listening for SIGINT"),
+        _ = terminated.recv() => Ok(()),
+    }
+}
+
+fn configuration(options: &Simulate) -> anyhow::Result<SimulatorConfig> {
+    let File { mut address, region, tls, record_requests, keys, script } = match &options.config {
+        None => File::default(),
+        Some(path) => {
+            let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+            toml::from_str(&text).with_context(|| format!("in {}", path.display()))?
+        }
+    };
+    address.set_port(options.port.unwrap_or(address.port()));
+    Ok(SimulatorConfig { address, region, tls, keys, script, record_requests })
+}
+
+/// Lines to paste into a shell.
+fn exports(url: &str, region: &str, key: Option<&SimulatorKey>, ca_file: Option<&Path>) -> String {
+    let mut lines = String::new();
+    let mut export = |name: &str, value: &str| lines.extend(["export ", name, "=", value, "\n"]);
+    for service in Service::ALL {
+        export(&service.endpoint_variable(), url);
+    }
+    export("AWS_REGION", region);
+    export("AWS_DEFAULT_REGION", region);
+    if let Some(key) = key {
+        export("AWS_ACCESS_KEY_ID", &key.access_key_id);
+        export("AWS_SECRET_ACCESS_KEY", &key.secret_access_key);
+        key.session_token.iter().for_each(|token| export("AWS_SESSION_TOKEN", token));
+    }
+    if let Some(ca_file) = ca_file {
+        export("AWS_CA_BUNDLE", &ca_file.display().to_string());
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_may_say_everything_and_need_say_nothing() {
+        let file: File = toml::from_str("").unwrap();
+        assert_eq!(file.region, "us-east-1");
+        let file: File = toml::from_str(
+            r#"
+            address = "127.0.0.1:9443"
+            region = "eu-west-1"
+            keys = [{ access_key_id = "AKID", secret_access_key = "secret" }]
+            [script.default]
+            latency_ms = 5
+            [[script.rules]]
+            operation = "Converse"
+            throttle = true
+            "#,
+        )
+        .unwrap();
+        assert_eq!(file.script.rules.len(), 1);
+        assert!(toml::from_str::<File>("colour = 1").is_err());
+    }
+
+    #[test]
+    fn exports_name_every_service() {
+        let key = SimulatorKey::for_tests();
+        let lines = exports("https://localhost:1", "us-east-1", Some(&key), Some(Path::new("ca.pem")));
+        assert!(lines.contains("export AWS_ENDPOINT_URL_BEDROCK_AGENT_RUNTIME=https://localhost:1\n"));
+        assert!(lines.ends_with("export AWS_SESSION_TOKEN=simulator-session-token\nexport AWS_CA_BUNDLE=ca.pem\n"));
+    }
+}
