@@ -123,7 +123,9 @@ fn start_tollgate(directory: &Path, upstream: SocketAddr) -> anyhow::Result<(Run
     let binary = std::env::var_os("TOLLGATE").unwrap_or_else(|| env!("CARGO_BIN_EXE_tollgate").into());
     let mut command = Command::new(binary);
     command.arg("run").arg("-c").arg(directory.join("tollgate.toml")).env("TOKIO_WORKER_THREADS", "1");
-    command.stdout(File::create(directory.join("access.log"))?);
+    // Not beside the configuration: that directory is watched.
+    fs::create_dir(directory.join("log"))?;
+    command.stdout(File::create(directory.join("log/access"))?);
     let child = Running(command.spawn().context("cannot start tollgate")?);
     let began = Instant::now();
     while TcpStream::connect(address).is_err() {
