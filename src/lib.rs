@@ -29,7 +29,7 @@
 //! | [`body`](proxy::body) | request_filter | once | room, bounded read, hash; what only the body tells; then the session replays it | 400 403 408 413 503 |
 //! | [`upstream`](proxy::upstream) | upstream_peer, fail_to_connect, error_while_proxy | per attempt | next address; may we try again? | 502 503 504 |
 //! | [`sign`](proxy::sign) | upstream_request_filter | per attempt | strip, set host, SigV4 | 503 |
-//! | [`meter`](proxy::meter) | response_filter, response_body_filter | per piece | counts on the side; every byte passes as it came | never |
+//! | [`meter`](proxy::meter) | upstream_response_filter, response_body_filter | per piece | counts on the side; every byte passes as it came | never |
 //! | [`respond`](proxy::respond) | fail_to_proxy, and every refusal | ≤ once | the one table [`denial`](proxy::denial) → status, exception, retry hints | – |
 //! | [`finish`](proxy::finish) | logging | once, always | gives back, counts, writes one line | – |
 //!

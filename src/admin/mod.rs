@@ -16,6 +16,7 @@ pub trait Vitals: Send + Sync + 'static {
 }
 
 /// The listener's application.
+#[derive(Clone)]
 pub struct Admin(pub Arc<dyn Vitals>);
 
 #[async_trait]

@@ -10,7 +10,7 @@ pub mod verify_token;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{ArgAction, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 /// A self-hosted gateway for Amazon Bedrock
 #[derive(Debug, Parser)]
@@ -18,9 +18,12 @@ use clap::{ArgAction, Parser, Subcommand};
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Checks a configuration, as `tollgate check -c FILE`
-    #[arg(short = 't', long = "check-config", value_name = "FILE", action = ArgAction::Set)]
-    check: Option<PathBuf>,
+    /// Checks a configuration, as `tollgate check` does: `tollgate -t -c FILE`
+    #[arg(short = 't', long = "check-config", requires = "config")]
+    check: bool,
+    /// The configuration to check
+    #[arg(short, long, value_name = "FILE", requires = "check")]
+    config: Option<PathBuf>,
 }
 
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("TOLLGATE_COMMIT"), ")");
@@ -47,7 +50,7 @@ enum Command {
 /// Whatever keeps the command from its work; printed by the caller.
 pub fn main() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
-    if let Some(config) = cli.check {
+    if let Some(config) = cli.config {
         return check::run(check::CheckArgs { config });
     }
     match cli.command {

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::Secret;
 
 /// Keys that never refresh.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct StaticCredentials {
     /// Access key id, as AWS prints it.

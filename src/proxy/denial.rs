@@ -42,6 +42,8 @@ pub enum Denial {
     NoRoom,
     #[error("The gateway has no AWS credentials to sign with. Try again shortly; if it lasts, its operator has to look.")]
     Credentials(#[from] CredentialsError),
+    #[error("Bedrock refused the gateway's own credentials ({0}). Its operator has to look.")]
+    CredentialsRefused(&'static str),
     #[error("Bedrock could not be reached. Try again shortly.")]
     Unreachable,
     #[error("Bedrock did not answer in time.")]
@@ -97,6 +99,7 @@ impl Denial {
             Denial::BodyUnreadable(_) => invalid(400, "body_unreadable"),
             Denial::NoRoom => unavailable(503, "no_room"),
             Denial::Credentials(_) => unavailable(503, "credentials"),
+            Denial::CredentialsRefused(_) => Verdict { retry_after: None, ..unavailable(503, "credentials_refused") },
             Denial::Unreachable => unavailable(503, "unreachable"),
             Denial::UpstreamTimeout => unavailable(504, "upstream_timeout"),
             Denial::UpstreamBroken => unavailable(502, "upstream_broken"),

@@ -21,7 +21,7 @@ use pingora_core::{
 };
 use pingora_proxy::HttpProxy;
 
-use super::{Gateway, Live};
+use super::{Gateway, Live, listener::Application};
 
 tokio::task_local! {
     static HEAD_WAS_READ: Arc<AtomicBool>;
@@ -33,21 +33,32 @@ pub fn head_was_read() {
     let _ = HEAD_WAS_READ.try_with(|read| read.store(true, Ordering::Relaxed));
 }
 
-/// The proxy behind one kind of connection.
+/// Makes the edge of each new connection.
+#[derive(Clone)]
+pub struct Edges {
+    /// What is behind all of them.
+    pub proxy: Arc<HttpProxy<Gateway>>,
+    /// Whose bounds are in force.
+    pub live: Arc<ArcSwap<Live>>,
+}
+
+impl Application for Edges {
+    type App = Edge;
+    const H2C: bool = true;
+
+    fn serve(&self, prior_knowledge: bool) -> Arc<Edge> {
+        let mut options = HttpServerOptions::default();
+        options.h2c = prior_knowledge;
+        options.h2_idle_timeout = Some(Duration::from_secs(self.live.load().snapshot.downstream.idle_seconds_max));
+        Arc::new(Edge { proxy: self.proxy.clone(), live: self.live.clone(), options })
+    }
+}
+
+/// The proxy behind one connection.
 pub struct Edge {
     proxy: Arc<HttpProxy<Gateway>>,
     live: Arc<ArcSwap<Live>>,
     options: HttpServerOptions,
-}
-
-impl Edge {
-    /// Serves HTTP/1.1, and HTTP/2 where ALPN chose it; with `prior_knowledge`, HTTP/2 without TLS.
-    pub fn new(proxy: Arc<HttpProxy<Gateway>>, live: Arc<ArcSwap<Live>>, prior_knowledge: bool) -> Edge {
-        let mut options = HttpServerOptions::default();
-        options.h2c = prior_knowledge;
-        options.h2_idle_timeout = Some(Duration::from_secs(live.load().snapshot.downstream.idle_seconds_max));
-        Edge { proxy, live, options }
-    }
 }
 
 #[async_trait]

@@ -33,30 +33,43 @@ const GREETING_MAX: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const H2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A bound address, ready to accept connections for `A`.
-pub struct Listener<A> {
+/// A bound address, ready to accept connections.
+pub struct Listener<F> {
     socket: TcpListener,
     tls: Option<Acceptor>,
-    app: Arc<A>,
-    /// Takes connections that begin with HTTP/2's preface, on listeners without TLS.
-    h2c_app: Option<Arc<A>>,
+    application: F,
+}
+
+/// Makes the application of a new connection, so that each has the settings in force.
+pub trait Application: Send + Sync + 'static {
+    /// What serves a connection.
+    type App: ServerApp + Send + Sync + 'static;
+    /// Whether connections without TLS may begin with HTTP/2's preface.
+    const H2C: bool;
+    /// `prior_knowledge`: this connection began so.
+    fn serve(&self, prior_knowledge: bool) -> Arc<Self::App>;
 }
 
 /// The number of open connections.
 #[derive(Clone, Default)]
 pub struct Connections(Arc<AtomicUsize>);
 
-impl<A: ServerApp + Send + Sync + 'static> Listener<A> {
+impl<F: Application> Listener<F> {
     /// Accepts plaintext.
-    pub fn plaintext(socket: std::net::TcpListener, app: Arc<A>, h2c_app: Option<Arc<A>>) -> std::io::Result<Self> {
+    pub fn plaintext(socket: std::net::TcpListener, application: F) -> std::io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(Listener { socket: TcpListener::from_std(socket)?, tls: None, app, h2c_app })
+        Ok(Listener { socket: TcpListener::from_std(socket)?, tls: None, application })
     }
 
     /// Accepts TLS, with the certificate that the snapshot in force has for the listener of this name.
-    pub fn tls(socket: std::net::TcpListener, app: Arc<A>, name: SocketAddr, live: Arc<ArcSwap<Live>>) -> std::io::Result<Self> {
+    pub fn tls(
+        socket: std::net::TcpListener,
+        application: F,
+        name: SocketAddr,
+        live: Arc<ArcSwap<Live>>,
+    ) -> std::io::Result<Self> {
         let acceptor = acceptor(name, live).map_err(std::io::Error::other)?;
-        Ok(Listener { tls: Some(acceptor), ..Listener::plaintext(socket, app, None)? })
+        Ok(Listener { tls: Some(acceptor), ..Listener::plaintext(socket, application)? })
     }
 
     /// Where clients connect.
@@ -91,13 +104,12 @@ impl<A: ServerApp + Send + Sync + 'static> Listener<A> {
 
     async fn serve_connection(&self, socket: TcpStream, peer: SocketAddr, shutdown: &ShutdownWatch) {
         let _ = socket.set_nodelay(true);
-        let app = match &self.h2c_app {
-            None => &self.app,
-            Some(h2c_app) => match timeout(GREETING_MAX, speaks_h2(&socket)).await {
-                Ok(Some(true)) => h2c_app,
-                Ok(Some(false)) => &self.app,
+        let prior_knowledge = match self.tls {
+            None if F::H2C => match timeout(GREETING_MAX, speaks_h2(&socket)).await {
+                Ok(Some(prior_knowledge)) => prior_knowledge,
                 Ok(None) | Err(_) => return,
             },
+            _ => false,
         };
         let stream = with_peer(socket, peer);
         let stream: Stream = match &self.tls {
@@ -108,7 +120,7 @@ impl<A: ServerApp + Send + Sync + 'static> Listener<A> {
                 Err(_) => return tracing::debug!(%peer, "TLS handshake took too long"),
             },
         };
-        app.process_new(stream, shutdown).await;
+        self.application.serve(prior_knowledge).process_new(stream, shutdown).await;
     }
 }
 

@@ -8,7 +8,10 @@ use http::HeaderName;
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 
-use super::{Passage, respond::rate_limit_headers};
+use super::{
+    Denial, Passage,
+    respond::{denied, rate_limit_headers},
+};
 
 /// What was seen of the response.
 #[derive(Default)]
@@ -38,10 +41,34 @@ impl Meter {
     }
 }
 
+/// What AWS answers when the signature or the keys under it are wrong: the gateway's, since the client's never got there.
+const ABOUT_OUR_CREDENTIALS: [&str; 8] = [
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "IncompleteSignature",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "MissingAuthenticationTokenException",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+];
+
 /// The head of Bedrock's response; what the gateway adds to it says so.
+///
+/// # Errors
+/// Bedrock refuses the gateway's credentials. That answer is not passed on: its text quotes the canonical request with the session token
+/// in it, and a client would take `ExpiredTokenException` for its own token's.
 pub fn response_head(response: &mut ResponseHeader, passage: &mut Passage) -> Result<()> {
     if response.status.is_informational() {
         return Ok(());
+    }
+    if let Some(refusal) = refusal_of_our_credentials(response) {
+        tracing::error!(
+            refusal,
+            request_id = passage.arrival.request_id,
+            "Bedrock refused the gateway's credentials or signature"
+        );
+        return Err(denied(Denial::CredentialsRefused(refusal)));
     }
     let meter = &mut passage.meter;
     meter.status = Some(response.status.as_u16());
@@ -55,4 +82,13 @@ pub fn response_head(response: &mut ResponseHeader, passage: &mut Passage) -> Re
         rate_limit_headers(response, admitted.standings())?;
     }
     Ok(())
+}
+
+fn refusal_of_our_credentials(response: &ResponseHeader) -> Option<&'static str> {
+    if !matches!(response.status.as_u16(), 400 | 401 | 403) {
+        return None;
+    }
+    let kind = response.headers.get("x-amzn-errortype")?.to_str().ok()?;
+    let name = kind.split(':').next()?;
+    ABOUT_OUR_CREDENTIALS.into_iter().find(|known| *known == name)
 }

@@ -170,7 +170,7 @@ impl ProxyHttp for Gateway {
         upstream::after_failed_attempt(session, passage, e, reused, &self.metrics)
     }
 
-    async fn response_filter(&self, _: &mut Session, response: &mut ResponseHeader, passage: &mut Passage) -> Result<()>
+    async fn upstream_response_filter(&self, _: &mut Session, response: &mut ResponseHeader, passage: &mut Passage) -> Result<()>
     where
         Self::CTX: Send + Sync,
     {

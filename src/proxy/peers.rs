@@ -2,7 +2,10 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -39,6 +42,16 @@ impl Peers {
     pub fn peer(&self, service: Service, address: SocketAddr) -> Box<HttpPeer> {
         let mut peer = Box::new(self.templates[service as usize].clone());
         peer._address = pingora_core::protocols::l4::socket::SocketAddr::Inet(address);
+        peer
+    }
+
+    /// The same, with a connection of its own: none of the pool is taken, nor is this one kept.
+    pub fn fresh_peer(&self, service: Service, address: SocketAddr) -> Box<HttpPeer> {
+        static GROUPS: AtomicU64 = AtomicU64::new(u64::MAX);
+        let mut peer = self.peer(service, address);
+        // Pingora pools by group; generations count up, these count down.
+        peer.group_key = GROUPS.fetch_sub(1, Ordering::Relaxed);
+        peer.options.idle_timeout = Some(Duration::ZERO);
         peer
     }
 }

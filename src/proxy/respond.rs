@@ -51,6 +51,8 @@ pub async fn refuse(session: &mut Session, passage: &mut Passage, denial: Denial
     if close {
         downstream.set_keepalive(None);
     }
+    // Otherwise Pingora closes after every answer that is written before the request was read.
+    downstream.set_close_on_response_before_downstream_finish(close);
     write(downstream, response, body).await?;
     if let Some(refused) = &mut passage.refused {
         refused.status = Some(status);
@@ -58,6 +60,9 @@ pub async fn refuse(session: &mut Session, passage: &mut Passage, denial: Denial
     // HTTP/2 has its own way to say that the rest of a body is not wanted.
     if !downstream.is_http2() {
         linger(downstream, close).await;
+        if !downstream.is_body_done() {
+            downstream.set_keepalive(None);
+        }
     }
     Ok(())
 }
@@ -75,6 +80,8 @@ pub async fn fail(session: &mut Session, passage: &mut Passage, e: &Error) -> Fa
         return FailToProxy { error_code: 0, can_reuse_downstream: false };
     }
     let mut refused = Refused { status: None, reason: verdict.reason, failed: true };
+    // Pingora closes after a failure; the client should know, or its next request runs into it.
+    session.as_mut().set_keepalive(None);
     if let Ok((response, body)) = compose(session, passage, &denial, &verdict) {
         let status = response.status.as_u16();
         if write(session.as_mut(), response, body).await.is_ok() {
@@ -92,6 +99,7 @@ fn blame(e: &Error) -> Denial {
     match (cause, e.etype()) {
         (Some(Denial::Unreachable), _) => Denial::Unreachable,
         (Some(Denial::Credentials(error)), _) => Denial::Credentials(*error),
+        (Some(Denial::CredentialsRefused(kind)), _) => Denial::CredentialsRefused(kind),
         (Some(_), _) => Denial::Internal,
         (
             _,

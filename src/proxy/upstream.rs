@@ -58,7 +58,9 @@ pub async fn next_peer(passage: &mut Passage, addresses: &Addresses) -> Result<B
         return Err(denied(Denial::Unreachable));
     };
     passage.attempts.connecting_since = Some(Instant::now());
-    Ok(live.peers.peer(service, *address))
+    // Where one pooled connection had died, the others of its age have too.
+    let pooled = passage.attempts.resent == 0;
+    Ok(if pooled { live.peers.peer(service, *address) } else { live.peers.fresh_peer(service, *address) })
 }
 
 /// Nothing was sent: the next address may be tried.
@@ -90,7 +92,7 @@ pub fn after_failed_attempt(
     let broke = matches!(e.etype(), ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError);
     let from_upstream = *e.esource() == ErrorSource::Upstream;
     let soon = passage.attempts.sent_at.is_some_and(|at| at.elapsed() < DEAD_CONNECTION_SHOWS_WITHIN);
-    let unanswered = !passage.meter.response_began() && session.response_written().is_none();
+    let unanswered = !passage.meter.response_began() && session.response_written().is_none() && !answer_had_begun(&e);
     let again = reused && broke && from_upstream && soon && unanswered;
     if again {
         passage.attempts.resent += 1;
@@ -100,6 +102,12 @@ pub fn after_failed_attempt(
     }
     e.set_retry(again);
     e
+}
+
+/// Whether part of a response's head had come. Pingora says so only in words: "… bytes already read: 12".
+fn answer_had_begun(e: &Error) -> bool {
+    let text = e.to_string();
+    text.split("bytes already read: ").skip(1).any(|count| !count.starts_with('0'))
 }
 
 fn waited_for_connection(passage: &mut Passage) {

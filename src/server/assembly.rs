@@ -4,7 +4,7 @@ use std::{net::SocketAddr, net::TcpListener, sync::Arc, time::SystemTime};
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
-use pingora_core::{apps::ServerApp, server::configuration::ServerConf};
+use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::HttpProxy;
 
 use super::{drain::Drain, key_sets, vitals::GatewayVitals};
@@ -13,7 +13,10 @@ use crate::{
     auth::{KeySets, TokenCache},
     aws::CredentialsSlot,
     config::Config,
-    proxy::{Gateway, Live, addresses::Addresses, budget::BodyBudget, edge::Edge, listener::Listener, upstream::ATTEMPTS_MAX},
+    proxy::{
+        Gateway, Live, addresses::Addresses, budget::BodyBudget, edge::Edges, listener::Application, listener::Listener,
+        upstream::ATTEMPTS_MAX,
+    },
     quota::Counters,
     snapshot::{Lasting, Snapshot},
     telemetry::{AccessLog, Metrics},
@@ -29,6 +32,7 @@ pub(super) struct Parts {
     pub credentials: Arc<CredentialsSlot>,
     pub gateway_addresses: Arc<Addresses>,
     pub metrics: Arc<Metrics>,
+    pub access_log: Arc<AccessLog>,
 }
 
 /// Bound sockets, not accepting yet.
@@ -44,7 +48,7 @@ pub(super) fn bind(config: &Config) -> anyhow::Result<Sockets> {
 }
 
 impl Parts {
-    pub async fn new(config: &Config) -> anyhow::Result<Parts> {
+    pub async fn new(config: &Config, access_log: AccessLog) -> anyhow::Result<Parts> {
         let lasting = Lasting {
             key_sets: Arc::new(KeySets::new()),
             tokens: Arc::new(TokenCache::default()),
@@ -64,6 +68,7 @@ impl Parts {
             credentials: Arc::default(),
             gateway_addresses: Arc::default(),
             metrics: Arc::new(metrics),
+            access_log: Arc::new(access_log),
         })
     }
 }
@@ -75,40 +80,51 @@ pub(super) fn serve(
     parts: Parts,
     drain: &Drain,
 ) -> anyhow::Result<(Vec<SocketAddr>, SocketAddr)> {
-    let proxy = proxy(&parts)?;
+    let proxy = proxy(&parts);
     drain.closes(proxy.clone());
-    let edge = |h2c| Arc::new(Edge::new(proxy.clone(), parts.live.clone(), h2c));
-    let (tls_edge, h2c_edge) = (edge(false), edge(true));
+    let edges = Edges { proxy, live: parts.live.clone() };
 
     let mut traffic = Vec::with_capacity(sockets.traffic.len());
     for (socket, listener) in sockets.traffic.into_iter().zip(&config.listeners) {
         let listening = match listener.tls {
-            Some(_) => Listener::tls(socket, tls_edge.clone(), listener.address, parts.live.clone())?,
-            None => Listener::plaintext(socket, tls_edge.clone(), Some(h2c_edge.clone()))?,
+            Some(_) => Listener::tls(socket, edges.clone(), listener.address, parts.live.clone())?,
+            None => Listener::plaintext(socket, edges.clone())?,
         };
         traffic.push(accept(listening, drain)?);
     }
     let vitals = GatewayVitals { parts, draining: drain.begun() };
-    let admin = Listener::plaintext(sockets.admin, Arc::new(Admin(Arc::new(vitals))), None)?;
+    let admin = Listener::plaintext(sockets.admin, AdminPages(Arc::new(Admin(Arc::new(vitals)))))?;
     let address = admin.address()?;
     tokio::spawn(admin.serve(drain.last(), drain.last(), Default::default()));
     Ok((traffic, address))
 }
 
-fn accept<A: ServerApp + Send + Sync + 'static>(listener: Listener<A>, drain: &Drain) -> anyhow::Result<SocketAddr> {
+/// The same pages for every connection.
+struct AdminPages(Arc<Admin>);
+
+impl Application for AdminPages {
+    type App = Admin;
+    const H2C: bool = false;
+
+    fn serve(&self, _: bool) -> Arc<Admin> {
+        self.0.clone()
+    }
+}
+
+fn accept<F: Application>(listener: Listener<F>, drain: &Drain) -> anyhow::Result<SocketAddr> {
     let address = listener.address()?;
     tokio::spawn(listener.serve(drain.begun(), drain.begun(), drain.connections()));
     Ok(address)
 }
 
-fn proxy(parts: &Parts) -> anyhow::Result<Arc<HttpProxy<Gateway>>> {
+fn proxy(parts: &Parts) -> Arc<HttpProxy<Gateway>> {
     let gateway = Gateway {
         live: parts.live.clone(),
         credentials: parts.credentials.clone(),
         addresses: parts.gateway_addresses.clone(),
         budget: BodyBudget::new(parts.metrics.bodies_held_bytes.clone()),
         metrics: parts.metrics.clone(),
-        access_log: Arc::new(AccessLog::new(std::io::stdout()).context("cannot start the access log")?),
+        access_log: parts.access_log.clone(),
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let conf = ServerConf {
@@ -120,5 +136,5 @@ fn proxy(parts: &Parts) -> anyhow::Result<Arc<HttpProxy<Gateway>>> {
     };
     let mut proxy = HttpProxy::new(gateway, Arc::new(conf));
     proxy.handle_init_modules();
-    Ok(Arc::new(proxy))
+    Arc::new(proxy)
 }

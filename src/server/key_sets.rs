@@ -191,6 +191,8 @@ fn is_secure(url: &Url) -> bool {
 
 /// A client for one fetch: minutes lie between them, and certificate authorities change without a restart.
 fn client(url: &Url) -> reqwest::Result<Client> {
+    // Without a provider reqwest panics, and not every command has come past the server's start.
+    super::install_crypto();
     let builder = Client::builder().redirect(redirect::Policy::none()).user_agent("tollgate");
     if url.scheme() == "https" {
         return builder.build();

@@ -10,6 +10,7 @@ mod vitals;
 mod watch;
 
 use std::{
+    io::Write,
     net::SocketAddr,
     path::PathBuf,
     sync::Arc,
@@ -23,7 +24,7 @@ use self::{drain::Drain, reload::Reloader};
 use crate::{
     aws::CredentialsSlot,
     config::{self, Config},
-    telemetry::logging::LogFilter,
+    telemetry::{AccessLog, logging::LogFilter},
 };
 
 /// How often host names are resolved again.
@@ -63,22 +64,40 @@ pub fn install_crypto() {
 /// # Errors
 /// The configuration is bad, a file it names changed in between, or an address cannot be bound.
 pub async fn start(path: PathBuf, log_filter: Option<LogFilter>) -> Result<Running, StartError> {
-    install_crypto();
-    let config = config::read(&path).map_err(StartError::Config)?;
-    Ok(start_with(path, config, log_filter).await?)
+    start_logging_to(path, log_filter, std::io::stdout()).await
 }
 
-async fn start_with(path: PathBuf, config: Config, log_filter: Option<LogFilter>) -> anyhow::Result<Running> {
+/// [`start`], with the access log somewhere else than on standard output.
+///
+/// # Errors
+/// Those of [`start`].
+pub async fn start_logging_to(
+    path: PathBuf,
+    log_filter: Option<LogFilter>,
+    access_log: impl Write + Send + 'static,
+) -> Result<Running, StartError> {
+    install_crypto();
+    let config = config::read(&path).map_err(StartError::Config)?;
+    let access_log = AccessLog::new(access_log).context("cannot start the access log")?;
+    Ok(start_with(path, config, log_filter, access_log).await?)
+}
+
+async fn start_with(
+    path: PathBuf,
+    config: Config,
+    log_filter: Option<LogFilter>,
+    access_log: AccessLog,
+) -> anyhow::Result<Running> {
     let sockets = assembly::bind(&config)?;
-    let parts = assembly::Parts::new(&config).await?;
+    let parts = assembly::Parts::new(&config, access_log).await?;
     let (end, ending) = signal::channel(false);
 
-    tokio::spawn(credentials::keep_fresh(credentials::source(&config).await?, parts.credentials.clone(), ending.clone()));
     tokio::spawn({
         let (addresses, ending) = (parts.gateway_addresses.clone(), ending.clone());
         async move { every(RESOLVE_EVERY, ending, || addresses.refresh()).await }
     });
     let reloader = Arc::new(Reloader::new(path, &config, &parts, log_filter));
+    reloader.keep_credentials_fresh(&config).await?;
     reloader.poll_key_sets(config.issuers.clone());
     watch::follow_file(reloader.clone(), ending.clone()).context("cannot watch the configuration's directory")?;
 

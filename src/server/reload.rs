@@ -13,13 +13,17 @@ use arc_swap::ArcSwap;
 use sd_notify::NotifyState;
 use tokio::sync::{Mutex, watch};
 
-use super::{assembly::Parts, key_sets};
+use super::{assembly::Parts, credentials, key_sets};
 use crate::{
-    config::{self, Config, Issuer},
+    aws::CredentialsSlot,
+    config::{self, Config, Issuer, StaticCredentials},
     proxy::Live,
     snapshot::{Lasting, Snapshot},
     telemetry::{Metrics, logging::LogFilter},
 };
+
+/// What decides where credentials come from.
+type CredentialsOrigin = (Option<StaticCredentials>, String);
 
 pub(super) struct Reloader {
     path: PathBuf,
@@ -29,7 +33,10 @@ pub(super) struct Reloader {
     lasting: Arc<Lasting>,
     metrics: Arc<Metrics>,
     log_filter: Option<LogFilter>,
+    credentials: Arc<CredentialsSlot>,
+    /// Dropping a sender ends the task that it was made for.
     polling: StdMutex<Option<watch::Sender<bool>>>,
+    refreshing: StdMutex<Option<(CredentialsOrigin, watch::Sender<bool>)>>,
     one_at_a_time: Mutex<()>,
 }
 
@@ -42,7 +49,9 @@ impl Reloader {
             lasting: parts.lasting.clone(),
             metrics: parts.metrics.clone(),
             log_filter,
+            credentials: parts.credentials.clone(),
             polling: StdMutex::default(),
+            refreshing: StdMutex::default(),
             one_at_a_time: Mutex::default(),
         }
     }
@@ -85,6 +94,8 @@ impl Reloader {
         let generation = self.live.load().snapshot.generation + 1;
         let mut snapshot = Snapshot::compile(&config, generation, &self.lasting)?;
         keep_certificates(&mut snapshot.certificates, &self.live.load().snapshot.certificates);
+        // The last thing that can fail comes before the first that takes effect.
+        self.keep_credentials_fresh(&config).await?;
         if let Some(filter) = &self.log_filter {
             filter.set(&config.log.level);
         }
@@ -92,6 +103,20 @@ impl Reloader {
         self.metrics.config_generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
         self.poll_key_sets(config.issuers);
         Ok(generation)
+    }
+
+    /// Fetches credentials from where the configuration says, from now on; a task that does so already goes on.
+    pub async fn keep_credentials_fresh(&self, config: &Config) -> anyhow::Result<()> {
+        let origin = (config.credentials.clone(), config.upstream.region.clone());
+        let same = |refreshing: &Option<(CredentialsOrigin, _)>| refreshing.as_ref().is_some_and(|(old, _)| *old == origin);
+        if origin.0.is_none() && same(&self.refreshing.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return Ok(());
+        }
+        let source = credentials::source(config).await?;
+        let (end, ending) = watch::channel(false);
+        tokio::spawn(credentials::keep_fresh(source, self.credentials.clone(), ending));
+        *self.refreshing.lock().unwrap_or_else(PoisonError::into_inner) = Some((origin, end));
+        Ok(())
     }
 
     /// Polls the key sets of these issuers from now on, and no others.

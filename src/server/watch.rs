@@ -4,7 +4,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use notify::{RecursiveMode, Watcher};
+use notify::{EventKind, RecursiveMode, Watcher};
 use tokio::{
     sync::{mpsc, watch},
     time::{sleep, timeout},
@@ -20,9 +20,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Reloads whenever the file's contents change, until `ending` is true.
 pub(super) fn follow_file(reloader: Arc<Reloader>, mut ending: watch::Receiver<bool>) -> notify::Result<()> {
     let (tell, mut told) = mpsc::channel(1);
-    let mut watcher = notify::recommended_watcher(move |_: notify::Result<notify::Event>| {
-        // One waiting message is enough: what follows it is read with it.
-        let _ = tell.try_send(());
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        // Reading is an event too: following it up by reading would never end.
+        if !matches!(event, Ok(notify::Event { kind: EventKind::Access(_), .. })) {
+            // One waiting message is enough: what follows it is read with it.
+            let _ = tell.try_send(());
+        }
     })?;
     let path = reloader.path().to_owned();
     watcher.watch(directory(&path), RecursiveMode::NonRecursive)?;

@@ -84,7 +84,7 @@ impl Exchange {
         let model = classified.model.clone().or_else(|| answers::model_in(&upload.kept));
         let (answer, behaviour, verdict) = self.judge(&parts, &classified, model.as_deref(), &upload);
         upload.kept = Bytes::new();
-        let served = self.recorded(&parts, &classified, model, upload, &answer, verdict, in_flight.connection());
+        let served = self.recorded(&parts, &classified, model, upload, (&answer, &behaviour), verdict, in_flight.connection());
         if let Some(idle_ms) = behaviour.close_idle_ms {
             in_flight.connection().close_when_idle(idle_ms);
         }
@@ -155,7 +155,7 @@ impl Exchange {
         classified: &Classified,
         model: Option<String>,
         upload: Upload,
-        answer: &Answer,
+        (answer, behaviour): (&Answer, &Behaviour),
         verdict: Result<String, Refusal>,
         connection: &Connection,
     ) -> Arc<Served> {
@@ -175,7 +175,7 @@ impl Exchange {
             verdict: verdict.as_ref().map_or_else(said, |_| "ok".to_owned()),
             access_key_id: verdict.ok(),
             status: answer.status.as_u16(),
-            usage: answer.usage,
+            usage: answer.reported(behaviour),
             connection: connection.number,
             completed: false.into(),
         });

@@ -76,7 +76,7 @@ behaviour! {
     output_tokens: u64,
     /// Tokens read from the cache. Default 0.
     cache_read_tokens: u64,
-    /// Tokens written to the cache. Default 0. OpenAI's shapes cannot say it.
+    /// Tokens written to the cache. Default 0. Answers in OpenAI's shapes do not report it.
     cache_write_tokens: u64,
     /// Sends the body in pieces of so many bytes, each flushed by itself.
     chunk_bytes: usize,

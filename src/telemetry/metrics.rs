@@ -48,6 +48,8 @@ pub struct Metrics {
     pub config_reloads: IntCounterVec,
     /// Access-log lines lost because the log could not be written fast enough.
     pub access_log_lost: IntCounter,
+    /// The binary.
+    build_info: IntGaugeVec,
 }
 
 /// From half a millisecond to more than ten minutes.
@@ -136,11 +138,39 @@ impl Metrics {
                 r,
                 IntCounter::new("tollgate_access_log_lost_lines_total", "Access-log lines lost to a slow log.")?,
             )?,
+            build_info: build_info(r)?,
         };
-        build_info(r)?;
         #[cfg(target_os = "linux")]
         r.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         Ok(metrics)
+    }
+
+    /// The names of all metrics, those without a series yet included.
+    pub fn names(&self) -> Vec<String> {
+        let collectors: [&dyn Collector; 21] = [
+            &self.requests,
+            &self.duration,
+            &self.first_byte,
+            &self.own_share,
+            &self.in_flight,
+            &self.request_body_bytes,
+            &self.response_body_bytes,
+            &self.bodies_held_bytes,
+            &self.upstream_connections,
+            &self.upstream_retries,
+            &self.denials,
+            &self.token_cache_hits,
+            &self.token_cache_misses,
+            &self.token_cache_entries,
+            &self.credentials_expiry,
+            &self.config_generation,
+            &self.config_last_reload_successful,
+            &self.config_last_reload_success,
+            &self.config_reloads,
+            &self.access_log_lost,
+            &self.build_info,
+        ];
+        collectors.iter().flat_map(|c| c.desc()).map(|desc| desc.fq_name.clone()).collect()
     }
 
     /// The exposition text (version 0.0.4).
@@ -172,11 +202,11 @@ fn histograms(r: &Registry, name: &str, help: &str, labels: &[&str], buckets: &[
     registered(r, HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels)?)
 }
 
-fn build_info(r: &Registry) -> Result<(), prometheus::Error> {
+fn build_info(r: &Registry) -> Result<IntGaugeVec, prometheus::Error> {
     let labels = ["version", "commit"];
     let info = gauges(r, "tollgate_build_info", "Always 1; version and commit of the binary.", &labels)?;
     info.with_label_values(&[env!("CARGO_PKG_VERSION"), env!("TOLLGATE_COMMIT")]).set(1);
-    Ok(())
+    Ok(info)
 }
 
 #[cfg(test)]

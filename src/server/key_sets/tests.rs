@@ -131,10 +131,6 @@ async fn until(condition: impl Fn() -> bool) {
     time::timeout(Duration::from_secs(10), waiting).await.unwrap();
 }
 
-fn install_crypto() {
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-}
-
 fn config(sources: &[(&str, &KeySetSource)]) -> Config {
     let issuer = |source: &KeySetSource| Issuer {
         issuer: "https://id.corp.example".into(),
@@ -160,7 +156,6 @@ async fn failure_of(answer: Answer) -> LoadError {
 
 #[tokio::test]
 async fn files_and_urls_are_loaded_once() {
-    install_crypto();
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("keys.json");
     std::fs::write(&path, new_key_set()).unwrap();
@@ -182,7 +177,6 @@ async fn files_and_urls_are_loaded_once() {
 
 #[tokio::test]
 async fn answers_that_are_no_key_set_are_refused() {
-    install_crypto();
     for status in ["500 Internal Server Error", "404 Not Found", "204 No Content", "401 Unauthorized", "206 Partial Content"] {
         assert!(matches!(failure_of(response(status, "", new_key_set().as_bytes())).await, LoadError::Status(_)), "{status}");
     }
@@ -210,7 +204,6 @@ async fn answers_that_are_no_key_set_are_refused() {
 
 #[tokio::test]
 async fn stalls_end_in_a_second_and_a_half() {
-    install_crypto();
     let started = Instant::now();
     let half_a_body = b"HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\n{\"keys\":".to_vec();
     let stalls = [Answer::Stall(Vec::new()), Answer::Stall(b"HTTP/1.1 200".to_vec()), Answer::Stall(half_a_body), Answer::Drip];
@@ -223,7 +216,6 @@ async fn stalls_end_in_a_second_and_a_half() {
 
 #[tokio::test]
 async fn a_refused_connection_is_a_failure_without_the_url() {
-    install_crypto();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://name:password@{}/keys?secret=1", listener.local_addr().unwrap());
     drop(listener);
@@ -262,7 +254,6 @@ async fn plaintext_is_for_loopback_only() {
 
 #[tokio::test]
 async fn rotation_arrives_and_failures_keep_the_last_good_keys() {
-    install_crypto();
     let server = Server::start(response("503 Service Unavailable", "", b"")).await;
     let key_sets = Arc::new(KeySets::new());
     let pace = Pace { refresh: Duration::from_millis(5), retry: Duration::from_millis(5) };
@@ -310,7 +301,6 @@ impl io::Write for Lines {
 
 #[tokio::test]
 async fn a_streak_of_failures_is_told_once() {
-    install_crypto();
     let lines = Lines::default();
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
@@ -334,7 +324,6 @@ async fn a_streak_of_failures_is_told_once() {
 
 #[tokio::test]
 async fn plaintext_behind_an_https_url_is_refused() {
-    install_crypto();
     let server = Server::start(keys()).await;
     let url = format!("https://{}/keys", server.address);
     assert!(matches!(load(&KeySetSource::Url(url)).await, Err(LoadError::Fetch(_) | LoadError::Slow)));
@@ -342,7 +331,6 @@ async fn plaintext_behind_an_https_url_is_refused() {
 
 #[tokio::test]
 async fn localhost_is_this_machine() {
-    install_crypto();
     let server = Server::start(keys()).await;
     let url = format!("http://localhost:{}/keys", server.address.port());
     assert!(load(&KeySetSource::Url(url)).await.is_ok());
@@ -350,7 +338,6 @@ async fn localhost_is_this_machine() {
 
 #[tokio::test]
 async fn polling_ends_when_told_and_when_nobody_is_left_to_tell() {
-    install_crypto();
     let server = Server::start(keys()).await;
     let issuers = config(&[("corp", &server.source())]).issuers;
     let gone = KeySetSource::Url("https://gone.example/".into());

@@ -29,6 +29,14 @@ pub(super) struct Answer {
     pub usage: Option<Usage>,
 }
 
+impl Answer {
+    /// The usage that a client can read from it: the events that carry it come last, after an exception would have ended them.
+    pub fn reported(&self, behaviour: &Behaviour) -> Option<Usage> {
+        let ends_early = behaviour.exception.is_some() && matches!(self.content, Content::Events(_));
+        self.usage.filter(|_| !ends_early)
+    }
+}
+
 /// A body before it is paced and cut.
 pub(super) enum Content {
     Whole(Bytes),

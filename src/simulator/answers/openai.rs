@@ -1,4 +1,5 @@
-//! OpenAI's Chat Completions, Responses and Models. These shapes cannot say how much was written to the cache, so nothing is.
+//! OpenAI's Chat Completions, Responses and Models. Nothing is written to the cache here:
+//! the SDK's newer types have a field for it, but no Bedrock answer that has it is known to us.
 
 use serde::Deserialize;
 use serde_json::{Value, json};

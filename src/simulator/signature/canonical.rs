@@ -1,5 +1,6 @@
 //! The canonical request, as AWS makes it for every service but S3: each segment of the path *as sent* is encoded again.
-//! The rules are botocore's (`auth.py`: `_normalize_url_path`, `_canonical_query_string_params`, `_header_value`).
+//! The rules are botocore's (`auth.py`: `_normalize_url_path`, `_canonical_query_string_params`), but that of a header's value
+//! only spaces collapse, as AWS's guide to signing says; botocore collapses tabs too.
 
 use super::{Received, Refusal};
 
@@ -59,7 +60,7 @@ fn query(query: &str) -> String {
     pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
 }
 
-/// All values of a header in the order they came, trimmed, inner white space collapsed, comma-joined.
+/// All values of a header in the order they came, trimmed, inner spaces collapsed, comma-joined.
 fn header(out: &mut Vec<u8>, received: &Received, name: &str) -> Result<(), Refusal> {
     let values = received.headers.get_all(name.trim_start_matches(':'));
     let start = out.len();
@@ -84,7 +85,7 @@ fn header(out: &mut Vec<u8>, received: &Received, name: &str) -> Result<(), Refu
 }
 
 fn collapse(out: &mut Vec<u8>, value: &[u8]) {
-    let words = value.split(|&b| b == b' ' || b == b'\t').filter(|word| !word.is_empty());
+    let words = value.split(|&b| b == b' ').filter(|word| !word.is_empty());
     for (index, word) in words.enumerate() {
         if index > 0 {
             out.push(b' ');
