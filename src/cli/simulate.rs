@@ -10,6 +10,7 @@ use anyhow::Context;
 use serde::Deserialize;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::demo_directory::{create_private_directory, demo_directory};
 use crate::{
     bedrock::Service,
     simulator::{Script, Simulator, SimulatorConfig, SimulatorKey},
@@ -24,7 +25,7 @@ pub struct Simulate {
     /// Port to listen on, instead of the file's; by default any free one
     #[arg(long, value_name = "PORT")]
     pub port: Option<u16>,
-    /// Where to write the certificate that clients have to trust
+    /// Where to write the certificate that clients have to trust; by default a file in the demo's directory
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
 }
@@ -53,16 +54,24 @@ pub async fn run(options: Simulate) -> anyhow::Result<()> {
     let config = configuration(&options)?;
     let (region, key) = (config.region.clone(), config.keys.first().cloned());
     let simulator = Simulator::start(config).await.context("starting the simulator")?;
-    if let Some(file) = &options.ca_file {
-        std::fs::write(file, simulator.ca_pem()).with_context(|| format!("writing {}", file.display()))?;
-    }
-    print!("{}", exports(&simulator.url(), &region, key.as_ref(), options.ca_file.as_deref()));
+    let ca_file = match options.ca_file {
+        Some(file) => file,
+        None => default_ca_file(simulator.address().port())?,
+    };
+    std::fs::write(&ca_file, simulator.ca_pem()).with_context(|| format!("writing {}", ca_file.display()))?;
+    print!("{}", exports(&simulator.url(), &region, key.as_ref(), &std::path::absolute(&ca_file)?));
 
     let mut terminated = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     tokio::select! {
         interrupted = tokio::signal::ctrl_c() => interrupted.context("listening for SIGINT"),
         _ = terminated.recv() => Ok(()),
     }
+}
+
+fn default_ca_file(port: u16) -> anyhow::Result<PathBuf> {
+    let directory = demo_directory();
+    create_private_directory(&directory).with_context(|| format!("using {}", directory.display()))?;
+    Ok(directory.join(format!("simulator-ca-{port}.pem")))
 }
 
 fn configuration(options: &Simulate) -> anyhow::Result<SimulatorConfig> {
@@ -78,7 +87,7 @@ fn configuration(options: &Simulate) -> anyhow::Result<SimulatorConfig> {
 }
 
 /// Lines to paste into a shell.
-fn exports(url: &str, region: &str, key: Option<&SimulatorKey>, ca_file: Option<&Path>) -> String {
+fn exports(url: &str, region: &str, key: Option<&SimulatorKey>, ca_file: &Path) -> String {
     let mut lines = String::new();
     let mut export = |name: &str, value: &str| lines.extend(["export ", name, "=", value, "\n"]);
     for service in Service::ALL {
@@ -91,9 +100,7 @@ fn exports(url: &str, region: &str, key: Option<&SimulatorKey>, ca_file: Option<
         export("AWS_SECRET_ACCESS_KEY", &key.secret_access_key);
         key.session_token.iter().for_each(|token| export("AWS_SESSION_TOKEN", token));
     }
-    if let Some(ca_file) = ca_file {
-        export("AWS_CA_BUNDLE", &ca_file.display().to_string());
-    }
+    export("AWS_CA_BUNDLE", &ca_file.display().to_string());
     lines
 }
 
@@ -123,9 +130,17 @@ mod tests {
     }
 
     #[test]
+    fn the_shipped_file_is_one() {
+        let file: File = toml::from_str(include_str!("../../conf/simulator.toml")).unwrap();
+        let defaults = File::default();
+        assert_eq!((file.region, file.keys), (defaults.region, defaults.keys));
+        assert_eq!(file.script.rules.len(), 2);
+    }
+
+    #[test]
     fn exports_name_every_service() {
         let key = SimulatorKey::for_tests();
-        let lines = exports("https://localhost:1", "us-east-1", Some(&key), Some(Path::new("ca.pem")));
+        let lines = exports("https://localhost:1", "us-east-1", Some(&key), Path::new("ca.pem"));
         assert!(lines.contains("export AWS_ENDPOINT_URL_BEDROCK_AGENT_RUNTIME=https://localhost:1\n"));
         assert!(lines.ends_with("export AWS_SESSION_TOKEN=simulator-session-token\nexport AWS_CA_BUNDLE=ca.pem\n"));
     }

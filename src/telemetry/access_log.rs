@@ -2,14 +2,24 @@
 
 use std::{
     io::{BufWriter, Write},
-    sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    sync::{
+        Mutex, PoisonError,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
     thread,
+    time::Duration,
 };
 
 use serde::Serialize;
 
 /// Lines that may wait to be written.
 const LINES_WAITING_MAX: usize = 8_192;
+
+/// How long a line waits for others, to be written with them. Waking the writer and a write of its own would cost more than the line.
+const GATHER: Duration = Duration::from_millis(10);
+
+/// How long the end of the process waits for the last lines to be written.
+const LAST_LINES_MAX: Duration = Duration::from_secs(1);
 
 /// What is told of a request. Never a token, a key, a query string or a word of a prompt.
 #[derive(Debug, Serialize)]
@@ -78,15 +88,22 @@ pub struct AccessLine<'a> {
 
 /// Where access lines go.
 pub struct AccessLog {
-    lines: SyncSender<Vec<u8>>,
+    /// `None` once the log is dropped.
+    lines: Option<SyncSender<Vec<u8>>>,
+    /// Nothing ever comes: it closes when the writer is done.
+    done: Mutex<Receiver<()>>,
 }
 
 impl AccessLog {
     /// Writes to `output` on a thread that ends when the log is dropped.
     pub fn new(output: impl Write + Send + 'static) -> std::io::Result<AccessLog> {
         let (lines, waiting) = sync_channel(LINES_WAITING_MAX);
-        thread::Builder::new().name("access-log".to_owned()).spawn(move || write_lines(&waiting, output))?;
-        Ok(AccessLog { lines })
+        let (writing, done) = sync_channel(0);
+        thread::Builder::new().name("access-log".to_owned()).spawn(move || {
+            write_lines(&waiting, output);
+            drop(writing);
+        })?;
+        Ok(AccessLog { lines: Some(lines), done: Mutex::new(done) })
     }
 
     /// Hands a line over; false if it was lost because the log cannot keep up.
@@ -96,7 +113,16 @@ impl AccessLog {
             return false;
         }
         text.push(b'\n');
-        !matches!(self.lines.try_send(text), Err(TrySendError::Full(_) | TrySendError::Disconnected(_)))
+        self.lines.as_ref().is_some_and(|lines| lines.try_send(text).is_ok())
+    }
+}
+
+impl Drop for AccessLog {
+    fn drop(&mut self) {
+        self.lines = None;
+        let done = self.done.get_mut().unwrap_or_else(PoisonError::into_inner);
+        // Disconnected: all is written. Timed out: whoever should read does not, and the process ends all the same.
+        let _ = done.recv_timeout(LAST_LINES_MAX);
     }
 }
 
@@ -105,9 +131,42 @@ fn write_lines(waiting: &Receiver<Vec<u8>>, output: impl Write) {
     while let Ok(line) = waiting.recv() {
         // A closed standard output is not worth a crash: requests go on, their lines do not.
         let _ = output.write_all(&line);
+        thread::sleep(GATHER);
         for line in waiting.try_iter() {
             let _ = output.write_all(&line);
         }
         let _ = output.flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_dropped_log_has_written_every_line() {
+        let lines = Lines::default();
+        let log = AccessLog::new(lines.clone()).unwrap();
+        for _ in 0..100 {
+            log.lines.as_ref().unwrap().try_send(b"line\n".to_vec()).unwrap();
+        }
+        drop(log);
+        assert_eq!(lines.0.lock().unwrap().len(), 500);
     }
 }

@@ -33,6 +33,8 @@ impl Exports {
         add("TOLLGATE_TOKEN_ACME", &files.acme);
         add("TOLLGATE_TOKEN_GLOBEX", &files.globex);
         add("TOLLGATE_SIMULATOR_URL", &simulator.url());
+        add("TOLLGATE_CONFIG", &files.config.display().to_string());
+        // Last: whoever waits for this line finds the others above it.
         add("TOLLGATE_URL", &url);
         Exports { variables, url, ca_bundle, token: files.acme.clone(), admin }
     }
@@ -54,6 +56,7 @@ impl Exports {
             .collect();
         let text = format!(
             "tollgate is ready at {url} (admin: {admin}). Paste one block into another terminal.
+Its configuration is {} and reloads when you edit it.
 
 # boto3, AWS CLI, Rust, Go, Java: bedrock and bedrock-runtime take the bearer token ...
 {aws}
@@ -84,6 +87,7 @@ curl {admin}/metrics
 
 Ctrl-C ends the demo. Requests are logged below, one line each.
 ",
+            self.value("TOLLGATE_CONFIG"),
             self.value("TOLLGATE_TOKEN_GLOBEX"),
         );
         // Nobody may be reading; the demo runs all the same.
