@@ -24,7 +24,7 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 use tollgate::{
     auth::DevelopmentIssuer,
     aws::Signer,
-    proxy::listener::{Connections, Listener},
+    proxy::listener::{Application, Connections, Listener},
     simulator::{Simulator, SimulatorConfig, SimulatorKey},
 };
 
@@ -163,7 +163,7 @@ pub fn pass_through(upstream: SocketAddr, ca_file: &Path) -> anyhow::Result<()> 
         let mut proxy = HttpProxy::new(PassThrough(peer), Arc::new(conf));
         proxy.handle_init_modules();
 
-        let listener = Listener::plaintext(TcpListener::bind("127.0.0.1:0")?, Arc::new(proxy), None)?;
+        let listener = Listener::plaintext(TcpListener::bind("127.0.0.1:0")?, Bare(Arc::new(proxy)))?;
         let address = listener.address()?;
         let stop = tokio::sync::watch::Sender::new(false);
         let (stopped, shutdown) = (stop.subscribe(), stop.subscribe());
@@ -184,6 +184,17 @@ fn serve_until_orphaned(start: impl Future<Output = anyhow::Result<SocketAddr>>)
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
     runtime.shutdown_background();
     Ok(())
+}
+
+struct Bare(Arc<HttpProxy<PassThrough>>);
+
+impl Application for Bare {
+    type App = HttpProxy<PassThrough>;
+    const H2C: bool = false;
+
+    fn serve(&self, _: bool) -> Arc<Self::App> {
+        self.0.clone()
+    }
 }
 
 struct PassThrough(HttpPeer);
