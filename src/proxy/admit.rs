@@ -105,8 +105,13 @@ impl Admitted {
                 None => Err(Denial::BodyUnreadable("`model` is missing".to_owned())),
             };
         }
-        // What is not JSON names no model: agents of AgentCore take any bytes.
-        for model in body::models(pieces).unwrap_or_default() {
+        // Agents of AgentCore take any bytes, and those name no model. Elsewhere a lenient parser may find one where ours gives up.
+        let takes_bytes = self.route.service == Service::BedrockAgentcore || pieces.is_empty();
+        let models = match body::models(pieces) {
+            Err(_) if takes_bytes => Vec::new(),
+            models => models.map_err(unreadable)?,
+        };
+        for model in models {
             tenant.policy.check_model(&tenant.name, &model)?;
         }
         Ok(())
