@@ -164,7 +164,7 @@ fn check_head(session: &Session, snapshot: &Snapshot) -> Result<(), Denial> {
     let request = session.req_header();
     match session.as_http1() {
         Some(http1) => head::check_http1(&http1.get_headers_raw_bytes(), bytes_max)?,
-        None => head::check_http2(&request.headers, request.uri.authority().map(|a| a.as_str()), bytes_max)?,
+        None => head::check_http2(&request.method, &request.headers, request.uri.authority().map(|a| a.as_str()), bytes_max)?,
     }
     Ok(head::check_signable(&request.headers)?)
 }
