@@ -105,8 +105,13 @@ impl Admitted {
                 None => Err(Denial::BodyUnreadable("`model` is missing".to_owned())),
             };
         }
-        // What is not JSON names no model: agents of AgentCore take any bytes.
-        for model in body::models(pieces).unwrap_or_default() {
+        // Agents of AgentCore take any bytes, and those name no model. Elsewhere a lenient parser may find one where ours gives up.
+        let takes_bytes = self.route.service == Service::BedrockAgentcore || pieces.is_empty();
+        let models = match body::models(pieces) {
+            Err(_) if takes_bytes => Vec::new(),
+            models => models.map_err(unreadable)?,
+        };
+        for model in models {
             tenant.policy.check_model(&tenant.name, &model)?;
         }
         Ok(())
@@ -159,7 +164,7 @@ fn check_head(session: &Session, snapshot: &Snapshot) -> Result<(), Denial> {
     let request = session.req_header();
     match session.as_http1() {
         Some(http1) => head::check_http1(&http1.get_headers_raw_bytes(), bytes_max)?,
-        None => head::check_http2(&request.headers, request.uri.authority().map(|a| a.as_str()), bytes_max)?,
+        None => head::check_http2(&request.method, &request.headers, request.uri.authority().map(|a| a.as_str()), bytes_max)?,
     }
     Ok(head::check_signable(&request.headers)?)
 }

@@ -22,6 +22,7 @@ use pingora_core::{
 use pingora_proxy::HttpProxy;
 
 use super::{Gateway, Live, listener::Application};
+use crate::config::Downstream;
 
 tokio::task_local! {
     static HEAD_WAS_READ: Arc<AtomicBool>;
@@ -31,6 +32,12 @@ tokio::task_local! {
 pub fn head_was_read() {
     // Streams of HTTP/2 have no deadline here: their head is complete before there is a stream.
     let _ = HEAD_WAS_READ.try_with(|read| read.store(true, Ordering::Relaxed));
+}
+
+/// A client that takes nothing of its answer for as long as an idle connection may last is gone: it would hold its stream, its slot
+/// among the tenant's requests and an upstream connection for ever.
+pub fn bound_writes(session: &mut ServerSession, bounds: &Downstream) {
+    session.set_write_timeout(Some(Duration::from_secs(bounds.idle_seconds_max)));
 }
 
 /// Makes the edge of each new connection.
@@ -50,7 +57,7 @@ impl Application for Edges {
         let mut options = HttpServerOptions::default();
         options.h2c = prior_knowledge;
         options.h2_idle_timeout = Some(Duration::from_secs(self.live.load().snapshot.downstream.idle_seconds_max));
-        Arc::new(Edge { proxy: self.proxy.clone(), live: self.live.clone(), options })
+        Arc::new(Edge { proxy: self.proxy.clone(), live: self.live.clone(), options, begun: AtomicBool::new(false) })
     }
 }
 
@@ -59,6 +66,8 @@ pub struct Edge {
     proxy: Arc<HttpProxy<Gateway>>,
     live: Arc<ArcSwap<Live>>,
     options: HttpServerOptions,
+    /// The first request is behind; later ones may come late, since the connection may be idle before them.
+    begun: AtomicBool,
 }
 
 #[async_trait]
@@ -76,8 +85,7 @@ impl HttpServerApp for Edge {
             let bounds = &live.snapshot.downstream;
             (bounds.idle_seconds_max, bounds.header_seconds_max)
         };
-        // Pingora starts a connection with a keep-alive of its own, and hands it on from request to request.
-        let first = session.get_keepalive() != Some(idle);
+        let first = !self.begun.swap(true, Ordering::Relaxed);
         if session.get_keepalive().is_some() {
             session.set_keepalive(Some(idle));
         }

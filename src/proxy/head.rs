@@ -1,7 +1,7 @@
 //! Strictness about request heads that Pingora leaves to us: what two parsers could read differently is refused before anything
 //! believes it (RFC 9112 §§2.2, 3.2, 5, 6.1, 11.2). Pure: bytes and header maps in, a verdict out.
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, Method, header};
 
 /// Why a head is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +30,12 @@ pub enum HeadError {
     /// A header that has to be signed has bytes outside ASCII, which signers and verifiers read differently.
     #[error("Content-Type and x-amz- headers must be plain ASCII, since they are signed")]
     NotSignable,
+    /// A method that no API has: TRACE would show the signed request, CONNECT asks for a tunnel.
+    #[error("the request method must be GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS")]
+    Method,
+    /// `Connection` names a header that the gateway decides by; it would be gone when the request is sent on.
+    #[error("the Connection header names a header that is not for one hop")]
+    Nominated,
     /// The request line is not `METHOD target HTTP/1.1`.
     #[error("the request line is malformed")]
     RequestLine,
@@ -65,7 +71,10 @@ pub fn check_http1(raw: &[u8], bytes_max: usize) -> Result<(), HeadError> {
 }
 
 /// Checks the fields of an HTTP/2 request. Framing is the protocol's own there; sizes and the authority remain.
-pub fn check_http2(headers: &HeaderMap, authority: Option<&str>, bytes_max: usize) -> Result<(), HeadError> {
+pub fn check_http2(method: &Method, headers: &HeaderMap, authority: Option<&str>, bytes_max: usize) -> Result<(), HeadError> {
+    if !is_method(method.as_str().as_bytes()) {
+        return Err(HeadError::Method);
+    }
     let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if size > bytes_max {
         return Err(HeadError::TooLarge(bytes_max));
@@ -109,10 +118,16 @@ struct Facts {
 
 fn check_request_line(line: &[u8]) -> Result<(), HeadError> {
     let mut words = line.split(|&b| b == b' ');
-    let method = words.next().is_some_and(|method| !method.is_empty() && method.iter().all(u8::is_ascii_uppercase));
-    let target = words.next().is_some_and(|target| target.starts_with(b"/"));
+    let method = words.next().is_some_and(is_method);
+    let target = words
+        .next()
+        .is_some_and(|target| target.starts_with(b"/") && !target.iter().any(|&b| is_control(b) || matches!(b, b'\t' | b'#')));
     let version = words.next().is_some_and(|version| matches!(version, b"HTTP/1.1" | b"HTTP/1.0"));
-    if method && target && version && words.next().is_none() { Ok(()) } else { Err(HeadError::RequestLine) }
+    match (method, target && version && words.next().is_none()) {
+        (true, true) => Ok(()),
+        (false, true) => Err(HeadError::Method),
+        _ => Err(HeadError::RequestLine),
+    }
 }
 
 fn check_field(line: &[u8], facts: &mut Facts) -> Result<(), HeadError> {
@@ -135,11 +150,29 @@ fn check_field(line: &[u8], facts: &mut Facts) -> Result<(), HeadError> {
         facts.encodings += 1;
         return if value.eq_ignore_ascii_case(b"chunked") { Ok(()) } else { Err(HeadError::Length) };
     }
+    if name.eq_ignore_ascii_case(b"connection") && nominates(value) {
+        return Err(HeadError::Nominated);
+    }
     if name.eq_ignore_ascii_case(b"host") {
         facts.hosts += 1;
         return if is_host(value) { Ok(()) } else { Err(HeadError::Host) };
     }
     Ok(())
+}
+
+/// Those of AWS's APIs, and what browsers ask before them.
+fn is_method(method: &[u8]) -> bool {
+    matches!(method, b"GET" | b"HEAD" | b"POST" | b"PUT" | b"PATCH" | b"DELETE" | b"OPTIONS")
+}
+
+/// Whether a `Connection` header would take away something that identity, route, framing or signature are read from.
+fn nominates(value: &[u8]) -> bool {
+    const DECIDING: [&[u8]; 7] =
+        [b"host", b"authorization", b"x-api-key", b"aws-endpoint-prefix", b"content-length", b"content-type", b"expect"];
+    value.split(|&b| b == b',').map(<[u8]>::trim_ascii).any(|name| {
+        DECIDING.iter().any(|deciding| name.eq_ignore_ascii_case(deciding))
+            || name.get(..6).is_some_and(|start| start.eq_ignore_ascii_case(b"x-amz-"))
+    })
 }
 
 /// RFC 9110 §5.6.2.
@@ -210,6 +243,8 @@ mod tests {
             ("novalue", HeadError::Name),
             (": v", HeadError::Name),
             ("Host: h", HeadError::Host),
+            ("Connection: close, X-Amz-Target", HeadError::Nominated),
+            ("Connection: host", HeadError::Nominated),
         ] {
             assert_eq!(with(fields), Err(error), "{fields:?}");
         }
@@ -217,8 +252,19 @@ mod tests {
             assert_eq!(check(&format!("GET / HTTP/1.1\r\nHost: {host}")), Err(HeadError::Host), "{host}");
         }
         assert_eq!(check("GET / HTTP/1.1\r\nX: y"), Err(HeadError::Host));
-        for line in ["GET  / HTTP/1.1", "GET / HTTP/1.1 ", "GET http://h/ HTTP/1.1", "get / HTTP/1.1", "GET / HTTP/2.0"] {
+        for line in [
+            "GET  / HTTP/1.1",
+            "GET / HTTP/1.1 ",
+            "GET http://h/ HTTP/1.1",
+            "GET /a#b HTTP/1.1",
+            "GET /?a=\x01 HTTP/1.1",
+            "GET /?\x7f HTTP/1.1",
+            "GET / HTTP/2.0",
+        ] {
             assert_eq!(check(&format!("{line}\r\nHost: h")), Err(HeadError::RequestLine), "{line}");
+        }
+        for method in ["get", "TRACE", "CONNECT", "PRI", "M-SEARCH", ""] {
+            assert_eq!(check(&format!("{method} / HTTP/1.1\r\nHost: h")), Err(HeadError::Method), "{method}");
         }
         assert_eq!(check(&format!("GET / HTTP/1.1\r\nHost: h\r\nX: {}", "y".repeat(1000))), Err(HeadError::TooLarge(1_000)));
     }
@@ -232,7 +278,8 @@ mod tests {
             }
             map
         };
-        let check = |fields: &[(&'static str, &'static str)], authority| check_http2(&headers(fields), authority, 100);
+        let check =
+            |fields: &[(&'static str, &'static str)], authority| check_http2(&Method::POST, &headers(fields), authority, 100);
         assert_eq!(check(&[], Some("localhost:8443")), Ok(()));
         assert_eq!(check(&[("host", "h")], Some("h")), Ok(()));
         assert_eq!(check(&[("host", "other")], Some("h")), Err(HeadError::Host));

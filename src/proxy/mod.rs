@@ -119,8 +119,9 @@ impl ProxyHttp for Gateway {
 
     fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
-    async fn early_request_filter(&self, _: &mut Session, passage: &mut Passage) -> Result<()> {
+    async fn early_request_filter(&self, session: &mut Session, passage: &mut Passage) -> Result<()> {
         edge::head_was_read();
+        edge::bound_writes(session.as_mut(), &passage.live.snapshot.downstream);
         passage.arrival = Arrival::begin();
         Ok(())
     }

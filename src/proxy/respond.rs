@@ -46,7 +46,9 @@ pub async fn refuse(session: &mut Session, passage: &mut Passage, denial: Denial
     passage.refused = Some(Refused { status: None, reason: verdict.reason, failed: verdict.status >= 500 });
     let (response, body) = compose(session, passage, &denial, &verdict)?;
     let status = response.status.as_u16();
-    let close = !will_read_on(session.as_mut());
+    // After a chunk that cannot be read nobody knows where the next request begins, though Pingora takes the body to be done then.
+    let lost_count = matches!(denial, Denial::BodyBroken);
+    let close = lost_count || !will_read_on(session.as_mut());
     let downstream = session.as_mut();
     if close {
         downstream.set_keepalive(None);

@@ -1,0 +1,92 @@
+//! Requests whose end two parsers could see in different places.
+
+use crate::{
+    raw::Raw,
+    world::{CONVERSE, World},
+};
+
+/// A whole request that nobody may find in the bytes of another.
+fn smuggled(world: &World) -> String {
+    world.head("/model/smuggled/converse", "Content-Length: 2\r\n") + "{}"
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ambiguous_heads_are_refused_and_nothing_after_them_is_read() {
+    let world = World::start("[\"*\"]", "").await;
+    let after = smuggled(&world);
+    for fields in [
+        "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 2\r\n",
+        "Content-Length: 2\r\nTransfer-Encoding:\tchunked\r\n",
+        "Content-Length: 2\r\nTransfer-Encoding : chunked\r\n",
+        "Content-Length: 2\r\nTransfer-Encoding:\r\n chunked\r\n",
+        "Content-Length: 2\r\nX: y\nTransfer-Encoding: chunked\r\n",
+        "Content-Length: 2\r\nX: y\rTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: gzip, chunked\r\n",
+        "Transfer-Encoding: xchunked\r\n",
+        "Transfer-Encoding: \"chunked\"\r\n",
+        "Transfer-Encoding: chunked, identity\r\n",
+        "Transfer-Encoding:\r\n",
+        "Content-Length: 2\r\nContent-Length: 2\r\n",
+        "Content-Length: 2, 2\r\n",
+        "Content-Length: +2\r\n",
+        "Content-Length: -1\r\n",
+        "Content-Length: 0x2\r\n",
+        "Content-Length: 2 2\r\n",
+        "Content-Length: 18446744073709551618\r\n",
+        "Content-Length:\r\n",
+        "Content-Length: 2\r\nHost: other\r\n",
+        "Content-Length: 2\r\nX\x01: y\r\n",
+        "Content-Length: 2\r\nX: y\x01\r\n",
+        "Content-Length: 2\r\n: y\r\n",
+        "Content-Length: 2\r\nConnection: host\r\n",
+        "Content-Length: 2\r\nConnection: close, X-Amz-Target\r\nX-Amz-Target: A.B\r\n",
+    ] {
+        let mut raw = Raw::connect(&world).await;
+        raw.send((world.head(CONVERSE, fields) + "{}" + &after).as_bytes()).await;
+        let answer = raw.rest().await.unwrap_or_else(|| panic!("stays open: {fields:?}"));
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{fields:?}: {answer}");
+        assert_eq!(answer.matches("HTTP/1.1 ").count().min(2), usize::from(!answer.is_empty()), "{fields:?}: {answer}");
+    }
+    assert_eq!(world.served(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_follows_a_body_that_broke_off() {
+    let world = World::start("[\"*\"]", "").await;
+    let after = smuggled(&world);
+    for chunks in
+        ["-2\r\n{}\r\n0\r\n\r\n", "zz\r\n", "+2\r\n{}", " 2\r\n{}", "0x2\r\n", "2\n{}\n", "2\r\n{}XX", "2\r\n{}\r\n0\r\nX: y\n\n"]
+    {
+        let mut raw = Raw::connect(&world).await;
+        raw.send((world.head(CONVERSE, "Transfer-Encoding: chunked\r\n") + chunks).as_bytes()).await;
+        let refused = raw.head().await;
+        assert!(refused.starts_with("HTTP/1.1 400 "), "{chunks:?}: {refused}");
+        raw.send(after.as_bytes()).await;
+        let rest = raw.rest().await.unwrap_or_else(|| panic!("stays open: {chunks:?}"));
+        assert!(!rest.contains("HTTP/1.1 "), "{chunks:?}: {rest}");
+    }
+    assert_eq!(world.served(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_of_refused_requests_are_not_requests() {
+    let world = World::start("[\"*\"]", "").await;
+    let after = smuggled(&world);
+    let length = after.len();
+    for refused in [
+        format!("POST {CONVERSE} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{after}"),
+        format!(
+            "POST {CONVERSE} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n{length:x}\r\n{after}\r\n0\r\n\r\n"
+        ),
+        format!("POST {CONVERSE} HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n{after}"),
+        world.head(CONVERSE, "Content-Length: 30000000\r\n") + &after,
+    ] {
+        let mut raw = Raw::connect(&world).await;
+        raw.send(refused.as_bytes()).await;
+        let answer = raw.rest().await.unwrap_or_else(|| panic!("stays open: {refused}"));
+        assert_eq!(answer.matches("HTTP/1.1 4").count(), 1, "{answer}");
+    }
+    assert_eq!(world.served(), 0);
+}
