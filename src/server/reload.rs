@@ -16,7 +16,7 @@ use tokio::sync::{Mutex, watch};
 use super::{assembly::Parts, credentials, key_sets};
 use crate::{
     aws::CredentialsSlot,
-    config::{self, Config, Issuer, StaticCredentials},
+    config::{self, Config, Issuer, KeySetSource, Secret, StaticCredentials},
     proxy::Live,
     snapshot::{Lasting, Snapshot},
     telemetry::{Metrics, logging::LogFilter},
@@ -29,6 +29,8 @@ pub(super) struct Reloader {
     path: PathBuf,
     /// Addresses are bound once.
     bound: Vec<(SocketAddr, bool)>,
+    /// The configuration, and the files it names.
+    files: StdMutex<Vec<PathBuf>>,
     live: Arc<ArcSwap<Live>>,
     lasting: Arc<Lasting>,
     metrics: Arc<Metrics>,
@@ -43,6 +45,7 @@ pub(super) struct Reloader {
 impl Reloader {
     pub fn new(path: PathBuf, config: &Config, parts: &Parts, log_filter: Option<LogFilter>) -> Reloader {
         Reloader {
+            files: StdMutex::new(files(&path, config)),
             path,
             bound: addresses(config),
             live: parts.live.clone(),
@@ -58,6 +61,11 @@ impl Reloader {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The files that the configuration in force was read from, itself first.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Reads the file and puts it in force; false if it is bad, which changes nothing.
@@ -100,6 +108,7 @@ impl Reloader {
             filter.set(&config.log.level);
         }
         self.live.store(Arc::new(Live::new(snapshot)));
+        *self.files.lock().unwrap_or_else(PoisonError::into_inner) = files(&self.path, &config);
         self.metrics.config_generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
         self.poll_key_sets(config.issuers);
         Ok(generation)
@@ -138,6 +147,23 @@ fn keep_certificates<C: Clone>(new: &mut HashMap<SocketAddr, C>, old: &HashMap<S
 fn addresses(config: &Config) -> Vec<(SocketAddr, bool)> {
     let listeners = config.listeners.iter().map(|listener| (listener.address, listener.tls.is_some()));
     listeners.chain([(config.admin.address, false)]).collect()
+}
+
+/// The configuration and all files it names.
+fn files(path: &Path, config: &Config) -> Vec<PathBuf> {
+    let tls = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+    let tls = tls.flat_map(|files| [&files.certificate_file, &files.private_key_file]);
+    let key_sets = config.issuers.values().filter_map(|issuer| match &issuer.key_set {
+        KeySetSource::File(file) => Some(file),
+        KeySetSource::Url(_) => None,
+    });
+    let secrets = config.credentials.iter().flat_map(|keys| [Some(&keys.secret_access_key), keys.session_token.as_ref()]);
+    let secrets = secrets.flatten().filter_map(|secret| match secret {
+        Secret::File(file) => Some(file),
+        Secret::Env(_) => None,
+    });
+    let named = tls.chain(&config.upstream.ca_file).chain(key_sets).chain(secrets);
+    [path.to_owned()].into_iter().chain(named.cloned()).collect()
 }
 
 fn tell_systemd_of_reload() {

@@ -1,9 +1,13 @@
 //! Noticing that the configuration changed. The directory is watched, not the file: editors, configuration management and Kubernetes
 //! replace files and links instead of writing into them.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
-use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::digest::{Context, SHA256};
 use notify::{EventKind, RecursiveMode, Watcher};
 use tokio::{
     sync::{mpsc, watch},
@@ -17,7 +21,8 @@ const QUIET: Duration = Duration::from_millis(250);
 /// For file systems that tell nobody of changes.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// Reloads whenever the file's contents change, until `ending` is true.
+/// Reloads whenever the contents of the configuration or of a file it names change, until `ending` is true. The directories of named
+/// files are not watched: a renewed certificate is noticed at the next look.
 pub(super) fn follow_file(reloader: Arc<Reloader>, mut ending: watch::Receiver<bool>) -> notify::Result<()> {
     let (tell, mut told) = mpsc::channel(1);
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
@@ -36,28 +41,30 @@ pub(super) fn follow_file(reloader: Arc<Reloader>, mut ending: watch::Receiver<b
     }
     tokio::spawn(async move {
         let _watcher = watcher;
-        let mut seen = fingerprint(&path).await;
+        let mut seen = fingerprint(&reloader.files()).await;
         loop {
             tokio::select! {
                 _ = timeout(LOOK_EVERY, told.recv()) => {}
                 _ = ending.wait_for(|&ends| ends) => return,
             }
-            let mut now = fingerprint(&path).await;
+            let mut now = fingerprint(&reloader.files()).await;
             if now == seen {
                 continue;
             }
             // Wait until two looks in a row agree: a file half written is not read.
             loop {
                 sleep(QUIET).await;
-                let later = fingerprint(&path).await;
+                let later = fingerprint(&reloader.files()).await;
                 if later == now {
                     break;
                 }
                 now = later;
             }
             while told.try_recv().is_ok() {}
-            seen = now;
+            let files = reloader.files();
             reloader.reload().await;
+            // The new configuration may name other files; those were read just now.
+            seen = if reloader.files() == files { now } else { fingerprint(&reloader.files()).await };
         }
     });
     Ok(())
@@ -67,8 +74,13 @@ fn directory(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Of the contents; `None` if the file cannot be read.
-async fn fingerprint(path: &Path) -> Option<[u8; 32]> {
-    let contents = tokio::fs::read(path).await.ok()?;
-    digest(&SHA256, &contents).as_ref().try_into().ok()
+/// Of the contents of all files; one that cannot be read counts as one without contents.
+async fn fingerprint(files: &[PathBuf]) -> Vec<u8> {
+    let mut sum = Context::new(&SHA256);
+    for file in files {
+        let contents = tokio::fs::read(file).await.ok();
+        sum.update(&contents.as_ref().map_or(u64::MAX, |contents| contents.len() as u64).to_be_bytes());
+        sum.update(&contents.unwrap_or_default());
+    }
+    sum.finish().as_ref().to_vec()
 }
