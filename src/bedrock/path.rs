@@ -57,6 +57,12 @@ impl<'a> RawPath<'a> {
         self.0[1..].split('/')
     }
 
+    /// Whether nothing stands between two slashes somewhere; at the end that is meant (`/agents/`). Canonicalisation would make the two
+    /// one, so the path could be read as another.
+    pub fn has_empty_segment(self) -> bool {
+        self.0.contains("//")
+    }
+
     /// The path below its first segment, if that segment is exactly `prefix`: `/bedrock-agent/flows/` below `bedrock-agent` is
     /// `/flows/`, and `/p` below `p` is `/`.
     pub fn below(self, prefix: &str) -> Option<RawPath<'a>> {

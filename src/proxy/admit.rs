@@ -91,7 +91,11 @@ impl Admitted {
 
     /// Paths below `/model/` name their model; any other body may.
     fn takes_model_in_body(&self) -> bool {
-        self.dialect != Dialect::Aws || (self.route.model.is_none() && !self.tenant.policy.allows_every_model())
+        match self.dialect {
+            Dialect::Aws => self.route.model.is_none() && !self.tenant.policy.allows_every_model(),
+            // Lists, and what was made before, are asked for without a body.
+            _ => self.route.operation.is_none_or(|known| known.0.method == "POST" && !known.0.uri.contains('{')),
+        }
     }
 
     fn check_models(&mut self, pieces: &[Bytes]) -> Result<(), Denial> {
@@ -111,8 +115,14 @@ impl Admitted {
             Err(_) if takes_bytes => Vec::new(),
             models => models.map_err(unreadable)?,
         };
-        for model in models {
-            tenant.policy.check_model(&tenant.name, &model)?;
+        for model in &models {
+            tenant.policy.check_model(&tenant.name, model)?;
+        }
+        let unknown_inference = self.route.operation.is_none() && self.route.service == Service::BedrockRuntime;
+        if unknown_inference && models.is_empty() {
+            // Whatever it is, it may run a model that the tenant may not use.
+            let (tenant, service) = (tenant.name.to_string(), self.route.service);
+            return Err(PolicyDenial::Operation { tenant, service, operation: self.route.operation_name() }.into());
         }
         Ok(())
     }

@@ -87,6 +87,7 @@ impl Denial {
             Denial::Identity(error) => unauthenticated(error),
             Denial::UnknownTenant => forbidden("tenant_unknown"),
             Denial::Route(RouteError::Override(_)) => invalid(400, "endpoint_prefix"),
+            Denial::Route(RouteError::EmptySegment) => invalid(400, "path"),
             Denial::Route(_) => {
                 Verdict { aws: "UnknownOperationException", anthropic: "not_found_error", ..invalid(404, "route") }
             }

@@ -20,6 +20,8 @@ use crate::{bedrock::Dialect, bedrock::Service, quota::Standing};
 
 /// A body this small is read to its end after a refusal, so that the connection can go on.
 const READ_ON_BYTES_MAX: u64 = 256 * 1024;
+/// On HTTP/2, where nothing but the stream itself waits.
+const READ_ON_MAX: Duration = Duration::from_secs(1);
 /// How much of a larger one is read, and for how long, so that the client sees the answer before the connection closes: closing with
 /// unread bytes resets it, and takes the answer with it.
 const LINGER_BYTES_MAX: u64 = 32 * 1024 * 1024;
@@ -59,12 +61,14 @@ pub async fn refuse(session: &mut Session, passage: &mut Passage, denial: Denial
     if let Some(refused) = &mut passage.refused {
         refused.status = Some(status);
     }
-    // HTTP/2 has its own way to say that the rest of a body is not wanted.
-    if !downstream.is_http2() {
-        linger(downstream, close).await;
-        if !downstream.is_body_done() {
-            downstream.set_keepalive(None);
-        }
+    if downstream.is_http2() {
+        // It has its own way to say that the rest of a body is not wanted, but what is malformed in it should still be told.
+        read_on(downstream, READ_ON_BYTES_MAX, READ_ON_MAX).await;
+        return Ok(());
+    }
+    linger(downstream, close).await;
+    if !downstream.is_body_done() {
+        downstream.set_keepalive(None);
     }
     Ok(())
 }
@@ -222,15 +226,19 @@ async fn linger(downstream: &mut ServerSession, closing: bool) {
     if downstream.is_body_done() || (closing && expects_continue(downstream)) {
         return;
     }
+    read_on(downstream, LINGER_BYTES_MAX, LINGER_MAX).await;
+}
+
+/// Reads what is left of a body and throws it away. Whether it ends in time or not, the connection goes its way after this.
+async fn read_on(downstream: &mut ServerSession, bytes_max: u64, wait_max: Duration) {
     let mut read = 0;
     let rest = async {
         while let Ok(Some(piece)) = downstream.read_request_body().await {
             read += piece.len() as u64;
-            if read > LINGER_BYTES_MAX {
+            if read > bytes_max {
                 return;
             }
         }
     };
-    // Whether it ends in time or not, the connection goes its way after this.
-    let _ = timeout(LINGER_MAX, rest).await;
+    let _ = timeout(wait_max, rest).await;
 }

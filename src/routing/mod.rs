@@ -60,6 +60,9 @@ pub enum RouteError {
     /// An override names no service.
     #[error(transparent)]
     Override(#[from] OverrideError),
+    /// `//` inside of the path.
+    #[error("the path has an empty segment")]
+    EmptySegment,
     /// No Bedrock service has a path like this.
     #[error("no Bedrock service has this path; put the service before it, as in /bedrock-runtime/…, if it is new")]
     UnknownPath,
@@ -78,6 +81,9 @@ impl Route {
 /// Finds the route of a request.
 pub fn route(head: &Head<'_>, path: RawPath<'_>, overrides: &Overrides) -> Result<Route, RouteError> {
     let (forced, path) = overrides.apply(head, path)?;
+    if path.has_empty_segment() {
+        return Err(RouteError::EmptySegment);
+    }
     let segments: Vec<Cow<'_, str>> = path.segments().map(decode_segment).collect();
     let model = model_of(&segments);
     let found = |service, operation: Option<&'static Operation>, peek| Route {

@@ -100,6 +100,14 @@ fn trailing_slash_and_case_tell_operations_apart() {
 }
 
 #[test]
+fn slashes_collapse_in_front_and_are_refused_inside() {
+    assert!(find("POST", "//model/m/converse").is_ok());
+    assert_eq!(find("POST", "/bedrock-runtime//model/m/converse").unwrap().path, "/model/m/converse");
+    assert_eq!(find("POST", "/model//m/converse"), Err(RouteError::EmptySegment));
+    assert_eq!(find("POST", "/agents//"), Err(RouteError::EmptySegment));
+}
+
+#[test]
 fn a_model_is_read_decoded_and_sent_raw() {
     let arn = "arn%3Aaws%3Abedrock%3Aus-east-1%3A1%3Aapplication-inference-profile%2Fabc";
     let found = find("POST", &format!("//model/{arn}/converse-stream")).unwrap();

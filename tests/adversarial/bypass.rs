@@ -38,6 +38,9 @@ async fn no_spelling_of_a_path_reaches_a_forbidden_model() {
         format!("/bedrock-runtime/model/{b}/converse"),
         format!("/x/../model/{b}/converse"),
         format!("/model\\{b}\\converse"),
+        format!("/model//{b}/converse"),
+        format!("/bedrock-runtime/bedrock-runtime/model/{b}/converse"),
+        format!("/bedrock/model/{b}/converse"),
     ] {
         let _ = status(&world, &path, b"{}").await;
         assert_eq!(world.served(), 0, "{path}");
