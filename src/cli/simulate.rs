@@ -19,7 +19,7 @@ use crate::{
 /// Runs the simulated Bedrock alone.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Simulate {
-    /// TOML file: address, region, tls, record_requests, [[keys]], [script.default], [[script.rules]]
+    /// TOML file; conf/simulator.toml shows every key
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Port to listen on, instead of the file's; by default any free one

@@ -1,5 +1,5 @@
 //! The request body, held whole: SigV4 signs its hash before the first byte of the head goes out. Read within bounds of size, time and
-//! of the room for all bodies, hashed as it arrives, and played back once per attempt by [`replay`](super::replay).
+//! of the room for all bodies, hashed as it arrives, and played back once per attempt by `replay`.
 
 use std::{
     sync::Arc,
