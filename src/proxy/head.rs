@@ -47,17 +47,20 @@ pub fn check_http1(raw: &[u8], bytes_max: usize) -> Result<(), HeadError> {
         return Err(HeadError::TooLarge(bytes_max));
     }
     let text = raw.strip_suffix(b"\r\n\r\n").ok_or(HeadError::LineEnd)?;
+    // Once over everything, branch-free, so that the compiler makes it a few vector instructions per 32 bytes.
+    if count(text, |b| b == b'\r') != count(text, |b| b == b'\n') {
+        return Err(HeadError::LineEnd);
+    }
+    let any_control = count(text, |b| is_control(b) && b != b'\r' && b != b'\n') > 0;
     let mut lines = text.split(|&b| b == b'\n').peekable();
-    let mut facts = Facts::default();
+    let mut facts = Facts { any_control, ..Facts::default() };
     let mut first = true;
     while let Some(line) = lines.next() {
         let line = match lines.peek() {
+            // As many CRs as LFs, and each LF after one: there is no other CR.
             Some(_) => line.strip_suffix(b"\r").ok_or(HeadError::LineEnd)?,
             None => line,
         };
-        if line.contains(&b'\r') {
-            return Err(HeadError::LineEnd);
-        }
         if std::mem::take(&mut first) {
             check_request_line(line)?;
         } else {
@@ -109,8 +112,14 @@ pub fn check_signable(headers: &HeaderMap) -> Result<(), HeadError> {
     if plain { Ok(()) } else { Err(HeadError::NotSignable) }
 }
 
+fn count(bytes: &[u8], matches: impl Fn(u8) -> bool) -> usize {
+    bytes.iter().map(|&b| usize::from(matches(b))).sum()
+}
+
 #[derive(Default)]
 struct Facts {
+    /// There is a control byte somewhere; in which field is still to be found.
+    any_control: bool,
     lengths: u32,
     encodings: u32,
     hosts: u32,
@@ -139,7 +148,7 @@ fn check_field(line: &[u8], facts: &mut Facts) -> Result<(), HeadError> {
     if name.is_empty() || !name.iter().all(|&b| is_token(b)) {
         return Err(HeadError::Name);
     }
-    if value.iter().any(|&b| is_control(b)) {
+    if facts.any_control && value.iter().any(|&b| is_control(b)) {
         return Err(HeadError::ControlByte);
     }
     if name.eq_ignore_ascii_case(b"content-length") {
@@ -177,8 +186,24 @@ fn nominates(value: &[u8]) -> bool {
 
 /// RFC 9110 §5.6.2.
 fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    TOKEN[usize::from(byte)]
 }
+
+const TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let others = b"!#$%&'*+-.^_`|~";
+    let mut index = 0;
+    while index < others.len() {
+        table[others[index] as usize] = true;
+        index += 1;
+    }
+    table
+};
 
 fn is_control(byte: u8) -> bool {
     byte.is_ascii_control() && byte != b'\t'

@@ -43,7 +43,9 @@ pub(super) fn compile(upstream: &Upstream) -> Result<Vec<Endpoint>, EndpointErro
 fn endpoint(service: Service, upstream: &Upstream) -> Result<Endpoint, EndpointError> {
     let own = upstream.endpoints.get(service.name());
     let suffix = upstream.dns_suffix.as_deref();
-    let host = || aws::endpoint::host(service, &upstream.region, upstream.fips, upstream.dual_stack, suffix);
+    // bedrock-mantle exists on the dual-stack suffix only.
+    let dual_stack = upstream.dual_stack || service == Service::BedrockMantle;
+    let host = || aws::endpoint::host(service.name(), &upstream.region, upstream.fips, dual_stack, suffix);
     let url = own.cloned().unwrap_or_else(|| format!("https://{}", host()));
     let failed = |problem| EndpointError { service: service.name().to_owned(), url: url.clone(), problem };
 
