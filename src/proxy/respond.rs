@@ -178,6 +178,9 @@ fn retry_headers(response: &mut ResponseHeader, retry_after: Option<Duration>) -
     response.insert_header(HeaderName::from_static("x-amz-retry-after"), milliseconds)
 }
 
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
 /// `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-11).
 pub fn rate_limit_headers(response: &mut ResponseHeader, standings: &[Standing]) -> Result<()> {
     if standings.is_empty() {
@@ -194,8 +197,8 @@ pub fn rate_limit_headers(response: &mut ResponseHeader, standings: &[Standing])
         let reset = standing.reset.as_millis().div_ceil(1_000);
         let _ = write!(left, "{separator}\"{name}\";r={};t={reset}", standing.remaining);
     }
-    response.insert_header("RateLimit-Policy", HeaderValue::try_from(policy).map_err(internal)?)?;
-    response.insert_header("RateLimit", HeaderValue::try_from(left).map_err(internal)?)
+    response.insert_header(RATE_LIMIT_POLICY, HeaderValue::try_from(policy).map_err(internal)?)?;
+    response.insert_header(RATE_LIMIT, HeaderValue::try_from(left).map_err(internal)?)
 }
 
 fn internal(e: impl StdError + Send + Sync + 'static) -> Box<Error> {
