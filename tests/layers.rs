@@ -1,5 +1,7 @@
 //! The map in `src/lib.rs` is true: modules import downwards only, only adapters speak HTTP, and each file says what it is for.
 
+#![allow(clippy::unwrap_used)] // nothing here but tests and what they call
+
 use std::{
     fs,
     path::{Path, PathBuf},
