@@ -97,6 +97,13 @@ async fn a_request_that_got_a_byte_of_an_answer_is_not_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_got_an_interim_answer_is_not_sent_again() {
+    let (answer, world, _puppet) = second_request_meets("HTTP/1.1 103 Early Hints\r\n\r\n").await;
+    answer.assert_refused(502, "ServiceUnavailableException");
+    world.until_sum("tollgate_upstream_retries_total", &[], 0.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_that_bedrock_held_for_a_while_is_not_sent_again() {
     let world = World::start().await;
     let mut client = world.h1().await;
