@@ -124,7 +124,8 @@ impl<F: Application> Welcome<F> {
         let stream = with_peer(socket, peer);
         let stream: Stream = match &self.tls {
             None => Box::new(stream),
-            Some(acceptor) => match timeout(GREETING_MAX, acceptor.tls_handshake(stream)).await {
+            // Boxed, so that its memory is given back when it is over, and not kept for as long as the connection lives.
+            Some(acceptor) => match timeout(GREETING_MAX, Box::pin(acceptor.tls_handshake(stream))).await {
                 Ok(Ok(stream)) => Box::new(stream),
                 Ok(Err(error)) => return tracing::debug!(%peer, %error, "TLS handshake failed"),
                 Err(_) => return tracing::debug!(%peer, "TLS handshake took too long"),
