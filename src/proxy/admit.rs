@@ -141,6 +141,7 @@ pub fn admit(session: &Session, passage: &mut Passage, metrics: &Metrics) -> Res
     let request = session.req_header();
     let (path, query) = split_target(request);
     let path = RawPath::parse(path)?;
+    head::check_query(request.raw_path())?;
     if query_carries_credential(query) {
         return Err(Denial::CredentialInQuery);
     }

@@ -37,6 +37,9 @@ pub enum HeadError {
     /// `Connection` names a header that the gateway decides by; it would be gone when the request is sent on.
     #[error("the Connection header names a header that is not for one hop")]
     Nominated,
+    /// The query has a byte that is not visible ASCII. Signing and forwarding take the query for text.
+    #[error("the query has a byte that must be percent-encoded")]
+    Query,
     /// The request line is not `METHOD target HTTP/1.1`.
     #[error("the request line is malformed")]
     RequestLine,
@@ -103,6 +106,12 @@ pub fn check_http2(method: &Method, headers: &HeaderMap, authority: Option<&str>
     } else {
         Err(HeadError::Host)
     }
+}
+
+/// Checks what follows the `?` of a request target.
+pub fn check_query(target: &[u8]) -> Result<(), HeadError> {
+    let query = memchr(b'?', target).map_or(&[][..], |at| &target[at + 1..]);
+    if query.iter().all(u8::is_ascii_graphic) { Ok(()) } else { Err(HeadError::Query) }
 }
 
 /// Whether SigV4 covers a header: Content-Type and everything that begins with `x-amz-`. Host is signed too, but is written anew.
@@ -292,6 +301,16 @@ mod tests {
             assert_eq!(check(&format!("{method} / HTTP/1.1\r\nHost: h")), Err(HeadError::Method), "{method}");
         }
         assert_eq!(check(&format!("GET / HTTP/1.1\r\nHost: h\r\nX: {}", "y".repeat(1000))), Err(HeadError::TooLarge(1_000)));
+    }
+
+    #[test]
+    fn a_query_is_visible_ascii() {
+        for target in [&b"/"[..], b"/?", b"/\xff", b"/?a=%FF&b=\"{}|^`&c"] {
+            assert_eq!(check_query(target), Ok(()));
+        }
+        for target in [&b"/?a=\xff"[..], "/?a=é".as_bytes(), b"/?a b", b"/?a\x7f"] {
+            assert_eq!(check_query(target), Err(HeadError::Query));
+        }
     }
 
     #[test]

@@ -90,3 +90,17 @@ async fn bodies_of_refused_requests_are_not_requests() {
     }
     assert_eq!(world.served(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_that_is_no_text_is_refused_and_not_dropped() {
+    let world = World::start("[\"*\"]", "").await;
+    for bytes in [&b"\xff"[..], "é".as_bytes()] {
+        let head = world.head(&format!("{CONVERSE}?a=@"), "Content-Length: 2\r\nConnection: close\r\n");
+        let at = head.find('@').unwrap();
+        let mut raw = Raw::connect(&world).await;
+        raw.send(&[&head.as_bytes()[..at], bytes, &head.as_bytes()[at + 1..], b"{}"].concat()).await;
+        let answer = raw.rest().await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+        assert_eq!(world.served(), 0);
+    }
+}
