@@ -44,17 +44,18 @@ pub async fn take(
     budget: &Arc<BodyBudget>,
 ) -> Result<HeldBody, Denial> {
     let bounds = passage.live.snapshot.bodies.clone();
-    let began = Instant::now();
     let (pieces, room, length, sha256) = if session.as_mut().is_body_empty() {
         (Vec::new(), None, 0, EMPTY_SHA256.to_owned())
     } else {
-        let mut reading = Reading { pieces: Vec::new(), length: 0, hash: Context::new(&SHA256), room: budget.room() };
-        reading.read(session, &bounds).await?;
+        let mut reading =
+            Reading { pieces: Vec::new(), length: 0, hash: Context::new(&SHA256), room: budget.room(), waited: Duration::ZERO };
+        let read = reading.read(session, &bounds).await;
+        passage.arrival.waited += reading.waited;
+        read?;
         let mut sha256 = String::with_capacity(64);
         push_hex(&mut sha256, reading.hash.finish().as_ref());
         (reading.pieces, Some(reading.room), reading.length, sha256)
     };
-    passage.arrival.waited += began.elapsed();
     if admitted.must_read_body() {
         let read = admitted.read_body(&pieces);
         if let Some(caller) = &mut passage.caller {
@@ -80,6 +81,8 @@ struct Reading {
     length: u64,
     hash: Context,
     room: Room,
+    /// For the client and for room; hashing is the gateway's own time.
+    waited: Duration,
 }
 
 impl Reading {
@@ -95,7 +98,9 @@ impl Reading {
         let seconds_max = bounds.read_seconds_max;
         let deadline = tokio::time::Instant::now() + Duration::from_secs(seconds_max);
         loop {
+            let asked = Instant::now();
             let read = timeout_at(deadline, session.as_mut().read_request_body()).await;
+            self.waited += asked.elapsed();
             let piece = read.map_err(|_| Denial::BodyTooSlow { seconds_max })?.map_err(|_| Denial::BodyBroken)?;
             let Some(piece) = piece else { return Ok(()) };
             self.length += piece.len() as u64;
@@ -115,7 +120,10 @@ impl Reading {
 
     async fn grow(&mut self, bytes: u64, bounds: &Bodies) -> Result<(), Denial> {
         let wait_max = Duration::from_secs(bounds.wait_seconds_max);
-        self.room.grow(bytes, bounds.in_flight_bytes_max, wait_max).await.map_err(|_| Denial::NoRoom)
+        let asked = Instant::now();
+        let grown = self.room.grow(bytes, bounds.in_flight_bytes_max, wait_max).await;
+        self.waited += asked.elapsed();
+        grown.map_err(|_| Denial::NoRoom)
     }
 }
 

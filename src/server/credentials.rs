@@ -51,7 +51,12 @@ pub async fn keep_fresh(source: Box<dyn CredentialsSource>, slot: Arc<Credential
     let mut pause = PAUSE;
     let mut failing = false;
     loop {
-        let wait = match source.fetch().await {
+        // A task that was replaced must not put its answer over its successor's.
+        let fetched = tokio::select! {
+            fetched = source.fetch() => fetched,
+            _ = ending.wait_for(|&ends| ends) => return,
+        };
+        let wait = match fetched {
             Ok(credentials) => {
                 let next = refresh_after(credentials.expiry(), SystemTime::now()).unwrap_or(UNEXPIRING_EVERY);
                 slot.store(credentials);
