@@ -6,15 +6,16 @@
 //! Arrows point down only; what stands on one line does not import its neighbours.
 //!
 //! ```text
-//! L5  main → cli → server              composition: the only place that knows everything
-//! L4  proxy   admin   simulator        adapters: HTTP comes and goes here, and nowhere else
-//! L3  snapshot                         a configuration compiled into what a request reads; immutable, pinned per request
-//! L2  auth  policy  quota  routing     decisions: pure, given headers, names and `now`
-//! L1  config   telemetry               the file as written · the one table of metrics and the one log line
-//! L0  bedrock   aws                    protocols: bytes in, values out; no clock, no configuration
+//! L6  main → cli → server                   composition: the only place that knows everything
+//! L5  proxy   admin   simulator             adapters: HTTP comes and goes here, and nowhere else
+//! L4  snapshot                              a configuration compiled into what a request reads; immutable, pinned per request
+//! L3  auth  policy  quota  routing  ledger  decisions: pure, given headers, names, usage and `now` · and the account on disk
+//! L2  config   telemetry                    the file as written · the one table of metrics and the one log line
+//! L1  pricing                               money: what a model's tokens cost
+//! L0  bedrock   aws                         protocols: bytes in, values out; no clock, no configuration
 //! ```
 //!
-//! `proxy` and `admin` speak Pingora; `simulator` speaks hyper, so that two HTTP implementations check each other. Network below L4
+//! `proxy` and `admin` speak Pingora; `simulator` speaks hyper, so that two HTTP implementations check each other. Network below L5
 //! (key sets, AWS credentials, DNS) is done by tasks that `server` owns, and read through slots without a lock.
 //!
 //! # The way of a request
@@ -50,10 +51,13 @@ pub mod bedrock;
 
 pub mod aws;
 
+pub mod pricing;
+
 pub mod config;
 pub mod telemetry;
 
 pub mod auth;
+pub mod ledger;
 pub mod policy;
 pub mod quota;
 pub mod routing;

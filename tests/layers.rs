@@ -8,10 +8,11 @@ use std::{
 };
 
 /// From the bottom up; modules of one layer do not import each other, but for the composition on top.
-const LAYERS: [&[&str]; 6] = [
+const LAYERS: [&[&str]; 7] = [
     &["bedrock", "aws"],
+    &["pricing"],
     &["config", "telemetry"],
-    &["auth", "policy", "quota", "routing"],
+    &["auth", "policy", "quota", "routing", "ledger"],
     &["snapshot"],
     &["proxy", "admin", "simulator"],
     &["cli", "server"],

@@ -1,0 +1,67 @@
+//! Tokens that an answer reports, under Bedrock's own names. It says what was consumed, not what that costs.
+
+/// Tokens of one request. The five kinds do not overlap: what was read from or written to the cache is not in `input_tokens`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Neither read from the cache nor written to it.
+    pub input_tokens: u64,
+    /// Generated.
+    pub output_tokens: u64,
+    /// Read from the cache.
+    pub cache_read_tokens: u64,
+    /// Written to the cache for five minutes, or for a time that the answer does not say.
+    pub cache_write_tokens: u64,
+    /// Written to the cache for an hour, which is priced apart.
+    pub cache_write_1h_tokens: u64,
+}
+
+impl Usage {
+    /// Everything that went in: fresh, read from the cache and written to it.
+    pub fn input_total(&self) -> u64 {
+        [self.cache_read_tokens, self.cache_write_tokens, self.cache_write_1h_tokens]
+            .into_iter()
+            .fold(self.input_tokens, u64::saturating_add)
+    }
+
+    /// All tokens.
+    pub fn total(&self) -> u64 {
+        self.input_total().saturating_add(self.output_tokens)
+    }
+}
+
+/// The service tier that Bedrock served a request in; tiers are priced apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ServiceTier {
+    /// `default`, or nothing said.
+    #[default]
+    Standard,
+    /// Cheaper and slower.
+    Flex,
+    /// Dearer and faster.
+    Priority,
+    /// Bought in advance.
+    Reserved,
+}
+
+impl ServiceTier {
+    /// As Bedrock writes it in headers and bodies; `None` for a tier this version does not know.
+    pub fn parse(text: &str) -> Option<ServiceTier> {
+        match text {
+            "default" | "standard" | "auto" => Some(ServiceTier::Standard),
+            "flex" => Some(ServiceTier::Flex),
+            "priority" => Some(ServiceTier::Priority),
+            "reserved" => Some(ServiceTier::Reserved),
+            _ => None,
+        }
+    }
+
+    /// For metrics, ledger and configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            ServiceTier::Standard => "standard",
+            ServiceTier::Flex => "flex",
+            ServiceTier::Priority => "priority",
+            ServiceTier::Reserved => "reserved",
+        }
+    }
+}

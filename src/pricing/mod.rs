@@ -1,0 +1,5 @@
+//! Money, and what a token of a model costs.
+
+mod money;
+
+pub use money::NanoUsd;

@@ -1,0 +1,106 @@
+//! US dollars, exactly: whole nano-dollars. A price of $0.001 per million tokens is one nano-dollar a token.
+
+use std::{fmt, ops::Add, str::FromStr};
+
+/// Billionths of a US dollar; ±9.2 billion dollars fit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NanoUsd(pub i64);
+
+const A_DOLLAR: i64 = 1_000_000_000;
+
+impl NanoUsd {
+    /// Nothing.
+    pub const ZERO: NanoUsd = NanoUsd(0);
+    /// More than anybody has.
+    pub const MAX: NanoUsd = NanoUsd(i64::MAX);
+
+    /// `self - other`; the ends of the range instead of overflow.
+    pub fn saturating_sub(self, other: NanoUsd) -> NanoUsd {
+        NanoUsd(self.0.saturating_sub(other.0))
+    }
+}
+
+impl Add for NanoUsd {
+    type Output = NanoUsd;
+
+    /// The ends of the range instead of overflow.
+    fn add(self, other: NanoUsd) -> NanoUsd {
+        NanoUsd(self.0.saturating_add(other.0))
+    }
+}
+
+impl std::iter::Sum for NanoUsd {
+    fn sum<I: Iterator<Item = NanoUsd>>(amounts: I) -> NanoUsd {
+        amounts.fold(NanoUsd::ZERO, Add::add)
+    }
+}
+
+/// Dollars with as many decimals as there are, two at least: `12.50`, `0.000000001`.
+impl fmt::Display for NanoUsd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.0 < 0 { "-" } else { "" };
+        let (dollars, nanos) = (self.0.unsigned_abs() / A_DOLLAR.unsigned_abs(), self.0.unsigned_abs() % A_DOLLAR.unsigned_abs());
+        let decimals = format!("{nanos:09}");
+        let shown = decimals.trim_end_matches('0');
+        write!(f, "{sign}{dollars}.{shown:0<2}")
+    }
+}
+
+/// A text that is no amount of dollars with at most nine decimals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an amount of US dollars with at most nine decimals, such as \"12.50\"")]
+pub struct NotMoney;
+
+impl FromStr for NanoUsd {
+    type Err = NotMoney;
+
+    /// `12`, `12.5`, `0.000000001`, `-3.10`.
+    fn from_str(text: &str) -> Result<NanoUsd, NotMoney> {
+        let (sign, digits) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
+        let (dollars, decimals) = digits.split_once('.').unwrap_or((digits, "0"));
+        let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        if !all_digits(dollars) || !all_digits(decimals) || decimals.len() > 9 {
+            return Err(NotMoney);
+        }
+        let whole: i64 = dollars.parse().map_err(|_| NotMoney)?;
+        let nanos: i64 = format!("{decimals:0<9}").parse().map_err(|_| NotMoney)?;
+        let amount = whole.checked_mul(A_DOLLAR).and_then(|amount| amount.checked_add(nanos)).ok_or(NotMoney)?;
+        Ok(NanoUsd(sign * amount))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn amounts_are_shown_exactly() {
+        for (nanos, shown) in [
+            (0, "0.00"),
+            (1, "0.000000001"),
+            (12_500_000_000, "12.50"),
+            (-3_100_000_000, "-3.10"),
+            (i64::MIN, "-9223372036.854775808"),
+        ] {
+            assert_eq!(NanoUsd(nanos).to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn what_is_no_amount_is_refused() {
+        for text in
+            ["", ".", "1.", ".5", "1e3", "+1", "1,5", "0.0000000001", "99999999999999999999", " 1", "--1", "9223372036.854775808"]
+        {
+            assert_eq!(text.parse::<NanoUsd>(), Err(NotMoney), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_shown_is_read_back(nanos in -i64::MAX..i64::MAX) {
+            prop_assert_eq!(NanoUsd(nanos).to_string().parse::<NanoUsd>(), Ok(NanoUsd(nanos)));
+        }
+    }
+}
