@@ -7,6 +7,7 @@ pub mod downstream;
 pub mod issuers;
 pub mod listeners;
 pub mod log;
+pub mod metering;
 pub mod routing;
 pub mod secret;
 pub mod tenants;
@@ -35,6 +36,7 @@ pub use downstream::Downstream;
 pub use issuers::{Algorithm, Issuer, KeySetSource};
 pub use listeners::{Listener, TlsFiles};
 pub use log::Log;
+pub use metering::Metering;
 pub use problems::{Problem, Problems, Severity};
 pub use read::{examine, parse, read};
 pub use routing::{Routing, SurfaceService};
@@ -64,6 +66,9 @@ pub struct Config {
     /// Bounds on connections and headers.
     #[serde(default)]
     pub downstream: Downstream,
+    /// Bounds on reading for nobody.
+    #[serde(default)]
+    pub metering: Metering,
     /// Who may vouch for callers, by a name of your own.
     #[serde(default)]
     pub issuers: BTreeMap<String, Issuer>,

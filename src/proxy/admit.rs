@@ -7,7 +7,6 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
-use prometheus::IntGauge;
 
 use super::{Denial, Passage, head};
 use crate::{
@@ -17,7 +16,7 @@ use crate::{
     quota::{self, Admission},
     routing::{self, Head, KnownOperation, Peek, Route},
     snapshot::{Snapshot, Tenant},
-    telemetry::Metrics,
+    telemetry::{Counted, Metrics},
 };
 
 /// Who calls and what, as far as it came out: for metrics and log, of refused requests too.
@@ -44,7 +43,7 @@ pub struct Admitted {
 /// A place among the tenant's running requests.
 struct Slot {
     _permit: quota::Permit,
-    _in_flight: InFlight,
+    _in_flight: Counted,
 }
 
 impl Admitted {
@@ -61,6 +60,11 @@ impl Admitted {
     /// Gives the slot back before the client can know that its request is over: the next one, sent at once, must find it free.
     pub fn release(&mut self) {
         self.slot = None;
+    }
+
+    /// Whether Bedrock bills tokens for it, whoever reads the answer.
+    pub fn is_billed(&self) -> bool {
+        self.route.model.is_some()
     }
 
     /// Whether the body names something that routing or policy needs.
@@ -165,7 +169,7 @@ pub fn admit(session: &Session, passage: &mut Passage, metrics: &Metrics) -> Res
     }
     let Admission { permit, standings } = quota::admit(&tenant.name, &tenant.limits, &tenant.counters)?;
     let dialect = Dialect::of_path(route.path.as_bytes());
-    let in_flight = InFlight::begin(metrics.in_flight.with_label_values(&[&tenant.name]));
+    let in_flight = Counted::in_gauge(metrics.in_flight.with_label_values(&[&tenant.name]));
     let slot = Some(Slot { _permit: permit, _in_flight: in_flight });
     Ok(Admitted { tenant, route, dialect, standings, slot })
 }
@@ -204,20 +208,4 @@ fn scope_service(headers: &HeaderMap) -> Option<&str> {
     let authorization = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let scope = authorization.strip_prefix("AWS4-HMAC-SHA256 ")?.split("Credential=").nth(1)?;
     scope.split([',', ' ']).next()?.split('/').nth(3)
-}
-
-/// One admitted request in the gauge, until it is dropped.
-struct InFlight(IntGauge);
-
-impl InFlight {
-    fn begin(gauge: IntGauge) -> InFlight {
-        gauge.inc();
-        InFlight(gauge)
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
 }

@@ -17,11 +17,13 @@ use super::{
     Denial, Passage,
     admit::Admitted,
     budget::{BodyBudget, Room},
+    departure,
     replay::{self, Slot},
 };
 use crate::{
     aws::sigv4::{EMPTY_SHA256, push_hex},
     config::Bodies,
+    telemetry::Metrics,
 };
 
 /// Room taken at a time for a body whose length nobody said.
@@ -42,6 +44,7 @@ pub async fn take(
     passage: &mut Passage,
     admitted: &mut Admitted,
     budget: &Arc<BodyBudget>,
+    metrics: &Metrics,
 ) -> Result<HeldBody, Denial> {
     let bounds = passage.live.snapshot.bodies.clone();
     let (pieces, room, length, sha256) = if session.as_mut().is_body_empty() {
@@ -65,11 +68,18 @@ pub async fn take(
         }
         read?;
     }
-    let slot = replay::install(session, pieces, room);
+    let metering = &passage.live.snapshot.metering;
+    let read_on = if admitted.is_billed() { departure::Bounds::new(metering, &metrics.reading_on) } else { None };
+    let slot = replay::install(session, pieces, room, read_on);
     Ok(HeldBody { length, sha256, slot })
 }
 
 impl HeldBody {
+    /// Whether the client left and its answer was read on.
+    pub fn client_left(&self) -> bool {
+        self.slot.client_left.is_so()
+    }
+
     /// Puts the client's real session back in place of the replay.
     pub fn give_back(&self, session: &mut Session) {
         replay::remove(session, &self.slot);

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use pingora_error::{Error, ErrorSource};
 use pingora_proxy::Session;
 
-use super::{Gateway, Passage};
+use super::{Gateway, Passage, body::HeldBody};
 use crate::telemetry::{AccessLine, NONE, Outcome, outcome::status_class};
 
 /// Counts and writes; the permit and the room are given back when the passage is dropped right after.
@@ -25,6 +25,7 @@ fn outcome(passage: &Passage, e: Option<&Error>) -> Outcome {
     match (&passage.refused, e.map(Error::esource)) {
         (Some(refused), _) if !refused.failed => Outcome::Denied,
         (_, Some(ErrorSource::Downstream)) => Outcome::ClientLeft,
+        _ if passage.body.as_ref().is_some_and(HeldBody::client_left) => Outcome::ClientLeft,
         (_, Some(ErrorSource::Upstream)) => Outcome::UpstreamFailed,
         (Some(refused), _) if refused.reason == "unreachable" => Outcome::UpstreamFailed,
         (Some(_), _) | (_, Some(_)) => Outcome::GatewayFailed,

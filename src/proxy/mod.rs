@@ -8,6 +8,7 @@ pub mod arrival;
 pub mod body;
 pub mod budget;
 pub mod denial;
+pub mod departure;
 pub mod edge;
 pub mod finish;
 pub mod head;
@@ -94,7 +95,7 @@ impl Gateway {
     /// Everything before upstream; a denial ends the request.
     async fn let_in(&self, session: &mut Session, passage: &mut Passage) -> Result<(), Denial> {
         let mut admitted = admit::admit(session, passage, &self.metrics)?;
-        passage.body = Some(body::take(session, passage, &mut admitted, &self.budget).await?);
+        passage.body = Some(body::take(session, passage, &mut admitted, &self.budget, &self.metrics).await?);
         passage.admitted = Some(admitted);
         Ok(())
     }

@@ -24,10 +24,19 @@ use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
-use super::budget::Room;
+use super::{
+    budget::Room,
+    departure::{Bounds, ClientLeft, Departure},
+};
 
-/// Where the real session lies after the replay is dropped.
-pub type Slot = Arc<Mutex<Option<Box<ServerSession>>>>;
+/// What the replay shares with the stations.
+#[derive(Clone, Default)]
+pub struct Slot {
+    /// Where the real session lies after the replay is dropped.
+    real: Arc<Mutex<Option<Box<ServerSession>>>>,
+    /// Whether the client left in the middle.
+    pub client_left: ClientLeft,
+}
 
 type MessageReader = Box<dyn futures_core::Stream<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>;
 
@@ -38,14 +47,16 @@ struct Replay {
     room: Option<Room>,
     next: usize,
     length: usize,
+    departure: Departure,
 }
 
-/// Puts a replay of `pieces` in the place of the client's session.
-pub fn install(session: &mut Session, pieces: Vec<Bytes>, room: Option<Room>) -> Slot {
+/// Puts a replay of `pieces` in the place of the client's session. `bounds`: how far the answer is read when the client leaves.
+pub fn install(session: &mut Session, pieces: Vec<Bytes>, room: Option<Room>, bounds: Option<Bounds>) -> Slot {
     let slot = Slot::default();
     let inner = mem::replace(&mut session.downstream_session, nobody());
     let length = pieces.iter().map(Bytes::len).sum();
-    let replay = Replay { inner, slot: slot.clone(), pieces, room, next: 0, length };
+    let departure = Departure::new(bounds, slot.client_left.clone());
+    let replay = Replay { inner, slot: slot.clone(), pieces, room, next: 0, length, departure };
     *session.downstream_session = ServerSession::new_custom(Box::new(replay));
     slot
 }
@@ -56,7 +67,7 @@ pub fn remove(session: &mut Session, slot: &Slot) {
         return;
     }
     drop(mem::replace(&mut session.downstream_session, nobody()));
-    if let Some(inner) = slot.lock().unwrap_or_else(PoisonError::into_inner).take() {
+    if let Some(inner) = slot.real.lock().unwrap_or_else(PoisonError::into_inner).take() {
         session.downstream_session = inner;
     }
 }
@@ -68,7 +79,7 @@ fn nobody() -> Box<ServerSession> {
 
 impl Drop for Replay {
     fn drop(&mut self) {
-        *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(mem::replace(&mut self.inner, nobody()));
+        *self.slot.real.lock().unwrap_or_else(PoisonError::into_inner) = Some(mem::replace(&mut self.inner, nobody()));
     }
 }
 
@@ -77,6 +88,11 @@ impl Replay {
         let piece = self.pieces.get(self.next).cloned();
         self.next += usize::from(piece.is_some());
         piece
+    }
+
+    fn leave(&mut self, e: Box<Error>) -> Result<()> {
+        self.inner.set_keepalive(None);
+        self.departure.leave(e)
     }
 
     /// After the head of a final response no attempt can follow, so nothing has to be played again.
@@ -127,7 +143,14 @@ impl CustomSession for Replay {
 
     async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
         self.forget_body_after(&tasks);
-        self.inner.response_duplex_vec(tasks).await
+        if self.departure.is_reading_on() {
+            return self.departure.swallow(tasks);
+        }
+        let (end, failed) = (tasks.iter().any(HttpTask::is_end), tasks.iter().any(|task| matches!(task, HttpTask::Failed(_))));
+        match self.inner.response_duplex_vec(tasks).await {
+            Err(e) if !failed => self.leave(e).map(|()| end),
+            written => written,
+        }
     }
 
     fn set_read_timeout(&mut self, timeout: Option<Duration>) {
@@ -171,6 +194,9 @@ impl CustomSession for Replay {
     }
 
     async fn finish(&mut self) -> Result<()> {
+        if self.departure.is_reading_on() {
+            return Ok(());
+        }
         self.inner.finish_body().await
     }
 
@@ -183,7 +209,13 @@ impl CustomSession for Replay {
             return Ok(Some(piece));
         }
         // Nothing is left to send; what remains is to notice a client that leaves.
-        self.inner.read_body_or_idle(true).await
+        if !self.departure.is_reading_on() {
+            match self.inner.read_body_or_idle(true).await {
+                Err(e) => self.leave(e)?,
+                read => return read,
+            }
+        }
+        Err(self.departure.enough().await)
     }
 
     fn body_bytes_sent(&self) -> usize {

@@ -55,6 +55,8 @@ pub struct Snapshot {
     pub downstream: config::Downstream,
     /// The certificate of each TLS listener, by the address in the file.
     pub certificates: HashMap<SocketAddr, Arc<CertifiedKey>>,
+    /// Bounds on reading for nobody.
+    pub metering: config::Metering,
     /// What is logged.
     pub log: config::Log,
 }
@@ -100,6 +102,7 @@ impl Snapshot {
             bodies: config.bodies.clone(),
             downstream: config.downstream.clone(),
             certificates: config.listeners.iter().filter_map(certificate).collect::<Result<_, _>>()?,
+            metering: config.metering.clone(),
             log: config.log.clone(),
         })
     }

@@ -18,6 +18,8 @@ pub struct Metrics {
     pub own_share: HistogramVec,
     /// Requests running now.
     pub in_flight: IntGaugeVec,
+    /// Answers being read whose client left.
+    pub reading_on: IntGauge,
     /// Request body bytes received.
     pub request_body_bytes: IntCounterVec,
     /// Response body bytes sent.
@@ -50,6 +52,23 @@ pub struct Metrics {
     pub access_log_lost: IntCounter,
     /// The binary.
     build_info: IntGaugeVec,
+}
+
+/// One more in a gauge, until it is dropped.
+pub struct Counted(IntGauge);
+
+impl Counted {
+    /// Counts.
+    pub fn in_gauge(gauge: IntGauge) -> Counted {
+        gauge.inc();
+        Counted(gauge)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 /// From half a millisecond to more than ten minutes.
@@ -93,6 +112,7 @@ impl Metrics {
                 &OWN_SECONDS,
             )?,
             in_flight: gauges(r, "tollgate_requests_in_flight", "Admitted requests running now.", &["tenant"])?,
+            reading_on: gauge(r, "tollgate_answers_read_on", "Answers read to their end now although their client left.")?,
             request_body_bytes: counters(r, "tollgate_request_body_bytes_total", "Request body bytes received.", &["tenant"])?,
             response_body_bytes: counters(
                 r,
@@ -147,12 +167,13 @@ impl Metrics {
 
     /// The names of all metrics, those without a series yet included.
     pub fn names(&self) -> Vec<String> {
-        let collectors: [&dyn Collector; 21] = [
+        let collectors: [&dyn Collector; 22] = [
             &self.requests,
             &self.duration,
             &self.first_byte,
             &self.own_share,
             &self.in_flight,
+            &self.reading_on,
             &self.request_body_bytes,
             &self.response_body_bytes,
             &self.bodies_held_bytes,

@@ -7,7 +7,7 @@ pub mod metrics;
 pub mod outcome;
 
 pub use access_log::{AccessLine, AccessLog};
-pub use metrics::Metrics;
+pub use metrics::{Counted, Metrics};
 pub use outcome::Outcome;
 
 /// The label of what is not known or not to be told: a caller without a tenant, a path without a service.

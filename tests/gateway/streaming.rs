@@ -188,9 +188,10 @@ async fn begin(client: &mut Client, request: http::Request<crate::client::Upload
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_leaves_frees_its_slot_and_bedrocks_connection() {
+async fn without_reading_on_a_client_that_leaves_frees_its_slot_and_bedrocks_connection() {
     let tenants = tenant("acme", "concurrent_requests = 1");
-    let world = World::with(Settings { tenants, ..Settings::default() }).await;
+    let sections = "[metering]\nread_on_seconds_max = 0\n".to_owned();
+    let world = World::with(Settings { tenants, sections, ..Settings::default() }).await;
     let endless = || with(with(post(CONVERSE_STREAM, "{}"), "x-simulator-events", "100000"), "x-simulator-event-delay-ms", "10");
     for (count, mut client) in
         [world.h1().await, world.h1_tls().await, world.h2().await, world.h2c().await].into_iter().enumerate()
@@ -202,6 +203,50 @@ async fn a_client_that_leaves_frees_its_slot_and_bedrocks_connection() {
         world.h1().await.post(INVOKE, "{}").await.assert_served();
         let lines = world.log_lines(3 * (count + 1)).await;
         assert_eq!(lines.iter().filter(|line| line["outcome"] == "client_left").count(), count + 1, "{lines:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_answer_to_a_client_that_left_is_read_to_its_end() {
+    let world = World::start().await;
+    let paced =
+        |events| with(with(post(CONVERSE_STREAM, "{}"), "x-simulator-events", events), "x-simulator-event-delay-ms", "10");
+    let whole = world.h1().await.ask(paced("30")).await.body.len();
+    for (count, mut client) in
+        [world.h1().await, world.h1_tls().await, world.h2().await, world.h2c().await].into_iter().enumerate()
+    {
+        drop((begin(&mut client, paced("30")).await, client));
+        let line = world.log_lines(count + 2).await.pop().unwrap();
+        assert_eq!((&line["outcome"], &line["response_bytes"]), (&"client_left".into(), &whole.into()), "{line:#?}");
+        assert!(world.simulator.record().requests().iter().all(|served| served.completed()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_is_read_even_if_its_client_left_before_the_first_byte() {
+    let (puppet, world) = with_puppet().await;
+    let mut client = world.h1().await;
+    let asking = tokio::spawn(async move { client.ask(post(INVOKE, "{}")).await });
+    let mut upstream = puppet.request().await;
+    asking.abort();
+    let _ = asking.await;
+    world.until_sum("tollgate_answers_read_on", &[], 1.0).await;
+    upstream.say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await;
+    let line = world.log_lines(1).await.pop().unwrap();
+    assert_eq!((&line["outcome"], &line["response_bytes"]), (&"client_left".into(), &2.into()), "{line:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reading_on_is_bounded_in_time_and_bytes() {
+    let endless = || with(with(post(CONVERSE_STREAM, "{}"), "x-simulator-events", "100000"), "x-simulator-event-delay-ms", "10");
+    for bound in ["read_on_seconds_max = 1", "read_on_bytes_max = 2000"] {
+        let world = World::with_sections(&format!("[metering]\n{bound}\n")).await;
+        for mut client in [world.h1().await, world.h2().await] {
+            drop((begin(&mut client, endless()).await, client));
+        }
+        let lines = world.log_lines(2).await;
+        assert!(lines.iter().all(|line| line["outcome"] == "client_left"), "{lines:#?}");
+        assert!(world.simulator.record().requests().iter().all(|served| !served.completed()));
     }
 }
 
