@@ -91,6 +91,8 @@ async fn start_with(
     if let Some(filter) = &log_filter {
         filter.set(&config.log.level);
     }
+    // Before anything takes time: what changes from now on is a change.
+    let seen = watch::fingerprint(&reload::files(&path, &config)).await;
     let sockets = assembly::bind(&config)?;
     let parts = assembly::Parts::new(&config, access_log).await?;
     let (end, ending) = signal::channel(false);
@@ -102,7 +104,7 @@ async fn start_with(
     let reloader = Arc::new(Reloader::new(path, &config, &parts, log_filter));
     reloader.keep_credentials_fresh(&config).await?;
     reloader.poll_key_sets(config.issuers.clone());
-    watch::follow_file(reloader.clone(), ending.clone()).context("cannot watch the configuration's directory")?;
+    watch::follow_file(reloader.clone(), seen, ending.clone()).context("cannot watch the configuration's directory")?;
 
     let drain = Drain::new(end, parts.live.clone());
     let credentials = parts.credentials.clone();

@@ -150,7 +150,7 @@ fn addresses(config: &Config) -> Vec<(SocketAddr, bool)> {
 }
 
 /// The configuration and all files it names.
-fn files(path: &Path, config: &Config) -> Vec<PathBuf> {
+pub(super) fn files(path: &Path, config: &Config) -> Vec<PathBuf> {
     let tls = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
     let tls = tls.flat_map(|files| [&files.certificate_file, &files.private_key_file]);
     let key_sets = config.issuers.values().filter_map(|issuer| match &issuer.key_set {

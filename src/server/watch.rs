@@ -18,12 +18,22 @@ use super::reload::Reloader;
 
 /// Writers write more than once; reading waits until it has been quiet for so long.
 const QUIET: Duration = Duration::from_millis(250);
+/// Looks are at least so far apart.
+const GATHER: Duration = Duration::from_millis(100);
 /// For file systems that tell nobody of changes.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// Reloads whenever the contents of the configuration or of a file it names change, until `ending` is true. The directories of named
+/// What files contain, in short.
+pub(super) type Fingerprint = Vec<u8>;
+
+/// Reloads whenever the contents of the configuration or of a file it names change, until `ending` is true; `seen` is what they
+/// contained when they were first read. The directories of named
 /// files are not watched: a renewed certificate is noticed at the next look.
-pub(super) fn follow_file(reloader: Arc<Reloader>, mut ending: watch::Receiver<bool>) -> notify::Result<()> {
+pub(super) fn follow_file(
+    reloader: Arc<Reloader>,
+    mut seen: Fingerprint,
+    mut ending: watch::Receiver<bool>,
+) -> notify::Result<()> {
     let (tell, mut told) = mpsc::channel(1);
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         // Reading is an event too: following it up by reading would never end.
@@ -41,12 +51,14 @@ pub(super) fn follow_file(reloader: Arc<Reloader>, mut ending: watch::Receiver<b
     }
     tokio::spawn(async move {
         let _watcher = watcher;
-        let mut seen = fingerprint(&reloader.files()).await;
         loop {
             tokio::select! {
                 _ = timeout(LOOK_EVERY, told.recv()) => {}
                 _ = ending.wait_for(|&ends| ends) => return,
             }
+            // Other files of the directory, a ledger's, may change all the time.
+            sleep(GATHER).await;
+            while told.try_recv().is_ok() {}
             let mut now = fingerprint(&reloader.files()).await;
             if now == seen {
                 continue;
@@ -75,7 +87,7 @@ fn directory(path: &Path) -> &Path {
 }
 
 /// Of the contents of all files; one that cannot be read counts as one without contents.
-async fn fingerprint(files: &[PathBuf]) -> Vec<u8> {
+pub(super) async fn fingerprint(files: &[PathBuf]) -> Fingerprint {
     let mut sum = Context::new(&SHA256);
     for file in files {
         let contents = tokio::fs::read(file).await.ok();
