@@ -3,6 +3,7 @@
 
 pub mod body;
 pub mod dialect;
+pub mod model;
 pub mod operation;
 pub mod path;
 pub mod service;

@@ -4,7 +4,7 @@
 use wildmatch::WildMatch;
 
 use crate::{
-    bedrock::{Operation, Service},
+    bedrock::{Operation, Service, model::canonical},
     config,
 };
 
@@ -97,7 +97,7 @@ impl Policy {
 
     /// May the model be used, by the name the client gave it?
     pub fn check_model(&self, tenant: &str, model: &str) -> Result<(), PolicyDenial> {
-        if self.models.allows(model) || id_in_arn(model).is_some_and(|id| self.models.allows(id)) {
+        if self.models.allows(model) || self.models.allows(canonical(model)) {
             return Ok(());
         }
         Err(PolicyDenial::Model { tenant: tenant.to_owned(), model: model.to_owned() })
@@ -107,13 +107,6 @@ impl Policy {
     pub fn allows_every_model(&self) -> bool {
         matches!(self.models, AllowList::Everything)
     }
-}
-
-/// The id that a foundation model's or a system inference profile's ARN stands for. Application profiles stand for whatever their
-/// owner says, so they are known by their ARN only.
-fn id_in_arn(model: &str) -> Option<&str> {
-    let (kind, id) = model.strip_prefix("arn:")?.splitn(5, ':').last()?.split_once('/')?;
-    matches!(kind, "foundation-model" | "inference-profile").then_some(id)
 }
 
 impl AllowList {

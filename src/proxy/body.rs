@@ -23,11 +23,19 @@ use super::{
 use crate::{
     aws::sigv4::{EMPTY_SHA256, push_hex},
     config::Bodies,
-    telemetry::Metrics,
 };
 
 /// Room taken at a time for a body whose length nobody said.
 const STEP: u64 = 256 * 1024;
+
+/// A body that was read whole.
+pub struct ReadBody {
+    /// In the pieces in which it came.
+    pub pieces: Vec<Bytes>,
+    length: u64,
+    sha256: String,
+    room: Option<Room>,
+}
 
 /// What later stations know of the body; the bytes themselves lie in the session's replay.
 pub struct HeldBody {
@@ -38,29 +46,27 @@ pub struct HeldBody {
     slot: Slot,
 }
 
-/// Reads the body, completes the admission by it, and makes the session play it back.
-pub async fn take(
+/// Reads the body, and completes the admission by what it says.
+pub async fn read(
     session: &mut Session,
     passage: &mut Passage,
     admitted: &mut Admitted,
     budget: &Arc<BodyBudget>,
-    metrics: &Metrics,
-) -> Result<HeldBody, Denial> {
+) -> Result<ReadBody, Denial> {
     let bounds = passage.live.snapshot.bodies.clone();
-    let (pieces, room, length, sha256) = if session.as_mut().is_body_empty() {
-        (Vec::new(), None, 0, EMPTY_SHA256.to_owned())
+    let body = if session.as_mut().is_body_empty() {
+        ReadBody { pieces: Vec::new(), length: 0, sha256: EMPTY_SHA256.to_owned(), room: None }
     } else {
         let mut reading =
             Reading { pieces: Vec::new(), length: 0, hash: Context::new(&SHA256), room: budget.room(), waited: Duration::ZERO };
         let read = reading.read(session, &bounds).await;
         passage.arrival.waited += reading.waited;
         read?;
-        let mut sha256 = String::with_capacity(64);
-        push_hex(&mut sha256, reading.hash.finish().as_ref());
-        (reading.pieces, Some(reading.room), reading.length, sha256)
+        let sha256 = hexadecimal(reading.hash);
+        ReadBody { pieces: reading.pieces, length: reading.length, sha256, room: Some(reading.room) }
     };
     if admitted.must_read_body() {
-        let read = admitted.read_body(&pieces);
+        let read = admitted.read_body(&body.pieces);
         if let Some(caller) = &mut passage.caller {
             let route = admitted.route();
             caller.called = Some((route.service, route.operation_name()));
@@ -68,10 +74,30 @@ pub async fn take(
         }
         read?;
     }
-    let metering = &passage.live.snapshot.metering;
-    let read_on = if admitted.is_billed() { departure::Bounds::new(metering, &metrics.reading_on) } else { None };
-    let slot = replay::install(session, pieces, room, read_on);
-    Ok(HeldBody { length, sha256, slot })
+    Ok(body)
+}
+
+impl ReadBody {
+    /// Puts other bytes in the place of what came: a few more or less of them.
+    pub fn replace(&mut self, pieces: Vec<Bytes>) {
+        let mut hash = Context::new(&SHA256);
+        pieces.iter().for_each(|piece| hash.update(piece));
+        self.sha256 = hexadecimal(hash);
+        self.length = pieces.iter().map(|piece| piece.len() as u64).sum();
+        self.pieces = pieces;
+    }
+
+    /// Makes the session play it back, once per attempt. `read_on`: how far the answer is read if the client leaves.
+    pub fn hold(self, session: &mut Session, read_on: Option<departure::Bounds>) -> HeldBody {
+        let slot = replay::install(session, self.pieces, self.room, read_on);
+        HeldBody { length: self.length, sha256: self.sha256, slot }
+    }
+}
+
+fn hexadecimal(hash: Context) -> String {
+    let mut text = String::with_capacity(64);
+    push_hex(&mut text, hash.finish().as_ref());
+    text
 }
 
 impl HeldBody {

@@ -95,7 +95,10 @@ impl Gateway {
     /// Everything before upstream; a denial ends the request.
     async fn let_in(&self, session: &mut Session, passage: &mut Passage) -> Result<(), Denial> {
         let mut admitted = admit::admit(session, passage, &self.metrics)?;
-        passage.body = Some(body::take(session, passage, &mut admitted, &self.budget, &self.metrics).await?);
+        let body = body::read(session, passage, &mut admitted, &self.budget).await?;
+        let metering = &passage.live.snapshot.metering;
+        let read_on = if admitted.is_billed() { departure::Bounds::new(metering, &self.metrics.reading_on) } else { None };
+        passage.body = Some(body.hold(session, read_on));
         passage.admitted = Some(admitted);
         Ok(())
     }
