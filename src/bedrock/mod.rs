@@ -3,9 +3,11 @@
 
 pub mod body;
 pub mod dialect;
+mod json;
 pub mod operation;
 pub mod path;
 pub mod service;
+mod text;
 pub mod usage;
 
 pub use dialect::Dialect;
