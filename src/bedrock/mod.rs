@@ -4,9 +4,11 @@
 pub mod body;
 pub mod dialect;
 pub mod model;
+mod json;
 pub mod operation;
 pub mod path;
 pub mod service;
+mod text;
 pub mod usage;
 
 pub use dialect::Dialect;
