@@ -3,8 +3,8 @@
 
 pub mod body;
 pub mod dialect;
-pub mod model;
 mod json;
+pub mod model;
 pub mod operation;
 pub mod path;
 pub mod service;

@@ -8,6 +8,7 @@ pub mod issuers;
 pub mod listeners;
 pub mod log;
 pub mod metering;
+pub mod quotas;
 pub mod routing;
 pub mod secret;
 pub mod tenants;
@@ -38,6 +39,7 @@ pub use listeners::{Listener, TlsFiles};
 pub use log::Log;
 pub use metering::Metering;
 pub use problems::{Problem, Problems, Severity};
+pub use quotas::{AccountKeeping, MaxTokensOver, Quota};
 pub use read::{examine, parse, read};
 pub use routing::{Routing, SurfaceService};
 pub use secret::Secret;
@@ -75,6 +77,9 @@ pub struct Config {
     /// Who is limited and billed, by the name that tokens carry.
     #[serde(default)]
     pub tenants: BTreeMap<String, Tenant>,
+    /// How the tenants' accounts are kept.
+    #[serde(default)]
+    pub account: AccountKeeping,
     /// What is logged.
     #[serde(default)]
     pub log: Log,

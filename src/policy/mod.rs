@@ -137,6 +137,8 @@ mod tests {
             operations: list(operations),
             models: list(models),
             limits: config::RequestLimits::default(),
+            time_zone: "UTC".to_owned(),
+            quotas: Vec::new(),
         })
     }
 

@@ -189,8 +189,11 @@ pub fn rate_limit_headers(response: &mut ResponseHeader, standings: &[Standing])
     let (mut policy, mut left) = (String::with_capacity(64), String::with_capacity(64));
     for standing in standings {
         let separator = if policy.is_empty() { "" } else { ", " };
-        let name = standing.kind.name();
+        let name = standing.name();
         let _ = write!(policy, "{separator}\"{name}\";q={}", standing.quota);
+        if let Some(unit) = standing.kind.unit() {
+            let _ = write!(policy, ";qu=\"{unit}\"");
+        }
         if let Some(seconds) = standing.kind.window_seconds() {
             let _ = write!(policy, ";w={seconds}");
         }

@@ -17,7 +17,7 @@ use crate::{
         Gateway, Live, addresses::Addresses, budget::BodyBudget, edge::Edges, listener::Application, listener::Listener,
         upstream::ATTEMPTS_MAX,
     },
-    quota::Counters,
+    quota::{Accounts, Counters},
     snapshot::{Lasting, Snapshot},
     telemetry::{AccessLog, Metrics},
 };
@@ -53,6 +53,7 @@ impl Parts {
             key_sets: Arc::new(KeySets::new()),
             tokens: Arc::new(TokenCache::default()),
             counters: Counters::default(),
+            accounts: Accounts::default(),
         };
         for failure in key_sets::load_once(config, &lasting.key_sets).await {
             tracing::warn!(%failure, "key set not loaded; its tokens are refused until it is");

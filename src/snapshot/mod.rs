@@ -17,7 +17,7 @@ use crate::{
     bedrock::Service,
     config::{self, Config, SurfaceService},
     policy::Policy,
-    quota::{Counters, TenantCounters},
+    quota::{Account, Accounts, Counters, Quotas, TenantCounters},
     routing::Overrides,
 };
 
@@ -29,6 +29,8 @@ pub struct Lasting {
     pub tokens: Arc<crate::auth::TokenCache>,
     /// Request counters of the tenants.
     pub counters: Counters,
+    /// Their tokens and money.
+    pub accounts: Accounts,
 }
 
 /// One configuration, ready to serve.
@@ -71,6 +73,10 @@ pub struct Tenant {
     pub limits: config::RequestLimits,
     /// How often it has.
     pub counters: Arc<TenantCounters>,
+    /// How many tokens and how much money.
+    pub quotas: Quotas,
+    /// How many, and how much, it has used and holds.
+    pub account: Arc<Account>,
 }
 
 /// Why a configuration cannot serve. `check` finds these before, with line and caret; files can still change in between.
@@ -93,7 +99,11 @@ impl Snapshot {
         Ok(Snapshot {
             generation,
             authenticator: Authenticator::new(&config.issuers, lasting.key_sets.clone(), lasting.tokens.clone()),
-            tenants: config.tenants.iter().map(|(name, tenant)| (name.clone(), compile_tenant(name, tenant, lasting))).collect(),
+            tenants: config
+                .tenants
+                .iter()
+                .map(|(name, tenant)| (name.clone(), compile_tenant(name, tenant, config, lasting)))
+                .collect(),
             overrides: overrides(config),
             region: config.upstream.region.clone(),
             endpoints: endpoints::compile(&config.upstream)?,
@@ -113,12 +123,14 @@ impl Snapshot {
     }
 }
 
-fn compile_tenant(name: &str, tenant: &config::Tenant, lasting: &Lasting) -> Arc<Tenant> {
+fn compile_tenant(name: &str, tenant: &config::Tenant, config: &Config, lasting: &Lasting) -> Arc<Tenant> {
     Arc::new(Tenant {
         name: name.into(),
         policy: Policy::new(tenant),
         limits: tenant.limits.clone(),
         counters: lasting.counters.of(name),
+        quotas: Quotas::new(tenant, &config.account),
+        account: lasting.accounts.of(name),
     })
 }
 

@@ -6,6 +6,7 @@ mod certificates;
 mod files;
 mod issuers;
 mod listeners;
+mod quotas;
 mod tenants;
 mod upstream;
 mod words;

@@ -42,6 +42,7 @@ fn the_reference_shows_the_defaults() {
     assert_eq!(format!("{:?}", full.bodies), format!("{:?}", minimal.bodies));
     assert_eq!(format!("{:?}", full.downstream), format!("{:?}", minimal.downstream));
     assert_eq!(format!("{:?}", full.metering), format!("{:?}", minimal.metering));
+    assert_eq!(format!("{:?}", full.account), format!("{:?}", minimal.account));
     assert_eq!(format!("{:?}", full.log), format!("{:?}", minimal.log));
     assert_eq!(format!("{:?}", full.admin), format!("{:?}", minimal.admin));
     let routing = Routing { host_suffixes: Vec::new(), ..full.routing };
@@ -74,7 +75,7 @@ fn the_reference_has_every_key_of_every_section() {
             sections.entry(known).or_default().extend(written);
         }
     }
-    assert_eq!(sections.len(), 14, "every section type, and the types within: {sections:#?}");
+    assert_eq!(sections.len(), 16, "every section type, and the types within: {sections:#?}");
     for (known, written) in sections {
         assert_eq!(known, written, "what serde knows, what conf/tollgate.toml shows");
     }
