@@ -5,6 +5,7 @@ pub mod bodies;
 pub mod credentials;
 pub mod downstream;
 pub mod issuers;
+pub mod ledger;
 pub mod listeners;
 pub mod log;
 pub mod routing;
@@ -33,6 +34,7 @@ pub use bodies::Bodies;
 pub use credentials::StaticCredentials;
 pub use downstream::Downstream;
 pub use issuers::{Algorithm, Issuer, KeySetSource};
+pub use ledger::{Durability, Ledger, OnFailure};
 pub use listeners::{Listener, TlsFiles};
 pub use log::Log;
 pub use problems::{Problem, Problems, Severity};
@@ -70,6 +72,9 @@ pub struct Config {
     /// Who is limited and billed, by the name that tokens carry.
     #[serde(default)]
     pub tenants: BTreeMap<String, Tenant>,
+    /// Where the account is kept.
+    #[serde(default)]
+    pub ledger: Ledger,
     /// What is logged.
     #[serde(default)]
     pub log: Log,

@@ -41,6 +41,8 @@ fn the_reference_shows_the_defaults() {
     let full = parse(&reference_in_full(), name).unwrap();
     assert_eq!(format!("{:?}", full.bodies), format!("{:?}", minimal.bodies));
     assert_eq!(format!("{:?}", full.downstream), format!("{:?}", minimal.downstream));
+    let ledger = Ledger { file: None, ..full.ledger };
+    assert_eq!(format!("{ledger:?}"), format!("{:?}", minimal.ledger));
     assert_eq!(format!("{:?}", full.log), format!("{:?}", minimal.log));
     assert_eq!(format!("{:?}", full.admin), format!("{:?}", minimal.admin));
     let routing = Routing { host_suffixes: Vec::new(), ..full.routing };
@@ -73,7 +75,7 @@ fn the_reference_has_every_key_of_every_section() {
             sections.entry(known).or_default().extend(written);
         }
     }
-    assert_eq!(sections.len(), 13, "every section type, and the types within: {sections:#?}");
+    assert_eq!(sections.len(), 14, "every section type, and the types within: {sections:#?}");
     for (known, written) in sections {
         assert_eq!(known, written, "what serde knows, what conf/tollgate.toml shows");
     }
@@ -90,7 +92,7 @@ fn tables_in(node: &Node, path: KeyPath) -> Vec<KeyPath> {
 #[test]
 fn relative_paths_start_from_the_directory_of_the_file() {
     let config = format!("{:?}", parse(&reference_in_full(), Path::new("/x/y/t.toml")).unwrap());
-    for file in ["tls/server.pem", "tls/server.key", "tls/upstream-ca.pem", "secrets/session_token"] {
+    for file in ["tls/server.pem", "tls/server.key", "tls/upstream-ca.pem", "secrets/session_token", "ledger.sqlite"] {
         assert!(config.contains(&format!("\"/x/y/{file}\"")), "{file}: {config}");
     }
     let file = GOOD.replace("{ url = \"https://idp.example/keys\" }", "{ file = \"keys.json\" }");
