@@ -5,6 +5,7 @@ pub mod bodies;
 pub mod credentials;
 pub mod downstream;
 pub mod issuers;
+pub mod ledger;
 pub mod listeners;
 pub mod log;
 pub mod metering;
@@ -35,6 +36,7 @@ pub use bodies::Bodies;
 pub use credentials::StaticCredentials;
 pub use downstream::Downstream;
 pub use issuers::{Algorithm, Issuer, KeySetSource};
+pub use ledger::{Durability, Ledger, OnFailure};
 pub use listeners::{Listener, TlsFiles};
 pub use log::Log;
 pub use metering::Metering;
@@ -80,6 +82,9 @@ pub struct Config {
     /// How the tenants' accounts are kept.
     #[serde(default)]
     pub account: AccountKeeping,
+    /// Where the account is kept.
+    #[serde(default)]
+    pub ledger: Ledger,
     /// What is logged.
     #[serde(default)]
     pub log: Log,

@@ -198,6 +198,10 @@ fn resolve_paths(config: &mut Config, directory: &Path) {
     if let Some(path) = &mut config.upstream.ca_file {
         resolve(path);
     }
+    // An empty path stays empty, so that the check sees it.
+    if let Some(path) = config.ledger.file.as_mut().filter(|path| !path.as_os_str().is_empty()) {
+        resolve(path);
+    }
     for issuer in config.issuers.values_mut() {
         if let KeySetSource::File(path) = &mut issuer.key_set {
             resolve(path);

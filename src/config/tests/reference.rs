@@ -43,6 +43,8 @@ fn the_reference_shows_the_defaults() {
     assert_eq!(format!("{:?}", full.downstream), format!("{:?}", minimal.downstream));
     assert_eq!(format!("{:?}", full.metering), format!("{:?}", minimal.metering));
     assert_eq!(format!("{:?}", full.account), format!("{:?}", minimal.account));
+    let ledger = Ledger { file: None, ..full.ledger };
+    assert_eq!(format!("{ledger:?}"), format!("{:?}", minimal.ledger));
     assert_eq!(format!("{:?}", full.log), format!("{:?}", minimal.log));
     assert_eq!(format!("{:?}", full.admin), format!("{:?}", minimal.admin));
     let routing = Routing { host_suffixes: Vec::new(), ..full.routing };
@@ -75,7 +77,7 @@ fn the_reference_has_every_key_of_every_section() {
             sections.entry(known).or_default().extend(written);
         }
     }
-    assert_eq!(sections.len(), 16, "every section type, and the types within: {sections:#?}");
+    assert_eq!(sections.len(), 17, "every section type, and the types within: {sections:#?}");
     for (known, written) in sections {
         assert_eq!(known, written, "what serde knows, what conf/tollgate.toml shows");
     }
@@ -92,7 +94,7 @@ fn tables_in(node: &Node, path: KeyPath) -> Vec<KeyPath> {
 #[test]
 fn relative_paths_start_from_the_directory_of_the_file() {
     let config = format!("{:?}", parse(&reference_in_full(), Path::new("/x/y/t.toml")).unwrap());
-    for file in ["tls/server.pem", "tls/server.key", "tls/upstream-ca.pem", "secrets/session_token"] {
+    for file in ["tls/server.pem", "tls/server.key", "tls/upstream-ca.pem", "secrets/session_token", "ledger.sqlite"] {
         assert!(config.contains(&format!("\"/x/y/{file}\"")), "{file}: {config}");
     }
     let file = GOOD.replace("{ url = \"https://idp.example/keys\" }", "{ file = \"keys.json\" }");
