@@ -7,6 +7,7 @@ pub mod downstream;
 pub mod issuers;
 pub mod listeners;
 pub mod log;
+pub mod prices;
 pub mod routing;
 pub mod secret;
 pub mod tenants;
@@ -35,6 +36,7 @@ pub use downstream::Downstream;
 pub use issuers::{Algorithm, Issuer, KeySetSource};
 pub use listeners::{Listener, TlsFiles};
 pub use log::Log;
+pub use prices::{Prices, Unpriced, examine_prices, parse_prices};
 pub use problems::{Problem, Problems, Severity};
 pub use read::{examine, parse, read};
 pub use routing::{Routing, SurfaceService};
@@ -70,6 +72,9 @@ pub struct Config {
     /// Who is limited and billed, by the name that tokens carry.
     #[serde(default)]
     pub tenants: BTreeMap<String, Tenant>,
+    /// What models cost.
+    #[serde(default)]
+    pub prices: Prices,
     /// What is logged.
     #[serde(default)]
     pub log: Log,
