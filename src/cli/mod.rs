@@ -3,6 +3,7 @@
 pub mod check;
 mod demo;
 mod demo_directory;
+mod prices;
 mod run;
 mod simulate;
 pub mod token;
@@ -38,6 +39,9 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Runs the simulated Bedrock alone
     Simulate(simulate::Simulate),
+    /// What models cost: checks, shows and compares
+    #[command(subcommand)]
+    Prices(prices::PricesCommand),
     /// Mints a token of the demo's issuer
     Token(token::TokenArgs),
     /// Says who the gateway would take a token for
@@ -61,6 +65,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
             crate::server::install_crypto();
             runtime()?.block_on(simulate::run(args)).map(|()| ExitCode::SUCCESS)
         }
+        Some(Command::Prices(command)) => prices::run(command),
         Some(Command::Token(args)) => token::run(args),
         Some(Command::VerifyToken(args)) => verify_token::run(args),
         None => Ok(ExitCode::from(2)),

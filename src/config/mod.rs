@@ -9,6 +9,7 @@ pub mod ledger;
 pub mod listeners;
 pub mod log;
 pub mod metering;
+pub mod prices;
 pub mod quotas;
 pub mod routing;
 pub mod secret;
@@ -40,6 +41,7 @@ pub use ledger::{Durability, Ledger, OnFailure};
 pub use listeners::{Listener, TlsFiles};
 pub use log::Log;
 pub use metering::Metering;
+pub use prices::{Prices, Unpriced, examine_prices, parse_prices};
 pub use problems::{Problem, Problems, Severity};
 pub use quotas::{AccountKeeping, MaxTokensOver, Quota};
 pub use read::{examine, parse, read};
@@ -85,6 +87,9 @@ pub struct Config {
     /// Where the account is kept.
     #[serde(default)]
     pub ledger: Ledger,
+    /// What models cost.
+    #[serde(default)]
+    pub prices: Prices,
     /// What is logged.
     #[serde(default)]
     pub log: Log,

@@ -1,7 +1,9 @@
 //! The price list: the bundled table with the operator's own prices before it. Immutable, so requests share it without a lock.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 
@@ -52,14 +54,13 @@ impl PriceBook {
         self.requests.get(operation).copied()
     }
 
-    /// What is known of a model besides its price.
+    /// What is known of a model besides its price: the operator's word, else that of what it is an alias of, else AWS's.
     pub fn facts(&self, model: &str) -> ModelFacts {
         let own = self.own(model);
-        let documented = ModelFacts::documented(names::id(own.and_then(|own| own.alias_of.as_deref()).unwrap_or(model)));
-        own.map_or(documented, |own| ModelFacts {
-            max_output_tokens: own.max_output_tokens.unwrap_or(documented.max_output_tokens),
-            burndown: own.burndown.unwrap_or(documented.burndown),
-        })
+        match own.and_then(|own| own.alias_of.as_deref()) {
+            Some(target) => amended(amended(ModelFacts::documented(names::id(target)), self.own(target)), own),
+            None => amended(ModelFacts::documented(names::id(model)), own),
+        }
     }
 
     /// Tokens that Bedrock assumes a request will write if it does not say.
@@ -97,6 +98,13 @@ impl PriceBook {
 
     fn own(&self, model: &str) -> Option<&Compiled> {
         self.own.get(model).or_else(|| self.own.get(names::id(model)))
+    }
+}
+
+fn amended(facts: ModelFacts, own: Option<&Compiled>) -> ModelFacts {
+    ModelFacts {
+        max_output_tokens: own.and_then(|own| own.max_output_tokens).unwrap_or(facts.max_output_tokens),
+        burndown: own.and_then(|own| own.burndown).unwrap_or(facts.burndown),
     }
 }
 

@@ -97,30 +97,39 @@ struct Claim {
 }
 
 fn claim(found: &mut BTreeMap<String, Claim>, model: &Model, timeline: &Arc<Timeline>) {
-    let (name, prefixes) = match model.id.split_once('.') {
-        Some(("global", name)) => (name, vec!["global"]),
-        Some(("regional", name)) => (name, [&[""], &GEOGRAPHIES[..]].concat()),
-        _ => (model.id.as_str(), [&[""], &GEOGRAPHIES[..]].concat()),
+    let (name, geographies) = match model.id.split_once('.') {
+        Some(("global", name)) => (name, &["global"][..]),
+        Some(("regional", name)) => (name, &GEOGRAPHIES[..]),
+        _ => (model.id.as_str(), &GEOGRAPHIES[..]),
     };
-    let join = |prefix: &str, name: &str| if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") };
-    for prefix in prefixes.into_iter().filter(|prefix| model.r#match.allows(prefix, &join(prefix, name))) {
-        for spelling in names::spellings(name) {
-            let claim = || Claim { timeline: Some(timeline.clone()), dateless: spelling.dateless };
-            match found.entry(join(prefix, &spelling.name)) {
-                Entry::Vacant(vacant) => drop(vacant.insert(claim())),
-                Entry::Occupied(mut other) if other.get().dateless && !spelling.dateless => drop(other.insert(claim())),
-                Entry::Occupied(mut other) if other.get().dateless => other.get_mut().timeline = None,
-                Entry::Occupied(_) => {}
-            }
+    let spellings = names::spellings(name);
+    if geographies != ["global"] && model.r#match.matches(name) {
+        spellings.iter().for_each(|spelling| enter(found, spelling.name.clone(), spelling.dateless, timeline));
+    }
+    let vendor = name.split('.').next().unwrap_or_default();
+    for geography in geographies.iter().filter(|geography| model.r#match.allows(geography, name)) {
+        // Only names with their vendor get a geography.
+        for spelling in spellings.iter().filter(|spelling| spelling.name.starts_with(vendor)) {
+            enter(found, format!("{geography}.{}", spelling.name), spelling.dateless, timeline);
         }
     }
 }
 
+fn enter(found: &mut BTreeMap<String, Claim>, name: String, dateless: bool, timeline: &Arc<Timeline>) {
+    let claim = Claim { timeline: Some(timeline.clone()), dateless };
+    match found.entry(name) {
+        Entry::Vacant(vacant) => drop(vacant.insert(claim)),
+        Entry::Occupied(mut other) if other.get().dateless && !dateless => drop(other.insert(claim)),
+        Entry::Occupied(mut other) if other.get().dateless => other.get_mut().timeline = None,
+        Entry::Occupied(_) => {}
+    }
+}
+
 impl Rule {
-    /// Whether genai-prices means this entry by the name. Another partition has to be named: a rule that looks for a piece of the name
+    /// Whether genai-prices means this entry by the name with the geography. Another partition has to be named: a rule that looks for a piece of the name
     /// does not know of it.
-    fn allows(&self, prefix: &str, name: &str) -> bool {
-        self.matches(name) && (prefix != "us-gov" || self.names_partition("us-gov."))
+    fn allows(&self, geography: &str, name: &str) -> bool {
+        self.matches(&format!("{geography}.{name}")) && (geography != "us-gov" || self.names_partition("us-gov."))
     }
 
     fn matches(&self, name: &str) -> bool {

@@ -171,8 +171,8 @@ fn read(row: &PriceRow, at: &[Step], flaws: &mut Flaws) -> Option<(ServiceTier, 
     Some((tier?, from?, given.completed()))
 }
 
-/// As `effective_from` and `--at` take it.
-pub(super) fn date(text: &str) -> Option<Timestamp> {
+/// A date, which begins at midnight UTC, or a time with offset: as `effective_from` takes it.
+pub fn date(text: &str) -> Option<Timestamp> {
     let midnight = |date: Date| date.to_zoned(TimeZone::UTC).map(|zoned| zoned.timestamp());
     text.parse().or_else(|_| text.parse().and_then(midnight)).ok()
 }

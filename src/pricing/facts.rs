@@ -19,11 +19,17 @@ impl ModelFacts {
 
     /// By the longest beginning of the model's id that the table has.
     pub(super) fn documented(id: &str) -> ModelFacts {
+        Self::row(id).unwrap_or(Self::UNKNOWN)
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_documented(id: &str) -> bool {
+        Self::row(id).is_some()
+    }
+
+    fn row(id: &str) -> Option<ModelFacts> {
         let id = without_geography(id);
-        rows()
-            .filter(|(prefix, _)| begins(id, prefix))
-            .max_by_key(|(prefix, _)| prefix.len())
-            .map_or(Self::UNKNOWN, |(_, facts)| facts)
+        rows().filter(|(prefix, _)| begins(id, prefix)).max_by_key(|(prefix, _)| prefix.len()).map(|(_, facts)| facts)
     }
 }
 

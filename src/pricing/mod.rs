@@ -41,6 +41,7 @@ pub mod book;
 mod tests;
 
 pub use book::PriceBook;
+pub use compile::date;
 pub use facts::ModelFacts;
 pub use money::{NanoUsd, NotMoney};
 pub use overrides::{Flaw, ModelOverride, Overrides, PriceRow, Step};

@@ -162,7 +162,7 @@ pub(super) fn files(path: &Path, config: &Config) -> Vec<PathBuf> {
         Secret::File(file) => Some(file),
         Secret::Env(_) => None,
     });
-    let named = tls.chain(&config.upstream.ca_file).chain(key_sets).chain(secrets);
+    let named = tls.chain(&config.upstream.ca_file).chain(&config.prices.file).chain(key_sets).chain(secrets);
     [path.to_owned()].into_iter().chain(named.cloned()).collect()
 }
 

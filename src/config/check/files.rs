@@ -28,6 +28,12 @@ pub(super) fn check(check: &mut Check<'_>, config: &Config, now: SystemTime) {
             check.error(path, message, "it must hold the PEM certificates of one or more certification authorities");
         }
     }
+    if let Err(problems) = config.prices.book() {
+        for (_, line) in problems.lines() {
+            let help = "`tollgate prices check` shows the place";
+            check.error(KeyPath::of("prices").key("file"), line, help);
+        }
+    }
     if let Some(credentials) = &config.credentials {
         let path = KeyPath::of("credentials");
         secret(check, &path.clone().key("secret_access_key"), &credentials.secret_access_key);

@@ -2,6 +2,7 @@
 
 mod files;
 mod mutations;
+mod prices;
 mod reference;
 mod values;
 

@@ -49,6 +49,7 @@ fn the_reference_shows_the_defaults() {
     assert_eq!(format!("{:?}", full.admin), format!("{:?}", minimal.admin));
     let routing = Routing { host_suffixes: Vec::new(), ..full.routing };
     assert_eq!(format!("{routing:?}"), format!("{:?}", minimal.routing));
+    assert_eq!(full.prices.unpriced, minimal.prices.unpriced);
     let (endpoints, dns_suffix, connect_to, ca_file) = Default::default();
     let upstream = Upstream { endpoints, dns_suffix, connect_to, ca_file, ..full.upstream };
     assert_eq!(format!("{upstream:?}"), format!("{:?}", minimal.upstream));
@@ -77,7 +78,7 @@ fn the_reference_has_every_key_of_every_section() {
             sections.entry(known).or_default().extend(written);
         }
     }
-    assert_eq!(sections.len(), 17, "every section type, and the types within: {sections:#?}");
+    assert_eq!(sections.len(), 18, "every section type, and the types within: {sections:#?}");
     for (known, written) in sections {
         assert_eq!(known, written, "what serde knows, what conf/tollgate.toml shows");
     }
@@ -94,7 +95,9 @@ fn tables_in(node: &Node, path: KeyPath) -> Vec<KeyPath> {
 #[test]
 fn relative_paths_start_from_the_directory_of_the_file() {
     let config = format!("{:?}", parse(&reference_in_full(), Path::new("/x/y/t.toml")).unwrap());
-    for file in ["tls/server.pem", "tls/server.key", "tls/upstream-ca.pem", "secrets/session_token", "ledger.sqlite"] {
+    let named =
+        ["tls/server.pem", "tls/server.key", "tls/upstream-ca.pem", "secrets/session_token", "ledger.sqlite", "prices.toml"];
+    for file in named {
         assert!(config.contains(&format!("\"/x/y/{file}\"")), "{file}: {config}");
     }
     let file = GOOD.replace("{ url = \"https://idp.example/keys\" }", "{ file = \"keys.json\" }");

@@ -1,6 +1,9 @@
 //! Prices as a whole: the bundled table against the crate that it comes from, names, and the file of overrides.
 
+mod bundled;
+mod exact;
 mod lookup;
+mod own;
 
 use jiff::Timestamp;
 
