@@ -1,6 +1,7 @@
 //! Bedrock as AWS publishes it: its services, its operations and the shapes of its errors. Bytes in, values out;
 //! no clock, no configuration, no network.
 
+pub mod ask;
 pub mod body;
 pub mod dialect;
 mod json;

@@ -1,3 +1,5 @@
+//! The scanner against serde_json, at every cut, and against what is no JSON.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -9,8 +9,10 @@
 //! | `tree` | where each shape has its counts |
 //! | `tally` | the counts, from several sources, made one |
 //! | [`reading`](Reading) | what came of it |
+//! | [`filter`](UsageChunkFilter) | takes out what only the gateway asked for |
 
 mod events;
+mod filter;
 mod lines;
 mod metering;
 mod reader;
@@ -20,7 +22,7 @@ mod tally;
 mod tests;
 mod tree;
 
-pub use self::{metering::Metering, reader::UsageReader, reading::Reading};
+pub use self::{filter::UsageChunkFilter, metering::Metering, reader::UsageReader, reading::Reading};
 
 /// Tokens of one request. The five kinds do not overlap: what was read from or written to the cache is not in `input_tokens`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

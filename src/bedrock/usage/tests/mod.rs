@@ -2,6 +2,7 @@
 
 mod cuts;
 mod documents;
+mod filter;
 mod streams;
 
 use aws_smithy_eventstream::frame::write_message_to;
