@@ -23,7 +23,7 @@ pub struct PriceBook {
 }
 
 impl PriceBook {
-    /// The bundled prices alone. The first call reads the table, about a millisecond.
+    /// The bundled prices alone. The first look at them reads the table, a matter of milliseconds.
     pub fn bundled() -> PriceBook {
         PriceBook { own: HashMap::new(), requests: HashMap::new(), version: VERSION.to_owned() }
     }

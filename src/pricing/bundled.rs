@@ -47,6 +47,7 @@ struct Provider {
 pub(super) struct Model {
     pub(super) id: String,
     r#match: Rule,
+    context_window: Option<u64>,
     pub(super) prices: serde_json::Value,
 }
 
@@ -126,8 +127,8 @@ fn enter(found: &mut BTreeMap<String, Claim>, name: String, dateless: bool, time
 }
 
 impl Rule {
-    /// Whether genai-prices means this entry by the name with the geography. Another partition has to be named: a rule that looks for a piece of the name
-    /// does not know of it.
+    /// Whether genai-prices means this entry by the name with the geography. Another partition has to be named: a rule that looks for
+    /// a piece of the name does not know of it.
     fn allows(&self, geography: &str, name: &str) -> bool {
         self.matches(&format!("{geography}.{name}")) && (geography != "us-gov" || self.names_partition("us-gov."))
     }
@@ -158,7 +159,7 @@ fn timeline(model: &Model) -> Result<Timeline, &'static str> {
     let scope = model.id.split_once('.').map(|(scope, _)| scope).filter(|scope| ["global", "regional"].contains(scope));
     let source: Arc<str> = [VERSION, scope.unwrap_or_default()].join(" ").trim_end().into();
     let Some(dated) = model.prices.as_array() else {
-        return Ok(vec![(Timestamp::MIN, price(&model.prices, &source)?)]);
+        return Ok(vec![(Timestamp::MIN, price(&model.prices, model, &source)?)]);
     };
     let mut timeline = Timeline::new();
     for entry in dated {
@@ -166,7 +167,7 @@ fn timeline(model: &Model) -> Result<Timeline, &'static str> {
             None => Timestamp::MIN,
             Some(constraint) => start(constraint).ok_or("its price changes by something else than the date")?,
         };
-        timeline.push((from, price(entry.get("prices").unwrap_or(&serde_json::Value::Null), &source)?));
+        timeline.push((from, price(entry.get("prices").unwrap_or(&serde_json::Value::Null), model, &source)?));
     }
     if !timeline.is_sorted_by(|(earlier, _), (later, _)| earlier < later)
         || timeline.first().is_none_or(|(from, _)| *from != Timestamp::MIN)
@@ -183,7 +184,7 @@ fn start(constraint: &serde_json::Value) -> Option<Timestamp> {
 
 const NOT_UNDERSTOOD: &str = "its prices are not written as this version reads them";
 
-fn price(prices: &serde_json::Value, source: &Arc<str>) -> Result<Arc<Price>, &'static str> {
+fn price(prices: &serde_json::Value, model: &Model, source: &Arc<str>) -> Result<Arc<Price>, &'static str> {
     let prices = prices.as_object().ok_or(NOT_UNDERSTOOD)?;
     let mut starts = BTreeSet::new();
     for (kind, value) in prices {
@@ -208,7 +209,8 @@ fn price(prices: &serde_json::Value, source: &Arc<str>) -> Result<Arc<Price>, &'
     };
     let base = given(0)?.completed();
     let steps = starts.into_iter().map(|over| Ok((over, given(over)?.completed()))).collect::<Result<_, &'static str>>()?;
-    Ok(Arc::new(Price::new(Arc::new(Schedule { source: source.clone(), base, steps }), Vec::new())))
+    let input_tokens_max = model.context_window.unwrap_or(u64::MAX);
+    Ok(Arc::new(Price::new(Arc::new(Schedule { source: source.clone(), base, steps, input_tokens_max }), Vec::new())))
 }
 
 /// The rate for input of more than `over` tokens; `over` is 0, or where one of the model's rates steps up.

@@ -183,7 +183,7 @@ fn schedule(steps: BTreeMap<u64, (usize, Rates)>) -> Result<Schedule, usize> {
     match steps.next() {
         Some((0, (_, base))) => {
             let steps = steps.map(|(over, (_, rates))| (over, rates)).collect();
-            Ok(Schedule { source: "prices.toml".into(), base, steps })
+            Ok(Schedule { source: "prices.toml".into(), base, steps, input_tokens_max: u64::MAX })
         }
         Some((_, (index, _))) => Err(index),
         None => Err(0),

@@ -23,6 +23,8 @@ pub(super) struct Schedule {
     pub(super) base: Rates,
     /// Rates of the whole request once there are more input tokens than this; rising.
     pub(super) steps: Vec<(u64, Rates)>,
+    /// Beyond so many input tokens the source knows no price.
+    pub(super) input_tokens_max: u64,
 }
 
 /// What a request costs, and how well that is known.
@@ -60,6 +62,9 @@ impl Price {
         let (schedule, priced) = self.schedule(tier);
         let rates = schedule.rates(usage.input_total());
         let mut gaps = rates.gaps_met(usage);
+        if usage.input_total() > schedule.input_tokens_max {
+            gaps.insert(Gap::LongInput);
+        }
         if !priced {
             gaps.insert(Gap::Tier);
         }

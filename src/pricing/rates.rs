@@ -1,11 +1,13 @@
-//! A rate for each kind of token, and what is charged for a kind that nobody gave a price. Missing prices are filled in so that the
-//! gateway rather charges too much than too little, and each charge that needed one says so:
+//! A rate for each kind of token, and what is charged for a kind that nobody gave a price. Each charge that needed one of these rules
+//! says so. The first four never charge too little as far as we know; the last two do if AWS asks more, which only prices.toml can say:
 //!
 //! - output: as input. Models without a price for output are those that write none, embeddings.
 //! - read from the cache: as input; no model reads its cache at a higher price.
 //! - written to the cache: as input, which is what models without such a price (Amazon Nova) really cost.
 //! - written for an hour: twice the input, which is what every model of the bundled table costs that has such a price; or as written
 //!   for five minutes, if that is more.
+//! - a service tier: as standard.
+//! - input that is longer than the bundled table thinks the model takes: as shorter input.
 
 use std::fmt;
 
@@ -104,10 +106,12 @@ pub enum Gap {
     CacheWrite,
     /// Of cache writes for an hour: charged as twice the input, or as other cache writes.
     CacheWrite1h,
+    /// Of so much input: charged as shorter input. Bedrock asks more for it of models that take it on request (Claude Sonnet 4 and 4.5).
+    LongInput,
 }
 
 impl Gap {
-    const ALL: [Gap; 5] = [Gap::Tier, Gap::Output, Gap::CacheRead, Gap::CacheWrite, Gap::CacheWrite1h];
+    const ALL: [Gap; 6] = [Gap::Tier, Gap::Output, Gap::CacheRead, Gap::CacheWrite, Gap::CacheWrite1h, Gap::LongInput];
 
     fn bit(self) -> u8 {
         1 << self as u8
@@ -120,6 +124,7 @@ impl Gap {
             Gap::CacheRead => "cache_read",
             Gap::CacheWrite => "cache_write",
             Gap::CacheWrite1h => "cache_write_1h",
+            Gap::LongInput => "long_input",
         }
     }
 }

@@ -195,11 +195,22 @@ fn what_a_table_does_not_say_is_charged_by_rule_and_named() {
     assert_eq!(dear.cache_write_1h, rate("7"));
 
     let price = PriceBook::bundled().price("amazon.nova-lite-v1:0", now()).unwrap();
-    let usage = Usage { input_tokens: 1_000_000, cache_read_tokens: 1_000_000, ..Usage::default() };
+    let usage = Usage { input_tokens: 100_000, cache_read_tokens: 100_000, ..Usage::default() };
     let charge = price.charge(&usage, ServiceTier::Standard);
-    assert_eq!((charge.cost.to_string().as_str(), &*charge.source()), ("0.075", "genai-prices 0.2.1"));
-    let usage = Usage { cache_write_tokens: 1_000_000, cache_write_1h_tokens: 1_000_000, ..Usage::default() };
+    assert_eq!((charge.cost.to_string().as_str(), &*charge.source()), ("0.0075", "genai-prices 0.2.1"));
+    let usage = Usage { cache_write_tokens: 100_000, cache_write_1h_tokens: 100_000, ..Usage::default() };
     let charge = price.charge(&usage, ServiceTier::Priority);
-    assert_eq!(charge.cost.to_string(), "0.18");
+    assert_eq!(charge.cost.to_string(), "0.018");
     assert_eq!(charge.source(), "genai-prices 0.2.1; unpriced: tier, cache_write, cache_write_1h");
+}
+
+#[test]
+fn input_beyond_the_window_that_the_table_knows_is_named() {
+    let price = PriceBook::bundled().price("anthropic.claude-sonnet-4-20250514-v1:0", now()).unwrap();
+    let source = |cached: u64| {
+        let usage = Usage { input_tokens: 150_000, cache_read_tokens: cached, ..Usage::default() };
+        price.charge(&usage, ServiceTier::Standard).source().into_owned()
+    };
+    assert_eq!(source(50_000), "genai-prices 0.2.1 regional");
+    assert_eq!(source(50_001), "genai-prices 0.2.1 regional; unpriced: long_input");
 }
