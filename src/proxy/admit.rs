@@ -8,10 +8,10 @@ use http::{HeaderMap, header};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
-use super::{Denial, Passage, head};
+use super::{Denial, Passage, charge::Charge, head};
 use crate::{
     auth::{Principal, query_carries_credential},
-    bedrock::{Dialect, RawPath, Service, Streams, body},
+    bedrock::{Dialect, RawPath, Service, Streams, body, usage::Metering},
     policy::PolicyDenial,
     quota::{self, Admission},
     routing::{self, Head, KnownOperation, Peek, Route},
@@ -38,6 +38,10 @@ pub struct Admitted {
     dialect: Dialect,
     standings: Vec<quota::Standing>,
     slot: Option<Slot>,
+    /// Its part of the tenant's account; none for what is free.
+    pub(super) charge: Option<Charge>,
+    /// The gateway asked for usage where the client did not, so the client does not get it.
+    pub(super) hide_usage: bool,
 }
 
 /// A place among the tenant's running requests.
@@ -62,9 +66,19 @@ impl Admitted {
         self.slot = None;
     }
 
-    /// Whether Bedrock bills tokens for it, whoever reads the answer.
-    pub fn is_billed(&self) -> bool {
-        self.route.model.is_some()
+    /// For whom.
+    pub fn tenant(&self) -> &Arc<Tenant> {
+        &self.tenant
+    }
+
+    /// How it is charged. Operations that nobody knows yet may run a model: they are charged as requests.
+    pub fn metering(&self) -> Metering {
+        self.route.operation.map_or(Metering::PerRequest, |known| Metering::of(known.0))
+    }
+
+    /// What is left of further limits.
+    pub fn add_standings(&mut self, standings: Vec<quota::Standing>) {
+        self.standings.extend(standings);
     }
 
     /// Whether the body names something that routing or policy needs.
@@ -171,7 +185,7 @@ pub fn admit(session: &Session, passage: &mut Passage, metrics: &Metrics) -> Res
     let dialect = Dialect::of_path(route.path.as_bytes());
     let in_flight = Counted::in_gauge(metrics.in_flight.with_label_values(&[&tenant.name]));
     let slot = Some(Slot { _permit: permit, _in_flight: in_flight });
-    Ok(Admitted { tenant, route, dialect, standings, slot })
+    Ok(Admitted { tenant, route, dialect, standings, slot, charge: None, hide_usage: false })
 }
 
 fn check_head(session: &Session, snapshot: &Snapshot) -> Result<(), Denial> {

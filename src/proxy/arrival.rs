@@ -8,7 +8,9 @@ use uuid::Uuid;
 pub struct Arrival {
     /// When its head was complete.
     pub started: Instant,
-    /// Its id: `x-amzn-RequestId` of the gateway's own answers, `x-tollgate-request-id` of Bedrock's.
+    /// Its id.
+    pub id: Uuid,
+    /// Its id in words: `x-amzn-RequestId` of the gateway's own answers, `x-tollgate-request-id` of Bedrock's.
     pub request_id: String,
     /// Time that passed for reasons outside the gateway: the client's upload, waiting for room, connecting.
     pub waited: Duration,
@@ -19,12 +21,13 @@ pub struct Arrival {
 impl Arrival {
     /// A request whose head is not read yet.
     pub fn now() -> Arrival {
-        Arrival { started: Instant::now(), request_id: String::new(), waited: Duration::ZERO, own_share: None }
+        Arrival { started: Instant::now(), id: Uuid::nil(), request_id: String::new(), waited: Duration::ZERO, own_share: None }
     }
 
     /// A request whose head has been read.
     pub fn begin() -> Arrival {
-        Arrival { request_id: random_id(), ..Arrival::now() }
+        let id = random_id();
+        Arrival { id, request_id: id.to_string(), ..Arrival::now() }
     }
 
     /// The request goes upstream; only the first time counts.
@@ -35,10 +38,10 @@ impl Arrival {
 }
 
 /// A version-4 UUID. From the process's own generator: `Uuid::new_v4` asks the kernel each time.
-fn random_id() -> String {
+fn random_id() -> Uuid {
     let mut bytes = [0; 16];
     match aws_lc_rs::rand::fill(&mut bytes) {
-        Ok(()) => uuid::Builder::from_random_bytes(bytes).into_uuid().to_string(),
-        Err(_) => Uuid::new_v4().to_string(),
+        Ok(()) => uuid::Builder::from_random_bytes(bytes).into_uuid(),
+        Err(_) => Uuid::new_v4(),
     }
 }

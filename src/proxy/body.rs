@@ -23,6 +23,7 @@ use super::{
 use crate::{
     aws::sigv4::{EMPTY_SHA256, push_hex},
     config::Bodies,
+    ledger::Ledger,
 };
 
 /// Room taken at a time for a body whose length nobody said.
@@ -78,6 +79,11 @@ pub async fn read(
 }
 
 impl ReadBody {
+    /// Bytes.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
     /// Puts other bytes in the place of what came: a few more or less of them.
     pub fn replace(&mut self, pieces: Vec<Bytes>) {
         let mut hash = Context::new(&SHA256);
@@ -87,9 +93,10 @@ impl ReadBody {
         self.pieces = pieces;
     }
 
-    /// Makes the session play it back, once per attempt. `read_on`: how far the answer is read if the client leaves.
-    pub fn hold(self, session: &mut Session, read_on: Option<departure::Bounds>) -> HeldBody {
-        let slot = replay::install(session, self.pieces, self.room, read_on);
+    /// Makes the session play it back, once per attempt. `read_on`: how far the answer is read if the client leaves; `ledger`: what
+    /// has to acknowledge the charge before the client sees the end.
+    pub fn hold(self, session: &mut Session, read_on: Option<departure::Bounds>, ledger: Option<Arc<Ledger>>) -> HeldBody {
+        let slot = replay::install(session, self.pieces, self.room, read_on, ledger);
         HeldBody { length: self.length, sha256: self.sha256, slot }
     }
 }

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use super::head::HeadError;
 use crate::{
-    auth::IdentityError, aws::CredentialsError, bedrock::path::PathError, policy::PolicyDenial, quota::RateDenial,
+    auth::IdentityError,
+    aws::CredentialsError,
+    bedrock::path::PathError,
+    policy::PolicyDenial,
+    quota::{CapDenial, QuotaDenial, QuotaKind, RateDenial},
     routing::RouteError,
 };
 
@@ -28,6 +32,14 @@ pub enum Denial {
     Policy(#[from] PolicyDenial),
     #[error("{0}.")]
     Rate(#[from] RateDenial),
+    #[error("{0}.")]
+    Quota(#[from] QuotaDenial),
+    #[error("{0}.")]
+    Cap(#[from] CapDenial),
+    #[error("The {what} has no price in this gateway, so it cannot be held to a budget. Ask its operator to add one.")]
+    Unpriced { what: String },
+    #[error("The gateway cannot write its ledger, and spends nothing it cannot account for. Try again shortly.")]
+    LedgerUnavailable,
     #[error("InvokeModelWithBidirectionalStream is not carried by this gateway.")]
     Bidirectional,
     #[error("The request body is larger than {bytes_max} bytes.")]
@@ -92,7 +104,11 @@ impl Denial {
                 Verdict { aws: "UnknownOperationException", anthropic: "not_found_error", ..invalid(404, "route") }
             }
             Denial::Policy(denial) => forbidden(denial.reason()),
-            Denial::Rate(denial) => throttled(denial),
+            Denial::Rate(denial) => throttled(denial.standing.kind.name(), Some(denial.retry_after)),
+            Denial::Quota(denial) => over_quota(denial),
+            Denial::Cap(_) => invalid(400, "max_tokens"),
+            Denial::Unpriced { .. } => invalid(400, "unpriced"),
+            Denial::LedgerUnavailable => unavailable(503, "ledger"),
             Denial::Bidirectional => invalid(400, "bidirectional"),
             Denial::BodyTooLarge { .. } => Verdict { anthropic: "request_too_large", ..invalid(413, "body_too_large") },
             Denial::BodyTooSlow { .. } => Verdict { anthropic: "timeout_error", ..invalid(408, "body_too_slow") },
@@ -151,15 +167,30 @@ fn forbidden(reason: &'static str) -> Verdict {
     }
 }
 
-fn throttled(denial: &RateDenial) -> Verdict {
+/// What is spent is no 429, which every SDK would try again.
+fn over_quota(denial: &QuotaDenial) -> Verdict {
+    match denial.kind {
+        QuotaKind::Temporary => throttled(denial.reason(), denial.retry_after),
+        QuotaKind::Never => invalid(400, denial.reason()),
+        QuotaKind::Spent => Verdict {
+            aws: "ServiceQuotaExceededException",
+            surface_status: 402,
+            anthropic: "billing_error",
+            openai: "insufficient_quota",
+            ..invalid(400, denial.reason())
+        },
+    }
+}
+
+fn throttled(reason: &'static str, retry_after: Option<Duration>) -> Verdict {
     Verdict {
         status: 429,
         aws: "ThrottlingException",
         surface_status: 429,
         anthropic: "rate_limit_error",
         openai: "rate_limit_error",
-        reason: denial.standing.kind.name(),
-        retry_after: Some(denial.retry_after),
+        reason,
+        retry_after,
     }
 }
 

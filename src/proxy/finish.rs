@@ -6,7 +6,12 @@ use jiff::Timestamp;
 use pingora_error::{Error, ErrorSource};
 use pingora_proxy::Session;
 
-use super::{Gateway, Passage, body::HeldBody};
+use super::{
+    Gateway, Passage,
+    body::HeldBody,
+    charge::{self, Bill, Charge},
+};
+use crate::bedrock::usage::Usage;
 use crate::telemetry::{AccessLine, NONE, Outcome, outcome::status_class};
 
 /// Counts and writes; the permit and the room are given back when the passage is dropped right after.
@@ -15,6 +20,7 @@ pub fn finish(session: &mut Session, e: Option<&Error>, passage: &mut Passage, g
         body.give_back(session);
     }
     let outcome = outcome(passage, e);
+    charge::settle(passage, outcome);
     count(passage, outcome, gateway);
     if passage.live.snapshot.log.access && !gateway.access_log.write(&line(session, e, passage, outcome)) {
         gateway.metrics.access_log_lost.inc();
@@ -66,9 +72,16 @@ fn count(passage: &Passage, outcome: Outcome, gateway: &Gateway) {
         let waited = at.duration_since(arrival.started).as_secs_f64();
         metrics.first_byte.with_label_values(&[tenant, service]).observe(waited);
     }
+    if let Some(bill) = bill(passage) {
+        bill.count(tenant, metrics);
+    }
     if let Some(own) = arrival.own_share {
         metrics.own_share.with_label_values(&[service]).observe(own.as_secs_f64());
     }
+}
+
+fn bill(passage: &Passage) -> Option<&Bill> {
+    passage.admitted.as_ref()?.charge.as_ref().and_then(Charge::bill)
 }
 
 fn line<'a>(session: &'a Session, e: Option<&Error>, passage: &'a Passage, outcome: Outcome) -> AccessLine<'a> {
@@ -77,6 +90,8 @@ fn line<'a>(session: &'a Session, e: Option<&Error>, passage: &'a Passage, outco
     let meter = &passage.meter;
     let milliseconds = |d: std::time::Duration| (d.as_secs_f64() * 1e6).round() / 1e3;
     let request = session.req_header();
+    let bill = bill(passage);
+    let tokens = |kind: fn(&Usage) -> u64| bill.map(|bill| kind(&bill.usage));
     AccessLine {
         ts: Timestamp::try_from(SystemTime::now()).unwrap_or_default().to_string(),
         level: "info",
@@ -97,6 +112,12 @@ fn line<'a>(session: &'a Session, e: Option<&Error>, passage: &'a Passage, outco
         source: if meter.status.is_some() { "bedrock" } else { "gateway" },
         request_bytes: passage.body.as_ref().map_or(0, |body| body.length),
         response_bytes: meter.bytes,
+        input_tokens: tokens(|usage| usage.input_tokens),
+        output_tokens: tokens(|usage| usage.output_tokens),
+        cache_read_tokens: tokens(|usage| usage.cache_read_tokens),
+        cache_write_tokens: tokens(|usage| usage.cache_write_tokens.saturating_add(usage.cache_write_1h_tokens)),
+        cost_usd: bill.map(|bill| bill.cost.to_string()),
+        estimated: bill.map(|bill| bill.estimated).filter(|estimated| *estimated),
         first_byte_ms: meter.first_byte.map(|at| milliseconds(at.duration_since(arrival.started))),
         duration_ms: milliseconds(arrival.started.elapsed()),
         own_ms: arrival.own_share.map(milliseconds),

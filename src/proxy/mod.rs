@@ -1,5 +1,5 @@
 //! The way of a request, as Pingora's phases call it. This file is the timetable: what is done to a request stands in the stations,
-//! in this order: [`arrival`] → [`admit`] → [`body`] → [`upstream`] → [`sign`] → [`meter`] → [`finish`], and [`respond`] for what
+//! in this order: [`arrival`] → [`admit`] → [`body`] → [`charge`] → [`upstream`] → [`sign`] → [`meter`] → [`finish`], and [`respond`] for what
 //! is refused on the way.
 
 pub mod addresses;
@@ -7,6 +7,7 @@ pub mod admit;
 pub mod arrival;
 pub mod body;
 pub mod budget;
+pub mod charge;
 pub mod denial;
 pub mod departure;
 pub mod edge;
@@ -44,8 +45,9 @@ use self::{
 };
 use crate::{
     aws::CredentialsSlot,
+    ledger::Ledger,
     snapshot::Snapshot,
-    telemetry::{AccessLog, Metrics},
+    telemetry::{AccessLog, Metrics, Outcome},
 };
 
 /// What a reload replaces: the snapshot, and the peers made of it.
@@ -73,6 +75,8 @@ pub struct Gateway {
     pub addresses: Arc<Addresses>,
     /// Room for request bodies.
     pub budget: Arc<BodyBudget>,
+    /// What was spent.
+    pub ledger: Arc<Ledger>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// One line a request.
@@ -95,10 +99,11 @@ impl Gateway {
     /// Everything before upstream; a denial ends the request.
     async fn let_in(&self, session: &mut Session, passage: &mut Passage) -> Result<(), Denial> {
         let mut admitted = admit::admit(session, passage, &self.metrics)?;
-        let body = body::read(session, passage, &mut admitted, &self.budget).await?;
-        let metering = &passage.live.snapshot.metering;
-        let read_on = if admitted.is_billed() { departure::Bounds::new(metering, &self.metrics.reading_on) } else { None };
-        passage.body = Some(body.hold(session, read_on));
+        let mut body = body::read(session, passage, &mut admitted, &self.budget).await?;
+        charge::hold(session, passage, &mut admitted, &mut body, self).await?;
+        let billed = admitted.charge.is_some();
+        let read_on = departure::Bounds::new(&passage.live.snapshot.metering, &self.metrics.reading_on).filter(|_| billed);
+        passage.body = Some(body.hold(session, read_on, billed.then(|| self.ledger.clone())));
         passage.admitted = Some(admitted);
         Ok(())
     }
@@ -192,9 +197,11 @@ impl ProxyHttp for Gateway {
     where
         Self::CTX: Send + Sync,
     {
-        passage.meter.chunk(body.as_ref(), end);
-        if let Some(admitted) = passage.admitted.as_mut().filter(|_| end) {
-            admitted.release();
+        passage.meter.chunk(body, end);
+        if end {
+            // Before the client can know that its request is over: the next one, sent at once, must find all that is left.
+            charge::settle(passage, Outcome::Completed);
+            passage.admitted.iter_mut().for_each(Admitted::release);
         }
         Ok(None)
     }

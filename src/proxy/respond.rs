@@ -92,6 +92,8 @@ pub async fn fail(session: &mut Session, passage: &mut Passage, e: &Error) -> Fa
         let status = response.status.as_u16();
         if let Some(admitted) = &mut passage.admitted {
             admitted.release();
+            // Nothing was answered, so nothing is billed.
+            admitted.charge = None;
         }
         if write(session.as_mut(), response, body).await.is_ok() {
             refused.status = Some(status);

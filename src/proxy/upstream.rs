@@ -31,6 +31,11 @@ pub struct Attempts {
 }
 
 impl Attempts {
+    /// Whether any attempt got so far that Bedrock may have the request.
+    pub fn was_sent(&self) -> bool {
+        self.sent_at.is_some()
+    }
+
     /// The request's head is about to be written.
     pub fn sent(&mut self, arrival: &mut Arrival) {
         self.sent_at = Some(Instant::now());

@@ -7,12 +7,13 @@ use arc_swap::ArcSwap;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::HttpProxy;
 
-use super::{drain::Drain, key_sets, vitals::GatewayVitals};
+use super::{account, drain::Drain, key_sets, vitals::GatewayVitals};
 use crate::{
     admin::Admin,
     auth::{KeySets, TokenCache},
     aws::CredentialsSlot,
     config::Config,
+    ledger::Ledger,
     proxy::{
         Gateway, Live, addresses::Addresses, budget::BodyBudget, edge::Edges, listener::Application, listener::Listener,
         upstream::ATTEMPTS_MAX,
@@ -33,6 +34,8 @@ pub(super) struct Parts {
     pub gateway_addresses: Arc<Addresses>,
     pub metrics: Arc<Metrics>,
     pub access_log: Arc<AccessLog>,
+    pub ledger: Arc<Ledger>,
+    pub orphans: Arc<account::Orphans>,
 }
 
 /// Bound sockets, not accepting yet.
@@ -59,6 +62,7 @@ impl Parts {
             tracing::warn!(%failure, "key set not loaded; its tokens are refused until it is");
         }
         let snapshot = Snapshot::compile(config, 1, &lasting)?;
+        let (ledger, orphans) = account::restore(config, &lasting.accounts).await?;
         let metrics = Metrics::new()?;
         metrics.config_generation.set(1);
         metrics.config_last_reload_successful.set(1);
@@ -70,6 +74,8 @@ impl Parts {
             gateway_addresses: Arc::default(),
             metrics: Arc::new(metrics),
             access_log: Arc::new(access_log),
+            ledger,
+            orphans: Arc::new(orphans),
         })
     }
 }
@@ -126,6 +132,7 @@ fn proxy(parts: &Parts) -> Arc<HttpProxy<Gateway>> {
         budget: BodyBudget::new(parts.metrics.bodies_held_bytes.clone()),
         metrics: parts.metrics.clone(),
         access_log: parts.access_log.clone(),
+        ledger: parts.ledger.clone(),
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let conf = ServerConf {

@@ -17,6 +17,7 @@ use crate::{
     bedrock::Service,
     config::{self, Config, SurfaceService},
     policy::Policy,
+    pricing::PriceBook,
     quota::{Account, Accounts, Counters, Quotas, TenantCounters},
     routing::Overrides,
 };
@@ -57,6 +58,12 @@ pub struct Snapshot {
     pub downstream: config::Downstream,
     /// The certificate of each TLS listener, by the address in the file.
     pub certificates: HashMap<SocketAddr, Arc<CertifiedKey>>,
+    /// What models cost.
+    pub prices: PriceBook,
+    /// What becomes of requests that cannot be priced, where no budget is.
+    pub unpriced: config::Unpriced,
+    /// Seconds after which a hold is given back though nobody saw its request end.
+    pub reservation_seconds_max: u64,
     /// Bounds on reading for nobody.
     pub metering: config::Metering,
     /// What is logged.
@@ -87,6 +94,8 @@ pub enum CompileError {
     Tls(#[from] TlsError),
     #[error("{0}")]
     Endpoint(#[from] EndpointError),
+    #[error("{0}")]
+    Prices(#[from] config::Problems),
 }
 
 impl Snapshot {
@@ -112,6 +121,9 @@ impl Snapshot {
             bodies: config.bodies.clone(),
             downstream: config.downstream.clone(),
             certificates: config.listeners.iter().filter_map(certificate).collect::<Result<_, _>>()?,
+            prices: config.prices.book()?,
+            unpriced: config.prices.unpriced,
+            reservation_seconds_max: config.account.reservation_seconds_max,
             metering: config.metering.clone(),
             log: config.log.clone(),
         })

@@ -115,6 +115,25 @@ impl World {
         World { gateway, simulator, issuer, settings, directory, ca: certificate.ca, log }
     }
 
+    /// Stops the gateway in order, and starts another one with the same file.
+    pub async fn restart(self) -> World {
+        let path = self.config_file();
+        let World { gateway, log, .. } = self;
+        gateway.stop().await;
+        // The file has one owner at a time, and the last connection of the old one may still be going.
+        let started = timeout(DEADLINE, async {
+            loop {
+                match server::start_logging_to(path.clone(), None, log.clone()).await {
+                    Ok(gateway) => return gateway,
+                    Err(_) => sleep(Duration::from_millis(5)).await,
+                }
+            }
+        });
+        let gateway = started.await.expect("the gateway starts again");
+        gateway.ready().await;
+        World { gateway, log, ..self }
+    }
+
     pub fn config_file(&self) -> PathBuf {
         self.directory.path().join("tollgate.toml")
     }

@@ -7,6 +7,7 @@ mod client;
 mod harness;
 mod puppet;
 
+mod accounts;
 mod bodies;
 mod forwarding;
 mod identity;

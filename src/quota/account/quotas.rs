@@ -79,7 +79,7 @@ impl Quotas {
 
     /// Whether nothing is limited in tokens or money. Sums are kept all the same.
     pub fn is_empty(&self) -> bool {
-        self.limits.is_empty()
+        self.limits.is_empty() && self.caps.is_empty()
     }
 
     /// Whether a limit in money is enforced for the model: then it needs a price.
