@@ -47,9 +47,10 @@ pub(super) fn make(file: &Path) -> Result<(), LedgerError> {
 pub(super) fn connect(file: &Path) -> Result<Connection, LedgerError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(file, flags).map_err(|error| explain(file, error))?;
-    identify(file, &connection)?;
+    if identify(file, &connection)? > 0 {
+        look_for_damage(file, &connection)?;
+    }
     prepare(&mut connection).map_err(|error| explain(file, error))?;
-    look_for_damage(file, &connection)?;
     Ok(connection)
 }
 

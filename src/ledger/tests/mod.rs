@@ -1,6 +1,8 @@
 //! The ledger on real files.
 
+mod crash;
 mod faults;
+mod opening;
 mod reading;
 mod recording;
 
