@@ -28,6 +28,7 @@ mod queue;
 mod reader;
 mod rows;
 mod schema;
+mod state;
 mod store;
 mod sums;
 mod verify;
@@ -50,8 +51,8 @@ use jiff::Timestamp;
 
 pub use entry::{Entry, Hold, LOST, Request};
 pub use error::{LedgerError, NotDurable};
-pub use queue::Health;
 pub use reader::{By, Group, Reader, Selection};
+pub use state::Health;
 pub use store::Recovered;
 pub use sums::{SumKey, Sums};
 pub use verify::Verdict;

@@ -2,6 +2,7 @@
 
 mod crash;
 mod faults;
+mod interleaving;
 mod opening;
 mod reading;
 mod recording;
