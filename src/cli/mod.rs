@@ -4,9 +4,11 @@ pub mod check;
 mod demo;
 mod demo_directory;
 mod prices;
+pub mod ledger;
 mod run;
 mod simulate;
 pub mod token;
+pub mod usage;
 pub mod verify_token;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -46,6 +48,11 @@ enum Command {
     Token(token::TokenArgs),
     /// Says who the gateway would take a token for
     VerifyToken(verify_token::VerifyTokenArgs),
+    /// Says what was used and what it cost, from the ledger
+    Usage(usage::UsageArgs),
+    /// Looks after the ledger
+    #[command(subcommand)]
+    Ledger(ledger::LedgerCommand),
 }
 
 /// Parses the command line and does what it says.
@@ -68,6 +75,8 @@ pub fn main() -> anyhow::Result<ExitCode> {
         Some(Command::Prices(command)) => prices::run(command),
         Some(Command::Token(args)) => token::run(args),
         Some(Command::VerifyToken(args)) => verify_token::run(args),
+        Some(Command::Usage(args)) => usage::run(args),
+        Some(Command::Ledger(command)) => ledger::run(command),
         None => Ok(ExitCode::from(2)),
     }
 }

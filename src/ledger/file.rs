@@ -22,16 +22,26 @@ const BUSY_MAX: Duration = Duration::from_millis(250);
 /// The WAL shrinks to this when it starts anew; a long reader or a full disk may have let it grow.
 const WAL_BYTES_KEPT: i64 = 64 << 20;
 
-/// Beside the ledger, for nobody can lock the file itself without taking SQLite's own locks away.
-/// It lasts as long as the value, and not longer than the process.
-pub(super) fn lock(file: &Path) -> Result<fs::File, LedgerError> {
+/// Says that nobody else writes to a ledger, as long as it lives, and not longer than the process.
+#[derive(Debug)]
+pub(super) struct Lock(fs::File);
+
+impl Drop for Lock {
+    /// Closing would do, but for a child that was forked and still shares the file.
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
+/// Locks a file beside the ledger: nobody can lock the ledger itself without taking SQLite's own locks away.
+pub(super) fn lock(file: &Path) -> Result<Lock, LedgerError> {
     let cannot = |source| LedgerError::Open { file: file.to_owned(), source };
     let mut beside = file.as_os_str().to_owned();
     beside.push(".lock");
     let options = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).clone();
     let lock = options.open(PathBuf::from(beside)).map_err(cannot)?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
+        Ok(()) => Ok(Lock(lock)),
         Err(TryLockError::WouldBlock) => Err(LedgerError::InUse(file.to_owned())),
         Err(TryLockError::Error(error)) => Err(cannot(error)),
     }
@@ -47,9 +57,10 @@ pub(super) fn make(file: &Path) -> Result<(), LedgerError> {
 pub(super) fn connect(file: &Path) -> Result<Connection, LedgerError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(file, flags).map_err(|error| explain(file, error))?;
-    identify(file, &connection)?;
+    if identify(file, &connection)? > 0 {
+        look_for_damage(file, &connection)?;
+    }
     prepare(&mut connection).map_err(|error| explain(file, error))?;
-    look_for_damage(file, &connection)?;
     Ok(connection)
 }
 

@@ -3,9 +3,9 @@
 //!
 //! # What is promised
 //!
-//! The request path says what it has to say and goes on; one [writer] fetches what has gathered and writes it in one transaction:
+//! The request path says what it has to say and goes on; one writer fetches what has gathered and writes it in one transaction:
 //! rows, sums and holds change together. A charge is *acknowledged* when that transaction is committed, and committed means
-//! synced ([`file`]): no kill -9 and no loss of power undoes it, and a request id is charged once, however often it is said.
+//! synced (see `file`): no kill -9 and no loss of power undoes it, and a request id is charged once, however often it is said.
 //!
 //! - `durability = "group"`: a charge is acknowledged within a second after the end of its answer (`commit_milliseconds_max` of
 //!   waiting and a sync), as long as the disk takes writes. A gateway killed in that second loses the charge, but not the hold
@@ -15,7 +15,7 @@
 //!
 //! While the file cannot be written, everything waits in memory and is tried again, up to once a second, until it can:
 //! nothing is lost but by the end of the process. [`Ledger::admits`] tells whether new requests may spend meanwhile. Beyond
-//! [`queue::ROWS_WAITING_MAX`] rows only their sums wait: lost are the rows (who, when, which operation), not tokens or money.
+//! 100,000 rows (`queue::ROWS_WAITING_MAX`) only their sums wait: lost are the rows (who, when, which operation), not tokens or money.
 //!
 //! # What is not here
 //!
@@ -28,6 +28,7 @@ mod queue;
 mod reader;
 mod rows;
 mod schema;
+mod state;
 mod store;
 mod sums;
 mod verify;
@@ -50,8 +51,8 @@ use jiff::Timestamp;
 
 pub use entry::{Entry, Hold, LOST, Request};
 pub use error::{LedgerError, NotDurable};
-pub use queue::Health;
 pub use reader::{By, Group, Reader, Selection};
+pub use state::Health;
 pub use store::Recovered;
 pub use sums::{SumKey, Sums};
 pub use verify::Verdict;

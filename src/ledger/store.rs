@@ -5,7 +5,7 @@ use std::{collections::HashMap, path::PathBuf};
 use jiff::{Timestamp, civil::Date};
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
-use super::{Entry, Hold, LedgerError, SumKey, Sums, file, queue::Batch, rows};
+use super::{Entry, Hold, LedgerError, SumKey, Sums, file, rows, state::Batch};
 
 /// Rows pruned in one transaction.
 const ROWS_PRUNED_TOGETHER: u32 = 1_000;
@@ -20,7 +20,8 @@ pub(super) struct Store {
     /// Absent after a failure that may be the connection's own.
     connection: Option<Connection>,
     identity: (u64, u64),
-    _lock: std::fs::File,
+    /// Last: given back when the connection is closed.
+    _lock: file::Lock,
 }
 
 /// Why something was not written. Nothing of it was.
@@ -117,7 +118,7 @@ fn recover(connection: &mut Connection, now: Timestamp) -> rusqlite::Result<Reco
 
 fn write(connection: &mut Connection, batch: &Batch) -> Result<(), WriteError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    for hold in &batch.holds {
+    for hold in batch.holds.values() {
         rows::insert_hold(&transaction, hold)?;
     }
     for id in &batch.releases {

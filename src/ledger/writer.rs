@@ -8,7 +8,8 @@ use std::{
 use jiff::{Timestamp, ToSpan, civil::Date, tz::TimeZone};
 
 use super::{
-    queue::{Batch, Queue, Turn},
+    queue::{Queue, Turn},
+    state::Batch,
     store::Store,
 };
 

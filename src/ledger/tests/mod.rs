@@ -1,6 +1,9 @@
 //! The ledger on real files.
 
+mod crash;
 mod faults;
+mod interleaving;
+mod opening;
 mod reading;
 mod recording;
 
