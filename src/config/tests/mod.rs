@@ -2,6 +2,7 @@
 
 mod files;
 mod mutations;
+mod quotas;
 mod reference;
 mod values;
 
