@@ -7,12 +7,9 @@ use wildmatch::WildMatch;
 
 use super::{Check, KeyPath};
 use crate::{
-    config::{MaxTokensOver, Quota, Tenant, suggest::suggest},
+    config::{MaxTokensOver, Quota, Tenant, quotas::QUOTAS_MAX, suggest::suggest},
     pricing::NanoUsd,
 };
-
-/// As many scopes as an account tells apart.
-const QUOTAS_MAX: usize = 32;
 
 const NAME_BYTES_MAX: usize = 64;
 

@@ -31,6 +31,8 @@ pub(super) struct Bucket {
 struct Open {
     id: u64,
     held: i128,
+    /// The level that it found.
+    before: i128,
     /// What happened after it and before the next.
     after: Change,
 }
@@ -94,7 +96,7 @@ impl Bucket {
     /// Holds an amount. Ids grow.
     pub(super) fn hold(&mut self, id: u64, amount: u64) {
         let held = parts(amount);
-        self.open.push_back(Open { id, held, after: Change::NONE });
+        self.open.push_back(Open { id, held, before: self.used, after: Change::NONE });
         self.used = self.used.saturating_add(held);
     }
 
@@ -108,7 +110,19 @@ impl Bucket {
             Some(before) => before.after = before.after.then(happened),
             None => self.base = happened.of(self.base),
         }
-        self.used = self.open.iter().fold(self.base, |used, open| open.after.of(used.saturating_add(open.held)));
+        self.level_from(index, happened.of(open.before));
+    }
+
+    /// Finds the levels anew, until one is as it was: where the bucket was full in between, nothing changes after that.
+    fn level_from(&mut self, index: usize, mut used: i128) {
+        for open in self.open.range_mut(index..) {
+            if open.before == used {
+                return;
+            }
+            open.before = used;
+            used = open.after.of(used.saturating_add(open.held));
+        }
+        self.used = used;
     }
 
     /// Tokens that are not there, a started one included.

@@ -36,7 +36,7 @@ pub use book::{Book, Settled, Tolls};
 pub use denial::{CapDenial, QuotaDenial, QuotaKind};
 pub use hold::{Expired, OpenHold};
 pub use lock::Lock;
-pub use quotas::{Cap, QUOTAS_MAX, Quotas};
+pub use quotas::{Cap, Quotas};
 pub use reservation::Reservation;
 pub use sums::Spent;
 

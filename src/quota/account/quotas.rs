@@ -13,13 +13,10 @@ use jiff::tz::TimeZone;
 
 use super::{CapDenial, ask::nano_dollars, scope::Scope};
 use crate::{
-    config::{self, MaxTokensOver},
+    config::{self, MaxTokensOver, quotas::QUOTAS_MAX},
     pricing::NanoUsd,
     quota::{LimitKind, Measure, Span},
 };
-
-/// Half of the scopes that an account tells apart, since requests of the previous configuration may still come.
-pub const QUOTAS_MAX: usize = 32;
 
 /// Ten years: beyond what a clock can be asked to add, nothing has to expire.
 const HOLD_MAX: Duration = Duration::from_secs(315_360_000);

@@ -43,7 +43,7 @@ impl Scope {
 /// Scopes as bits of a set.
 pub(super) type ScopeSet = u64;
 
-/// Bits of a [`ScopeSet`]: room for the quotas of two configurations, the one before a reload and the one after.
+/// Bits of a [`ScopeSet`]: twice [`QUOTAS_MAX`](crate::config::quotas::QUOTAS_MAX), for the configurations before and after a reload.
 const SCOPES_MAX: usize = 64;
 
 /// A model that is asked for often is matched once. A tenant uses a few dozen.
