@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     hint::black_box,
+    path::Path,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -22,17 +23,34 @@ use serde_json::json;
 use tollgate::{
     auth::{Authenticator, DevelopmentIssuer, KeySet, KeySets, TokenCache},
     aws::{Signer, Signing, sigv4::EMPTY_SHA256},
-    bedrock::{RawPath, Service},
-    config::{Algorithm, Issuer, KeySetSource},
+    bedrock::{RawPath, Service, usage::Usage},
+    config::{self, Algorithm, Issuer, KeySetSource},
+    pricing::NanoUsd,
     proxy::head,
+    quota::{Accounts, Ask, Now, Quotas},
     routing::{self, Head, Overrides},
 };
+use uuid::Uuid;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const AUDIENCE: &str = "bench";
 const ISSUER: &str = "https://issuer.bench.invalid";
+const QUOTAS: &str = r#"
+[[listeners]]
+address = "127.0.0.1:8080"
+[upstream]
+region = "us-east-1"
+[tenants.acme]
+[[tenants.acme.quotas]]
+tokens_per_minute = 1_000_000_000_000
+tokens_per_day = 1_000_000_000_000_000
+usd_per_month = "1000000000"
+[[tenants.acme.quotas]]
+models = ["*anthropic.claude-*"]
+tokens_per_day = 1_000_000_000_000_000
+"#;
 const CONVERSE: &str = "/model/anthropic.claude-3-haiku-20240307-v1%3A0/converse";
 
 fn main() -> anyhow::Result<()> {
@@ -42,6 +60,7 @@ fn main() -> anyhow::Result<()> {
     decode_event_stream(&mut criterion)?;
     route(&mut criterion)?;
     check_head(&mut criterion);
+    reserve_and_settle(&mut criterion)?;
     criterion.final_summary();
     Ok(())
 }
@@ -174,4 +193,31 @@ fn check_head(criterion: &mut Criterion) {
     );
     assert_eq!(head::check_http1(text.as_bytes(), 32_768), Ok(()));
     criterion.bench_function("check a head", |bencher| bencher.iter(|| head::check_http1(black_box(text.as_bytes()), 32_768)));
+}
+
+/// Four limits, and 100 other requests that are open.
+fn reserve_and_settle(criterion: &mut Criterion) -> anyhow::Result<()> {
+    let config = config::parse(QUOTAS, Path::new("bench.toml")).map_err(|problems| anyhow::anyhow!("{problems}"))?;
+    let quotas = Quotas::new(config.tenants.get("acme").context("no tenant")?, &config.account);
+    let account = Accounts::default().of("acme");
+    let model = "anthropic.claude-3-haiku-20240307-v1:0";
+    let ask = Ask {
+        request: Uuid::nil(),
+        model,
+        input_tokens: 900,
+        output_tokens: 4_096,
+        burndown_factor: 5,
+        cost: NanoUsd(5_345_000),
+    };
+    let usage = Usage { input_tokens: 850, output_tokens: 120, ..Usage::default() };
+    let open: Vec<_> = (0..100).map(|_| account.reserve(&quotas, &ask, &Now::read())).collect::<Result<_, _>>()?;
+    criterion.bench_function("reserve and settle, four limits", |bencher| {
+        bencher.iter_batched(
+            Now::read,
+            |now| account.reserve(&quotas, &ask, &now).map(|grant| grant.reservation.settle(&usage, NanoUsd(362_500), &now)),
+            BatchSize::SmallInput,
+        )
+    });
+    drop(open);
+    Ok(())
 }

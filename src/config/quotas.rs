@@ -2,6 +2,9 @@
 
 use serde::Deserialize;
 
+/// Of a tenant: as many scopes as an account tells apart.
+pub const QUOTAS_MAX: usize = 32;
+
 /// Limits that share a scope; absent ones do not limit.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -221,7 +221,7 @@ impl Charge {
             None if self.by_request && self.request_price > NanoUsd::ZERO => Cow::Borrowed("per request"),
             None => Cow::Borrowed("unpriced"),
         };
-        let settled = reservation.settle(&usage, cost);
+        let settled = reservation.settle(&usage, cost, &Now::read());
         self.ledger.settle(ledger::Entry {
             request: self.request.clone(),
             tier,

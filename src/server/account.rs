@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Context;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::{
@@ -22,7 +22,7 @@ pub(super) const EXPIRE_EVERY: Duration = Duration::from_secs(5);
 
 /// Nobody runs what a dead process had admitted. Bedrock may still generate for it, and a client's retry comes right away: for so long
 /// its hold stays, and is then charged by estimate.
-const AFTERMATH: SignedDuration = SignedDuration::from_secs(60);
+const AFTERMATH_MAX: Duration = Duration::from_secs(60);
 
 /// What a former process had admitted and did not see end.
 #[derive(Default)]
@@ -40,9 +40,8 @@ pub(super) async fn restore(config: &Config, accounts: &Accounts) -> anyhow::Res
 fn bring_back(recovered: Recovered, accounts: &Accounts, now: &Now) -> Orphans {
     for (key, sums) in &recovered.sums {
         let spent = Spent { requests: sums.requests, usage: sums.usage, cost: sums.cost };
-        accounts.of(&key.tenant).restore([(key.day, &*key.model, spent)], [], now);
+        accounts.of(&key.tenant).restore([(key.day, &*key.model, spent)], [], AFTERMATH_MAX, now);
     }
-    let latest = now.wall.checked_add(AFTERMATH).unwrap_or(Timestamp::MAX);
     let mut orphans = HashMap::new();
     for hold in recovered.holds {
         let Ok(id) = hold.request.id.parse::<Uuid>() else { continue };
@@ -56,9 +55,9 @@ fn bring_back(recovered: Recovered, accounts: &Accounts, now: &Now) -> Orphans {
                 burndown: hold.input_tokens.saturating_add(hold.output_tokens),
                 cost: u64::try_from(hold.cost.0).unwrap_or(0),
             },
-            expires: hold.expires.min(latest),
+            expires: hold.expires,
         };
-        accounts.of(&hold.request.tenant).restore([], [open], now);
+        accounts.of(&hold.request.tenant).restore([], [open], AFTERMATH_MAX, now);
         orphans.insert(id, hold);
     }
     if !orphans.is_empty() {
@@ -77,7 +76,7 @@ pub(super) fn expire(lasting: &Lasting, ledger: &Ledger, orphans: &Orphans, now:
         };
         let lost = orphan.lost();
         let spent = Spent::request(lost.usage, lost.cost);
-        lasting.accounts.of(&expired.tenant).restore([(expired.date, &*expired.model, spent)], [], now);
+        lasting.accounts.of(&expired.tenant).restore([(expired.date, &*expired.model, spent)], [], AFTERMATH_MAX, now);
         ledger.settle(lost);
     }
 }

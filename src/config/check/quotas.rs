@@ -7,12 +7,9 @@ use wildmatch::WildMatch;
 
 use super::{Check, KeyPath};
 use crate::{
-    config::{MaxTokensOver, Quota, Tenant, suggest::suggest},
+    config::{MaxTokensOver, Quota, Tenant, quotas::QUOTAS_MAX, suggest::suggest},
     pricing::NanoUsd,
 };
-
-/// As many scopes as an account tells apart.
-const QUOTAS_MAX: usize = 32;
 
 const NAME_BYTES_MAX: usize = 64;
 
@@ -109,8 +106,11 @@ fn amounts(check: &mut Check<'_>, quota: &Quota, at: &KeyPath) {
             _ => {}
         }
     }
-    let limits = tokens.filter(|(_, amount)| amount.is_some()).count();
-    if limits + quota.money_limits().iter().filter(|(_, text)| text.is_some()).count() == 0 {
+    let written = tokens.map(|(key, amount)| (key, amount.is_some()));
+    let written = written.chain(quota.money_limits().map(|(key, text)| (key, text.is_some())));
+    // What could not be read has been reported, and says that something was meant.
+    let unread = |key: &str| check.root.span_of(&at.clone().key(key).0).is_none();
+    if !written.into_iter().any(|(key, written)| written || unread(key)) {
         check.warning(at.clone(), "limits nothing", "add an amount, such as `tokens_per_day`, or remove it");
     }
 }

@@ -3,6 +3,7 @@
 mod files;
 mod mutations;
 mod prices;
+mod quotas;
 mod reference;
 mod values;
 

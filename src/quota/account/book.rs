@@ -137,7 +137,7 @@ impl Book {
     pub(super) fn hold(&mut self, quotas: &Quotas, ask: &Ask<'_>, now: &Now) -> Entry {
         let at = self.bind(quotas, now);
         let date = self.bindings.get(at).map_or(Date::ZERO, |binding| binding.today.date);
-        let (model, _) = self.scopes.of(ask.model);
+        let (model, met) = self.scopes.of(ask.model);
         let hold = Hold {
             request: ask.request,
             model,
@@ -147,14 +147,13 @@ impl Book {
             admitted: Some(now.monotonic),
             deadline: now.monotonic.checked_add(quotas.hold_max).unwrap_or(now.monotonic),
         };
-        let id = self.insert(hold.clone());
+        let id = self.insert(hold.clone(), met);
         Entry { id, hold }
     }
 
-    fn insert(&mut self, hold: Hold) -> u64 {
+    fn insert(&mut self, hold: Hold, met: ScopeSet) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
-        let met = self.scopes.of(&hold.model).1;
         for tally in self.tallies.iter_mut().flatten().filter(|tally| met & (1 << tally.bit) != 0 && tally.is_of(hold.date)) {
             tally.reserved += u128::from(hold.amounts.get(tally.measure));
         }
@@ -169,10 +168,14 @@ impl Book {
     }
 
     /// Charges what a request used, on the day of its admission, and gives back the rest of what it held.
-    pub(super) fn settle(&mut self, entry: &Entry, usage: &Usage, cost: NanoUsd) -> Settled {
+    pub(super) fn settle(&mut self, entry: &Entry, usage: &Usage, cost: NanoUsd, now: &Now) -> Settled {
         let Entry { id, hold } = entry;
         let used = Amounts::used(usage, cost, hold.burndown_factor);
         let late = self.holds.remove(id).is_none();
+        if late {
+            // What it held has been given back long ago; to a bucket, its charge is one of now.
+            self.buckets.iter_mut().flatten().for_each(|slot| slot.bucket.refill(now.monotonic));
+        }
         self.end(*id, hold, !late, &used);
         self.sums.add(hold.date, &hold.model, &Spent::request(*usage, cost));
         let overdrawn = used.exceed(&hold.amounts);
@@ -224,18 +227,20 @@ impl Book {
     }
 
     /// Adds what a former process held.
-    pub(super) fn restore_hold(&mut self, open: &OpenHold, now: &Now) {
-        let left = Duration::try_from(open.expires.duration_since(now.wall)).unwrap_or_default();
+    pub(super) fn restore_hold(&mut self, open: &OpenHold, hold_max: Duration, now: &Now) {
+        // A wall clock that is wrong by decades must not hold anything for as long.
+        let left = Duration::try_from(open.expires.duration_since(now.wall)).unwrap_or_default().min(hold_max);
+        let (model, met) = self.scopes.of(&open.model);
         let hold = Hold {
             request: open.request,
-            model: self.scopes.of(&open.model).0,
+            model,
             date: open.date,
             amounts: open.amounts,
             burndown_factor: 1,
             admitted: None,
             deadline: now.monotonic.checked_add(left).unwrap_or(now.monotonic),
         };
-        self.insert(hold);
+        self.insert(hold, met);
     }
 
     pub(super) fn sums(&self) -> impl Iterator<Item = (Date, &Arc<str>, &Spent)> {
@@ -248,6 +253,16 @@ impl Book {
 
     pub(super) fn tolls(&self) -> Tolls {
         self.tolls
+    }
+
+    #[cfg(test)]
+    pub(super) fn slots(&self) -> usize {
+        self.tallies.len() + self.buckets.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn models(&self) -> usize {
+        self.scopes.models()
     }
 
     /// The running sums of a window, found anew if the tally stands on another.

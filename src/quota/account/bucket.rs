@@ -31,6 +31,8 @@ pub(super) struct Bucket {
 struct Open {
     id: u64,
     held: i128,
+    /// The level that it found.
+    before: i128,
     /// What happened after it and before the next.
     after: Change,
 }
@@ -94,7 +96,7 @@ impl Bucket {
     /// Holds an amount. Ids grow.
     pub(super) fn hold(&mut self, id: u64, amount: u64) {
         let held = parts(amount);
-        self.open.push_back(Open { id, held, after: Change::NONE });
+        self.open.push_back(Open { id, held, before: self.used, after: Change::NONE });
         self.used = self.used.saturating_add(held);
     }
 
@@ -108,7 +110,19 @@ impl Bucket {
             Some(before) => before.after = before.after.then(happened),
             None => self.base = happened.of(self.base),
         }
-        self.used = self.open.iter().fold(self.base, |used, open| open.after.of(used.saturating_add(open.held)));
+        self.level_from(index, happened.of(open.before));
+    }
+
+    /// Finds the levels anew, until one is as it was: where the bucket was full in between, nothing changes after that.
+    fn level_from(&mut self, index: usize, mut used: i128) {
+        for open in self.open.range_mut(index..) {
+            if open.before == used {
+                return;
+            }
+            open.before = used;
+            used = open.after.of(used.saturating_add(open.held));
+        }
+        self.used = used;
     }
 
     /// Tokens that are not there, a started one included.
@@ -137,4 +151,129 @@ fn parts(amount: u64) -> i128 {
 
 fn whole(parts: i128) -> i128 {
     parts / PARTS + i128::from(parts % PARTS != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What happened, from the beginning; corrections are made in place.
+    #[derive(Default)]
+    struct History(Vec<(u64, Event)>);
+
+    enum Event {
+        Amount(u64),
+        Charge(u64, u64),
+    }
+
+    impl History {
+        /// In parts.
+        fn used(&self, now: u64) -> i128 {
+            let (mut used, mut amount, mut at) = (0i128, 0u64, 0u64);
+            for (time, event) in self.0.iter().chain([&(now, Event::Charge(0, 0))]) {
+                used = (used - i128::from(time - at) * i128::from(amount)).max(0);
+                at = *time;
+                match event {
+                    Event::Amount(changed) => amount = *changed,
+                    Event::Charge(_, charged) => used += i128::from(*charged) * PARTS,
+                }
+            }
+            used
+        }
+
+        fn correct(&mut self, id: u64, to: u64) {
+            for (_, event) in &mut self.0 {
+                match event {
+                    Event::Charge(other, charged) if *other == id => *charged = to,
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Pass(u64),
+        Hold(u64),
+        Settle(prop::sample::Index, u64),
+        Resize(u64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            3 => prop_oneof![0..3u64, 0..40_000_000_000u64].prop_map(Step::Pass),
+            3 => (0..400u64).prop_map(Step::Hold),
+            3 => (any::<prop::sample::Index>(), 0..500u64).prop_map(|(which, amount)| Step::Settle(which, amount)),
+            1 => (1..1_000u64).prop_map(Step::Resize),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn a_correction_counts_as_if_it_had_been_charged_at_admission(first in 1..1_000u64, steps in prop::collection::vec(step(), 1..60)) {
+            let start = Instant::now();
+            let mut bucket = Bucket::new(first, start);
+            let mut history = History(vec![(0, Event::Amount(first))]);
+            let (mut now, mut open) = (0u64, Vec::new());
+            for (id, step) in (0..).zip(steps) {
+                match step {
+                    Step::Pass(nanoseconds) => now += nanoseconds,
+                    Step::Hold(amount) => {
+                        bucket.refill(start + Duration::from_nanos(now));
+                        bucket.hold(id, amount);
+                        history.0.push((now, Event::Charge(id, amount)));
+                        open.push(id);
+                    }
+                    Step::Settle(which, amount) if !open.is_empty() => {
+                        let id = open.remove(which.index(open.len()));
+                        bucket.settle(id, amount);
+                        history.correct(id, amount);
+                    }
+                    Step::Settle(..) => {}
+                    Step::Resize(amount) => {
+                        bucket.resize(amount, start + Duration::from_nanos(now));
+                        history.0.push((now, Event::Amount(amount)));
+                    }
+                }
+                bucket.refill(start + Duration::from_nanos(now));
+                prop_assert_eq!(bucket.used, history.used(now));
+                prop_assert_eq!(bucket.open.len(), open.len());
+            }
+        }
+
+        #[test]
+        fn after_the_wait_it_fits_and_not_a_nanosecond_before(amount in 1..2_000u64, used in 1..4_000u64, asked in 0..2_000u64, passed in 0..50_000_000_000u64) {
+            let asked = asked.min(amount);
+            let start = Instant::now();
+            let mut bucket = Bucket::new(amount, start);
+            bucket.hold(0, used);
+            let now = start + Duration::from_nanos(passed);
+            bucket.refill(now);
+            let fits = |bucket: &Bucket| bucket.used() + asked <= amount;
+            let wait = bucket.wait(asked, amount);
+            prop_assert_eq!(wait.is_zero(), fits(&bucket));
+            if let Some(before) = wait.checked_sub(Duration::from_nanos(1)) {
+                bucket.refill(now + before);
+                prop_assert!(!fits(&bucket));
+            }
+            bucket.refill(now + wait);
+            prop_assert!(fits(&bucket));
+        }
+    }
+
+    #[test]
+    fn the_largest_amounts_do_not_overflow() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(u64::MAX, start);
+        for id in 0..100 {
+            bucket.hold(id, u64::MAX);
+            bucket.refill(start + Duration::from_secs(id * 1_000_000_000));
+        }
+        (0..100).for_each(|id| bucket.settle(id, u64::MAX));
+        assert_eq!((bucket.used(), bucket.wait(u64::MAX, 0)), (0, Duration::from_secs(60)));
+    }
 }

@@ -23,7 +23,9 @@ mod tests;
 
 use std::{
     collections::HashMap,
+    fmt,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use jiff::civil::Date;
@@ -34,7 +36,7 @@ pub use book::{Book, Settled, Tolls};
 pub use denial::{CapDenial, QuotaDenial, QuotaKind};
 pub use hold::{Expired, OpenHold};
 pub use lock::Lock;
-pub use quotas::{Cap, QUOTAS_MAX, Quotas};
+pub use quotas::{Cap, Quotas};
 pub use reservation::Reservation;
 pub use sums::Spent;
 
@@ -53,7 +55,6 @@ pub struct Account<L: Lock = Mutex<Book>> {
 }
 
 /// A request that fits.
-#[derive(Debug)]
 pub struct Grant<L: Lock = Mutex<Book>> {
     /// Held until it is settled or dropped.
     pub reservation: Reservation<L>,
@@ -61,6 +62,14 @@ pub struct Grant<L: Lock = Mutex<Book>> {
     pub standings: Vec<Standing>,
     /// What shadow limits would have said.
     pub shadowed: Vec<QuotaDenial>,
+}
+
+impl<L: Lock> fmt::Debug for Grant<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Grant { reservation, standings, shadowed } = self;
+        let mut shown = f.debug_struct("Grant");
+        shown.field("reservation", reservation).field("standings", standings).field("shadowed", shadowed).finish()
+    }
 }
 
 impl Accounts {
@@ -159,16 +168,18 @@ impl<L: Lock> Account<L> {
         self.book.with(|book| book.expire(&self.tenant, now))
     }
 
-    /// What a former process left: settled sums per day and model, and what was open. Before the first request, each sum once.
+    /// What a former process left: settled sums per day and model, and what was open, which expires after `hold_max` at the latest.
+    /// Before the first request, each sum once.
     pub fn restore<'a>(
         &self,
         sums: impl IntoIterator<Item = (Date, &'a str, Spent)>,
         holds: impl IntoIterator<Item = OpenHold>,
+        hold_max: Duration,
         now: &Now,
     ) {
         self.book.with(|book| {
             sums.into_iter().for_each(|(date, model, spent)| book.restore(date, model, &spent));
-            holds.into_iter().for_each(|hold| book.restore_hold(&hold, now));
+            holds.into_iter().for_each(|hold| book.restore_hold(&hold, hold_max, now));
         });
     }
 

@@ -13,13 +13,13 @@ use jiff::tz::TimeZone;
 
 use super::{CapDenial, ask::nano_dollars, scope::Scope};
 use crate::{
-    config::{self, MaxTokensOver},
+    config::{self, MaxTokensOver, quotas::QUOTAS_MAX},
     pricing::NanoUsd,
     quota::{LimitKind, Measure, Span},
 };
 
-/// Half of the scopes that an account tells apart, since requests of the previous configuration may still come.
-pub const QUOTAS_MAX: usize = 32;
+/// Ten years: beyond what a clock can be asked to add, nothing has to expire.
+const HOLD_MAX: Duration = Duration::from_secs(315_360_000);
 
 /// A tenant's quotas, compiled.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ impl Quotas {
         Quotas {
             id: COMPILED.fetch_add(1, Ordering::Relaxed),
             zone: TimeZone::get(&config.time_zone).unwrap_or(TimeZone::UTC),
-            hold_max: Duration::from_secs(keeping.reservation_seconds_max),
+            hold_max: Duration::from_secs(keeping.reservation_seconds_max).min(HOLD_MAX),
             limits: quotas().flat_map(|(label, quota)| limits(&label, quota)).collect(),
             caps: quotas().filter_map(cap).collect(),
         }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use super::{
     Account,
-    ask::Amounts,
+    ask::{Amounts, Now},
     book::{Book, Entry, Settled},
     lock::Lock,
 };
@@ -32,10 +32,15 @@ impl<L: Lock> Reservation<L> {
         self.entry.as_ref().map(|entry| entry.hold.date).unwrap_or_default()
     }
 
+    #[cfg(test)]
+    pub(super) fn burndown_factor(&self) -> u64 {
+        self.entry.as_ref().map_or(1, |entry| entry.hold.burndown_factor)
+    }
+
     /// Charges what the request used, more than was held included, and gives back the rest. Exactly once, also if it has expired.
-    pub fn settle(mut self, usage: &Usage, cost: NanoUsd) -> Settled {
+    pub fn settle(mut self, usage: &Usage, cost: NanoUsd, now: &Now) -> Settled {
         match self.entry.take() {
-            Some(entry) => self.account.book.with(|book| book.settle(&entry, usage, cost)),
+            Some(entry) => self.account.book.with(|book| book.settle(&entry, usage, cost, now)),
             None => Settled { overdrawn: false, late: false },
         }
     }

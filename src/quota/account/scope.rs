@@ -24,6 +24,14 @@ impl Scope {
         Scope::Only(globs.into_iter().map(|glob| WildMatch::new(glob)).collect())
     }
 
+    #[cfg(test)]
+    pub(super) fn shown(&self) -> String {
+        match self {
+            Scope::Everything => "*".to_owned(),
+            Scope::Only(globs) => globs.iter().map(ToString::to_string).collect::<Vec<_>>().join("|"),
+        }
+    }
+
     pub(super) fn matches(&self, model: &str) -> bool {
         match self {
             Scope::Everything => true,
@@ -35,11 +43,14 @@ impl Scope {
 /// Scopes as bits of a set.
 pub(super) type ScopeSet = u64;
 
-/// Bits of a [`ScopeSet`]: room for the quotas of two configurations, the one before a reload and the one after.
+/// Bits of a [`ScopeSet`]: twice [`QUOTAS_MAX`](crate::config::quotas::QUOTAS_MAX), for the configurations before and after a reload.
 const SCOPES_MAX: usize = 64;
 
 /// A model that is asked for often is matched once. A tenant uses a few dozen.
 const MODELS_MAX: usize = 512;
+
+/// Application profiles' ARNs fit; what is longer is matched each time.
+const MODEL_BYTES_MAX: usize = 256;
 
 /// The scopes in use, and what is known of the models.
 #[derive(Default)]
@@ -98,10 +109,15 @@ impl Scopes {
             // Names that nobody holds were guesses, or rare.
             self.models.retain(|_, known| Arc::strong_count(&known.name) > 1);
         }
-        if self.models.len() < MODELS_MAX {
+        if self.models.len() < MODELS_MAX && model.len() <= MODEL_BYTES_MAX {
             self.models.insert(model.into(), Known { name: name.clone(), scopes, epoch });
         }
         (name, scopes)
+    }
+
+    #[cfg(test)]
+    pub(super) fn models(&self) -> usize {
+        self.models.len()
     }
 
     /// Whether a scope has the model.
