@@ -3,8 +3,8 @@
 pub mod check;
 mod demo;
 mod demo_directory;
-mod prices;
 pub mod ledger;
+mod prices;
 mod run;
 mod simulate;
 pub mod token;

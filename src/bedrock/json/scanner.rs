@@ -29,6 +29,7 @@ enum State {
 
 /// Reads one document.
 pub(in crate::bedrock) struct Scanner<F: 'static> {
+    root: &'static Node<F>,
     state: State,
     /// Of the next byte.
     offset: u64,
@@ -51,6 +52,7 @@ impl<F: Copy> Scanner<F> {
     /// Before the first byte of a document whose outermost value is `root`.
     pub fn new(root: &'static Node<F>) -> Scanner<F> {
         Scanner {
+            root,
             state: State::Value,
             offset: 0,
             start: 0,
@@ -62,6 +64,14 @@ impl<F: Copy> Scanner<F> {
             word_length: 0,
             escape: Escape::default(),
         }
+    }
+
+    /// Before the first byte of another such document. What is left of the old one is written over before it is read.
+    pub fn restart(&mut self) {
+        self.state = State::Value;
+        self.offset = 0;
+        self.depth = 0;
+        self.here = Some(self.root);
     }
 
     /// Whether the document was read to its end.

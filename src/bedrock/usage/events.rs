@@ -25,7 +25,6 @@ pub(super) struct Events {
     step: Step,
     /// A prelude or headers that came in pieces.
     held: Vec<u8>,
-    tree: &'static Node<Field>,
     wanted: &'static [&'static str],
     outer: Scanner<Field>,
     inner: Inner,
@@ -59,7 +58,7 @@ enum Kind {
 impl Events {
     /// Looks into the events of these types, for what is in `tree`.
     pub fn new(tree: &'static Node<Field>, wanted: &'static [&'static str]) -> Events {
-        Events { step: Step::Prelude, held: Vec::new(), tree, wanted, outer: Scanner::new(tree), inner: Inner::new(tree) }
+        Events { step: Step::Prelude, held: Vec::new(), wanted, outer: Scanner::new(tree), inner: Inner::new(tree) }
     }
 
     /// Whether the stream stands between two messages.
@@ -128,7 +127,7 @@ impl Events {
             Kind::Unreadable => Step::Lost,
         };
         if matches!(self.step, Step::Payload { wanted: true, .. }) {
-            self.outer = Scanner::new(self.tree);
+            self.outer.restart();
         }
     }
 }
@@ -188,7 +187,6 @@ fn header<'a>(block: &mut &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
 
 /// The document inside a `chunk`'s `bytes`.
 struct Inner {
-    tree: &'static Node<Field>,
     scanner: Scanner<Field>,
     /// Up to three characters that wait for a fourth.
     carry: [u8; 4],
@@ -203,7 +201,7 @@ const ENGINE: GeneralPurpose = GeneralPurpose::new(
 
 impl Inner {
     fn new(tree: &'static Node<Field>) -> Inner {
-        Inner { tree, scanner: Scanner::new(tree), carry: [0; 4], carried: 0 }
+        Inner { scanner: Scanner::new(tree), carry: [0; 4], carried: 0 }
     }
 
     fn push(&mut self, mut encoded: &[u8], tally: &mut Tally) {
@@ -232,7 +230,7 @@ impl Inner {
         let rest = self.carry;
         self.decode(rest.get(..self.carried).unwrap_or_default(), tally);
         self.carried = 0;
-        self.scanner = Scanner::new(self.tree);
+        self.scanner.restart();
     }
 
     fn decode(&mut self, encoded: &[u8], tally: &mut Tally) {

@@ -117,7 +117,7 @@ impl UsageChunkFilter {
     }
 
     fn next_event(&mut self) {
-        self.document = Scanner::new(&CHUNK);
+        self.document.restart();
         self.seen = Seen::default();
         (self.released, self.between) = (false, true);
     }

@@ -83,14 +83,13 @@ impl Splitter {
 /// Reads one stream for its usage.
 pub(super) struct Lines {
     splitter: Splitter,
-    tree: &'static Node<Field>,
     document: Scanner<Field>,
     has_data: bool,
 }
 
 impl Lines {
     pub fn new(tree: &'static Node<Field>) -> Lines {
-        Lines { splitter: Splitter::default(), tree, document: Scanner::new(tree), has_data: false }
+        Lines { splitter: Splitter::default(), document: Scanner::new(tree), has_data: false }
     }
 
     /// The next piece of the body.
@@ -119,7 +118,7 @@ impl Lines {
     fn event_ends(&mut self, tally: &mut Tally) {
         if std::mem::take(&mut self.has_data) {
             tally.event_ends();
-            self.document = Scanner::new(self.tree);
+            self.document.restart();
         }
     }
 }

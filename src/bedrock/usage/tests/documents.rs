@@ -208,6 +208,6 @@ fn a_body_that_was_cut_tells_how_much_was_generated() {
     let mut reader = Case::new("", "Converse", "", None).reader();
     reader.chunk(br#"{"output":{"message":{"content":[{"text":"one two six"#);
     let reading = reader.reading();
-    assert_eq!((reading.usage, reading.complete, reading.output_seen), (None, false, 3));
-    assert_eq!(reading.charge(40), (tokens([40, 3, 0, 0, 0]).unwrap(), true));
+    assert_eq!((reading.usage, reading.complete, reading.output_seen), (None, false, 5));
+    assert_eq!(reading.charge(40), (tokens([40, 5, 0, 0, 0]).unwrap(), true));
 }
