@@ -1,6 +1,6 @@
 //! The last station, always reached: the client's connection is given back, everything is counted, and one line is written.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use pingora_error::{Error, ErrorSource};
@@ -15,8 +15,9 @@ pub fn finish(session: &mut Session, e: Option<&Error>, passage: &mut Passage, g
         body.give_back(session);
     }
     let outcome = outcome(passage, e);
-    count(passage, outcome, gateway);
-    if passage.live.snapshot.log.access && !gateway.access_log.write(&line(session, e, passage, outcome)) {
+    let duration = passage.arrival.started.elapsed();
+    count(passage, outcome, duration, gateway);
+    if passage.live.snapshot.log.access && !gateway.access_log.write(&line(session, e, passage, outcome, duration)) {
         gateway.metrics.access_log_lost.inc();
     }
 }
@@ -47,13 +48,13 @@ fn labels(passage: &Passage) -> (&str, &'static str, &'static str) {
     (&tenant.name, service, operation)
 }
 
-fn count(passage: &Passage, outcome: Outcome, gateway: &Gateway) {
+fn count(passage: &Passage, outcome: Outcome, duration: Duration, gateway: &Gateway) {
     let metrics = &gateway.metrics;
     let (tenant, service, operation) = labels(passage);
     let class = status_class(status(passage));
     metrics.requests.with_label_values(&[tenant, service, operation, class, outcome.label()]).inc();
     let arrival = &passage.arrival;
-    metrics.duration.with_label_values(&[tenant, service]).observe(arrival.started.elapsed().as_secs_f64());
+    metrics.duration.with_label_values(&[tenant, service]).observe(duration.as_secs_f64());
     if let Some(refused) = &passage.refused {
         metrics.denials.with_label_values(&[tenant, refused.reason]).inc();
     }
@@ -70,11 +71,17 @@ fn count(passage: &Passage, outcome: Outcome, gateway: &Gateway) {
     }
 }
 
-fn line<'a>(session: &'a Session, e: Option<&Error>, passage: &'a Passage, outcome: Outcome) -> AccessLine<'a> {
+fn line<'a>(
+    session: &'a Session,
+    e: Option<&Error>,
+    passage: &'a Passage,
+    outcome: Outcome,
+    duration: Duration,
+) -> AccessLine<'a> {
     let (tenant, service, operation) = labels(passage);
     let arrival = &passage.arrival;
     let meter = &passage.meter;
-    let milliseconds = |d: std::time::Duration| (d.as_secs_f64() * 1e6).round() / 1e3;
+    let milliseconds = |d: Duration| (d.as_secs_f64() * 1e6).round() / 1e3;
     let request = session.req_header();
     AccessLine {
         ts: Timestamp::try_from(SystemTime::now()).unwrap_or_default().to_string(),
@@ -97,7 +104,7 @@ fn line<'a>(session: &'a Session, e: Option<&Error>, passage: &'a Passage, outco
         request_bytes: passage.body.as_ref().map_or(0, |body| body.length),
         response_bytes: meter.bytes,
         first_byte_ms: meter.first_byte.map(|at| milliseconds(at.duration_since(arrival.started))),
-        duration_ms: milliseconds(arrival.started.elapsed()),
+        duration_ms: milliseconds(duration),
         own_ms: arrival.own_share.map(milliseconds),
         upstream_request_id: meter.upstream_request_id.as_deref(),
         retries: passage.attempts.resent,

@@ -107,7 +107,7 @@ impl ProxyHttp for Gateway {
     fn new_ctx(&self) -> Passage {
         Passage {
             live: self.live.load_full(),
-            arrival: Arrival::now(),
+            arrival: Arrival::begin(),
             caller: None,
             admitted: None,
             body: None,
@@ -122,7 +122,6 @@ impl ProxyHttp for Gateway {
     async fn early_request_filter(&self, session: &mut Session, passage: &mut Passage) -> Result<()> {
         edge::head_was_read();
         edge::bound_writes(session.as_mut(), &passage.live.snapshot.downstream);
-        passage.arrival = Arrival::begin();
         Ok(())
     }
 
