@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use pingora_error::{Error, ErrorSource};
 use pingora_proxy::Session;
 
-use super::{Gateway, Passage};
+use super::{Gateway, Passage, decimal};
 use crate::telemetry::{AccessLine, NONE, Outcome, outcome::status_class};
 
 /// Counts and writes; the permit and the room are given back when the passage is dropped right after.
@@ -91,7 +91,9 @@ fn line<'a>(
         trace_id: request.headers.get("traceparent").and_then(|value| value.to_str().ok()).and_then(trace_id),
         tenant,
         principal: passage.caller.as_ref().map(|caller| caller.principal.subject.as_ref()),
-        client: session.client_addr().map(ToString::to_string),
+        client: session
+            .client_addr()
+            .map(|client| client.as_inet().map_or_else(|| client.to_string(), |it| decimal::address(*it))),
         method: request.method.as_str(),
         service,
         operation,

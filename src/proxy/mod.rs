@@ -7,6 +7,7 @@ pub mod admit;
 pub mod arrival;
 pub mod body;
 pub mod budget;
+mod decimal;
 pub mod denial;
 pub mod edge;
 pub mod finish;
