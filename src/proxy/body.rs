@@ -2,7 +2,10 @@
 //! of the room for all bodies, hashed as it arrives, and played back once per attempt by `replay`.
 
 use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
     sync::Arc,
+    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -139,13 +142,21 @@ impl Reading {
         answer_expectation(session.as_mut()).await?;
 
         let seconds_max = bounds.read_seconds_max;
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(seconds_max);
+        let mut deadline = None;
         loop {
-            let asked = Instant::now();
-            let read = timeout_at(deadline, session.as_mut().read_request_body()).await;
-            self.waited += asked.elapsed();
-            let piece = read.map_err(|_| Denial::BodyTooSlow { seconds_max })?.map_err(|_| Denial::BodyBroken)?;
-            let Some(piece) = piece else { return Ok(()) };
+            let mut read = pin!(session.as_mut().read_request_body());
+            // What is there already needs neither clock nor timer.
+            let read = match at_once(read.as_mut()).await {
+                Some(read) => read,
+                None => {
+                    let asked = Instant::now();
+                    let deadline = *deadline.get_or_insert(asked + Duration::from_secs(seconds_max));
+                    let read = timeout_at(deadline.into(), read).await;
+                    self.waited += asked.elapsed();
+                    read.map_err(|_| Denial::BodyTooSlow { seconds_max })?
+                }
+            };
+            let Some(piece) = read.map_err(|_| Denial::BodyBroken)? else { return Ok(()) };
             self.length += piece.len() as u64;
             if self.length > bounds.bytes_max {
                 return Err(Denial::BodyTooLarge { bytes_max: bounds.bytes_max });
@@ -162,12 +173,24 @@ impl Reading {
     }
 
     async fn grow(&mut self, bytes: u64, bounds: &Bodies) -> Result<(), Denial> {
+        if self.room.try_grow(bytes, bounds.in_flight_bytes_max).is_ok() {
+            return Ok(());
+        }
         let wait_max = Duration::from_secs(bounds.wait_seconds_max);
         let asked = Instant::now();
         let grown = self.room.grow(bytes, bounds.in_flight_bytes_max, wait_max).await;
         self.waited += asked.elapsed();
         grown.map_err(|_| Denial::NoRoom)
     }
+}
+
+/// What a future has ready, if it need not be waited for.
+async fn at_once<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }
 
 /// The body's length, if the client said it. The head was found strict before, so there is one at most.

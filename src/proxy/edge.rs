@@ -2,11 +2,13 @@
 //! (pingora#447), and the connection's own settings.
 
 use std::{
-    pin::Pin,
+    future::poll_fn,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -101,11 +103,15 @@ impl HttpServerApp for Edge {
         let read = Arc::new(AtomicBool::new(false));
         let serve = HEAD_WAS_READ.scope(read.clone(), self.proxy.process_new_http(session, shutdown));
         Box::pin(async move {
-            tokio::select! {
-                biased;
-                reused = serve => reused,
-                () = head_is_late(&read, deadline) => None,
-            }
+            let mut serve = pin!(serve);
+            let mut head_is_late = pin!(tokio::time::sleep(deadline));
+            poll_fn(|context| match serve.as_mut().poll(context) {
+                Poll::Ready(reused) => Poll::Ready(reused),
+                // A head that has come is never late; asking the timer at each piece of an answer would cost something.
+                Poll::Pending if read.load(Ordering::Relaxed) => Poll::Pending,
+                Poll::Pending => head_is_late.as_mut().poll(context).map(|()| None),
+            })
+            .await
         })
     }
 
@@ -123,12 +129,5 @@ impl HttpServerApp for Edge {
 
     async fn http_cleanup(&self) {
         self.proxy.http_cleanup().await;
-    }
-}
-
-async fn head_is_late(read: &AtomicBool, deadline: Duration) {
-    tokio::time::sleep(deadline).await;
-    if read.load(Ordering::Relaxed) {
-        std::future::pending::<()>().await;
     }
 }

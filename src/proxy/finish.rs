@@ -1,6 +1,6 @@
 //! The last station, always reached: the client's connection is given back, everything is counted, and one line is written.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use pingora_error::{Error, ErrorSource};
@@ -10,6 +10,7 @@ use super::{
     Gateway, Passage,
     body::HeldBody,
     charge::{self, Bill, Charge},
+    decimal,
 };
 use crate::bedrock::usage::Usage;
 use crate::telemetry::{AccessLine, NONE, Outcome, outcome::status_class};
@@ -21,8 +22,9 @@ pub fn finish(session: &mut Session, e: Option<&Error>, passage: &mut Passage, g
     }
     let outcome = outcome(passage, e);
     charge::settle(passage, outcome);
-    count(passage, outcome, gateway);
-    if passage.live.snapshot.log.access && !gateway.access_log.write(&line(session, e, passage, outcome)) {
+    let duration = passage.arrival.started.elapsed();
+    count(passage, outcome, duration, gateway);
+    if passage.live.snapshot.log.access && !gateway.access_log.write(&line(session, e, passage, outcome, duration)) {
         gateway.metrics.access_log_lost.inc();
     }
 }
@@ -54,13 +56,13 @@ fn labels(passage: &Passage) -> (&str, &'static str, &'static str) {
     (&tenant.name, service, operation)
 }
 
-fn count(passage: &Passage, outcome: Outcome, gateway: &Gateway) {
+fn count(passage: &Passage, outcome: Outcome, duration: Duration, gateway: &Gateway) {
     let metrics = &gateway.metrics;
     let (tenant, service, operation) = labels(passage);
     let class = status_class(status(passage));
     metrics.requests.with_label_values(&[tenant, service, operation, class, outcome.label()]).inc();
     let arrival = &passage.arrival;
-    metrics.duration.with_label_values(&[tenant, service]).observe(arrival.started.elapsed().as_secs_f64());
+    metrics.duration.with_label_values(&[tenant, service]).observe(duration.as_secs_f64());
     if let Some(refused) = &passage.refused {
         metrics.denials.with_label_values(&[tenant, refused.reason]).inc();
     }
@@ -84,11 +86,17 @@ fn bill(passage: &Passage) -> Option<&Bill> {
     passage.admitted.as_ref()?.charge.as_ref().and_then(Charge::bill)
 }
 
-fn line<'a>(session: &'a Session, e: Option<&Error>, passage: &'a Passage, outcome: Outcome) -> AccessLine<'a> {
+fn line<'a>(
+    session: &'a Session,
+    e: Option<&Error>,
+    passage: &'a Passage,
+    outcome: Outcome,
+    duration: Duration,
+) -> AccessLine<'a> {
     let (tenant, service, operation) = labels(passage);
     let arrival = &passage.arrival;
     let meter = &passage.meter;
-    let milliseconds = |d: std::time::Duration| (d.as_secs_f64() * 1e6).round() / 1e3;
+    let milliseconds = |d: Duration| (d.as_secs_f64() * 1e6).round() / 1e3;
     let request = session.req_header();
     let bill = bill(passage);
     let tokens = |kind: fn(&Usage) -> u64| bill.map(|bill| kind(&bill.usage));
@@ -100,7 +108,9 @@ fn line<'a>(session: &'a Session, e: Option<&Error>, passage: &'a Passage, outco
         trace_id: request.headers.get("traceparent").and_then(|value| value.to_str().ok()).and_then(trace_id),
         tenant,
         principal: passage.caller.as_ref().map(|caller| caller.principal.subject.as_ref()),
-        client: session.client_addr().map(ToString::to_string),
+        client: session
+            .client_addr()
+            .map(|client| client.as_inet().map_or_else(|| client.to_string(), |it| decimal::address(*it))),
         method: request.method.as_str(),
         service,
         operation,
@@ -119,7 +129,7 @@ fn line<'a>(session: &'a Session, e: Option<&Error>, passage: &'a Passage, outco
         cost_usd: bill.map(|bill| bill.cost.to_string()),
         estimated: bill.map(|bill| bill.estimated).filter(|estimated| *estimated),
         first_byte_ms: meter.first_byte.map(|at| milliseconds(at.duration_since(arrival.started))),
-        duration_ms: milliseconds(arrival.started.elapsed()),
+        duration_ms: milliseconds(duration),
         own_ms: arrival.own_share.map(milliseconds),
         upstream_request_id: meter.upstream_request_id.as_deref(),
         retries: passage.attempts.resent,

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{HeaderName, header};
+use http::{HeaderValue, header};
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 
@@ -106,8 +106,8 @@ pub fn response_head(response: &mut ResponseHeader, passage: &mut Passage) -> Re
     let id = response.headers.get("x-amzn-requestid").and_then(|value| value.to_str().ok());
     meter.upstream_request_id = id.map(str::to_owned);
 
-    response.insert_header(HeaderName::from_static("x-tollgate-source"), "bedrock")?;
-    response.insert_header(HeaderName::from_static("x-tollgate-request-id"), &passage.arrival.request_id)?;
+    response.insert_header("x-tollgate-source", HeaderValue::from_static("bedrock"))?;
+    response.insert_header("x-tollgate-request-id", &passage.arrival.request_id)?;
     if let Some(admitted) = &passage.admitted {
         let operation = admitted.route().operation.filter(|_| admitted.charge.is_some());
         meter.usage = operation.map(|known| UsageReader::for_answer(known.0, response.status, &response.headers));

@@ -8,6 +8,7 @@ pub mod arrival;
 pub mod body;
 pub mod budget;
 pub mod charge;
+mod decimal;
 pub mod denial;
 pub mod departure;
 pub mod edge;
@@ -116,7 +117,7 @@ impl ProxyHttp for Gateway {
     fn new_ctx(&self) -> Passage {
         Passage {
             live: self.live.load_full(),
-            arrival: Arrival::now(),
+            arrival: Arrival::begin(),
             caller: None,
             admitted: None,
             body: None,
@@ -131,7 +132,6 @@ impl ProxyHttp for Gateway {
     async fn early_request_filter(&self, session: &mut Session, passage: &mut Passage) -> Result<()> {
         edge::head_was_read();
         edge::bound_writes(session.as_mut(), &passage.live.snapshot.downstream);
-        passage.arrival = Arrival::begin();
         Ok(())
     }
 

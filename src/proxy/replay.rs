@@ -76,7 +76,7 @@ pub fn remove(session: &mut Session, slot: &Slot) {
     if !session.downstream_session.is_custom() {
         return;
     }
-    drop(mem::replace(&mut session.downstream_session, nobody()));
+    *session.downstream_session = ServerSession::new_custom(Box::new(()));
     if let Some(inner) = slot.real.lock().unwrap_or_else(PoisonError::into_inner).take() {
         session.downstream_session = inner;
     }

@@ -1,9 +1,9 @@
 //! The gateway's own answers: the one place that writes them. In the words of the route called: AWS's, OpenAI's or Anthropic's.
 
-use std::{error::Error as StdError, fmt::Write, time::Duration};
+use std::{error::Error as StdError, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Version, header};
+use http::{HeaderValue, Version, header};
 use pingora_core::protocols::http::ServerSession;
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::ResponseHeader;
@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::{
     Denial, Passage,
     body::{content_length, expects_continue},
+    decimal,
     denial::Verdict,
 };
 use crate::{bedrock::Dialect, bedrock::Service, quota::Standing};
@@ -149,12 +150,12 @@ fn compose(session: &Session, passage: &Passage, denial: &Denial, verdict: &Verd
     let mut response = ResponseHeader::build(status, Some(16))?;
     response.insert_header(header::CONTENT_TYPE, "application/json")?;
     response.insert_header(header::CONTENT_LENGTH, body.len())?;
-    response.insert_header(HeaderName::from_static("x-tollgate-source"), "gateway")?;
-    response.insert_header(HeaderName::from_static("x-tollgate-request-id"), id)?;
+    response.insert_header("x-tollgate-source", "gateway")?;
+    response.insert_header("x-tollgate-request-id", id)?;
     response.insert_header("x-amzn-RequestId", id)?;
     match dialect {
         Dialect::Aws => response.insert_header("x-amzn-ErrorType", verdict.aws)?,
-        _ => response.insert_header(HeaderName::from_static("request-id"), id)?,
+        _ => response.insert_header("request-id", id)?,
     }
     if status == 401 {
         response.insert_header(header::WWW_AUTHENTICATE, "Bearer")?;
@@ -172,38 +173,43 @@ fn compose(session: &Session, passage: &Passage, denial: &Denial, verdict: &Verd
 /// AWS SDKs read milliseconds in their own header, the JS SDK seconds, OpenAI's and Anthropic's SDKs either, and `x-should-retry`.
 fn retry_headers(response: &mut ResponseHeader, retry_after: Option<Duration>) -> Result<()> {
     let Some(wait) = retry_after else {
-        return response.insert_header(HeaderName::from_static("x-should-retry"), "false");
+        return response.insert_header("x-should-retry", "false");
     };
     let milliseconds = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
     response.insert_header(header::RETRY_AFTER, milliseconds.div_ceil(1_000))?;
-    response.insert_header(HeaderName::from_static("retry-after-ms"), milliseconds)?;
-    response.insert_header(HeaderName::from_static("x-amz-retry-after"), milliseconds)
+    response.insert_header("retry-after-ms", milliseconds)?;
+    response.insert_header("x-amz-retry-after", milliseconds)
 }
-
-const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
-const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-11).
 pub fn rate_limit_headers(response: &mut ResponseHeader, standings: &[Standing]) -> Result<()> {
     if standings.is_empty() {
         return Ok(());
     }
-    let (mut policy, mut left) = (String::with_capacity(64), String::with_capacity(64));
+    let (mut policy, mut left) = (String::with_capacity(128), String::with_capacity(128));
     for standing in standings {
-        let separator = if policy.is_empty() { "" } else { ", " };
-        let name = standing.name();
-        let _ = write!(policy, "{separator}\"{name}\";q={}", standing.quota);
+        for list in [&mut policy, &mut left] {
+            list.push_str(if list.is_empty() { "\"" } else { ", \"" });
+            list.push_str(standing.name());
+        }
+        push_parameter(&mut policy, "\";q=", standing.quota);
         if let Some(unit) = standing.kind.unit() {
-            let _ = write!(policy, ";qu=\"{unit}\"");
+            [";qu=\"", unit, "\""].iter().for_each(|part| policy.push_str(part));
         }
         if let Some(seconds) = standing.kind.window_seconds() {
-            let _ = write!(policy, ";w={seconds}");
+            push_parameter(&mut policy, ";w=", seconds);
         }
-        let reset = standing.reset.as_millis().div_ceil(1_000);
-        let _ = write!(left, "{separator}\"{name}\";r={};t={reset}", standing.remaining);
+        push_parameter(&mut left, "\";r=", standing.remaining);
+        let reset = standing.reset.as_secs().saturating_add((standing.reset.subsec_millis() > 0).into());
+        push_parameter(&mut left, ";t=", reset);
     }
-    response.insert_header(RATE_LIMIT_POLICY, HeaderValue::try_from(policy).map_err(internal)?)?;
-    response.insert_header(RATE_LIMIT, HeaderValue::try_from(left).map_err(internal)?)
+    response.insert_header("ratelimit-policy", HeaderValue::try_from(policy).map_err(internal)?)?;
+    response.insert_header("ratelimit", HeaderValue::try_from(left).map_err(internal)?)
+}
+
+fn push_parameter(out: &mut String, name: &str, value: u64) {
+    out.push_str(name);
+    decimal::push(out, value);
 }
 
 fn internal(e: impl StdError + Send + Sync + 'static) -> Box<Error> {
