@@ -15,6 +15,8 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
 use http::HeaderValue;
 
+use super::canonical::{push_canonical_path, push_canonical_query, push_collapsed, push_hex};
+
 /// SHA-256 of nothing, in hexadecimal.
 pub const EMPTY_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -156,98 +158,6 @@ fn canonical_request(request: &Signing<'_>, headers: &[(&str, &str)]) -> (String
     text.push('\n');
     text.push_str(request.body_sha256);
     (text, names)
-}
-
-/// Each segment encoded once more, as every service but S3 wants it; consecutive slashes are one. Dot segments never come here.
-fn push_canonical_path(out: &mut String, path: &str) {
-    let start = out.len();
-    let mut previous = 0;
-    for byte in path.bytes() {
-        match byte {
-            b'/' if previous == b'/' => {}
-            b'/' => out.push('/'),
-            byte => push_encoded(out, byte),
-        }
-        previous = byte;
-    }
-    if out.len() == start {
-        out.push('/');
-    }
-}
-
-/// Sorted by name, then value, both in their encoded form; `a` counts as `a=`.
-fn push_canonical_query(out: &mut String, query: &str) {
-    if query.is_empty() {
-        return;
-    }
-    let mut pairs: Vec<(String, String)> = query
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (reencoded(name), reencoded(value))
-        })
-        .collect();
-    pairs.sort_unstable();
-    for (index, (name, value)) in pairs.iter().enumerate() {
-        if index > 0 {
-            out.push('&');
-        }
-        out.push_str(name);
-        out.push('=');
-        out.push_str(value);
-    }
-}
-
-/// Percent-decodes what is an escape, and encodes every byte that is not unreserved. A `+` is a plus.
-fn reencoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let bytes = text.as_bytes();
-    let mut index = 0;
-    while let Some(&byte) = bytes.get(index) {
-        let escape = (byte == b'%').then(|| bytes.get(index + 1..index + 3).and_then(hex_byte)).flatten();
-        push_encoded(&mut out, escape.unwrap_or(byte));
-        index += if escape.is_some() { 3 } else { 1 };
-    }
-    out
-}
-
-fn hex_byte(digits: &[u8]) -> Option<u8> {
-    let high = char::from(*digits.first()?).to_digit(16)?;
-    let low = char::from(*digits.get(1)?).to_digit(16)?;
-    u8::try_from(high * 16 + low).ok()
-}
-
-fn push_encoded(out: &mut String, byte: u8) {
-    if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-        out.push(char::from(byte));
-    } else {
-        out.push('%');
-        out.push(char::from(HEX_UPPER[usize::from(byte >> 4)]));
-        out.push(char::from(HEX_UPPER[usize::from(byte & 15)]));
-    }
-}
-
-/// Outer whitespace gone, inner runs of spaces one.
-fn push_collapsed(out: &mut String, value: &str) {
-    let mut previous = ' ';
-    for c in value.trim_matches([' ', '\t']).chars() {
-        if c != ' ' || previous != ' ' {
-            out.push(c);
-        }
-        previous = c;
-    }
-}
-
-const HEX_UPPER: &[u8; 16] = b"0123456789ABCDEF";
-const HEX_LOWER: &[u8; 16] = b"0123456789abcdef";
-
-/// Appends lower-case hexadecimal.
-pub fn push_hex(out: &mut String, bytes: &[u8]) {
-    for byte in bytes {
-        out.push(char::from(HEX_LOWER[usize::from(byte >> 4)]));
-        out.push(char::from(HEX_LOWER[usize::from(byte & 15)]));
-    }
 }
 
 /// `20261122T131500Z` of seconds since 1970 (civil-from-days, Howard Hinnant's algorithm).

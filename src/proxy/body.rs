@@ -20,7 +20,7 @@ use super::{
     replay::{self, Slot},
 };
 use crate::{
-    aws::sigv4::{EMPTY_SHA256, push_hex},
+    aws::{canonical::push_hex, sigv4::EMPTY_SHA256},
     config::Bodies,
 };
 
