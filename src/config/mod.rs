@@ -5,12 +5,14 @@ pub mod bodies;
 pub mod credentials;
 pub mod downstream;
 pub mod issuers;
+pub mod keys;
 pub mod listeners;
 pub mod log;
 pub mod routing;
 pub mod secret;
 pub mod tenants;
 pub mod upstream;
+pub mod vending;
 
 pub mod problems;
 pub mod read;
@@ -33,14 +35,16 @@ pub use bodies::Bodies;
 pub use credentials::StaticCredentials;
 pub use downstream::Downstream;
 pub use issuers::{Algorithm, Issuer, KeySetSource};
+pub use keys::{AccessKey, ApiKey, Keys, KeysFile, KeysFileError};
 pub use listeners::{Listener, TlsFiles};
 pub use log::Log;
 pub use problems::{Problem, Problems, Severity};
 pub use read::{examine, parse, read};
 pub use routing::{Routing, SurfaceService};
-pub use secret::Secret;
+pub use secret::{Secret, SecretError};
 pub use tenants::{RequestLimits, Tenant};
 pub use upstream::Upstream;
+pub use vending::{SealingKey, Vending};
 
 /// A whole configuration file.
 #[derive(Clone, Debug, Deserialize)]
@@ -67,6 +71,10 @@ pub struct Config {
     /// Who may vouch for callers, by a name of your own.
     #[serde(default)]
     pub issuers: BTreeMap<String, Issuer>,
+    /// Credentials that the gateway gives out for a token; absent: none.
+    pub vending: Option<Vending>,
+    /// Access keys and API keys of tenants; absent: none.
+    pub keys: Option<Keys>,
     /// Who is limited and billed, by the name that tokens carry.
     #[serde(default)]
     pub tenants: BTreeMap<String, Tenant>,

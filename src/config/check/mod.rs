@@ -8,6 +8,7 @@ mod issuers;
 mod listeners;
 mod tenants;
 mod upstream;
+mod vending;
 mod words;
 
 use std::time::SystemTime;
@@ -36,6 +37,7 @@ impl<'a> Check<'a> {
         bounds::check(self, config);
         issuers::check(self, &config.issuers);
         tenants::check(self, &config.tenants);
+        vending::check(self, config);
     }
 
     /// Everything that needs the disk and the environment.
