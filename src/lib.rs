@@ -27,6 +27,7 @@
 //! | [`listener`](proxy::listener), [`edge`](proxy::edge) | – | per connection | TCP, TLS, protocol, the deadline for a head | closed |
 //! | [`arrival`](proxy::arrival) | early_request_filter | once | the request's id and clock | – |
 //! | [`admit`](proxy::admit) | request_filter | once | [`head`](proxy::head) strict; principal; tenant; route; policy; rate → `Admitted` | 400 403 404 429 431 |
+//! | [`vend`](proxy::vend) | request_filter | once | instead of all below, for `/credentials` and `/sts`: AWS credentials for a token | 400 403 |
 //! | [`body`](proxy::body) | request_filter | once | room, bounded read, hash; what only the body tells; then the session replays it | 400 403 408 413 503 |
 //! | [`upstream`](proxy::upstream) | upstream_peer, fail_to_connect, error_while_proxy | per attempt | next address; may we try again? | 502 503 504 |
 //! | [`sign`](proxy::sign) | upstream_request_filter | per attempt | strip, set host, SigV4 | 503 |

@@ -57,7 +57,7 @@ fn reencoded(text: &str) -> String {
 }
 
 /// 32 bytes written as 64 hexadecimal digits.
-pub(super) fn hex_bytes(text: &str) -> Option<[u8; 32]> {
+pub fn hex_bytes(text: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
     if text.len() != 64 {
         return None;

@@ -3,6 +3,7 @@
 pub mod check;
 mod demo;
 mod demo_directory;
+mod key;
 mod run;
 mod simulate;
 pub mod token;
@@ -40,6 +41,8 @@ enum Command {
     Simulate(simulate::Simulate),
     /// Mints a token of the demo's issuer
     Token(token::TokenArgs),
+    /// Makes access keys and API keys of tenants
+    Key(key::KeyArgs),
     /// Says who the gateway would take a token for
     VerifyToken(verify_token::VerifyTokenArgs),
 }
@@ -62,6 +65,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
             runtime()?.block_on(simulate::run(args)).map(|()| ExitCode::SUCCESS)
         }
         Some(Command::Token(args)) => token::run(args),
+        Some(Command::Key(args)) => key::run(args),
         Some(Command::VerifyToken(args)) => verify_token::run(args),
         None => Ok(ExitCode::from(2)),
     }

@@ -36,31 +36,46 @@ pub struct HeldBody {
     slot: Slot,
 }
 
-/// Reads the body, completes the admission by it, and makes the session play it back.
-pub async fn take(
+/// A body that has come, and its room.
+pub struct WholeBody {
+    /// As it came.
+    pub pieces: Vec<Bytes>,
+    /// Bytes.
+    pub length: u64,
+    /// Hexadecimal.
+    pub sha256: String,
+    room: Option<Room>,
+}
+
+/// Reads the body.
+pub async fn read(
     session: &mut Session,
     passage: &mut Passage,
-    admitted: &mut Admitted,
     budget: &Arc<BodyBudget>,
-) -> Result<HeldBody, Denial> {
-    let bounds = passage.live.snapshot.bodies.clone();
-    let (pieces, room, length, sha256) = if session.as_mut().is_body_empty() {
-        (Vec::new(), None, 0, EMPTY_SHA256.to_owned())
-    } else {
-        let mut reading =
-            Reading { pieces: Vec::new(), length: 0, hash: Context::new(&SHA256), room: budget.room(), waited: Duration::ZERO };
-        let read = reading.read(session, &bounds).await;
-        passage.arrival.waited += reading.waited;
-        read?;
-        let mut sha256 = String::with_capacity(64);
-        push_hex(&mut sha256, reading.hash.finish().as_ref());
-        (reading.pieces, Some(reading.room), reading.length, sha256)
-    };
+    bounds: &Bodies,
+) -> Result<WholeBody, Denial> {
+    if session.as_mut().is_body_empty() {
+        return Ok(WholeBody { pieces: Vec::new(), length: 0, sha256: EMPTY_SHA256.to_owned(), room: None });
+    }
+    let mut reading =
+        Reading { pieces: Vec::new(), length: 0, hash: Context::new(&SHA256), room: budget.room(), waited: Duration::ZERO };
+    let read = reading.read(session, bounds).await;
+    passage.arrival.waited += reading.waited;
+    read?;
+    let mut sha256 = String::with_capacity(64);
+    push_hex(&mut sha256, reading.hash.finish().as_ref());
+    Ok(WholeBody { pieces: reading.pieces, length: reading.length, sha256, room: Some(reading.room) })
+}
+
+/// Completes the admission by the body, and makes the session play it back.
+pub fn hold(session: &mut Session, passage: &mut Passage, admitted: &mut Admitted, body: WholeBody) -> Result<HeldBody, Denial> {
+    let WholeBody { pieces, length, sha256, room } = body;
+    admitted.check_body(&sha256)?;
     if admitted.must_read_body() {
         let read = admitted.read_body(&pieces);
         if let Some(caller) = &mut passage.caller {
             let route = admitted.route();
-            caller.called = Some((route.service, route.operation_name()));
+            caller.called = Some((route.service.name(), route.operation_name()));
             caller.model = route.model.clone();
         }
         read?;

@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-use super::head::HeadError;
+use super::{head::HeadError, vend::VendError};
 use crate::{
-    auth::IdentityError, aws::CredentialsError, bedrock::path::PathError, policy::PolicyDenial, quota::RateDenial,
+    auth::IdentityError,
+    aws::{CredentialsError, SignatureError},
+    bedrock::path::PathError,
+    policy::PolicyDenial,
+    quota::RateDenial,
     routing::RouteError,
 };
 
@@ -28,6 +32,8 @@ pub enum Denial {
     Policy(#[from] PolicyDenial),
     #[error("{0}.")]
     Rate(#[from] RateDenial),
+    #[error("{0}")]
+    Vend(#[from] VendError),
     #[error("InvokeModelWithBidirectionalStream is not carried by this gateway.")]
     Bidirectional,
     #[error("The request body is larger than {bytes_max} bytes.")]
@@ -93,6 +99,9 @@ impl Denial {
             }
             Denial::Policy(denial) => forbidden(denial.reason()),
             Denial::Rate(denial) => throttled(denial),
+            Denial::Vend(VendError::Method(_)) => invalid(405, "method"),
+            Denial::Vend(VendError::Sealing(_)) => Verdict { aws: "InternalServerException", ..unavailable(500, "sealing") },
+            Denial::Vend(_) => invalid(400, "vending_parameter"),
             Denial::Bidirectional => invalid(400, "bidirectional"),
             Denial::BodyTooLarge { .. } => Verdict { anthropic: "request_too_large", ..invalid(413, "body_too_large") },
             Denial::BodyTooSlow { .. } => Verdict { anthropic: "timeout_error", ..invalid(408, "body_too_slow") },
@@ -126,6 +135,8 @@ fn unauthenticated(error: &IdentityError) -> Verdict {
     let aws = match error {
         error if error.is_expired() => "ExpiredTokenException",
         error if error.is_missing() => "MissingAuthenticationTokenException",
+        IdentityError::Signature(SignatureError::Incomplete(_)) => "IncompleteSignatureException",
+        IdentityError::Signature(_) => "InvalidSignatureException",
         _ => "UnrecognizedClientException",
     };
     Verdict {

@@ -1,6 +1,6 @@
 //! The way of a request, as Pingora's phases call it. This file is the timetable: what is done to a request stands in the stations,
 //! in this order: [`arrival`] → [`admit`] → [`body`] → [`upstream`] → [`sign`] → [`meter`] → [`finish`], and [`respond`] for what
-//! is refused on the way.
+//! is refused on the way. [`vend`] answers for itself.
 
 pub mod addresses;
 pub mod admit;
@@ -18,6 +18,7 @@ mod replay;
 pub mod respond;
 pub mod sign;
 pub mod upstream;
+pub mod vend;
 
 use std::sync::Arc;
 
@@ -38,7 +39,7 @@ use self::{
     denial::Denial,
     meter::Meter,
     peers::Peers,
-    respond::Refused,
+    respond::Answered,
     upstream::Attempts,
 };
 use crate::{
@@ -87,14 +88,24 @@ pub struct Passage {
     body: Option<HeldBody>,
     attempts: Attempts,
     meter: Meter,
-    refused: Option<Refused>,
+    answered: Option<Answered>,
 }
 
 impl Gateway {
     /// Everything before upstream; a denial ends the request.
     async fn let_in(&self, session: &mut Session, passage: &mut Passage) -> Result<(), Denial> {
-        let mut admitted = admit::admit(session, passage, &self.metrics)?;
-        passage.body = Some(body::take(session, passage, &mut admitted, &self.budget).await?);
+        let live = passage.live.clone();
+        let bounds = &live.snapshot.bodies;
+        let claim = admit::identify(session, &live.snapshot)?;
+        // Before a signature over the body is proved, nothing is told or counted of whom it would be.
+        let early = if claim.needs_body() { Some(body::read(session, passage, &self.budget, bounds).await?) } else { None };
+        let identity = claim.prove(early.as_ref().map(|body| body.sha256.as_str()))?;
+        let mut admitted = admit::admit(session, passage, identity, &self.metrics)?;
+        let body = match early {
+            Some(body) => body,
+            None => body::read(session, passage, &self.budget, bounds).await?,
+        };
+        passage.body = Some(body::hold(session, passage, &mut admitted, body)?);
         passage.admitted = Some(admitted);
         Ok(())
     }
@@ -113,7 +124,7 @@ impl ProxyHttp for Gateway {
             body: None,
             attempts: Attempts::default(),
             meter: Meter::default(),
-            refused: None,
+            answered: None,
         }
     }
 
@@ -127,6 +138,9 @@ impl ProxyHttp for Gateway {
     }
 
     async fn request_filter(&self, session: &mut Session, passage: &mut Passage) -> Result<bool> {
+        if let Some(endpoint) = vend::endpoint(session, passage.live.snapshot.vends) {
+            return vend::serve(session, passage, endpoint, self).await.map(|()| true);
+        }
         match self.let_in(session, passage).await {
             Ok(()) => Ok(false),
             Err(denial) => respond::refuse(session, passage, denial).await.map(|()| true),

@@ -6,6 +6,7 @@
 mod client;
 mod harness;
 mod puppet;
+mod signing;
 
 mod bodies;
 mod forwarding;
@@ -15,4 +16,6 @@ mod metrics;
 mod reload;
 mod retries;
 mod shutdown;
+mod signed;
 mod streaming;
+mod vending;
