@@ -20,7 +20,7 @@ use super::{
     respond::{self, Refusal},
 };
 use crate::{
-    auth::{Principal, SealError},
+    auth::{IdentityError, Principal, SealError, credential::container_token},
     config::Bodies,
     snapshot::Vends,
     telemetry::NONE,
@@ -113,9 +113,9 @@ fn vend_for_container(session: &Session, passage: &mut Passage) -> Result<Vended
         return Err(VendError::Method("GET").into());
     }
     let now = SystemTime::now();
-    let token = crate::auth::credential::container_token(&request.headers).map_err(crate::auth::IdentityError::from)?;
+    let token = container_token(&request.headers).map_err(IdentityError::from)?;
     let principal = snapshot.authenticator.authenticate_token(token.token(), now)?;
-    admit(passage, &principal, (NONE, "VendCredentials"))?;
+    admit(passage, &principal, (NONE, "VendCredentials"), now)?;
     let credentials = snapshot.authenticator.issued().vend(&principal, None, now).map_err(VendError::from)?;
     Ok(Vended { content_type: container::CONTENT_TYPE, body: container::credentials(&credentials) })
 }
@@ -132,7 +132,7 @@ async fn vend_as_sts(session: &mut Session, passage: &mut Passage, gateway: &Gat
     let asked = sts::Asked::parse(split_target(session.req_header()).1, &body)?;
     let now = SystemTime::now();
     let principal = snapshot.authenticator.authenticate_token(&asked.token, now)?;
-    admit(passage, &principal, ("sts", "AssumeRoleWithWebIdentity"))?;
+    admit(passage, &principal, ("sts", "AssumeRoleWithWebIdentity"), now)?;
     let credentials = snapshot.authenticator.issued().vend(&principal, asked.lifetime, now).map_err(VendError::from)?;
     let body = asked.answer(&principal, &credentials, &passage.arrival.request_id);
     Ok(Vended { content_type: sts::CONTENT_TYPE, body })
@@ -140,9 +140,19 @@ async fn vend_as_sts(session: &mut Session, passage: &mut Passage, gateway: &Gat
 
 /// Whoever is no tenant's gets nothing; all others are counted under their tenant's name, but not against its limits: an SDK that
 /// cannot refresh fails every call.
-fn admit(passage: &mut Passage, principal: &Arc<Principal>, called: (&'static str, &'static str)) -> Result<(), Denial> {
+fn admit(
+    passage: &mut Passage,
+    principal: &Arc<Principal>,
+    called: (&'static str, &'static str),
+    now: SystemTime,
+) -> Result<(), Denial> {
     let tenant = passage.live.snapshot.tenants.get(principal.tenant.as_ref()).cloned();
     let known = tenant.is_some();
     passage.caller = Some(Caller { principal: Arc::clone(principal), tenant, called: Some(called), model: None });
-    if known { Ok(()) } else { Err(Denial::UnknownTenant) }
+    match known {
+        false => Err(Denial::UnknownTenant),
+        // Believed for the leeway between clocks; what is vended would be over before it is used.
+        true if principal.expires_at <= now => Err(IdentityError::Expired.into()),
+        true => Ok(()),
+    }
 }

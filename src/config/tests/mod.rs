@@ -4,6 +4,7 @@ mod files;
 mod mutations;
 mod reference;
 mod values;
+mod vending;
 
 use std::path::Path;
 
