@@ -35,6 +35,9 @@
 //! | [`respond`](proxy::respond) | fail_to_proxy, and every refusal | ≤ once | the one table [`denial`](proxy::denial) → status, exception, retry hints | – |
 //! | [`finish`](proxy::finish) | logging | once, always | gives back, counts, writes one line | – |
 //!
+//! A caller that signs with a key of the gateway's own and does not announce its body's hash is not known before the body is there; then
+//! `body` reads it first, and `admit` decides when [`auth::Claim`] is proved.
+//!
 //! `Admitted` is made by `admit` alone and later stations take it, so nothing unadmitted is signed. Token and money quotas will reserve
 //! at the end of `body`, read usage in `meter` and settle in `finish`.
 //!

@@ -3,18 +3,20 @@
 
 use std::{collections::HashMap, sync::Arc, time::SystemTime};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
-    access_key_id,
-    api_key::{self},
-    claims,
+    access_key_id, api_key, claims,
     error::IdentityError,
     principal::{Principal, Proof},
     sealing::{Purpose, SealError, SealingKeys},
 };
-use crate::config::{AccessKey, ApiKey, KeysFile};
+use crate::{
+    aws::canonical::{hex_bytes, push_hex},
+    config::{AccessKey, ApiKey, KeysFile},
+};
 
 /// All keys that are not disabled.
 #[derive(Default)]
@@ -120,7 +122,7 @@ pub fn new_access_key(holder: &NewKeyFor<'_>, sealing: &SealingKeys) -> Result<N
     let id = access_key_id::permanent()?;
     let mut bytes = [0; 30];
     aws_lc_rs::rand::fill(&mut bytes).map_err(|_| SealError::Failed)?;
-    let secret = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes);
+    let secret = STANDARD.encode(bytes);
     let context = [id.as_str(), holder.tenant, holder.principal.unwrap_or_default()];
     let sealed = sealing.seal(Purpose::AccessKey, &context, secret.as_bytes())?;
     let entry = format!("[[access_keys]]\n{}sealed_secret = \"{sealed}\"\n", holder.lines(&id));
@@ -135,7 +137,7 @@ pub fn new_api_key(holder: &NewKeyFor<'_>) -> Result<NewKey, SealError> {
     let secret = api_key::generate()?;
     let hash = api_key::sha256(&secret).ok_or(SealError::Failed)?;
     let mut hex = String::with_capacity(64);
-    crate::aws::canonical::push_hex(&mut hex, &hash);
+    push_hex(&mut hex, &hash);
     // The hash's own beginning: it tells nothing of the key, and finds the key's line for whoever has the key.
     let id = format!("tg-{}", hex.get(..12).unwrap_or_default());
     let entry = format!("[[api_keys]]\n{}sha256 = \"{hex}\"\n", holder.lines(&id));
@@ -163,7 +165,7 @@ fn open(sealing: &SealingKeys, key: &AccessKey) -> Option<SecretString> {
 }
 
 fn hash(key: &ApiKey) -> Option<[u8; 32]> {
-    crate::aws::canonical::hex_bytes(&key.sha256)
+    hex_bytes(&key.sha256)
 }
 
 fn principal(

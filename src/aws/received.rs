@@ -188,14 +188,13 @@ impl<'a> Received<'a> {
         if date.get(..8) != Some(authorization.date) {
             return Err(SignatureError::OtherDay);
         }
-        let shown = |time: SystemTime| basic_date(time);
         if now.duration_since(at).is_ok_and(|age| age > SKEW_MAX) {
-            let earliest = shown(now.checked_sub(SKEW_MAX).unwrap_or(now));
-            return Err(SignatureError::Expired { date: date.to_owned(), earliest, now: shown(now) });
+            let earliest = basic_date(now.checked_sub(SKEW_MAX).unwrap_or(now));
+            return Err(SignatureError::Expired { date: date.to_owned(), earliest, now: basic_date(now) });
         }
         if at.duration_since(now).is_ok_and(|ahead| ahead > SKEW_MAX) {
-            let latest = shown(now.checked_add(SKEW_MAX).unwrap_or(now));
-            return Err(SignatureError::NotYetCurrent { date: date.to_owned(), latest, now: shown(now) });
+            let latest = basic_date(now.checked_add(SKEW_MAX).unwrap_or(now));
+            return Err(SignatureError::NotYetCurrent { date: date.to_owned(), latest, now: basic_date(now) });
         }
         Ok(())
     }

@@ -66,7 +66,8 @@ pub async fn refuse(session: &mut Session, passage: &mut Passage, denial: Denial
     answer(session, passage, response, body, refusal, lost_count).await
 }
 
-/// Answers in Bedrock's place, and leaves the connection so that the next request can come, or closes it.
+/// Answers in Bedrock's place, and leaves the connection so that the next request can come, or closes it. `lost_count`: nobody knows
+/// where the next request would begin.
 pub async fn answer(
     session: &mut Session,
     passage: &mut Passage,

@@ -341,3 +341,40 @@ async fn nothing_is_told_or_counted_before_a_signature_is_proved() {
     ask(&mut client, &get).await.assert_served();
     assert_eq!(world.metrics().await.sum("tollgate_denials_total", &["tenant=\"acme\""]), 0.0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn under_load_every_request_is_served_under_its_own_name() {
+    const EACH: usize = 60;
+    let keys = ["acme", "globex"].map(|tenant| new_access_key(&holder(tenant, None, None), &sealing_keys("a")).unwrap());
+    let world = World::with(with_keys(&(keys[0].entry.clone() + &keys[1].entry))).await;
+    let mut load = tokio::task::JoinSet::new();
+    for (tenant, key) in ["acme", "globex"].into_iter().zip(&keys) {
+        let session = vend(&mut bare(&world).await, &world.token(tenant)).await;
+        for signer in [session, signer_of(key)] {
+            let mut clients = [bare(&world).await, world.h2().await];
+            clients[1].authorization.clear();
+            load.spawn(async move {
+                // The model says in the log whose request it was.
+                let target = format!("/model/model-of-{tenant}/converse");
+                for number in 0..EACH {
+                    let announcing = Signer { announces_hash: number % 3 == 0, ..signer.clone() };
+                    let good = announcing.sign(Message::post(&target, &format!("{{\"n\":{number}}}")));
+                    ask(&mut clients[number % 2], &good).await.assert_served();
+                    let other = if tenant == "acme" { "globex" } else { "acme" };
+                    let moved = Message { target: target.replace(tenant, other), ..good };
+                    ask(&mut clients[number % 2], &moved).await.assert_refused(403, MISMATCH);
+                }
+                (tenant, signer.access_key_id)
+            });
+        }
+    }
+    let owners = load.join_all().await;
+    let lines = world.log_lines(2 + owners.len() * EACH * 2).await;
+    let served: Vec<_> = lines.iter().filter(|line| line["operation"] == "Converse").collect();
+    assert_eq!(served.len(), owners.len() * EACH);
+    for line in served {
+        let key_id = line["key_id"].as_str().unwrap();
+        let tenant = owners.iter().find(|(_, id)| id == key_id).unwrap().0;
+        assert_eq!((&line["tenant"], &line["model"]), (&tenant.into(), &format!("model-of-{tenant}").into()));
+    }
+}
