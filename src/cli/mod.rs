@@ -3,6 +3,7 @@
 pub mod check;
 mod demo;
 mod demo_directory;
+mod key;
 pub mod ledger;
 mod prices;
 mod run;
@@ -46,6 +47,8 @@ enum Command {
     Prices(prices::PricesCommand),
     /// Mints a token of the demo's issuer
     Token(token::TokenArgs),
+    /// Makes access keys and API keys of tenants
+    Key(key::KeyArgs),
     /// Says who the gateway would take a token for
     VerifyToken(verify_token::VerifyTokenArgs),
     /// Says what was used and what it cost, from the ledger
@@ -74,6 +77,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
         }
         Some(Command::Prices(command)) => prices::run(command),
         Some(Command::Token(args)) => token::run(args),
+        Some(Command::Key(args)) => key::run(args),
         Some(Command::VerifyToken(args)) => verify_token::run(args),
         Some(Command::Usage(args)) => usage::run(args),
         Some(Command::Ledger(command)) => ledger::run(command),

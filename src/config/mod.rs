@@ -5,6 +5,7 @@ pub mod bodies;
 pub mod credentials;
 pub mod downstream;
 pub mod issuers;
+pub mod keys;
 pub mod ledger;
 pub mod listeners;
 pub mod log;
@@ -15,6 +16,7 @@ pub mod routing;
 pub mod secret;
 pub mod tenants;
 pub mod upstream;
+pub mod vending;
 
 pub mod problems;
 pub mod read;
@@ -37,6 +39,7 @@ pub use bodies::Bodies;
 pub use credentials::StaticCredentials;
 pub use downstream::Downstream;
 pub use issuers::{Algorithm, Issuer, KeySetSource};
+pub use keys::{AccessKey, ApiKey, Keys, KeysFile, KeysFileError};
 pub use ledger::{Durability, Ledger, OnFailure};
 pub use listeners::{Listener, TlsFiles};
 pub use log::Log;
@@ -46,9 +49,10 @@ pub use problems::{Problem, Problems, Severity};
 pub use quotas::{AccountKeeping, MaxTokensOver, Quota};
 pub use read::{examine, parse, read};
 pub use routing::{Routing, SurfaceService};
-pub use secret::Secret;
+pub use secret::{Secret, SecretError};
 pub use tenants::{RequestLimits, Tenant};
 pub use upstream::Upstream;
+pub use vending::{SealingKey, Vending};
 
 /// A whole configuration file.
 #[derive(Clone, Debug, Deserialize)]
@@ -78,6 +82,10 @@ pub struct Config {
     /// Who may vouch for callers, by a name of your own.
     #[serde(default)]
     pub issuers: BTreeMap<String, Issuer>,
+    /// Credentials that the gateway gives out for a token; absent: none.
+    pub vending: Option<Vending>,
+    /// Access keys and API keys of tenants; absent: none.
+    pub keys: Option<Keys>,
     /// Who is limited and billed, by the name that tokens carry.
     #[serde(default)]
     pub tenants: BTreeMap<String, Tenant>,

@@ -215,11 +215,15 @@ fn resolve_paths(config: &mut Config, directory: &Path) {
             resolve(path);
         }
     }
-    if let Some(credentials) = &mut config.credentials {
-        for secret in [Some(&mut credentials.secret_access_key), credentials.session_token.as_mut()].into_iter().flatten() {
-            if let Secret::File(path) = secret {
-                resolve(path);
-            }
+    if let Some(keys) = &mut config.keys {
+        resolve(&mut keys.file);
+    }
+    let credentials = config.credentials.iter_mut();
+    let fixed = credentials.flat_map(|keys| [Some(&mut keys.secret_access_key), keys.session_token.as_mut()]).flatten();
+    let sealing = config.vending.iter_mut().flat_map(|vending| &mut vending.sealing_keys).map(|key| &mut key.secret);
+    for secret in fixed.chain(sealing) {
+        if let Secret::File(path) = secret {
+            resolve(path);
         }
     }
 }

@@ -24,7 +24,7 @@ use super::{
     replay::{self, Slot},
 };
 use crate::{
-    aws::sigv4::{EMPTY_SHA256, push_hex},
+    aws::{canonical::push_hex, sigv4::EMPTY_SHA256},
     config::Bodies,
     ledger::Ledger,
 };
@@ -37,7 +37,8 @@ pub struct ReadBody {
     /// In the pieces in which it came.
     pub pieces: Vec<Bytes>,
     length: u64,
-    sha256: String,
+    /// Hexadecimal.
+    pub sha256: String,
     room: Option<Room>,
 }
 
@@ -50,35 +51,38 @@ pub struct HeldBody {
     slot: Slot,
 }
 
-/// Reads the body, and completes the admission by what it says.
+/// Reads the body.
 pub async fn read(
     session: &mut Session,
     passage: &mut Passage,
-    admitted: &mut Admitted,
     budget: &Arc<BodyBudget>,
+    bounds: &Bodies,
 ) -> Result<ReadBody, Denial> {
-    let bounds = passage.live.snapshot.bodies.clone();
-    let body = if session.as_mut().is_body_empty() {
-        ReadBody { pieces: Vec::new(), length: 0, sha256: EMPTY_SHA256.to_owned(), room: None }
-    } else {
-        let mut reading =
-            Reading { pieces: Vec::new(), length: 0, hash: Context::new(&SHA256), room: budget.room(), waited: Duration::ZERO };
-        let read = reading.read(session, &bounds).await;
-        passage.arrival.waited += reading.waited;
-        read?;
-        let sha256 = hexadecimal(reading.hash);
-        ReadBody { pieces: reading.pieces, length: reading.length, sha256, room: Some(reading.room) }
-    };
+    if session.as_mut().is_body_empty() {
+        return Ok(ReadBody { pieces: Vec::new(), length: 0, sha256: EMPTY_SHA256.to_owned(), room: None });
+    }
+    let mut reading =
+        Reading { pieces: Vec::new(), length: 0, hash: Context::new(&SHA256), room: budget.room(), waited: Duration::ZERO };
+    let read = reading.read(session, bounds).await;
+    passage.arrival.waited += reading.waited;
+    read?;
+    let sha256 = hexadecimal(reading.hash);
+    Ok(ReadBody { pieces: reading.pieces, length: reading.length, sha256, room: Some(reading.room) })
+}
+
+/// Completes the admission by what the body says.
+pub fn complete(passage: &mut Passage, admitted: &mut Admitted, body: &ReadBody) -> Result<(), Denial> {
+    admitted.check_body(&body.sha256)?;
     if admitted.must_read_body() {
         let read = admitted.read_body(&body.pieces);
         if let Some(caller) = &mut passage.caller {
             let route = admitted.route();
-            caller.called = Some((route.service, route.operation_name()));
+            caller.called = Some((route.service.name(), route.operation_name()));
             caller.model = route.model.clone();
         }
         read?;
     }
-    Ok(body)
+    Ok(())
 }
 
 impl ReadBody {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::head::HeadError;
+use super::{head::HeadError, vend::VendError};
 use crate::{
     auth::IdentityError,
-    aws::CredentialsError,
+    aws::{CredentialsError, SignatureError},
     bedrock::path::PathError,
     policy::PolicyDenial,
     quota::{CapDenial, QuotaDenial, QuotaKind, RateDenial},
@@ -40,6 +40,8 @@ pub enum Denial {
     Unpriced { what: String },
     #[error("The gateway cannot write its ledger, and spends nothing it cannot account for. Try again shortly.")]
     LedgerUnavailable,
+    #[error("{0}")]
+    Vend(#[from] VendError),
     #[error("InvokeModelWithBidirectionalStream is not carried by this gateway.")]
     Bidirectional,
     #[error("The request body is larger than {bytes_max} bytes.")]
@@ -109,6 +111,9 @@ impl Denial {
             Denial::Cap(_) => invalid(400, "max_tokens"),
             Denial::Unpriced { .. } => invalid(400, "unpriced"),
             Denial::LedgerUnavailable => unavailable(503, "ledger"),
+            Denial::Vend(VendError::Method(_)) => invalid(405, "method"),
+            Denial::Vend(VendError::Sealing(_)) => Verdict { aws: "InternalServerException", ..unavailable(500, "sealing") },
+            Denial::Vend(_) => invalid(400, "vending_parameter"),
             Denial::Bidirectional => invalid(400, "bidirectional"),
             Denial::BodyTooLarge { .. } => Verdict { anthropic: "request_too_large", ..invalid(413, "body_too_large") },
             Denial::BodyTooSlow { .. } => Verdict { anthropic: "timeout_error", ..invalid(408, "body_too_slow") },
@@ -142,6 +147,8 @@ fn unauthenticated(error: &IdentityError) -> Verdict {
     let aws = match error {
         error if error.is_expired() => "ExpiredTokenException",
         error if error.is_missing() => "MissingAuthenticationTokenException",
+        IdentityError::Signature(SignatureError::Incomplete(_)) => "IncompleteSignatureException",
+        IdentityError::Signature(_) => "InvalidSignatureException",
         _ => "UnrecognizedClientException",
     };
     Verdict {

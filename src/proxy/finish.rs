@@ -11,6 +11,7 @@ use super::{
     body::HeldBody,
     charge::{self, Bill, Charge},
     decimal,
+    respond::Refusal,
 };
 use crate::bedrock::usage::Usage;
 use crate::telemetry::{AccessLine, NONE, Outcome, outcome::status_class};
@@ -30,7 +31,7 @@ pub fn finish(session: &mut Session, e: Option<&Error>, passage: &mut Passage, g
 }
 
 fn outcome(passage: &Passage, e: Option<&Error>) -> Outcome {
-    match (&passage.refused, e.map(Error::esource)) {
+    match (refusal(passage), e.map(Error::esource)) {
         (Some(refused), _) if !refused.failed => Outcome::Denied,
         (_, Some(ErrorSource::Downstream)) => Outcome::ClientLeft,
         _ if passage.body.as_ref().is_some_and(HeldBody::client_left) => Outcome::ClientLeft,
@@ -42,7 +43,11 @@ fn outcome(passage: &Passage, e: Option<&Error>) -> Outcome {
 }
 
 fn status(passage: &Passage) -> Option<u16> {
-    passage.meter.status.or_else(|| passage.refused.as_ref()?.status)
+    passage.meter.status.or_else(|| passage.answered.as_ref()?.status)
+}
+
+fn refusal(passage: &Passage) -> Option<Refusal> {
+    passage.answered.as_ref()?.refusal
 }
 
 /// Tenant, service and operation; `none` for whoever has no tenant here, so that a scanner makes no series.
@@ -50,7 +55,7 @@ fn labels(passage: &Passage) -> (&str, &'static str, &'static str) {
     let caller = passage.caller.as_ref();
     let Some(tenant) = caller.and_then(|caller| caller.tenant.as_ref()) else { return (NONE, NONE, NONE) };
     let (service, operation) = match caller.and_then(|caller| caller.called) {
-        Some((service, operation)) => (service.name(), operation),
+        Some(called) => called,
         None => (NONE, NONE),
     };
     (&tenant.name, service, operation)
@@ -63,8 +68,8 @@ fn count(passage: &Passage, outcome: Outcome, duration: Duration, gateway: &Gate
     metrics.requests.with_label_values(&[tenant, service, operation, class, outcome.label()]).inc();
     let arrival = &passage.arrival;
     metrics.duration.with_label_values(&[tenant, service]).observe(duration.as_secs_f64());
-    if let Some(refused) = &passage.refused {
-        metrics.denials.with_label_values(&[tenant, refused.reason]).inc();
+    if let Some(refusal) = refusal(passage) {
+        metrics.denials.with_label_values(&[tenant, refusal.reason]).inc();
     }
     if let Some(body) = &passage.body {
         metrics.request_body_bytes.with_label_values(&[tenant]).inc_by(body.length);
@@ -100,6 +105,7 @@ fn line<'a>(
     let request = session.req_header();
     let bill = bill(passage);
     let tokens = |kind: fn(&Usage) -> u64| bill.map(|bill| kind(&bill.usage));
+    let principal = passage.caller.as_ref().map(|caller| &caller.principal);
     AccessLine {
         ts: Timestamp::try_from(SystemTime::now()).unwrap_or_default().to_string(),
         level: "info",
@@ -107,7 +113,10 @@ fn line<'a>(
         request_id: &arrival.request_id,
         trace_id: request.headers.get("traceparent").and_then(|value| value.to_str().ok()).and_then(trace_id),
         tenant,
-        principal: passage.caller.as_ref().map(|caller| caller.principal.subject.as_ref()),
+        principal: principal.map(|principal| principal.subject.as_ref()),
+        issuer: principal.map(|principal| principal.issuer.as_ref()),
+        credential: principal.map(|principal| principal.proof.kind()),
+        key_id: principal.and_then(|principal| principal.proof.key_id()),
         client: session
             .client_addr()
             .map(|client| client.as_inet().map_or_else(|| client.to_string(), |it| decimal::address(*it))),
@@ -117,7 +126,7 @@ fn line<'a>(
         model: passage.caller.as_ref().and_then(|caller| caller.model.as_deref()),
         status: status(passage),
         outcome: outcome.label(),
-        reason: passage.refused.as_ref().map(|refused| refused.reason),
+        reason: refusal(passage).map(|refusal| refusal.reason),
         error: e.map(|e| e.etype().as_str().to_owned()),
         source: if meter.status.is_some() { "bedrock" } else { "gateway" },
         request_bytes: passage.body.as_ref().map_or(0, |body| body.length),

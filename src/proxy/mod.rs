@@ -1,6 +1,6 @@
 //! The way of a request, as Pingora's phases call it. This file is the timetable: what is done to a request stands in the stations,
 //! in this order: [`arrival`] → [`admit`] → [`body`] → [`charge`] → [`upstream`] → [`sign`] → [`meter`] → [`finish`], and [`respond`] for what
-//! is refused on the way.
+//! is refused on the way. [`vend`] answers for itself.
 
 pub mod addresses;
 pub mod admit;
@@ -21,6 +21,7 @@ mod replay;
 pub mod respond;
 pub mod sign;
 pub mod upstream;
+pub mod vend;
 
 use std::sync::Arc;
 
@@ -41,7 +42,7 @@ use self::{
     denial::Denial,
     meter::Meter,
     peers::Peers,
-    respond::Refused,
+    respond::Answered,
     upstream::Attempts,
 };
 use crate::{
@@ -93,17 +94,27 @@ pub struct Passage {
     body: Option<HeldBody>,
     attempts: Attempts,
     meter: Meter,
-    refused: Option<Refused>,
+    answered: Option<Answered>,
 }
 
 impl Gateway {
     /// Everything before upstream; a denial ends the request.
     async fn let_in(&self, session: &mut Session, passage: &mut Passage) -> Result<(), Denial> {
-        let mut admitted = admit::admit(session, passage, &self.metrics)?;
-        let mut body = body::read(session, passage, &mut admitted, &self.budget).await?;
+        let live = passage.live.clone();
+        let bounds = &live.snapshot.bodies;
+        let claim = admit::identify(session, &live.snapshot)?;
+        // Before a signature over the body is proved, nothing is told or counted of whom it would be.
+        let early = if claim.needs_body() { Some(body::read(session, passage, &self.budget, bounds).await?) } else { None };
+        let identity = claim.prove(early.as_ref().map(|body| body.sha256.as_str()))?;
+        let mut admitted = admit::admit(session, passage, identity, &self.metrics)?;
+        let mut body = match early {
+            Some(body) => body,
+            None => body::read(session, passage, &self.budget, bounds).await?,
+        };
+        body::complete(passage, &mut admitted, &body)?;
         charge::hold(session, passage, &mut admitted, &mut body, self).await?;
         let billed = admitted.charge.is_some();
-        let read_on = departure::Bounds::new(&passage.live.snapshot.metering, &self.metrics.reading_on).filter(|_| billed);
+        let read_on = departure::Bounds::new(&live.snapshot.metering, &self.metrics.reading_on).filter(|_| billed);
         passage.body = Some(body.hold(session, read_on, billed.then(|| self.ledger.clone())));
         passage.admitted = Some(admitted);
         Ok(())
@@ -123,7 +134,7 @@ impl ProxyHttp for Gateway {
             body: None,
             attempts: Attempts::default(),
             meter: Meter::default(),
-            refused: None,
+            answered: None,
         }
     }
 
@@ -136,6 +147,9 @@ impl ProxyHttp for Gateway {
     }
 
     async fn request_filter(&self, session: &mut Session, passage: &mut Passage) -> Result<bool> {
+        if let Some(endpoint) = vend::endpoint(session, passage.live.snapshot.vends) {
+            return vend::serve(session, passage, endpoint, self).await.map(|()| true);
+        }
         match self.let_in(session, passage).await {
             Ok(()) => Ok(false),
             Err(denial) => respond::refuse(session, passage, denial).await.map(|()| true),

@@ -28,14 +28,28 @@ const READ_ON_MAX: Duration = Duration::from_secs(1);
 const LINGER_BYTES_MAX: u64 = 32 * 1024 * 1024;
 const LINGER_MAX: Duration = Duration::from_secs(5);
 
-/// What was answered, for metrics and log.
-pub struct Refused {
+/// What the gateway answered itself, for metrics and log.
+pub struct Answered {
     /// HTTP status; `None` if nothing could be written any more.
     pub status: Option<u16>,
+    /// Why it was no success.
+    pub refusal: Option<Refusal>,
+}
+
+/// Why something was refused, for metrics and log.
+#[derive(Clone, Copy)]
+pub struct Refusal {
     /// Metric label.
     pub reason: &'static str,
     /// It was not the client's doing.
     pub failed: bool,
+}
+
+impl Refusal {
+    /// By the table of denials.
+    pub fn of(verdict: &Verdict) -> Refusal {
+        Refusal { reason: verdict.reason, failed: verdict.status >= 500 }
+    }
 }
 
 /// Carries a denial through Pingora's phases that can only fail with an error.
@@ -46,11 +60,25 @@ pub fn denied(denial: Denial) -> Box<Error> {
 /// Answers a request that is refused before it goes upstream.
 pub async fn refuse(session: &mut Session, passage: &mut Passage, denial: Denial) -> Result<()> {
     let verdict = denial.verdict();
-    passage.refused = Some(Refused { status: None, reason: verdict.reason, failed: verdict.status >= 500 });
+    let refusal = Some(Refusal::of(&verdict));
     let (response, body) = compose(session, passage, &denial, &verdict)?;
-    let status = response.status.as_u16();
     // After a chunk that cannot be read nobody knows where the next request begins, though Pingora takes the body to be done then.
     let lost_count = matches!(denial, Denial::BodyBroken);
+    answer(session, passage, response, body, refusal, lost_count).await
+}
+
+/// Answers in Bedrock's place, and leaves the connection so that the next request can come, or closes it. `lost_count`: nobody knows
+/// where the next request would begin.
+pub async fn answer(
+    session: &mut Session,
+    passage: &mut Passage,
+    response: ResponseHeader,
+    body: Bytes,
+    refusal: Option<Refusal>,
+    lost_count: bool,
+) -> Result<()> {
+    let status = response.status.as_u16();
+    passage.answered = Some(Answered { status: None, refusal });
     let close = lost_count || !will_read_on(session.as_mut());
     let downstream = session.as_mut();
     if close {
@@ -59,9 +87,7 @@ pub async fn refuse(session: &mut Session, passage: &mut Passage, denial: Denial
     // Otherwise Pingora closes after every answer that is written before the request was read.
     downstream.set_close_on_response_before_downstream_finish(close);
     write(downstream, response, body).await?;
-    if let Some(refused) = &mut passage.refused {
-        refused.status = Some(status);
-    }
+    passage.answered = Some(Answered { status: Some(status), refusal });
     if downstream.is_http2() {
         // It has its own way to say that the rest of a body is not wanted, but what is malformed in it should still be told.
         read_on(downstream, READ_ON_BYTES_MAX, READ_ON_MAX).await;
@@ -86,7 +112,7 @@ pub async fn fail(session: &mut Session, passage: &mut Passage, e: &Error) -> Fa
     if began || client_left {
         return FailToProxy { error_code: 0, can_reuse_downstream: false };
     }
-    let mut refused = Refused { status: None, reason: verdict.reason, failed: true };
+    let mut written = None;
     // Pingora closes after a failure; the client should know, or its next request runs into it.
     session.as_mut().set_keepalive(None);
     if let Ok((response, body)) = compose(session, passage, &denial, &verdict) {
@@ -97,12 +123,12 @@ pub async fn fail(session: &mut Session, passage: &mut Passage, e: &Error) -> Fa
             admitted.charge = None;
         }
         if write(session.as_mut(), response, body).await.is_ok() {
-            refused.status = Some(status);
+            written = Some(status);
         }
     }
-    let error_code = refused.status.unwrap_or(0);
-    passage.refused = Some(refused);
-    FailToProxy { error_code, can_reuse_downstream: false }
+    let refusal = Some(Refusal { reason: verdict.reason, failed: true });
+    passage.answered = Some(Answered { status: written, refusal });
+    FailToProxy { error_code: written.unwrap_or(0), can_reuse_downstream: false }
 }
 
 /// What a failure means to the caller.

@@ -4,7 +4,7 @@
 mod endpoints;
 mod tls;
 
-use std::{collections::HashMap, net::SocketAddr, path::Path, sync::Arc};
+use std::{collections::HashMap, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 pub use endpoints::{Endpoint, EndpointError};
 pub use tls::TlsError;
@@ -12,7 +12,7 @@ pub use tls::TlsError;
 use rustls::sign::CertifiedKey;
 
 use crate::{
-    auth::Authenticator,
+    auth::{Authenticator, Issued, KeyRing, KeyRingError, SealError, SealingKeys},
     aws,
     bedrock::Service,
     config::{self, Config, SurfaceService},
@@ -40,6 +40,8 @@ pub struct Snapshot {
     pub generation: u64,
     /// Who calls.
     pub authenticator: Authenticator,
+    /// What is given out for a token.
+    pub vends: Vends,
     /// For whom.
     pub tenants: HashMap<String, Arc<Tenant>>,
     /// What overrides the table of operations.
@@ -70,6 +72,15 @@ pub struct Snapshot {
     pub log: config::Log,
 }
 
+/// Which ways there are to get credentials for a token.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Vends {
+    /// `GET /credentials`
+    pub container_credentials: bool,
+    /// `POST /sts`
+    pub sts: bool,
+}
+
 /// A tenant, compiled.
 pub struct Tenant {
     /// The name in tokens, metrics and logs.
@@ -96,6 +107,12 @@ pub enum CompileError {
     Endpoint(#[from] EndpointError),
     #[error("{0}")]
     Prices(#[from] config::Problems),
+    #[error("{0}")]
+    Sealing(#[from] SealError),
+    #[error("{0}")]
+    KeysFile(#[from] config::KeysFileError),
+    #[error("{0}")]
+    KeyRing(#[from] KeyRingError),
 }
 
 impl Snapshot {
@@ -105,9 +122,12 @@ impl Snapshot {
             let files = listener.tls.as_ref()?;
             Some(tls::read_certificate(files).map(|certificate| (listener.address, certificate)))
         };
+        let authenticator = Authenticator::new(&config.issuers, lasting.key_sets.clone(), lasting.tokens.clone());
+        let vends = |vending: &config::Vending| Vends { container_credentials: vending.container_credentials, sts: vending.sts };
         Ok(Snapshot {
             generation,
-            authenticator: Authenticator::new(&config.issuers, lasting.key_sets.clone(), lasting.tokens.clone()),
+            authenticator: authenticator.with_issued(issued(config)?),
+            vends: config.vending.as_ref().map(vends).unwrap_or_default(),
             tenants: config
                 .tenants
                 .iter()
@@ -133,6 +153,16 @@ impl Snapshot {
     pub fn endpoint(&self, service: Service) -> &Endpoint {
         &self.endpoints[service as usize]
     }
+}
+
+/// What the gateway gives out and gave out, from the files that the configuration names.
+pub fn issued(config: &Config) -> Result<Issued, CompileError> {
+    let vending = config.vending.as_ref();
+    let sealing = vending.map(|vending| SealingKeys::read(&vending.sealing_keys)).transpose()?;
+    let file = config.keys.as_ref().map(|keys| config::KeysFile::read(&keys.file)).transpose()?.unwrap_or_default();
+    let ring = KeyRing::new(&file, sealing.as_ref())?;
+    let lifetime = Duration::from_secs(vending.map_or(0, |vending| vending.lifetime_seconds));
+    Ok(Issued::new(sealing, lifetime, ring, vec![config.upstream.region.clone()]))
 }
 
 fn compile_tenant(name: &str, tenant: &config::Tenant, config: &Config, lasting: &Lasting) -> Arc<Tenant> {

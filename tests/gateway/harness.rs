@@ -1,9 +1,10 @@
 //! A gateway with its configuration in a temporary directory, and a simulator behind it.
 
 use std::{
-    fs,
+    fs::{self, Permissions},
     io::Write,
-    path::PathBuf,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
@@ -38,6 +39,8 @@ pub struct Settings {
     pub tenants: String,
     pub issuers: String,
     pub log_level: String,
+    /// Beside the configuration, for its user only.
+    pub files: Vec<(&'static str, String)>,
 }
 
 impl Default for Settings {
@@ -48,6 +51,7 @@ impl Default for Settings {
             tenants: tenant("acme", "") + &tenant("globex", ""),
             issuers: issuer("test", ISSUER),
             log_level: "info".to_owned(),
+            files: Vec::new(),
         }
     }
 }
@@ -107,6 +111,9 @@ impl World {
         write("session-token", "simulator-session-token");
         write("simulator-ca.pem", simulator.ca_pem());
         certificate.write(&directory, "server");
+        for (name, text) in &settings.files {
+            write_private(&directory.path().join(name), text);
+        }
         write("tollgate.toml", &text(&settings, &simulator));
         let log = Lines::default();
         let path = directory.path().join("tollgate.toml");
@@ -231,8 +238,14 @@ impl World {
     }
 }
 
+/// Writes a file that only its user can read.
+pub fn write_private(file: &Path, text: &str) {
+    fs::write(file, text).unwrap();
+    fs::set_permissions(file, Permissions::from_mode(0o600)).unwrap();
+}
+
 fn text(settings: &Settings, simulator: &Simulator) -> String {
-    let Settings { upstream, sections, tenants, issuers, log_level } = settings;
+    let Settings { upstream, sections, tenants, issuers, log_level, files: _ } = settings;
     let usual = |key: &str, value: String| if upstream.contains(key) { String::new() } else { format!("{key} = {value}\n") };
     let connect_to = usual("connect_to", format!("\"{}\"", simulator.address()));
     let connect_to = if upstream.contains("endpoints") { String::new() } else { connect_to };

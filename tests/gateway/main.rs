@@ -6,6 +6,7 @@
 mod client;
 mod harness;
 mod puppet;
+mod signing;
 
 mod accounts;
 mod bodies;
@@ -16,4 +17,6 @@ mod metrics;
 mod reload;
 mod retries;
 mod shutdown;
+mod signed;
 mod streaming;
+mod vending;

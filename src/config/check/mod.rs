@@ -10,6 +10,7 @@ mod listeners;
 mod quotas;
 mod tenants;
 mod upstream;
+mod vending;
 mod words;
 
 use std::time::SystemTime;
@@ -39,6 +40,7 @@ impl<'a> Check<'a> {
         issuers::check(self, &config.issuers);
         tenants::check(self, &config.tenants);
         ledger::check(self, &config.ledger);
+        vending::check(self, config);
     }
 
     /// Everything that needs the disk and the environment.

@@ -6,6 +6,7 @@ mod prices;
 mod quotas;
 mod reference;
 mod values;
+mod vending;
 
 use std::path::Path;
 

@@ -53,6 +53,8 @@ fn the_reference_shows_the_defaults() {
     let (endpoints, dns_suffix, connect_to, ca_file) = Default::default();
     let upstream = Upstream { endpoints, dns_suffix, connect_to, ca_file, ..full.upstream };
     assert_eq!(format!("{upstream:?}"), format!("{:?}", minimal.upstream));
+    let vending = full.vending.unwrap();
+    assert_eq!((vending.lifetime_seconds, vending.container_credentials, vending.sts), (3_600, true, true));
     let (ours, theirs) = (&minimal.issuers["corporate"], full.issuers["corporate"].clone());
     let issuer =
         Issuer { issuer: ours.issuer.clone(), audiences: ours.audiences.clone(), key_set: ours.key_set.clone(), ..theirs };
@@ -78,7 +80,7 @@ fn the_reference_has_every_key_of_every_section() {
             sections.entry(known).or_default().extend(written);
         }
     }
-    assert_eq!(sections.len(), 18, "every section type, and the types within: {sections:#?}");
+    assert_eq!(sections.len(), 21, "every section type, and the types within: {sections:#?}");
     for (known, written) in sections {
         assert_eq!(known, written, "what serde knows, what conf/tollgate.toml shows");
     }
@@ -95,9 +97,16 @@ fn tables_in(node: &Node, path: KeyPath) -> Vec<KeyPath> {
 #[test]
 fn relative_paths_start_from_the_directory_of_the_file() {
     let config = format!("{:?}", parse(&reference_in_full(), Path::new("/x/y/t.toml")).unwrap());
-    let named =
-        ["tls/server.pem", "tls/server.key", "tls/upstream-ca.pem", "secrets/session_token", "ledger.sqlite", "prices.toml"];
-    for file in named {
+    for file in [
+        "tls/server.pem",
+        "tls/server.key",
+        "tls/upstream-ca.pem",
+        "secrets/session_token",
+        "secrets/sealing-2026-11",
+        "keys.toml",
+        "ledger.sqlite",
+        "prices.toml",
+    ] {
         assert!(config.contains(&format!("\"/x/y/{file}\"")), "{file}: {config}");
     }
     let file = GOOD.replace("{ url = \"https://idp.example/keys\" }", "{ file = \"keys.json\" }");
