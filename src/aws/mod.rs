@@ -1,9 +1,12 @@
-//! AWS's own rules, apart from Bedrock: host names, SigV4, and the credentials a request is signed with. No configuration, no
-//! clock: time is a parameter.
+//! AWS's own rules, apart from Bedrock: host names, SigV4, event streams and their chain of signatures, and the credentials a request
+//! is signed with. No configuration, no clock: time is a parameter.
 
 pub mod credentials;
 pub mod endpoint;
+pub mod event_chain;
+pub mod event_stream;
 pub mod sigv4;
 
 pub use credentials::{CredentialsError, CredentialsSlot};
+pub use event_chain::EventChain;
 pub use sigv4::{Signer, Signing};

@@ -58,6 +58,8 @@ pub struct Signed {
     pub date: HeaderValue,
     /// `X-Amz-Security-Token`, for temporary credentials.
     pub security_token: Option<HeaderValue>,
+    /// The signature itself: where the events of a body are signed too, theirs begin with it.
+    pub signature: [u8; 32],
 }
 
 /// Something in the request cannot stand in a header.
@@ -93,7 +95,7 @@ impl Signer {
         let mut text = String::with_capacity(256);
         let _ = write!(text, "AWS4-HMAC-SHA256\n{date}\n{day}/{}/{}/aws4_request\n", request.region, request.service);
         push_hex(&mut text, digest(&SHA256, canonical.as_bytes()).as_ref());
-        let signature = calculate_signature(self.key(request, seconds), text.as_bytes());
+        let signature = calculate_signature(self.key(request.region, request.service, seconds), text.as_bytes());
 
         let authorization = format!(
             "AWS4-HMAC-SHA256 Credential={}/{day}/{}/{}/aws4_request, SignedHeaders={signed_names}, Signature={signature}",
@@ -104,21 +106,23 @@ impl Signer {
         let header = |text: &str| HeaderValue::from_str(text).map_err(|_| UnsignableError);
         let mut security_token = token.map(header).transpose()?;
         security_token.iter_mut().for_each(|value| value.set_sensitive(true));
-        Ok(Signed { authorization: header(&authorization)?, date: header(&date)?, security_token })
+        let signature = unhex(&signature);
+        Ok(Signed { authorization: header(&authorization)?, date: header(&date)?, security_token, signature })
     }
 
-    fn key(&self, request: &Signing<'_>, seconds: u64) -> [u8; 32] {
+    /// The key for everything signed on the day of `seconds` since 1970.
+    pub(super) fn key(&self, region: &str, service: &'static str, seconds: u64) -> [u8; 32] {
         let day = seconds / 86_400;
         let mut keys = self.keys.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if let Some(found) = keys.iter().find(|k| k.day == day && k.service == request.service && k.region == request.region) {
+        if let Some(found) = keys.iter().find(|k| k.day == day && k.service == service && k.region == region) {
             return found.key;
         }
         let time = UNIX_EPOCH + Duration::from_secs(seconds);
-        let derived = generate_signing_key(self.credentials.secret_access_key(), time, request.region, request.service);
+        let derived = generate_signing_key(self.credentials.secret_access_key(), time, region, service);
         let mut key = [0; 32];
         key.copy_from_slice(derived.as_ref());
         keys.retain(|k| k.day == day);
-        keys.push(SigningKey { day, region: request.region.to_owned(), service: request.service, key });
+        keys.push(SigningKey { day, region: region.to_owned(), service, key });
         key
     }
 }
@@ -250,8 +254,16 @@ pub fn push_hex(out: &mut String, bytes: &[u8]) {
     }
 }
 
+fn unhex(digits: &str) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    for (byte, pair) in bytes.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {
+        *byte = hex_byte(pair).unwrap_or_default();
+    }
+    bytes
+}
+
 /// `20261122T131500Z` of seconds since 1970 (civil-from-days, Howard Hinnant's algorithm).
-fn basic_date(seconds: u64) -> String {
+pub(super) fn basic_date(seconds: u64) -> String {
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     let shifted = days + 719_468;
     let era = shifted / 146_097;
