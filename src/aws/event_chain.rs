@@ -46,10 +46,10 @@ pub struct EventChain {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChainError {
     /// Another key, another payload, another order, or an event that was left out.
-    #[error("an event's signature does not match")]
+    #[error("An event's signature does not match")]
     Signature,
     /// A date more than five minutes from the gateway's.
-    #[error("an event's date is more than five minutes off")]
+    #[error("An event's date is more than five minutes off")]
     Date,
 }
 

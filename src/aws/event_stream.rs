@@ -28,22 +28,22 @@ pub const SIGNED_OVERHEAD: usize = AROUND + 1 + DATE.len() + 1 + 8 + 1 + SIGNATU
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
     /// The length in the prelude cannot be.
-    #[error("an event's length contradicts itself")]
+    #[error("An event's length contradicts itself")]
     Length,
     /// The length in the prelude is over the bound.
-    #[error("an event is larger than {bytes_max} bytes")]
+    #[error("An event is larger than {bytes_max} bytes")]
     TooLarge {
         /// The bound.
         bytes_max: usize,
     },
     /// The prelude or the frame was changed on its way.
-    #[error("an event's checksum does not match its bytes")]
+    #[error("An event's checksum does not match its bytes")]
     Checksum,
     /// The bytes end in the middle of a frame.
-    #[error("the stream ends in the middle of an event")]
+    #[error("The stream ends in the middle of an event")]
     Truncated,
     /// Other headers than `:date` and `:chunk-signature`, or malformed ones.
-    #[error("an event is not wrapped in a signed one, whose headers are :date and :chunk-signature")]
+    #[error("An event is not wrapped in a signed one, whose headers are :date and :chunk-signature")]
     Unsigned,
 }
 
@@ -136,6 +136,11 @@ impl Prelude {
             return Err(FrameError::Length);
         }
         Ok(Some(Prelude { total, headers }))
+    }
+
+    /// The payload of the frame that `bytes` begin with, its checksum not looked at; empty unless the frame is whole.
+    pub fn payload<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        bytes.get(PRELUDE + self.headers..self.total - 4).unwrap_or_default()
     }
 }
 

@@ -6,6 +6,7 @@ pub mod dialect;
 pub mod operation;
 pub mod path;
 pub mod service;
+pub mod sonic;
 pub mod usage;
 
 pub use dialect::Dialect;

@@ -52,6 +52,16 @@ impl Admitted {
         &self.route
     }
 
+    /// For whom.
+    pub fn tenant(&self) -> &str {
+        &self.tenant.name
+    }
+
+    /// Whether request and answer are streams of events that run at once.
+    pub fn is_conversation(&self) -> bool {
+        takes_both_streams(&self.route)
+    }
+
     /// What is left of the tenant's limits, as of admission.
     pub fn standings(&self) -> &[quota::Standing] {
         &self.standings
@@ -157,8 +167,8 @@ pub fn admit(session: &Session, passage: &mut Passage, metrics: &Metrics) -> Res
     let route = routing::route(&routing_head(request), path, &snapshot.overrides)?;
     caller.called = Some((route.service, route.operation_name()));
     caller.model = route.model.clone();
-    if route.operation.is_some_and(|known| known.0.streams == Streams::Both) {
-        return Err(Denial::Bidirectional);
+    if takes_both_streams(&route) && session.as_http2().is_none() {
+        return Err(Denial::NeedsHttp2);
     }
     let operation = route.operation.map(|known| known.0);
     if route.peek.is_none() {
@@ -172,6 +182,10 @@ pub fn admit(session: &Session, passage: &mut Passage, metrics: &Metrics) -> Res
     let in_flight = Counted::in_gauge(metrics.in_flight.with_label_values(&[&tenant.name]));
     let slot = Some(Slot { _permit: permit, _in_flight: in_flight });
     Ok(Admitted { tenant, route, dialect, standings, slot })
+}
+
+fn takes_both_streams(route: &Route) -> bool {
+    route.operation.is_some_and(|known| known.0.streams == Streams::Both)
 }
 
 fn check_head(session: &Session, snapshot: &Snapshot) -> Result<(), Denial> {

@@ -22,6 +22,9 @@ pub fn finish(session: &mut Session, e: Option<&Error>, passage: &mut Passage, g
 }
 
 fn outcome(passage: &Passage, e: Option<&Error>) -> Outcome {
+    if let Some(outcome) = passage.conversation.as_ref().and_then(|conversation| conversation.outcome) {
+        return outcome;
+    }
     match (&passage.refused, e.map(Error::esource)) {
         (Some(refused), _) if !refused.failed => Outcome::Denied,
         (_, Some(ErrorSource::Downstream)) => Outcome::ClientLeft,
@@ -31,6 +34,11 @@ fn outcome(passage: &Passage, e: Option<&Error>) -> Outcome {
         (Some(_), _) | (_, Some(_)) => Outcome::GatewayFailed,
         (None, None) => Outcome::Completed,
     }
+}
+
+fn request_bytes(passage: &Passage) -> u64 {
+    let held = passage.body.as_ref().map(|body| body.length);
+    held.or(passage.conversation.as_ref().map(|conversation| conversation.bytes_in)).unwrap_or(0)
 }
 
 fn status(passage: &Passage) -> Option<u16> {
@@ -58,9 +66,7 @@ fn count(passage: &Passage, outcome: Outcome, gateway: &Gateway) {
     if let Some(refused) = &passage.refused {
         metrics.denials.with_label_values(&[tenant, refused.reason]).inc();
     }
-    if let Some(body) = &passage.body {
-        metrics.request_body_bytes.with_label_values(&[tenant]).inc_by(body.length);
-    }
+    metrics.request_body_bytes.with_label_values(&[tenant]).inc_by(request_bytes(passage));
     metrics.response_body_bytes.with_label_values(&[tenant]).inc_by(passage.meter.bytes);
     if let Some(at) = passage.meter.first_byte {
         let waited = at.duration_since(arrival.started).as_secs_f64();
@@ -95,8 +101,10 @@ fn line<'a>(session: &'a Session, e: Option<&Error>, passage: &'a Passage, outco
         reason: passage.refused.as_ref().map(|refused| refused.reason),
         error: e.map(|e| e.etype().as_str().to_owned()),
         source: if meter.status.is_some() { "bedrock" } else { "gateway" },
-        request_bytes: passage.body.as_ref().map_or(0, |body| body.length),
+        request_bytes: request_bytes(passage),
         response_bytes: meter.bytes,
+        events_in: passage.conversation.as_ref().map(|conversation| conversation.events_in),
+        events_out: passage.conversation.as_ref().map(|conversation| conversation.events_out),
         first_byte_ms: meter.first_byte.map(|at| milliseconds(at.duration_since(arrival.started))),
         duration_ms: milliseconds(arrival.started.elapsed()),
         own_ms: arrival.own_share.map(milliseconds),

@@ -1,12 +1,13 @@
 //! The way of a request, as Pingora's phases call it. This file is the timetable: what is done to a request stands in the stations,
 //! in this order: [`arrival`] → [`admit`] → [`body`] → [`upstream`] → [`sign`] → [`meter`] → [`finish`], and [`respond`] for what
-//! is refused on the way.
+//! is refused on the way. A request whose body is a stream of events goes from `admit` to [`conversation`] instead, and then to `finish`.
 
 pub mod addresses;
 pub mod admit;
 pub mod arrival;
 pub mod body;
 pub mod budget;
+pub mod conversation;
 pub mod denial;
 pub mod departure;
 pub mod edge;
@@ -25,7 +26,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use pingora_core::{modules::http::HttpModules, protocols::Digest, upstreams::peer::HttpPeer};
+use pingora_core::{connectors::http::Connector, modules::http::HttpModules, protocols::Digest, upstreams::peer::HttpPeer};
 use pingora_error::{Error, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
@@ -71,6 +72,8 @@ pub struct Gateway {
     pub credentials: Arc<CredentialsSlot>,
     /// Where host names are.
     pub addresses: Arc<Addresses>,
+    /// Upstream connections of streams in both directions; those of all others are the proxy's own.
+    pub conversations: Connector,
     /// Room for request bodies.
     pub budget: Arc<BodyBudget>,
     /// Counters.
@@ -88,16 +91,30 @@ pub struct Passage {
     body: Option<HeldBody>,
     attempts: Attempts,
     meter: Meter,
+    conversation: Option<conversation::Account>,
     refused: Option<Refused>,
 }
 
+/// Where an admitted request goes.
+#[derive(PartialEq)]
+enum Next {
+    Upstream,
+    /// All of it is done.
+    Finish,
+}
+
 impl Gateway {
-    /// Everything before upstream; a denial ends the request.
-    async fn let_in(&self, session: &mut Session, passage: &mut Passage) -> Result<(), Denial> {
+    /// Everything before upstream, and for a stream in both directions everything; a denial ends the request.
+    async fn let_in(&self, session: &mut Session, passage: &mut Passage) -> Result<Next, Denial> {
         let mut admitted = admit::admit(session, passage, &self.metrics)?;
+        if admitted.is_conversation() {
+            passage.admitted = Some(admitted);
+            conversation::carry(session, passage, self).await?;
+            return Ok(Next::Finish);
+        }
         passage.body = Some(body::take(session, passage, &mut admitted, &self.budget, &self.metrics).await?);
         passage.admitted = Some(admitted);
-        Ok(())
+        Ok(Next::Upstream)
     }
 }
 
@@ -114,6 +131,7 @@ impl ProxyHttp for Gateway {
             body: None,
             attempts: Attempts::default(),
             meter: Meter::default(),
+            conversation: None,
             refused: None,
         }
     }
@@ -129,7 +147,7 @@ impl ProxyHttp for Gateway {
 
     async fn request_filter(&self, session: &mut Session, passage: &mut Passage) -> Result<bool> {
         match self.let_in(session, passage).await {
-            Ok(()) => Ok(false),
+            Ok(next) => Ok(next == Next::Finish),
             Err(denial) => respond::refuse(session, passage, denial).await.map(|()| true),
         }
     }

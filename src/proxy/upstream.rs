@@ -10,8 +10,8 @@ use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::Session;
 
-use super::{Denial, Passage, addresses::Addresses, arrival::Arrival, respond::denied};
-use crate::telemetry::Metrics;
+use super::{Denial, Live, Passage, addresses::Addresses, arrival::Arrival, respond::denied};
+use crate::{bedrock::Service, telemetry::Metrics};
 
 /// Attempts in all, failed connects included.
 pub const ATTEMPTS_MAX: usize = 3;
@@ -45,11 +45,7 @@ pub async fn next_peer(passage: &mut Passage, addresses: &Addresses) -> Result<B
     let service = admitted.route().service;
     if passage.attempts.addresses.is_none() {
         let began = Instant::now();
-        let endpoint = live.snapshot.endpoint(service);
-        let found = match live.snapshot.upstream.connect_to {
-            Some(address) => vec![address],
-            None => addresses.of(&endpoint.host, endpoint.port).await,
-        };
+        let found = self::addresses(live, service, addresses).await;
         passage.arrival.waited += began.elapsed();
         passage.attempts.addresses = Some(found);
     }
@@ -61,6 +57,15 @@ pub async fn next_peer(passage: &mut Passage, addresses: &Addresses) -> Result<B
     // Where one pooled connection had died, the others of its age have too.
     let pooled = passage.attempts.resent == 0;
     Ok(if pooled { live.peers.peer(service, *address) } else { live.peers.fresh_peer(service, *address) })
+}
+
+/// Where a service is, in the order in which to try.
+pub async fn addresses(live: &Live, service: Service, addresses: &Addresses) -> Vec<SocketAddr> {
+    let endpoint = live.snapshot.endpoint(service);
+    match live.snapshot.upstream.connect_to {
+        Some(address) => vec![address],
+        None => addresses.of(&endpoint.host, endpoint.port).await,
+    }
 }
 
 /// Nothing was sent: the next address may be tried.

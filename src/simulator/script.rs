@@ -78,6 +78,8 @@ behaviour! {
     cache_read_tokens: u64,
     /// Tokens written to the cache. Default 0. Answers in OpenAI's shapes do not report it.
     cache_write_tokens: u64,
+    /// After how many events a stream in both directions says what it has consumed; each event costs the tokens above. Default 10.
+    usage_every: u64,
     /// Sends the body in pieces of so many bytes, each flushed by itself.
     chunk_bytes: usize,
     /// Pads `InvokeModel`'s and `Converse`'s body to this size; smaller than the shape itself: the shape's.

@@ -69,6 +69,12 @@ pub struct AccessLine<'a> {
     pub request_bytes: u64,
     /// Body bytes out.
     pub response_bytes: u64,
+    /// Events from the client, of a stream in both directions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub events_in: Option<u64>,
+    /// Events from Bedrock, of a stream in both directions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub events_out: Option<u64>,
     /// Milliseconds to the first byte of Bedrock's response.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_byte_ms: Option<f64>,
