@@ -73,7 +73,7 @@ impl Exchange {
         let (parts, incoming) = request.into_parts();
         let managed = parts.uri.path().starts_with("/_simulator/");
         let classified = classified(&parts);
-        if is_conversation(&classified) {
+        if is_conversation(&classified) && signature::announces_events(&parts.headers) {
             return self.converse(&parts, &classified, incoming, in_flight).await;
         }
         let Some(mut upload) = read(incoming, managed || is_read(&classified)).await else {

@@ -1,3 +1,5 @@
+//! Frames against another implementation, split and damaged anywhere.
+
 use aws_smithy_eventstream::frame::{read_message_from, write_message_to};
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
 use proptest::prelude::*;

@@ -61,6 +61,10 @@ impl Output {
         self.held.extend_from_slice(&piece);
         let mut held = std::mem::take(&mut self.held);
         let whole = self.whole(&held);
+        if whole == 0 {
+            self.held = held;
+            return Bytes::new();
+        }
         let out = held.split_to(whole).freeze();
         // What is left is copied, so that it does not keep the memory of what went out.
         self.held.extend_from_slice(&held);

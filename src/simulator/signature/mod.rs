@@ -179,6 +179,11 @@ fn check_signed_headers(authorization: &Authorization, headers: &HeaderMap) -> R
     unsigned.map_or(Ok(()), |name| Err(Refusal::HeaderNotSigned { name: name.as_str().to_owned() }))
 }
 
+/// Whether a request says that its events are signed, instead of its whole body.
+pub(super) fn announces_events(headers: &HeaderMap) -> bool {
+    headers.get("x-amz-content-sha256").is_some_and(|value| value == SIGNED_EVENTS)
+}
+
 fn payload_hash<'a>(received: &Received<'a>) -> Result<&'a str, Refusal> {
     match received.headers.get("x-amz-content-sha256").map(|value| value.as_bytes()) {
         None => Ok(received.body_sha256),

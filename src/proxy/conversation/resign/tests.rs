@@ -1,3 +1,5 @@
+//! Chains in, chains out: what leaves is signed by the gateway, and nothing leaves that was not checked.
+
 use std::{
     sync::Arc,
     time::{Duration, UNIX_EPOCH},
