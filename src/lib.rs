@@ -29,6 +29,7 @@
 //! | [`admit`](proxy::admit) | request_filter | once | [`head`](proxy::head) strict; principal; tenant; route; policy; rate → `Admitted` | 400 403 404 429 431 |
 //! | [`vend`](proxy::vend) | request_filter | once | instead of all below, for `/credentials` and `/sts`: AWS credentials for a token | 400 403 |
 //! | [`body`](proxy::body) | request_filter | once | room, bounded read, hash; what only the body tells; then the session replays it | 400 403 408 413 503 |
+//! | [`conversation`](proxy::conversation) | request_filter | once | instead of everything from `body` to `meter`, where both bodies are streams: frame by frame, both ways at once | 400 408 429, or an exception as the last event |
 //! | [`upstream`](proxy::upstream) | upstream_peer, fail_to_connect, error_while_proxy | per attempt | next address; may we try again? | 502 503 504 |
 //! | [`sign`](proxy::sign) | upstream_request_filter | per attempt | strip, set host, SigV4 | 503 |
 //! | [`meter`](proxy::meter) | upstream_response_filter, response_body_filter | per piece | counts on the side; every byte passes as it came | never |
@@ -49,6 +50,9 @@
 //! - The canonical request is made in [`aws::sigv4`]; aws-sigv4 derives the key and computes the HMAC, and its own signer is the oracle
 //!   of the tests. Its `sign()` derives the key for every request and reads the path through `http::Uri`.
 //! - Policy is a module of its own beside `auth`: who somebody is and what they may do change for different reasons.
+//! - InvokeModelWithBidirectionalStream does not go through Pingora's proxy loop: that one stops reading the answer while the request is
+//!   written, and the request while the answer is; it cannot end a stream with an event of its own; and a timeout of its kind is per read.
+//!   Pingora's connector and its HTTP/2 carry it all the same.
 //! - The simulator is on hyper instead of Pingora, for the sake of the mutual check.
 
 pub mod bedrock;

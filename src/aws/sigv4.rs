@@ -64,6 +64,8 @@ pub struct Signed {
     pub date: HeaderValue,
     /// `X-Amz-Security-Token`, for temporary credentials.
     pub security_token: Option<HeaderValue>,
+    /// The signature itself: where the events of a body are signed too, theirs begin with it.
+    pub signature: [u8; 32],
 }
 
 /// Something in the request cannot stand in a header.
@@ -111,7 +113,8 @@ impl Signer {
             ["AWS4-HMAC-SHA256 Credential=", key_id, "/", &scope, ", SignedHeaders=", &signed_names, ", Signature="].concat();
         push_hex(&mut authorization, &signature);
         let header = |text: String| HeaderValue::try_from(text).map_err(|_| UnsignableError);
-        Ok(Signed { authorization: header(authorization)?, date: header(date)?, security_token: self.security_token.clone()? })
+        let security_token = self.security_token.clone()?;
+        Ok(Signed { authorization: header(authorization)?, date: header(date)?, security_token, signature: signature.into() })
     }
 
     fn key(&self, request: &Signing<'_>, seconds: u64) -> Result<Hmac<Sha256>, UnsignableError> {
@@ -120,12 +123,20 @@ impl Signer {
         if let Some(found) = keys.iter().find(|k| k.day == day && k.service == request.service && k.region == request.region) {
             return Ok(found.key.clone());
         }
-        let time = UNIX_EPOCH + Duration::from_secs(seconds);
-        let derived = generate_signing_key(self.credentials.secret_access_key(), time, request.region, request.service);
-        let key = Hmac::new_from_slice(derived.as_ref()).map_err(|_| UnsignableError)?;
+        let derived = self.derived_key(request.region, request.service, seconds);
+        let key = Hmac::new_from_slice(&derived).map_err(|_| UnsignableError)?;
         keys.retain(|k| k.day == day);
         keys.push(SigningKey { day, region: request.region.to_owned(), service: request.service, key: key.clone() });
         Ok(key)
+    }
+
+    /// The key for everything signed on the day of `seconds` since 1970.
+    pub(super) fn derived_key(&self, region: &str, service: &str, seconds: u64) -> [u8; 32] {
+        let time = UNIX_EPOCH + Duration::from_secs(seconds);
+        let derived = generate_signing_key(self.credentials.secret_access_key(), time, region, service);
+        let mut key = [0; 32];
+        key.copy_from_slice(derived.as_ref());
+        key
     }
 }
 
@@ -166,7 +177,7 @@ fn canonical_request(request: &Signing<'_>, headers: &[(&str, &str)]) -> (Vec<u8
 }
 
 /// `20261122T131500Z` of seconds since 1970 (civil-from-days, Howard Hinnant's algorithm).
-fn basic_date(seconds: u64) -> String {
+pub(super) fn basic_date(seconds: u64) -> String {
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     let shifted = days + 719_468;
     let era = shifted / 146_097;

@@ -9,6 +9,7 @@ pub mod model;
 pub mod operation;
 pub mod path;
 pub mod service;
+pub mod sonic;
 mod text;
 pub mod usage;
 

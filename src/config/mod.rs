@@ -1,6 +1,7 @@
 //! The configuration file as it is written: one section, one file. Reading says everything that is wrong with a file at once;
 //! what the values mean to a request is compiled in `snapshot`.
 
+pub mod bidirectional;
 pub mod bodies;
 pub mod credentials;
 pub mod downstream;
@@ -35,6 +36,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use serde::Deserialize;
 
+pub use bidirectional::Bidirectional;
 pub use bodies::Bodies;
 pub use credentials::StaticCredentials;
 pub use downstream::Downstream;
@@ -73,6 +75,9 @@ pub struct Config {
     /// Bounds on request bodies.
     #[serde(default)]
     pub bodies: Bodies,
+    /// Bounds on streams in both directions.
+    #[serde(default)]
+    pub bidirectional: Bidirectional,
     /// Bounds on connections and headers.
     #[serde(default)]
     pub downstream: Downstream,

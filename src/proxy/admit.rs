@@ -58,6 +58,11 @@ impl Admitted {
         &self.route
     }
 
+    /// Whether request and answer are streams of events that run at once.
+    pub fn is_conversation(&self) -> bool {
+        takes_both_streams(&self.route)
+    }
+
     /// What is left of the tenant's limits, as of admission.
     pub fn standings(&self) -> &[quota::Standing] {
         &self.standings
@@ -191,8 +196,8 @@ pub fn admit(session: &Session, passage: &mut Passage, identity: Identity, metri
     if let Some(signed) = &signed {
         check_scope(signed, &route)?;
     }
-    if route.operation.is_some_and(|known| known.0.streams == Streams::Both) {
-        return Err(Denial::Bidirectional);
+    if takes_both_streams(&route) && session.as_http2().is_none() {
+        return Err(Denial::NeedsHttp2);
     }
     let operation = route.operation.map(|known| known.0);
     if route.peek.is_none() {
@@ -213,11 +218,14 @@ fn check_scope(signed: &Signed, route: &Route) -> Result<(), IdentityError> {
     if signed.service != route.service.signing_name() {
         return Err(SignatureError::Service.into());
     }
-    let streams = route.operation.is_some_and(|known| known.0.streams == Streams::Both);
-    if signed.payload == Payload::SignedEvents && !streams {
+    if signed.payload == Payload::SignedEvents && !takes_both_streams(route) {
         return Err(SignatureError::UnsignedPayload.into());
     }
     Ok(())
+}
+
+fn takes_both_streams(route: &Route) -> bool {
+    route.operation.is_some_and(|known| known.0.streams == Streams::Both)
 }
 
 /// What holds of every request, whoever sends it.

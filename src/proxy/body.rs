@@ -32,7 +32,8 @@ use crate::{
 /// Room taken at a time for a body whose length nobody said.
 const STEP: u64 = 256 * 1024;
 
-/// A body that was read whole.
+/// A body that was read whole; by default none.
+#[derive(Default)]
 pub struct ReadBody {
     /// In the pieces in which it came.
     pub pieces: Vec<Bytes>,

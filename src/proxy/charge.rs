@@ -15,6 +15,7 @@ use crate::{
     bedrock::{
         ask::{Ask as Asked, Caching},
         model::canonical,
+        sonic::SpeechUsage,
         usage::{Metering, Reading, ServiceTier, Usage},
     },
     config::{MaxTokensOver, Unpriced},
@@ -200,7 +201,16 @@ pub fn settle(passage: &mut Passage, outcome: Outcome) {
     let meter = &passage.meter;
     let abandoned = left && !meter.response_began() && passage.attempts.was_sent();
     let outcome = if left { Outcome::ClientLeft } else { outcome };
-    charge.settle(&Ending { status: meter.status, reading: meter.reading(), abandoned, outcome: outcome.label() });
+    let spoken = passage.conversation.as_ref().and_then(|conversation| conversation.usage);
+    let reading = spoken.map_or_else(|| meter.reading(), reading_of_speech);
+    charge.settle(&Ending { status: meter.status, reading, abandoned, outcome: outcome.label() });
+}
+
+/// The last totals of a conversation: Bedrock counts them up as it goes.
+fn reading_of_speech(usage: SpeechUsage) -> Reading {
+    let SpeechUsage { input_tokens, output_tokens, .. } = usage;
+    let usage = Usage { input_tokens, output_tokens, ..Usage::default() };
+    Reading { usage: Some(usage), complete: true, ..Reading::default() }
 }
 
 impl Charge {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{head::HeadError, vend::VendError};
 use crate::{
     auth::IdentityError,
-    aws::{CredentialsError, SignatureError},
+    aws::{CredentialsError, SignatureError, event_chain::ChainError, event_stream::FrameError},
     bedrock::path::PathError,
     policy::PolicyDenial,
     quota::{CapDenial, QuotaDenial, QuotaKind, RateDenial},
@@ -42,8 +42,25 @@ pub enum Denial {
     LedgerUnavailable,
     #[error("{0}")]
     Vend(#[from] VendError),
-    #[error("InvokeModelWithBidirectionalStream is not carried by this gateway.")]
-    Bidirectional,
+    #[error(
+        "InvokeModelWithBidirectionalStream needs HTTP/2, and this request came over HTTP/1.1. Use an SDK that speaks HTTP/2 \
+         for it (JavaScript, Java's async client, Rust), and let nothing in between speak HTTP/1.1."
+    )]
+    NeedsHttp2,
+    #[error("{0}. The stream is over.")]
+    Event(#[from] FrameError),
+    #[error("{0}. The stream is over.")]
+    Chain(#[from] ChainError),
+    #[error("An event came after the signed empty event that ends a stream.")]
+    EventAfterEnd,
+    #[error("More than {per_second_max} events came in a second. The stream is over.")]
+    EventsTooFast { per_second_max: u64 },
+    #[error("The stream's events have more than {bytes_max} bytes.")]
+    StreamTooLarge { bytes_max: u64 },
+    #[error("Nothing was sent in either direction for {seconds_max} seconds.")]
+    StreamIdle { seconds_max: u64 },
+    #[error("A stream may last {seconds_max} seconds.")]
+    StreamTooLong { seconds_max: u64 },
     #[error("The request body is larger than {bytes_max} bytes.")]
     BodyTooLarge { bytes_max: u64 },
     #[error("The request body did not arrive within {seconds_max} seconds.")]
@@ -114,7 +131,15 @@ impl Denial {
             Denial::Vend(VendError::Method(_)) => invalid(405, "method"),
             Denial::Vend(VendError::Sealing(_)) => Verdict { aws: "InternalServerException", ..unavailable(500, "sealing") },
             Denial::Vend(_) => invalid(400, "vending_parameter"),
-            Denial::Bidirectional => invalid(400, "bidirectional"),
+            Denial::NeedsHttp2 => invalid(400, "needs_http2"),
+            Denial::Event(FrameError::TooLarge { .. }) => invalid(400, "event_too_large"),
+            Denial::Event(FrameError::Unsigned) => invalid(400, "event_unsigned"),
+            Denial::Event(_) | Denial::EventAfterEnd => invalid(400, "event_broken"),
+            Denial::Chain(_) => invalid(400, "event_signature"),
+            Denial::EventsTooFast { .. } => too_much("events_too_fast"),
+            Denial::StreamTooLarge { .. } => too_much("stream_too_large"),
+            Denial::StreamIdle { .. } => timed_out("stream_idle"),
+            Denial::StreamTooLong { .. } => timed_out("stream_too_long"),
             Denial::BodyTooLarge { .. } => Verdict { anthropic: "request_too_large", ..invalid(413, "body_too_large") },
             Denial::BodyTooSlow { .. } => Verdict { anthropic: "timeout_error", ..invalid(408, "body_too_slow") },
             Denial::BodyBroken => invalid(400, "body_broken"),
@@ -199,6 +224,15 @@ fn throttled(reason: &'static str, retry_after: Option<Duration>) -> Verdict {
         reason,
         retry_after,
     }
+}
+
+/// Without a hint when to try again: nobody waits for a stream that is over.
+fn too_much(reason: &'static str) -> Verdict {
+    Verdict { aws: "ThrottlingException", anthropic: "rate_limit_error", openai: "rate_limit_error", ..invalid(429, reason) }
+}
+
+fn timed_out(reason: &'static str) -> Verdict {
+    Verdict { aws: "ModelTimeoutException", anthropic: "timeout_error", ..invalid(408, reason) }
 }
 
 fn unavailable(status: u16, reason: &'static str) -> Verdict {

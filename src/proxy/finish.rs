@@ -31,6 +31,9 @@ pub fn finish(session: &mut Session, e: Option<&Error>, passage: &mut Passage, g
 }
 
 fn outcome(passage: &Passage, e: Option<&Error>) -> Outcome {
+    if let Some(outcome) = passage.conversation.as_ref().and_then(|conversation| conversation.outcome) {
+        return outcome;
+    }
     match (refusal(passage), e.map(Error::esource)) {
         (Some(refused), _) if !refused.failed => Outcome::Denied,
         (_, Some(ErrorSource::Downstream)) => Outcome::ClientLeft,
@@ -40,6 +43,11 @@ fn outcome(passage: &Passage, e: Option<&Error>) -> Outcome {
         (Some(_), _) | (_, Some(_)) => Outcome::GatewayFailed,
         (None, None) => Outcome::Completed,
     }
+}
+
+fn request_bytes(passage: &Passage) -> u64 {
+    let held = passage.body.as_ref().map(|body| body.length);
+    held.or(passage.conversation.as_ref().map(|conversation| conversation.bytes_in)).unwrap_or(0)
 }
 
 fn status(passage: &Passage) -> Option<u16> {
@@ -71,9 +79,7 @@ fn count(passage: &Passage, outcome: Outcome, duration: Duration, gateway: &Gate
     if let Some(refusal) = refusal(passage) {
         metrics.denials.with_label_values(&[tenant, refusal.reason]).inc();
     }
-    if let Some(body) = &passage.body {
-        metrics.request_body_bytes.with_label_values(&[tenant]).inc_by(body.length);
-    }
+    metrics.request_body_bytes.with_label_values(&[tenant]).inc_by(request_bytes(passage));
     metrics.response_body_bytes.with_label_values(&[tenant]).inc_by(passage.meter.bytes);
     if let Some(at) = passage.meter.first_byte {
         let waited = at.duration_since(arrival.started).as_secs_f64();
@@ -129,7 +135,7 @@ fn line<'a>(
         reason: refusal(passage).map(|refusal| refusal.reason),
         error: e.map(|e| e.etype().as_str().to_owned()),
         source: if meter.status.is_some() { "bedrock" } else { "gateway" },
-        request_bytes: passage.body.as_ref().map_or(0, |body| body.length),
+        request_bytes: request_bytes(passage),
         response_bytes: meter.bytes,
         input_tokens: tokens(|usage| usage.input_tokens),
         output_tokens: tokens(|usage| usage.output_tokens),
@@ -137,6 +143,8 @@ fn line<'a>(
         cache_write_tokens: tokens(|usage| usage.cache_write_tokens.saturating_add(usage.cache_write_1h_tokens)),
         cost_usd: bill.map(|bill| bill.cost.to_string()),
         estimated: bill.map(|bill| bill.estimated).filter(|estimated| *estimated),
+        events_in: passage.conversation.as_ref().map(|conversation| conversation.events_in),
+        events_out: passage.conversation.as_ref().map(|conversation| conversation.events_out),
         first_byte_ms: meter.first_byte.map(|at| milliseconds(at.duration_since(arrival.started))),
         duration_ms: milliseconds(duration),
         own_ms: arrival.own_share.map(milliseconds),

@@ -1,6 +1,7 @@
 //! The way of a request, as Pingora's phases call it. This file is the timetable: what is done to a request stands in the stations,
 //! in this order: [`arrival`] → [`admit`] → [`body`] → [`charge`] → [`upstream`] → [`sign`] → [`meter`] → [`finish`], and [`respond`] for what
-//! is refused on the way. [`vend`] answers for itself.
+//! is refused on the way. [`vend`] answers for itself. A request whose body is a stream of events goes from `admit`
+//! to [`conversation`] instead, and then to `finish`.
 
 pub mod addresses;
 pub mod admit;
@@ -8,6 +9,7 @@ pub mod arrival;
 pub mod body;
 pub mod budget;
 pub mod charge;
+pub mod conversation;
 mod decimal;
 pub mod denial;
 pub mod departure;
@@ -28,7 +30,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use pingora_core::{modules::http::HttpModules, protocols::Digest, upstreams::peer::HttpPeer};
+use pingora_core::{connectors::http::Connector, modules::http::HttpModules, protocols::Digest, upstreams::peer::HttpPeer};
 use pingora_error::{Error, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
@@ -37,7 +39,7 @@ use self::{
     addresses::Addresses,
     admit::{Admitted, Caller},
     arrival::Arrival,
-    body::HeldBody,
+    body::{HeldBody, ReadBody},
     budget::BodyBudget,
     denial::Denial,
     meter::Meter,
@@ -75,6 +77,8 @@ pub struct Gateway {
     pub credentials: Arc<CredentialsSlot>,
     /// Where host names are.
     pub addresses: Arc<Addresses>,
+    /// Upstream connections of streams in both directions; those of all others are the proxy's own.
+    pub conversations: Connector,
     /// Room for request bodies.
     pub budget: Arc<BodyBudget>,
     /// What was spent.
@@ -94,12 +98,21 @@ pub struct Passage {
     body: Option<HeldBody>,
     attempts: Attempts,
     meter: Meter,
+    conversation: Option<conversation::Account>,
     answered: Option<Answered>,
 }
 
+/// Where an admitted request goes.
+#[derive(PartialEq)]
+enum Next {
+    Upstream,
+    /// All of it is done.
+    Finish,
+}
+
 impl Gateway {
-    /// Everything before upstream; a denial ends the request.
-    async fn let_in(&self, session: &mut Session, passage: &mut Passage) -> Result<(), Denial> {
+    /// Everything before upstream, and for a stream in both directions everything; a denial ends the request.
+    async fn let_in(&self, session: &mut Session, passage: &mut Passage) -> Result<Next, Denial> {
         let live = passage.live.clone();
         let bounds = &live.snapshot.bodies;
         let claim = admit::identify(session, &live.snapshot)?;
@@ -107,6 +120,12 @@ impl Gateway {
         let early = if claim.needs_body() { Some(body::read(session, passage, &self.budget, bounds).await?) } else { None };
         let identity = claim.prove(early.as_ref().map(|body| body.sha256.as_str()))?;
         let mut admitted = admit::admit(session, passage, identity, &self.metrics)?;
+        if admitted.is_conversation() {
+            charge::hold(session, passage, &mut admitted, &mut ReadBody::default(), self).await?;
+            passage.admitted = Some(admitted);
+            conversation::carry(session, passage, self).await?;
+            return Ok(Next::Finish);
+        }
         let mut body = match early {
             Some(body) => body,
             None => body::read(session, passage, &self.budget, bounds).await?,
@@ -117,7 +136,7 @@ impl Gateway {
         let read_on = departure::Bounds::new(&live.snapshot.metering, &self.metrics.reading_on).filter(|_| billed);
         passage.body = Some(body.hold(session, read_on, billed.then(|| self.ledger.clone())));
         passage.admitted = Some(admitted);
-        Ok(())
+        Ok(Next::Upstream)
     }
 }
 
@@ -134,6 +153,7 @@ impl ProxyHttp for Gateway {
             body: None,
             attempts: Attempts::default(),
             meter: Meter::default(),
+            conversation: None,
             answered: None,
         }
     }
@@ -151,7 +171,7 @@ impl ProxyHttp for Gateway {
             return vend::serve(session, passage, endpoint, self).await.map(|()| true);
         }
         match self.let_in(session, passage).await {
-            Ok(()) => Ok(false),
+            Ok(next) => Ok(next == Next::Finish),
             Err(denial) => respond::refuse(session, passage, denial).await.map(|()| true),
         }
     }

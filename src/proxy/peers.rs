@@ -45,7 +45,21 @@ impl Peers {
         peer
     }
 
-    /// The same, with a connection of its own: none of the pool is taken, nor is this one kept.
+    /// A peer for one stream in both directions: HTTP/2 only, no other stream on its connection, and windows no larger than such streams
+    /// need, since a client that reads nothing leaves them full.
+    pub fn conversation_peer(&self, service: Service, address: SocketAddr) -> Box<HttpPeer> {
+        const GROUPS: u64 = 1 << 32;
+        const WINDOW: u32 = 1 << 20;
+        let mut peer = self.peer(service, address);
+        peer.group_key = peer.group_key.wrapping_add(GROUPS);
+        peer.options.alpn = ALPN::H2;
+        peer.options.max_h2_streams = 1;
+        peer.options.h2_stream_window_size = Some(WINDOW);
+        peer.options.h2_connection_window_size = Some(WINDOW);
+        peer
+    }
+
+    /// The same as [`Peers::peer`], with a connection of its own: none of the pool is taken, nor is this one kept.
     pub fn fresh_peer(&self, service: Service, address: SocketAddr) -> Box<HttpPeer> {
         static GROUPS: AtomicU64 = AtomicU64::new(u64::MAX);
         let mut peer = self.peer(service, address);

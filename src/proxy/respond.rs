@@ -132,7 +132,7 @@ pub async fn fail(session: &mut Session, passage: &mut Passage, e: &Error) -> Fa
 }
 
 /// What a failure means to the caller.
-fn blame(e: &Error) -> Denial {
+pub fn blame(e: &Error) -> Denial {
     let cause = e.root_cause().downcast_ref::<Denial>();
     match (cause, e.etype()) {
         (Some(Denial::Unreachable), _) => Denial::Unreachable,

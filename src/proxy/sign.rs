@@ -3,24 +3,50 @@
 
 use std::{borrow::Cow, time::SystemTime};
 
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, Uri, header};
 use pingora_error::Result;
 use pingora_http::RequestHeader;
 
 use super::{Denial, Passage, admit::split_target, head::is_signed, respond::denied};
-use crate::aws::{CredentialsSlot, Signing};
+use crate::aws::{CredentialsSlot, Signer, Signing, event_chain::SIGNED_EVENTS};
 
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
 /// Rewrites and signs the head of one attempt.
 pub fn prepare(request: &mut RequestHeader, passage: &Passage, credentials: &CredentialsSlot) -> Result<()> {
-    let (Some(admitted), Some(body)) = (&passage.admitted, &passage.body) else { return Err(denied(Denial::Internal)) };
+    let Some(body) = &passage.body else { return Err(denied(Denial::Internal)) };
     let now = SystemTime::now();
     let signer = credentials.current(now).map_err(|e| denied(e.into()))?;
-    let snapshot = &passage.live.snapshot;
-    let route = admitted.route();
-    let endpoint = snapshot.endpoint(route.service);
+    rewrite(request, passage)?;
+    if body.length > 0 || matches!(request.method.as_str(), "POST" | "PUT" | "PATCH") {
+        request.insert_header("Content-Length", body.length)?;
+    } else {
+        request.remove_header(&header::CONTENT_LENGTH);
+    }
+    sign(request, passage, &signer, &body.sha256, now).map(drop)
+}
 
+/// Rewrites and signs the head of a request whose body is a stream of signed events, for HTTP/2. Gives the signature, with which theirs
+/// begin.
+pub fn prepare_events(request: &mut RequestHeader, passage: &Passage, signer: &Signer, now: SystemTime) -> Result<[u8; 32]> {
+    rewrite(request, passage)?;
+    request.insert_header(HeaderName::from_static("x-amz-content-sha256"), SIGNED_EVENTS)?;
+    let seed = sign(request, passage, signer, SIGNED_EVENTS, now)?;
+    let Some(admitted) = &passage.admitted else { return Err(denied(Denial::Internal)) };
+    let endpoint = passage.live.snapshot.endpoint(admitted.route().service);
+    let scheme = if endpoint.tls { "https" } else { "http" };
+    let target = String::from_utf8_lossy(request.raw_path()).into_owned();
+    let uri = Uri::builder().scheme(scheme).authority(endpoint.authority.as_str()).path_and_query(target).build();
+    request.set_uri(uri.map_err(|_| denied(Denial::Internal))?);
+    request.remove_header(&header::HOST);
+    Ok(seed)
+}
+
+/// Path, query and headers as they are sent.
+fn rewrite(request: &mut RequestHeader, passage: &Passage) -> Result<()> {
+    let Some(admitted) = &passage.admitted else { return Err(denied(Denial::Internal)) };
+    let route = admitted.route();
+    let endpoint = passage.live.snapshot.endpoint(route.service);
     let query = split_target(request).1.to_owned();
     retarget(request, &route.path, &query)?;
     strip(request);
@@ -28,12 +54,15 @@ pub fn prepare(request: &mut RequestHeader, passage: &Passage, credentials: &Cre
     request.insert_header("Host", &endpoint.host_header)?;
     // A compressed answer could not be read for usage, and event streams never are compressed.
     request.insert_header("accept-encoding", IDENTITY)?;
-    if body.length > 0 || matches!(request.method.as_str(), "POST" | "PUT" | "PATCH") {
-        request.insert_header("Content-Length", body.length)?;
-    } else {
-        request.remove_header(&header::CONTENT_LENGTH);
-    }
+    Ok(())
+}
 
+/// Signs the head as it is now; gives the signature.
+fn sign(request: &mut RequestHeader, passage: &Passage, signer: &Signer, body_sha256: &str, now: SystemTime) -> Result<[u8; 32]> {
+    let Some(admitted) = &passage.admitted else { return Err(denied(Denial::Internal)) };
+    let snapshot = &passage.live.snapshot;
+    let route = admitted.route();
+    let endpoint = snapshot.endpoint(route.service);
     let signed = {
         let mut headers = Vec::with_capacity(8);
         headers.push((header::HOST.as_str(), endpoint.authority.as_str()));
@@ -41,9 +70,9 @@ pub fn prepare(request: &mut RequestHeader, passage: &Passage, credentials: &Cre
         let signing = Signing {
             method: request.method.as_str(),
             path: &route.path,
-            query: &query,
+            query: split_target(request).1,
             headers: &headers,
-            body_sha256: &body.sha256,
+            body_sha256,
             region: &snapshot.region,
             service: route.service.signing_name(),
         };
@@ -57,7 +86,7 @@ pub fn prepare(request: &mut RequestHeader, passage: &Passage, credentials: &Cre
     if let Some(token) = signed.security_token {
         request.insert_header("x-amz-security-token", token)?;
     }
-    Ok(())
+    Ok(signed.signature)
 }
 
 /// The route's path and the client's query, without a host.

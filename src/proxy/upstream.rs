@@ -10,8 +10,8 @@ use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::Session;
 
-use super::{Denial, Passage, addresses::Addresses, arrival::Arrival, respond::denied};
-use crate::telemetry::Metrics;
+use super::{Denial, Live, Passage, addresses::Addresses, arrival::Arrival, respond::denied};
+use crate::{bedrock::Service, telemetry::Metrics};
 
 /// Attempts in all, failed connects included.
 pub const ATTEMPTS_MAX: usize = 3;
@@ -50,16 +50,10 @@ pub async fn next_peer(passage: &mut Passage, addresses: &Addresses) -> Result<B
     let Some(admitted) = &passage.admitted else { return Err(denied(Denial::Internal)) };
     let service = admitted.route().service;
     if passage.attempts.addresses.is_none() {
-        let endpoint = live.snapshot.endpoint(service);
-        passage.attempts.addresses = Some(match live.snapshot.upstream.connect_to {
-            Some(address) => vec![address],
-            None => {
-                let began = Instant::now();
-                let found = addresses.of(&endpoint.host, endpoint.port).await;
-                passage.arrival.waited += began.elapsed();
-                found
-            }
-        });
+        let began = Instant::now();
+        let found = self::addresses(live, service, addresses).await;
+        passage.arrival.waited += began.elapsed();
+        passage.attempts.addresses = Some(found);
     }
     let known = passage.attempts.addresses.as_deref().unwrap_or_default();
     let Some(address) = known.get(passage.attempts.next % known.len().max(1)) else {
@@ -69,6 +63,15 @@ pub async fn next_peer(passage: &mut Passage, addresses: &Addresses) -> Result<B
     // Where one pooled connection had died, the others of its age have too.
     let pooled = passage.attempts.resent == 0;
     Ok(if pooled { live.peers.peer(service, *address) } else { live.peers.fresh_peer(service, *address) })
+}
+
+/// Where a service is, in the order in which to try.
+pub async fn addresses(live: &Live, service: Service, addresses: &Addresses) -> Vec<SocketAddr> {
+    let endpoint = live.snapshot.endpoint(service);
+    match live.snapshot.upstream.connect_to {
+        Some(address) => vec![address],
+        None => addresses.of(&endpoint.host, endpoint.port).await,
+    }
 }
 
 /// Nothing was sent: the next address may be tried.

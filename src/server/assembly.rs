@@ -4,7 +4,10 @@ use std::{net::SocketAddr, net::TcpListener, sync::Arc, time::SystemTime};
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
-use pingora_core::server::configuration::ServerConf;
+use pingora_core::{
+    connectors::{ConnectorOptions, http::Connector},
+    server::configuration::ServerConf,
+};
 use pingora_proxy::HttpProxy;
 
 use super::{account, drain::Drain, key_sets, vitals::GatewayVitals};
@@ -25,6 +28,9 @@ use crate::{
 
 /// Idle upstream connections kept, over all services.
 const POOLED_CONNECTIONS_MAX: usize = 2_048;
+
+/// The same for streams in both directions, each of which has a connection to itself.
+const POOLED_CONVERSATIONS_MAX: usize = 64;
 
 /// What the tasks and the proxy share.
 pub(super) struct Parts {
@@ -129,6 +135,7 @@ fn proxy(parts: &Parts) -> Arc<HttpProxy<Gateway>> {
         live: parts.live.clone(),
         credentials: parts.credentials.clone(),
         addresses: parts.gateway_addresses.clone(),
+        conversations: Connector::new(Some(ConnectorOptions::new(POOLED_CONVERSATIONS_MAX))),
         budget: BodyBudget::new(parts.metrics.bodies_held_bytes.clone()),
         metrics: parts.metrics.clone(),
         access_log: parts.access_log.clone(),

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
-use tokio::time::Sleep;
+use tokio::{sync::mpsc, time::Sleep};
 
 use super::{
     answers::{Content, Events},
@@ -50,7 +50,13 @@ enum Ending {
 
 enum Pieces {
     Whole(Option<Bytes>),
-    Events { events: Events, next: u64, end: u64 },
+    Events {
+        events: Events,
+        next: u64,
+        end: u64,
+    },
+    /// `None` when it has ended.
+    Live(Option<mpsc::Receiver<Bytes>>),
 }
 
 /// What is to be done with the end of the body, clean or not.
@@ -73,11 +79,13 @@ impl Body {
         };
         let promised = match &content {
             Content::Whole(bytes) => Some(bytes.len() as u64),
-            Content::Events(_) => None,
+            Content::Events(_) | Content::Live(_) => None,
         };
         let (pieces, ending) = match content {
             Content::Whole(bytes) if cut.is_some() => (Pieces::Whole(Some(bytes.slice(..bytes.len() / 2))), cut),
             Content::Whole(bytes) => (Pieces::Whole(Some(bytes)), None),
+            // It misbehaves by itself.
+            Content::Live(answers) => (Pieces::Live(Some(answers)), None),
             Content::Events(events) => {
                 let exception = behaviour.exception.as_deref().map(|name| Ending::Exception(events.exception(name)));
                 let (total, ending) = (events.count(), cut.or(exception));
@@ -125,7 +133,18 @@ impl Body {
                 std::task::ready!(sleep.as_mut().poll(cx));
                 self.sleep = None;
             }
-            self.rest = self.pieces.take();
+            self.rest = match &mut self.pieces {
+                Pieces::Live(answers) => match answers.as_mut().map(|answers| answers.poll_recv(cx)) {
+                    Some(Poll::Pending) => return Poll::Pending,
+                    Some(Poll::Ready(Some(answer))) => answer,
+                    Some(Poll::Ready(None)) | None => {
+                        *answers = None;
+                        self.note_end();
+                        return Poll::Ready(None);
+                    }
+                },
+                pieces => pieces.take(),
+            };
         }
         if self.flushing {
             self.flushing = false;
@@ -181,6 +200,7 @@ impl Pieces {
         match self {
             Pieces::Whole(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
             Pieces::Events { next, end, .. } => next == end,
+            Pieces::Live(answers) => answers.is_none(),
         }
     }
 
@@ -196,6 +216,7 @@ impl Pieces {
                 *next += 1;
                 events.at(*next - 1)
             }
+            Pieces::Live(_) => Bytes::new(),
         }
     }
 }

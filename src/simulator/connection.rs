@@ -109,6 +109,11 @@ impl InFlight {
     pub fn connection(&self) -> &Connection {
         &self.0
     }
+
+    /// For whoever ends the connection later.
+    pub fn shared(&self) -> Arc<Connection> {
+        self.0.clone()
+    }
 }
 
 impl Drop for InFlight {

@@ -21,6 +21,7 @@ use super::{
     body::{Body, Tail},
     classify::{Classified, Host, classify},
     connection::{Connection, End, InFlight},
+    conversation::Conversation,
     management,
     record::{self, Record, Served},
     script::{Behaviour, Moment, Playing, Script},
@@ -72,6 +73,9 @@ impl Exchange {
         let (parts, incoming) = request.into_parts();
         let managed = parts.uri.path().starts_with("/_simulator/");
         let classified = classified(&parts);
+        if is_conversation(&classified) && signature::announces_events(&parts.headers) {
+            return self.converse(&parts, &classified, incoming, in_flight).await;
+        }
         let Some(mut upload) = read(incoming, if managed { KEPT_BYTES_MAX } else { kept_bytes_max(&classified) }).await else {
             self.record.count_incomplete();
             let answer = errors::bad_request("the request's body did not come whole");
@@ -89,6 +93,24 @@ impl Exchange {
             in_flight.connection().close_when_idle(idle_ms);
         }
         hold(&behaviour, in_flight.connection()).await;
+        self.respond(answer, &behaviour, Some(served), in_flight)
+    }
+
+    /// Answers a request whose body is a stream before the stream has begun, and goes on answering while it lasts.
+    async fn converse(&self, parts: &Parts, classified: &Classified, incoming: Incoming, in_flight: InFlight) -> Response<Body> {
+        let upload = Upload { bytes: 0, sha256: hex(&Sha256::digest(b"")), kept: Bytes::new() };
+        let model = classified.model.clone();
+        let (mut answer, behaviour, verdict) = self.judge(parts, classified, model.as_deref(), &upload);
+        let chain = self.verifier.chain(&parts.headers).filter(|_| verdict.is_ok() && answer.status == StatusCode::OK);
+        let served = self.recorded(parts, classified, model, upload, (&answer, &behaviour), verdict, in_flight.connection());
+        hold(&behaviour, in_flight.connection()).await;
+        if let Some(chain) = chain {
+            let connection = in_flight.shared();
+            let (conversation, answers) =
+                Conversation::new(chain, behaviour.clone(), self.record.clone(), served.clone(), connection);
+            tokio::spawn(conversation.run(incoming));
+            answer.content = answers::Content::Live(answers);
+        }
         self.respond(answer, &behaviour, Some(served), in_flight)
     }
 
@@ -138,7 +160,7 @@ impl Exchange {
             headers: &parts.headers,
             authority: parts.uri.authority().map(|authority| authority.as_str()),
             body_sha256: &upload.sha256,
-            signed_events: classified.entry().is_some_and(|op| op.streams == Streams::Both),
+            signed_events: is_conversation(classified),
         };
         let region = match Host::parse(host(parts)) {
             Host::Aws { region, .. } => region,
@@ -179,6 +201,7 @@ impl Exchange {
             generated: answer.generated,
             service_tier: answer.service_tier.clone(),
             connection: connection.number,
+            heard: is_conversation(classified).then(Box::default),
             completed: false.into(),
         });
         self.record.add(&served, self.record_requests);
@@ -240,6 +263,11 @@ fn kept_bytes_max(classified: &Classified) -> usize {
         Some("Converse" | "ConverseStream") => 4096,
         _ => 0,
     }
+}
+
+/// Whether request and answer are streams that run at once.
+fn is_conversation(classified: &Classified) -> bool {
+    classified.entry().is_some_and(|op| op.streams == Streams::Both)
 }
 
 /// Reads a body to its end, hashing it as it comes. `None` when the client left before.

@@ -14,6 +14,7 @@
 //! | `script` | how to behave |
 //! | `answers/` | what Bedrock would say |
 //! | `body` | how it goes out |
+//! | `conversation` | request and answer at once |
 //! | `record`, `management` | what was served, in process and over HTTP |
 
 mod answers;
@@ -21,6 +22,7 @@ mod body;
 mod certificate;
 mod classify;
 mod connection;
+mod conversation;
 mod exchange;
 mod listener;
 mod management;
@@ -35,7 +37,7 @@ use tokio::task::JoinHandle;
 
 use self::exchange::Exchange;
 pub use self::{
-    record::{Record, Served, Totals, Usage},
+    record::{Heard, Record, Served, Totals, Usage},
     script::{Behaviour, Moment, Rule, Script},
 };
 

@@ -12,7 +12,10 @@ use std::{
 use http::HeaderMap;
 use jiff::Timestamp;
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
+
+use super::signature::hex;
 
 /// How many requests are kept; older ones make room.
 pub const REQUESTS_MAX: usize = 100_000;
@@ -98,10 +101,47 @@ pub struct Served {
     pub service_tier: Option<String>,
     /// Counts connections from 1.
     pub connection: u64,
+    pub(super) heard: Option<Box<Heard>>,
     pub(super) completed: AtomicBool,
 }
 
+/// The events of a request that is a stream of them, as far as they came.
+#[derive(Debug, Default)]
+pub struct Heard {
+    events: AtomicU64,
+    closed: AtomicBool,
+    hash: Mutex<Sha256>,
+    refusal: Mutex<Option<String>>,
+}
+
+impl Heard {
+    /// Events that were verified, the closing one not counted.
+    pub fn events(&self) -> u64 {
+        self.events.load(Ordering::Acquire)
+    }
+
+    /// Whether the signed empty event came.
+    pub fn closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Hexadecimal SHA-256 of all events so far, unwrapped, one after the other.
+    pub fn sha256(&self) -> String {
+        hex(&lock(&self.hash).clone().finalize())
+    }
+
+    /// Why an event was refused.
+    pub fn refusal(&self) -> Option<String> {
+        lock(&self.refusal).clone()
+    }
+}
+
 impl Served {
+    /// The events of a request that is a stream of them.
+    pub fn heard(&self) -> Option<&Heard> {
+        self.heard.as_deref()
+    }
+
     /// Whether the whole answer was handed to the connection.
     pub fn completed(&self) -> bool {
         self.completed.load(Ordering::Acquire)
@@ -137,6 +177,10 @@ impl Served {
             "generated": self.generated,
             "service_tier": self.service_tier,
             "connection": self.connection,
+            "events": self.heard().map(Heard::events),
+            "events_closed": self.heard().map(Heard::closed),
+            "events_sha256": self.heard().map(Heard::sha256),
+            "events_refusal": self.heard().map(Heard::refusal),
             "completed": self.completed(),
         })
     }
@@ -250,6 +294,24 @@ impl Record {
             }
             requests.push_back(served.clone());
         }
+        self.changed.notify_waiters();
+    }
+
+    /// An event was verified; the empty one closes the stream.
+    pub(super) fn hear(&self, served: &Served, event: &[u8]) {
+        let Some(heard) = served.heard() else { return };
+        if event.is_empty() {
+            heard.closed.store(true, Ordering::Release);
+        } else {
+            lock(&heard.hash).update(event);
+            heard.events.fetch_add(1, Ordering::AcqRel);
+        }
+        self.changed.notify_waiters();
+    }
+
+    pub(super) fn refuse_events(&self, served: &Served, why: &str) {
+        let Some(heard) = served.heard() else { return };
+        *lock(&heard.refusal) = Some(why.to_owned());
         self.changed.notify_waiters();
     }
 

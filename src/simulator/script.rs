@@ -86,6 +86,8 @@ behaviour! {
     omit_usage: bool,
     /// Leaves `InvokeModel`'s counts out of its headers.
     omit_usage_headers: bool,
+    /// After how many events a stream in both directions says what it has consumed; each event costs the tokens above. Default 10.
+    usage_every: u64,
     /// Sends the body in pieces of so many bytes, each flushed by itself.
     chunk_bytes: usize,
     /// Pads `InvokeModel`'s and `Converse`'s body to this size; smaller than the shape itself: the shape's.

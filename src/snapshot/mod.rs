@@ -56,6 +56,8 @@ pub struct Snapshot {
     pub upstream_roots: Option<Vec<Vec<u8>>>,
     /// Bounds on bodies.
     pub bodies: config::Bodies,
+    /// Bounds on streams in both directions.
+    pub bidirectional: config::Bidirectional,
     /// Bounds on connections and headers.
     pub downstream: config::Downstream,
     /// The certificate of each TLS listener, by the address in the file.
@@ -139,6 +141,7 @@ impl Snapshot {
             upstream_roots: config.upstream.ca_file.as_deref().map(tls::read_roots).transpose()?,
             upstream: config.upstream.clone(),
             bodies: config.bodies.clone(),
+            bidirectional: config.bidirectional.clone(),
             downstream: config.downstream.clone(),
             certificates: config.listeners.iter().filter_map(certificate).collect::<Result<_, _>>()?,
             prices: config.prices.book()?,

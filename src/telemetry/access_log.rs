@@ -100,6 +100,12 @@ pub struct AccessLine<'a> {
     /// The tokens are a guess, because the answer broke off or says nothing of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub estimated: Option<bool>,
+    /// Events from the client, of a stream in both directions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub events_in: Option<u64>,
+    /// Events from Bedrock, of a stream in both directions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub events_out: Option<u64>,
     /// Milliseconds to the first byte of Bedrock's response.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_byte_ms: Option<f64>,

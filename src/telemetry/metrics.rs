@@ -1,9 +1,11 @@
 //! The table of metrics. A field's help text is what Prometheus shows; every name starts with `tollgate_`.
 
 use prometheus::{
-    CounterVec, Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder, core::Collector,
+    CounterVec, Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
+
+use super::Bidirectional;
 
 /// Every metric of one gateway.
 pub struct Metrics {
@@ -56,6 +58,8 @@ pub struct Metrics {
     pub ledger_waiting: IntGauge,
     /// Requests refused, by reason.
     pub denials: IntCounterVec,
+    /// Streams in both directions.
+    pub bidirectional: Bidirectional,
     /// Tokens found verified already.
     pub token_cache_hits: IntGauge,
     /// Tokens that had to be verified.
@@ -225,6 +229,7 @@ impl Metrics {
             )?,
             ledger_waiting: gauge(r, "tollgate_ledger_waiting_rows", "Rows in memory that are not on disk.")?,
             denials: counters(r, "tollgate_denials_total", "Requests the gateway refused.", &["tenant", "reason"])?,
+            bidirectional: Bidirectional::new(r)?,
             token_cache_hits: gauge(r, "tollgate_token_cache_hits", "Tokens found in the cache since start.")?,
             token_cache_misses: gauge(r, "tollgate_token_cache_misses", "Tokens that had to be verified since start.")?,
             token_cache_entries: gauge(r, "tollgate_token_cache_entries", "Verified tokens in the cache.")?,
@@ -294,7 +299,12 @@ impl Metrics {
             &self.access_log_lost,
             &self.build_info,
         ];
-        collectors.iter().flat_map(|c| c.desc()).map(|desc| desc.fq_name.clone()).collect()
+        collectors
+            .into_iter()
+            .chain(self.bidirectional.collectors())
+            .flat_map(|c| c.desc())
+            .map(|desc| desc.fq_name.clone())
+            .collect()
     }
 
     /// The exposition text (version 0.0.4).
@@ -310,11 +320,11 @@ fn registered<M: Collector + Clone + 'static>(registry: &Registry, metric: M) ->
     Ok(metric)
 }
 
-fn counters(r: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
+pub(super) fn counters(r: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
     registered(r, IntCounterVec::new(Opts::new(name, help), labels)?)
 }
 
-fn gauges(r: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
+pub(super) fn gauges(r: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
     registered(r, IntGaugeVec::new(Opts::new(name, help), labels)?)
 }
 
@@ -324,6 +334,10 @@ fn gauge(r: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::E
 
 fn histograms(r: &Registry, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> Result<HistogramVec, prometheus::Error> {
     registered(r, HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels)?)
+}
+
+pub(super) fn histogram(r: &Registry, name: &str, help: &str, buckets: &[f64]) -> Result<Histogram, prometheus::Error> {
+    registered(r, Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?)
 }
 
 fn build_info(r: &Registry) -> Result<IntGaugeVec, prometheus::Error> {

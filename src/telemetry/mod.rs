@@ -2,11 +2,13 @@
 //! so no client can make a series.
 
 pub mod access_log;
+pub mod bidirectional;
 pub mod logging;
 pub mod metrics;
 pub mod outcome;
 
 pub use access_log::{AccessLine, AccessLog};
+pub use bidirectional::{Bidirectional, BidirectionalOfTenant};
 pub use metrics::{Counted, Metrics};
 pub use outcome::Outcome;
 

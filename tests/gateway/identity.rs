@@ -208,11 +208,3 @@ async fn an_issuer_without_keys_is_unavailable_and_not_a_refusal() {
     answer.assert_refused(503, "ServiceUnavailableException");
     assert_eq!(answer.header("retry-after"), "1");
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bidirectional_streams_are_refused_plainly() {
-    let world = World::start().await;
-    let path = "/model/amazon.nova-sonic-v1:0/invoke-with-bidirectional-stream";
-    world.h2().await.post(path, "").await.assert_refused(400, "ValidationException");
-    assert_eq!(world.served_count(), 0);
-}

@@ -4,11 +4,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // nothing here but tests and what they call
 
 mod client;
+mod conversation;
 mod harness;
 mod puppet;
 mod signing;
 
 mod accounts;
+mod bidirectional;
 mod bodies;
 mod forwarding;
 mod identity;

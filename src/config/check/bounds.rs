@@ -1,4 +1,4 @@
-//! `[routing]`, `[bodies]`, `[downstream]`, `[account]`, `[log]`, `[credentials]` and the seconds of `[upstream]`: bounds that would refuse
+//! `[routing]`, `[bodies]`, `[bidirectional]`, `[downstream]`, `[account]`, `[log]`, `[credentials]` and the seconds of `[upstream]`: bounds that would refuse
 //! everything, and filters that filter nothing.
 
 use tracing_subscriber::EnvFilter;
@@ -51,6 +51,9 @@ fn zeros(check: &mut Check<'_>, config: &Config) {
     let values = [
         ("bodies", "bytes_max", config.bodies.bytes_max),
         ("bodies", "read_seconds_max", config.bodies.read_seconds_max),
+        ("bidirectional", "idle_seconds_max", config.bidirectional.idle_seconds_max),
+        ("bidirectional", "total_seconds_max", config.bidirectional.total_seconds_max),
+        ("bidirectional", "event_bytes_max", config.bidirectional.event_bytes_max as u64),
         ("downstream", "header_bytes_max", config.downstream.header_bytes_max as u64),
         ("downstream", "header_seconds_max", config.downstream.header_seconds_max),
         ("downstream", "idle_seconds_max", config.downstream.idle_seconds_max),

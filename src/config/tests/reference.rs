@@ -40,6 +40,7 @@ fn the_reference_shows_the_defaults() {
     let minimal = parse(GOOD, name).unwrap();
     let full = parse(&reference_in_full(), name).unwrap();
     assert_eq!(format!("{:?}", full.bodies), format!("{:?}", minimal.bodies));
+    assert_eq!(format!("{:?}", full.bidirectional), format!("{:?}", minimal.bidirectional));
     assert_eq!(format!("{:?}", full.downstream), format!("{:?}", minimal.downstream));
     assert_eq!(format!("{:?}", full.metering), format!("{:?}", minimal.metering));
     assert_eq!(format!("{:?}", full.account), format!("{:?}", minimal.account));
@@ -80,7 +81,7 @@ fn the_reference_has_every_key_of_every_section() {
             sections.entry(known).or_default().extend(written);
         }
     }
-    assert_eq!(sections.len(), 21, "every section type, and the types within: {sections:#?}");
+    assert_eq!(sections.len(), 22, "every section type, and the types within: {sections:#?}");
     for (known, written) in sections {
         assert_eq!(known, written, "what serde knows, what conf/tollgate.toml shows");
     }

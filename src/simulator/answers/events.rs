@@ -62,13 +62,7 @@ impl Events {
     /// How this stream says that something went wrong: an exception of that name, or an error event.
     pub fn exception(&self, name: &str) -> Bytes {
         match self.framing {
-            Framing::Aws => {
-                let payload = serde_json::json!({"message": errors::usual_message(name)}).to_string();
-                framed(
-                    &[(":exception-type", name), (":content-type", "application/json"), (":message-type", "exception")],
-                    payload,
-                )
-            }
+            Framing::Aws => exception(name, errors::usual_message(name)),
             Framing::Anthropic => sse(Some("error"), &errors::inside_stream(Dialect::Anthropic, name)),
             Framing::OpenAi => sse(None, &errors::inside_stream(Dialect::OpenAi, name)),
         }
@@ -76,8 +70,19 @@ impl Events {
 }
 
 /// One message of AWS's event stream.
-pub(super) fn event(name: &str, payload: &Value) -> Bytes {
+pub(in super::super) fn event(name: &str, payload: &Value) -> Bytes {
     framed(&[(":event-type", name), (":content-type", "application/json"), (":message-type", "event")], payload.to_string())
+}
+
+/// A `chunk` with a payload that somebody else made.
+pub(in super::super) fn chunk_of(payload: Bytes) -> Bytes {
+    framed(&[(":event-type", "chunk"), (":content-type", "application/json"), (":message-type", "event")], payload)
+}
+
+/// An exception of that name, in AWS's framing.
+pub(in super::super) fn exception(name: &str, message: &str) -> Bytes {
+    let payload = serde_json::json!({"message": message}).to_string();
+    framed(&[(":exception-type", name), (":content-type", "application/json"), (":message-type", "exception")], payload)
 }
 
 /// One server-sent event.
@@ -93,7 +98,7 @@ pub(super) fn named_sse(data: &Value) -> Bytes {
     sse(data["type"].as_str(), data)
 }
 
-fn framed(headers: &[(&str, &str)], payload: String) -> Bytes {
+fn framed(headers: &[(&str, &str)], payload: impl Into<Bytes>) -> Bytes {
     let header = |(name, value): &(&str, &str)| Header::new((*name).to_owned(), HeaderValue::String((*value).to_owned().into()));
     let message = Message::new_from_parts(headers.iter().map(header).collect(), payload);
     let mut frame = BytesMut::new();

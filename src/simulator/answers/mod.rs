@@ -11,8 +11,9 @@ mod openai;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE};
 use serde::Deserialize;
+use tokio::sync::mpsc;
 
-pub(super) use self::events::Events;
+pub(super) use self::events::{Events, chunk_of, event, exception};
 use super::{exchange::json, record::Usage, script::Behaviour};
 use crate::bedrock::{Operation, Service, Streams};
 
@@ -45,6 +46,8 @@ impl Answer {
 pub(super) enum Content {
     Whole(Bytes),
     Events(Events),
+    /// Made while the request is still read.
+    Live(mpsc::Receiver<Bytes>),
 }
 
 /// Everything an answer may depend on.

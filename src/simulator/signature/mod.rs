@@ -3,6 +3,7 @@
 
 mod authorization;
 mod canonical;
+mod chain;
 mod refusal;
 
 use std::{
@@ -16,7 +17,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use self::authorization::Authorization;
-pub(super) use self::{authorization::claimed_service, refusal::Refusal};
+pub(super) use self::{authorization::claimed_service, chain::Chain, refusal::Refusal};
 use super::SimulatorKey;
 
 /// What AWS allows between the two clocks.
@@ -79,6 +80,13 @@ impl Verifier {
         }
     }
 
+    /// The chain that the events of a request continue, once its head is verified.
+    pub fn chain(&self, headers: &HeaderMap) -> Option<Chain> {
+        let authorization = Authorization::read(headers).ok()?;
+        let key = self.key(authorization.access_key_id, headers).ok()?;
+        Some(Chain::begin(key, &authorization))
+    }
+
     /// The key by its id, if the session token is that key's.
     fn key(&self, access_key_id: &str, headers: &HeaderMap) -> Result<&SimulatorKey, Refusal> {
         let key = self.keys.iter().find(|key| key.access_key_id == access_key_id).ok_or(Refusal::UnknownKey)?;
@@ -98,20 +106,25 @@ impl Verifier {
         if let Some(known) = derived.get(&name) {
             return *known;
         }
-        let secret = format!("AWS4{}", key.secret_access_key);
         let parts = [authorization.date, authorization.region, authorization.service, "aws4_request"];
-        let signing_key = parts.iter().fold(None, |key: Option<[u8; 32]>, part| {
-            let mut mac = key.as_ref().map_or_else(|| keyed(secret.as_bytes()), |key| keyed(key));
-            mac.update(part.as_bytes());
-            Some(mac.finalize().into_bytes().into())
-        });
-        let signing_key = signing_key.unwrap_or_default();
+        let signing_key = self::derived(&key.secret_access_key, parts);
         if derived.len() >= 64 {
             derived.clear();
         }
         derived.insert(name, signing_key);
         signing_key
     }
+}
+
+/// The key of a scope: its parts, each the message under the key before it.
+fn derived(secret: &str, scope: [&str; 4]) -> [u8; 32] {
+    let secret = format!("AWS4{secret}");
+    let signing_key = scope.iter().fold(None, |key: Option<[u8; 32]>, part| {
+        let mut mac = key.as_ref().map_or_else(|| keyed(secret.as_bytes()), |key| keyed(key));
+        mac.update(part.as_bytes());
+        Some(mac.finalize().into_bytes().into())
+    });
+    signing_key.unwrap_or_default()
 }
 
 fn check_scope(authorization: &Authorization, expected: &Expected) -> Result<(), Refusal> {
@@ -164,6 +177,11 @@ fn check_signed_headers(authorization: &Authorization, headers: &HeaderMap) -> R
     }
     let unsigned = headers.keys().find(|name| name.as_str().starts_with("x-amz-") && !signed(name.as_str()));
     unsigned.map_or(Ok(()), |name| Err(Refusal::HeaderNotSigned { name: name.as_str().to_owned() }))
+}
+
+/// Whether a request says that its events are signed, instead of its whole body.
+pub(super) fn announces_events(headers: &HeaderMap) -> bool {
+    headers.get("x-amz-content-sha256").is_some_and(|value| value == SIGNED_EVENTS)
 }
 
 fn payload_hash<'a>(received: &Received<'a>) -> Result<&'a str, Refusal> {

@@ -16,10 +16,13 @@ import {
   ConverseStreamCommand,
   CountTokensCommand,
   InvokeModelCommand,
+  InvokeModelWithBidirectionalStreamCommand,
   InvokeModelWithResponseStreamCommand,
   ThrottlingException,
+  ValidationException,
 } from "@aws-sdk/client-bedrock-runtime";
 
+const SONIC_MODEL = "amazon.nova-sonic-v1:0";
 const ACME_MODEL = "anthropic.claude-sonnet-4-5-20250929-v1:0";
 const GLOBEX_MODEL = "anthropic.claude-3-haiku-20240307-v1:0";
 const PROFILE_ARN = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc123";
@@ -123,6 +126,7 @@ async function runtimeChecks(runtime, model, how = "") {
 async function bearerChecks() {
   const runtime = observed(new BedrockRuntimeClient({}));
   await runtimeChecks(runtime, ACME_MODEL);
+  await conversationChecks(runtime, "with a bearer token");
   await check("the runtime speaks HTTP/2", async () => {
     equal(runtime.config.requestHandler.metadata.handlerProtocol, "h2");
   });
@@ -168,9 +172,63 @@ async function bearerChecks() {
   });
 }
 
+// The client's own events are signed with the placeholder keys: its event signer knows no bearer token.
+async function conversationChecks(runtime, how) {
+  await check(`InvokeModelWithBidirectionalStream ${how}`, async () => {
+    let answer;
+    const spoken = [];
+    let heard;
+    async function* speech() {
+      for (let number = 0; number < 200; number += 1) {
+        const bytes = new Uint8Array(number % 20 === 0 ? 300_000 : number * 10).fill(number);
+        spoken.push(bytes);
+        const echoed = new Promise((resolve) => (heard = resolve));
+        yield { chunk: { bytes } };
+        // The next event is spoken when this one was heard: both directions are open at once.
+        if (number < 100) await echoed;
+      }
+    }
+    answer = await runtime.send(
+      new InvokeModelWithBidirectionalStreamCommand({ modelId: SONIC_MODEL, body: speech() }),
+    );
+    equal(answer.$metadata.httpStatusCode, 200);
+    cameFrom(runtime, "bedrock-runtime", "InvokeModelWithBidirectionalStream");
+    let echoes = 0;
+    let usage;
+    for await (const event of answer.body) {
+      const bytes = event.chunk.bytes;
+      if (new TextDecoder().decode(bytes.slice(0, 22)) === '{"event":{"usageEvent"') {
+        usage = json(bytes).event.usageEvent;
+        continue;
+      }
+      ensure(Buffer.from(bytes).equals(Buffer.from(spoken[echoes])), `event ${echoes} came back changed`);
+      echoes += 1;
+      heard();
+    }
+    equal(echoes, 200);
+    equal(usage.totalTokens, usage.totalInputTokens + usage.totalOutputTokens);
+  });
+  await check(`a broken event is a ValidationException ${how}`, async () => {
+    async function* speech() {
+      yield { chunk: { bytes: new Uint8Array(3_000_000) } };
+      await new Promise((resolve) => setTimeout(resolve, 2_000));
+    }
+    // It comes as an event, or as the answer if that had not begun.
+    const error = await refusal(async () => {
+      const answer = await runtime.send(
+        new InvokeModelWithBidirectionalStreamCommand({ modelId: SONIC_MODEL, body: speech() }),
+      );
+      for await (const event of answer.body) ensure(event === undefined, "an event came back");
+    });
+    ensure(error instanceof ValidationException, `not refused but: ${error}`);
+    ensure(error.message.includes("2097152"), error.message);
+  });
+}
+
 async function signedChecks() {
   delete process.env.AWS_BEARER_TOKEN_BEDROCK;
   await runtimeChecks(observed(new BedrockRuntimeClient({})), ACME_MODEL, "with the token as session token");
+  await conversationChecks(observed(new BedrockRuntimeClient({})), "with the token as session token");
   const agents = observed(new BedrockAgentRuntimeClient({}));
   await check("Retrieve", async () => {
     const answer = await agents.send(

@@ -1,7 +1,9 @@
 //! The Rust SDK against the gateway: runtime and control plane as bearer, agents as SigV4 with a session token.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
@@ -15,11 +17,14 @@ use runtime::config::{ConfigBag, Credentials, Intercept, RuntimeComponents, Toke
 use runtime::error::{BoxError, ProvideErrorMetadata};
 use runtime::operation::converse::{ConverseError, ConverseOutput};
 use runtime::primitives::Blob;
+use runtime::types::error::InvokeModelWithBidirectionalStreamInputError;
 use runtime::types::{
-    ContentBlock, ContentBlockDelta, ConversationRole, ConverseStreamOutput, ConverseTokensRequest, CountTokensInput, Message,
-    ResponseStream, StopReason, TokenUsage,
+    BidirectionalInputPayloadPart, ContentBlock, ContentBlockDelta, ConversationRole, ConverseStreamOutput,
+    ConverseTokensRequest, CountTokensInput, InvokeModelWithBidirectionalStreamInput, InvokeModelWithBidirectionalStreamOutput,
+    Message, ResponseStream, StopReason, TokenUsage,
 };
 
+const SONIC_MODEL: &str = "amazon.nova-sonic-v1:0";
 const ACME_MODEL: &str = "anthropic.claude-sonnet-4-5-20250929-v1:0";
 const GLOBEX_MODEL: &str = "anthropic.claude-3-haiku-20240307-v1:0";
 const PROFILE_ARN: &str = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc123";
@@ -50,6 +55,7 @@ async fn main() {
     let client = signed(&environment, &seen);
     checks.run("converse, token as session token", converse(&client, ACME_MODEL, &seen)).await;
     checks.run("converse_stream, token as session token", converse_stream(&client, ACME_MODEL, &seen)).await;
+    checks.run("invoke_model_with_bidirectional_stream, token as session token", conversation(&client, &seen)).await;
     checks.run("retrieve", retrieve(&environment, &seen)).await;
     checks.run("untag_resource with repeated query keys", untag_resource(&environment, &seen)).await;
 
@@ -110,6 +116,48 @@ async fn invoke_model_with_response_stream(client: &runtime::Client, seen: &Seen
     ensure(chunks.iter().any(|chunk| chunk.contains("text_delta")), "no text")?;
     let last = chunks.last().ok_or("no chunks")?;
     ensure(last.contains("amazon-bedrock-invocationMetrics"), "no metrics in the last chunk")
+}
+
+/// Each event is spoken when the one before it was heard: both directions are open at once.
+async fn conversation(client: &runtime::Client, seen: &Seen) -> Result<(), Failure> {
+    const EVENTS: usize = 100;
+    let spoken = |number: usize| vec![u8::try_from(number).unwrap_or_default(); if number % 10 == 0 { 300_000 } else { number }];
+    let (speak, spoken_events) = tokio::sync::mpsc::unbounded_channel();
+    let say = |number: usize| {
+        let part = BidirectionalInputPayloadPart::builder().bytes(Blob::new(spoken(number))).build();
+        speak.send(part).map_err(|_| "nobody takes events")
+    };
+    let body = Spoken(spoken_events);
+    let mut answer = client.invoke_model_with_bidirectional_stream().model_id(SONIC_MODEL).body(body.into()).send().await?;
+    seen.came_from("bedrock-runtime", "InvokeModelWithBidirectionalStream")?;
+    let mut usage = false;
+    for number in 0..EVENTS {
+        say(number)?;
+        loop {
+            let event = answer.body.recv().await?.ok_or("the stream ended early")?;
+            let InvokeModelWithBidirectionalStreamOutput::Chunk(chunk) = event else { return Err("an unknown event".into()) };
+            let bytes = chunk.bytes().ok_or("a chunk without bytes")?.as_ref();
+            if !bytes.starts_with(br#"{"event":{"usageEvent""#) {
+                ensure(bytes == spoken(number), "an event came back changed")?;
+                break;
+            }
+            usage = true;
+        }
+    }
+    drop(speak);
+    while answer.body.recv().await?.is_some() {}
+    ensure(usage, "no usage event")
+}
+
+/// Events as an operation takes them.
+struct Spoken(tokio::sync::mpsc::UnboundedReceiver<BidirectionalInputPayloadPart>);
+
+impl futures_core::Stream for Spoken {
+    type Item = Result<InvokeModelWithBidirectionalStreamInput, InvokeModelWithBidirectionalStreamInputError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_recv(cx).map(|part| part.map(|part| Ok(InvokeModelWithBidirectionalStreamInput::Chunk(part))))
+    }
 }
 
 async fn count_tokens(client: &runtime::Client, seen: &Seen) -> Result<(), Failure> {

@@ -1,0 +1,31 @@
+//! `[bidirectional]`: bounds on InvokeModelWithBidirectionalStream, whose requests are streams too.
+
+use serde::Deserialize;
+
+/// Bounds on one stream.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Bidirectional {
+    /// Seconds without a byte in either direction. Default 120.
+    pub idle_seconds_max: u64,
+    /// Seconds in all. Default 540: Bedrock itself ends a stream after 480.
+    pub total_seconds_max: u64,
+    /// Bytes of one event from the client, with its frame. Default 2,097,152: a chunk of 1,000,000 bytes in base64 fits.
+    pub event_bytes_max: usize,
+    /// Events from the client in any second; 0 does not limit. Default 0.
+    pub events_per_second_max: u64,
+    /// Bytes from the client in all; 0 does not limit. Default 0.
+    pub bytes_max: u64,
+}
+
+impl Default for Bidirectional {
+    fn default() -> Self {
+        Bidirectional {
+            idle_seconds_max: 120,
+            total_seconds_max: 540,
+            event_bytes_max: 2 * 1024 * 1024,
+            events_per_second_max: 0,
+            bytes_max: 0,
+        }
+    }
+}

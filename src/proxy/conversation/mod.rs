@@ -1,0 +1,106 @@
+//! InvokeModelWithBidirectionalStream: request and answer are streams of events, and both run at once. Pingora's proxy sends one or the
+//! other at a time, and ends a stream by resetting it; here the two directions do not wait for each other, a stream has limits in time, and
+//! what ends it is told in an event. Connections and HTTP/2 are Pingora's.
+//!
+//! | file | job |
+//! |---|---|
+//! | [`connect`] | an HTTP/2 stream to Bedrock, its head signed |
+//! | [`resign`] | the client's events in, the gateway's out: checked, unwrapped, signed in a chain of the gateway's own |
+//! | [`client_chain`] | the client's chain, where its keys are ours |
+//! | [`output`] | Bedrock's events on their way: whole, counted, read for usage |
+//! | [`relay`] | the two directions, and what ends them |
+//! | [`limits`] | events a second, bytes, silence, duration |
+
+pub mod client_chain;
+pub mod connect;
+pub mod limits;
+pub mod output;
+pub mod relay;
+pub mod resign;
+
+use std::{
+    sync::Mutex,
+    time::{Instant, SystemTime},
+};
+
+use pingora_core::protocols::http::{ServerSession, client::HttpSession as UpstreamSession};
+use pingora_proxy::Session;
+
+use self::{client_chain::ClientChain, limits::Clock, output::Output, relay::Ended, resign::Resigner};
+use super::{
+    Denial, Gateway, Passage,
+    denial::Verdict,
+    respond::{Answered, Refusal},
+};
+use crate::{
+    aws::EventChain,
+    bedrock::sonic::SpeechUsage,
+    telemetry::{Counted, Outcome},
+};
+
+/// What is told of a conversation after it.
+#[derive(Debug, Default)]
+pub struct Account {
+    /// Events from the client that went on, the closing one not counted.
+    pub events_in: u64,
+    /// Bytes from the client.
+    pub bytes_in: u64,
+    /// Events from Bedrock.
+    pub events_out: u64,
+    /// The last totals that Bedrock reported.
+    pub usage: Option<SpeechUsage>,
+    /// How it ended; `None` if it never began.
+    pub outcome: Option<Outcome>,
+}
+
+/// Carries one conversation to its end.
+///
+/// # Errors
+/// Nothing of an answer was written yet, and this is to be the answer.
+pub async fn carry(session: &mut Session, passage: &mut Passage, gateway: &Gateway) -> Result<(), Denial> {
+    let bounds = passage.live.snapshot.bidirectional.clone();
+    let tenant = passage.admitted.as_ref().ok_or(Denial::Internal)?.tenant().clone();
+    let measured = gateway.metrics.bidirectional.of_tenant(&tenant.name);
+    let _open = Counted::in_gauge(measured.open.clone());
+    passage.conversation = Some(Account::default());
+
+    // The credentials of this moment sign to the end, whatever they are replaced by meanwhile.
+    let now = SystemTime::now();
+    let signer = gateway.credentials.current(now)?;
+    let connected = connect::connect(passage, gateway).await?;
+    let (head, seed) = connect::head(session, passage, &signer, now)?;
+    let service = passage.admitted.as_ref().ok_or(Denial::Internal)?.route().service;
+    let chain = EventChain::new(signer, &passage.live.snapshot.region, service.signing_name(), seed);
+    let mut resigner = Resigner::new(chain, ClientChain::of_placeholders(), &bounds, measured.clone());
+    let mut output = Output::new(measured);
+
+    let ServerSession::H2(downstream) = &mut *session.downstream_session else { return Err(Denial::Internal) };
+    let mut upstream = connected.stream;
+    upstream.write_request_header(head, false).map_err(|_| Denial::UpstreamBroken)?;
+    passage.arrival.goes_upstream(Instant::now());
+    let upstream = Mutex::new(upstream);
+    let both = relay::Both { downstream: &Mutex::new(downstream), upstream: &upstream, clock: &Clock::new(&bounds) };
+    let ended = both.relay(&mut resigner, &mut output, passage).await;
+
+    let stream = UpstreamSession::H2(upstream.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner));
+    gateway.conversations.release_http_session(stream, &*connected.peer, connected.peer.options.idle_timeout).await;
+    conclude(passage, &resigner, &output, ended)
+}
+
+/// Notes what came of it.
+fn conclude(passage: &mut Passage, resigner: &Resigner, output: &Output, ended: Ended) -> Result<(), Denial> {
+    let (outcome, told) = match ended {
+        Ended::Complete => (Some(Outcome::Completed), Ok(())),
+        Ended::ClientLeft => (Some(Outcome::ClientLeft), Ok(())),
+        Ended::Denied(verdict) => {
+            let refusal = Refusal::of(&verdict);
+            passage.answered = Some(Answered { status: None, refusal: Some(refusal) });
+            (Some(if refusal.failed { Outcome::UpstreamFailed } else { Outcome::Denied }), Ok(()))
+        }
+        Ended::Unanswered(Denial::UpstreamBroken) => (Some(Outcome::UpstreamFailed), Err(Denial::UpstreamBroken)),
+        Ended::Unanswered(denial) => (None, Err(denial)),
+    };
+    let (events_in, bytes_in) = (resigner.events(), resigner.bytes());
+    passage.conversation = Some(Account { events_in, bytes_in, events_out: output.events(), usage: output.usage(), outcome });
+    told
+}

@@ -1,0 +1,226 @@
+//! The two directions of a conversation. Each waits only for its own reader and its own writer: what the one side does not take, the other
+//! is not asked for. Whatever ends a conversation early resets Bedrock's stream, and tells the client in an event if it can.
+
+use std::{
+    future::poll_fn,
+    pin::pin,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use http::header;
+use pingora_core::protocols::http::v2::{client::Http2Session, server::HttpSession, write_body};
+use pingora_http::ResponseHeader;
+use serde_json::json;
+use tokio::{sync::oneshot, time::timeout};
+
+use super::{Denial, Passage, Verdict, limits::Clock, output::Output, resign::Resigner};
+use crate::{
+    aws::event_stream::text_frame,
+    proxy::{meter, respond::blame},
+};
+
+/// How long a client that reads nothing may take to read the event that ends its stream.
+const LAST_EVENT_MAX: Duration = Duration::from_secs(5);
+
+/// RFC 9113 §7.
+const CANCEL: u32 = 8;
+
+/// How a conversation ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// Bedrock's whole answer went out.
+    Complete,
+    /// The client went away.
+    ClientLeft,
+    /// The client has the beginning of an answer, and as its last event what ended it.
+    Denied(Verdict),
+    /// The client has nothing of an answer yet.
+    Unanswered(Denial),
+}
+
+/// How one side's part ended: the client's.
+enum Sent {
+    /// All of it went to Bedrock, or Bedrock wants no more of it.
+    Done,
+    ClientLeft,
+    Refused(Denial),
+}
+
+/// Both streams. They are locked for as long as one of them is asked, never while anything waits.
+pub struct Both<'a> {
+    /// To the client.
+    pub downstream: &'a Mutex<&'a mut HttpSession>,
+    /// To Bedrock.
+    pub upstream: &'a Mutex<Http2Session>,
+    /// What the conversation's time is measured by.
+    pub clock: &'a Clock,
+}
+
+/// What the client is to be told, once it is known.
+type Stop = oneshot::Receiver<Denial>;
+
+impl Both<'_> {
+    /// Carries events until either side ends, or something has to end it.
+    pub async fn relay(&self, resigner: &mut Resigner, output: &mut Output, passage: &mut Passage) -> Ended {
+        let (stop, stopped) = oneshot::channel();
+        let mut sending = pin!(self.send(resigner));
+        let mut receiving = pin!(self.receive(output, passage, stopped));
+        let mut expired = pin!(self.clock.expired());
+        let mut sent = false;
+        let denial = loop {
+            tokio::select! {
+                biased;
+                end = &mut sending, if !sent => match end {
+                    Sent::Done => sent = true,
+                    Sent::ClientLeft => return Ended::ClientLeft,
+                    Sent::Refused(denial) => break denial,
+                },
+                end = &mut receiving => return end,
+                denial = &mut expired => break denial,
+            }
+        };
+        let verdict = denial.verdict();
+        let _ = stop.send(denial);
+        // It may wait for a client that reads nothing; then the stream is reset without a word.
+        timeout(LAST_EVENT_MAX, receiving).await.unwrap_or(Ended::Denied(verdict))
+    }
+
+    /// The client's events, to Bedrock.
+    async fn send(&self, resigner: &mut Resigner) -> Sent {
+        let Some(mut writer) = lock(self.upstream).take_request_body_writer() else { return Sent::Done };
+        loop {
+            let (signed, end) = match poll_fn(|cx| lock(self.downstream).poll_read_body_bytes(cx)).await {
+                Some(Ok(piece)) => (resigner.take(&piece, SystemTime::now()), false),
+                Some(Err(_)) => {
+                    writer.send_reset(CANCEL.into());
+                    return Sent::ClientLeft;
+                }
+                None => (resigner.end(SystemTime::now()), true),
+            };
+            self.clock.moved();
+            let signed = match signed {
+                Ok(signed) => signed,
+                Err(denial) => {
+                    writer.send_reset(CANCEL.into());
+                    return Sent::Refused(denial);
+                }
+            };
+            if (end || !signed.is_empty()) && write_body(&mut writer, signed, end, None).await.is_err() {
+                // Bedrock's answer says why.
+                return Sent::Done;
+            }
+            if end {
+                return Sent::Done;
+            }
+            self.clock.moved();
+        }
+    }
+
+    /// Bedrock's events, to the client.
+    async fn receive(&self, output: &mut Output, passage: &mut Passage, mut stopped: Stop) -> Ended {
+        let response = tokio::select! {
+            biased;
+            denial = told(&mut stopped) => return Ended::Unanswered(denial),
+            response = self.response_head(passage) => response,
+            () = self.client_left_before_head() => return Ended::ClientLeft,
+        };
+        let response = match response {
+            Ok(response) => response,
+            Err(denial) => return Ended::Unanswered(denial),
+        };
+        self.clock.moved();
+        if !is_event_stream(&response) {
+            output.is_opaque();
+        }
+        let mut writer = {
+            let mut downstream = lock(self.downstream);
+            let written = downstream.write_response_header(Box::new(response), false);
+            let (Ok(()), Some(writer)) = (written, downstream.take_response_body_writer()) else { return Ended::ClientLeft };
+            writer
+        };
+        loop {
+            let piece = tokio::select! {
+                biased;
+                denial = told(&mut stopped) => Err(denial),
+                piece = poll_fn(|cx| lock(self.upstream).poll_read_response_body(cx)) => match piece {
+                    Some(Ok(piece)) => Ok(Some(piece)),
+                    Some(Err(_)) => Err(Denial::UpstreamBroken),
+                    None => Ok(None),
+                },
+                _ = poll_fn(|cx| writer.poll_reset(cx)) => return Ended::ClientLeft,
+            };
+            self.clock.moved();
+            let (bytes, end, ended) = match piece {
+                Ok(Some(piece)) => {
+                    passage.meter.chunk(&mut Some(piece.clone()), false);
+                    (output.take(piece), false, Ended::Complete)
+                }
+                Ok(None) => {
+                    passage.meter.chunk(&mut None, true);
+                    (output.rest(), true, Ended::Complete)
+                }
+                // A reset is the only end that no client takes for a whole answer when no event can be told from the next.
+                Err(denial) if !output.is_between_events() => return Ended::Denied(denial.verdict()),
+                Err(denial) => (exception(&denial), true, Ended::Denied(denial.verdict())),
+            };
+            if let Some(admitted) = passage.admitted.as_mut().filter(|_| end) {
+                admitted.release();
+            }
+            if (end || !bytes.is_empty()) && write_body(&mut writer, bytes, end, None).await.is_err() {
+                return Ended::ClientLeft;
+            }
+            if end {
+                return ended;
+            }
+            self.clock.moved();
+        }
+    }
+
+    /// The head of Bedrock's answer, as the client gets it.
+    async fn response_head(&self, passage: &mut Passage) -> Result<ResponseHeader, Denial> {
+        let read = poll_fn(|cx| lock(self.upstream).poll_read_response_header(cx)).await;
+        read.map_err(|_| Denial::UpstreamBroken)?;
+        let mut response = lock(self.upstream).response_header().cloned().ok_or(Denial::UpstreamBroken)?;
+        meter::response_head(&mut response, passage).map_err(|e| blame(&e))?;
+        Ok(response)
+    }
+
+    async fn client_left_before_head(&self) {
+        poll_fn(|cx| {
+            let mut downstream = lock(self.downstream);
+            let idle = pin!(downstream.idle());
+            idle.poll(cx).map(drop)
+        })
+        .await;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits for something to tell; for ever if nobody is left who could.
+async fn told(stopped: &mut Stop) -> Denial {
+    match stopped.await {
+        Ok(denial) => denial,
+        Err(_) => std::future::pending().await,
+    }
+}
+
+fn is_event_stream(response: &ResponseHeader) -> bool {
+    let kind = response.headers.get(header::CONTENT_TYPE).map(|value| value.as_bytes());
+    kind.is_some_and(|kind| kind.starts_with(b"application/vnd.amazon.eventstream"))
+}
+
+/// The last event of a stream that the gateway ends, as SDKs type it: `validationException` for a `ValidationException`.
+fn exception(denial: &Denial) -> Bytes {
+    let name = denial.verdict().aws;
+    let mut kind = name.to_owned();
+    if let Some(first) = kind.get_mut(..1) {
+        first.make_ascii_lowercase();
+    }
+    let headers = [(":exception-type", kind.as_str()), (":content-type", "application/json"), (":message-type", "exception")];
+    text_frame(&headers, json!({"message": denial.to_string()}).to_string().as_bytes())
+}

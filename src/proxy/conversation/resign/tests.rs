@@ -1,0 +1,110 @@
+//! Chains in, chains out: what leaves is signed by the gateway, and nothing leaves that was not checked.
+
+use std::{
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use aws_credential_types::Credentials;
+
+use super::*;
+use crate::{aws::Signer, telemetry::Metrics};
+
+const NOW: Duration = Duration::from_secs(1_763_855_000);
+
+fn chain(secret: &str, seed: u8) -> EventChain {
+    let signer = Signer::new(Credentials::new("AKID", secret, None, None, "test"));
+    EventChain::new(Arc::new(signer), "us-east-1", "bedrock", [seed; 32])
+}
+
+/// Keys of ours, as the client has them too.
+fn known_client() -> ClientChain {
+    let signer = Signer::new(Credentials::new("VENDED", "client", None, None, "test"));
+    ClientChain::of_keys(Arc::new(signer), "us-east-1", "bedrock", [1; 32])
+}
+
+fn resigner(client: ClientChain) -> Resigner {
+    let measured = Metrics::new().unwrap().bidirectional.of_tenant("t");
+    Resigner::new(chain("gateway", 2), client, &Bidirectional::default(), measured)
+}
+
+fn signed(secret: &str, events: &[&[u8]]) -> Vec<Bytes> {
+    let mut chain = chain(secret, 1);
+    let sign = |event: &&[u8]| {
+        let mut out = BytesMut::new();
+        chain.put(&mut out, event, UNIX_EPOCH + NOW);
+        out.freeze()
+    };
+    events.iter().map(sign).collect()
+}
+
+/// What comes out is a chain of the gateway's over the same events.
+fn assert_chain(out: &[u8], events: &[&[u8]]) {
+    let (mut chain, mut frames) = (chain("gateway", 2), Splitter::new(usize::MAX));
+    frames.push(out);
+    for event in events {
+        let frame = frames.next_frame().unwrap().unwrap().signed().unwrap();
+        assert_eq!(frame.payload, *event);
+        chain.verify(&frame, UNIX_EPOCH + NOW).unwrap();
+    }
+    assert!(frames.is_empty());
+}
+
+#[test]
+fn events_leave_under_the_gateways_chain_whatever_keys_they_came_under() {
+    let events: [&[u8]; 3] = [b"one", b"two", b""];
+    for (client, secret) in [(ClientChain::of_placeholders(), "anything"), (known_client(), "client")] {
+        let mut resigner = resigner(client);
+        let bytes = signed(secret, &events).concat();
+        let mut out = Vec::new();
+        for piece in bytes.chunks(11) {
+            out.extend_from_slice(&resigner.take(piece, UNIX_EPOCH + NOW).unwrap());
+        }
+        assert!(resigner.end(UNIX_EPOCH + NOW).unwrap().is_empty());
+        assert_chain(&out, &events);
+        assert_eq!((resigner.events(), resigner.bytes()), (2, bytes.len() as u64));
+    }
+}
+
+#[test]
+fn keys_of_ours_prove_every_event_and_the_end() {
+    let now = UNIX_EPOCH + NOW;
+    let other = signed("forged", &[b"one"]).remove(0);
+    assert!(matches!(resigner(known_client()).take(&other, now), Err(Denial::Chain(_))));
+
+    let events = signed("client", &[b"one", b"two"]);
+    let mut skipping = resigner(known_client());
+    assert!(matches!(skipping.take(&events[1], now), Err(Denial::Chain(_))));
+
+    let mut cut = resigner(known_client());
+    cut.take(&events[0], now).unwrap();
+    assert!(matches!(cut.end(now), Err(Denial::Event(FrameError::Truncated))));
+}
+
+#[test]
+fn placeholder_keys_prove_nothing_and_need_no_end() {
+    let now = UNIX_EPOCH + NOW;
+    let mut resigner = resigner(ClientChain::of_placeholders());
+    let mut out = resigner.take(&signed("x", &[b"one"]).concat(), now).unwrap().to_vec();
+    out.extend_from_slice(&resigner.end(now).unwrap());
+    assert_chain(&out, &[b"one", b""]);
+}
+
+#[test]
+fn nothing_of_a_broken_event_leaves() {
+    let now = UNIX_EPOCH + NOW;
+    let mut events = BytesMut::from(&signed("x", &[b"one", b"two"]).concat()[..]);
+    let last = events.len() - 1;
+    events[last] ^= 1;
+    let mut resigner = resigner(ClientChain::of_placeholders());
+    let mut out = Vec::new();
+    let mut refused = false;
+    for piece in events.chunks(10) {
+        match resigner.take(piece, now) {
+            Ok(bytes) => out.extend_from_slice(&bytes),
+            Err(denial) => refused = matches!(denial, Denial::Event(FrameError::Checksum)),
+        }
+    }
+    assert!(refused);
+    assert_chain(&out, &[b"one"]);
+}
