@@ -8,10 +8,12 @@ pub mod issuers;
 pub mod listeners;
 pub mod log;
 pub mod metering;
+pub mod network;
 pub mod routing;
 pub mod secret;
 pub mod tenants;
 pub mod upstream;
+pub mod validity;
 
 pub mod problems;
 pub mod read;
@@ -34,15 +36,17 @@ pub use bodies::Bodies;
 pub use credentials::StaticCredentials;
 pub use downstream::Downstream;
 pub use issuers::{Algorithm, Issuer, KeySetSource};
-pub use listeners::{Listener, TlsFiles};
+pub use listeners::{ClientCertificates, Listener, Tls, TlsFiles, TlsPolicy};
 pub use log::Log;
 pub use metering::Metering;
+pub use network::{Network, NetworkError};
 pub use problems::{Problem, Problems, Severity};
 pub use read::{examine, parse, read};
 pub use routing::{Routing, SurfaceService};
 pub use secret::Secret;
 pub use tenants::{RequestLimits, Tenant};
 pub use upstream::Upstream;
+pub use validity::Validity;
 
 /// A whole configuration file.
 #[derive(Clone, Debug, Deserialize)]

@@ -8,7 +8,10 @@ use http::{HeaderMap, header};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
-use super::{Denial, Passage, head};
+use super::{
+    Denial, Passage, head,
+    load::{Burden, Load},
+};
 use crate::{
     auth::{Principal, query_carries_credential},
     bedrock::{Dialect, RawPath, Service, Streams, body},
@@ -43,6 +46,7 @@ pub struct Admitted {
 /// A place among the tenant's running requests.
 struct Slot {
     _permit: quota::Permit,
+    _burden: Burden,
     _in_flight: Counted,
 }
 
@@ -138,9 +142,10 @@ fn unreadable(e: body::BodyError) -> Denial {
 }
 
 /// Decides on the head alone.
-pub fn admit(session: &Session, passage: &mut Passage, metrics: &Metrics) -> Result<Admitted, Denial> {
+pub fn admit(session: &Session, passage: &mut Passage, load: &Arc<Load>, metrics: &Metrics) -> Result<Admitted, Denial> {
     let live = passage.live.clone();
     let snapshot = &live.snapshot;
+    let burden = load.take_on(snapshot.downstream.requests_max)?;
     check_head(session, snapshot)?;
     let request = session.req_header();
     let (path, query) = split_target(request);
@@ -170,7 +175,7 @@ pub fn admit(session: &Session, passage: &mut Passage, metrics: &Metrics) -> Res
     let Admission { permit, standings } = quota::admit(&tenant.name, &tenant.limits, &tenant.counters)?;
     let dialect = Dialect::of_path(route.path.as_bytes());
     let in_flight = Counted::in_gauge(metrics.in_flight.with_label_values(&[&tenant.name]));
-    let slot = Some(Slot { _permit: permit, _in_flight: in_flight });
+    let slot = Some(Slot { _permit: permit, _burden: burden, _in_flight: in_flight });
     Ok(Admitted { tenant, route, dialect, standings, slot })
 }
 

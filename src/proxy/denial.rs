@@ -30,6 +30,8 @@ pub enum Denial {
     Rate(#[from] RateDenial),
     #[error("InvokeModelWithBidirectionalStream is not carried by this gateway.")]
     Bidirectional,
+    #[error("The gateway runs as many requests as it may. Try again shortly.")]
+    Overloaded,
     #[error("The request body is larger than {bytes_max} bytes.")]
     BodyTooLarge { bytes_max: u64 },
     #[error("The request body did not arrive within {seconds_max} seconds.")]
@@ -94,6 +96,7 @@ impl Denial {
             Denial::Policy(denial) => forbidden(denial.reason()),
             Denial::Rate(denial) => throttled(denial),
             Denial::Bidirectional => invalid(400, "bidirectional"),
+            Denial::Overloaded => unavailable(503, "overloaded"),
             Denial::BodyTooLarge { .. } => Verdict { anthropic: "request_too_large", ..invalid(413, "body_too_large") },
             Denial::BodyTooSlow { .. } => Verdict { anthropic: "timeout_error", ..invalid(408, "body_too_slow") },
             Denial::BodyBroken => invalid(400, "body_broken"),

@@ -6,7 +6,11 @@ use jiff::Timestamp;
 use pingora_error::{Error, ErrorSource};
 use pingora_proxy::Session;
 
-use super::{Gateway, Passage, body::HeldBody};
+use super::{
+    Gateway, Passage,
+    body::HeldBody,
+    listener::handshake::{ClientCertificate, client_certificate},
+};
 use crate::telemetry::{AccessLine, NONE, Outcome, outcome::status_class};
 
 /// Counts and writes; the permit and the room are given back when the passage is dropped right after.
@@ -86,6 +90,7 @@ fn line<'a>(session: &'a Session, e: Option<&Error>, passage: &'a Passage, outco
         tenant,
         principal: passage.caller.as_ref().map(|caller| caller.principal.subject.as_ref()),
         client: session.client_addr().map(ToString::to_string),
+        client_certificate: client_certificate(session).and_then(ClientCertificate::name),
         method: request.method.as_str(),
         service,
         operation,

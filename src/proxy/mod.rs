@@ -13,19 +13,21 @@ pub mod edge;
 pub mod finish;
 pub mod head;
 pub mod listener;
+pub mod load;
 pub mod meter;
 pub mod peers;
 mod replay;
 pub mod respond;
 pub mod sign;
 pub mod upstream;
+pub mod wire;
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use pingora_core::{modules::http::HttpModules, protocols::Digest, upstreams::peer::HttpPeer};
+use pingora_core::{listeners::tls::Acceptor, modules::http::HttpModules, protocols::Digest, upstreams::peer::HttpPeer};
 use pingora_error::{Error, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
@@ -37,6 +39,8 @@ use self::{
     body::HeldBody,
     budget::BodyBudget,
     denial::Denial,
+    listener::handshake,
+    load::Load,
     meter::Meter,
     peers::Peers,
     respond::Refused,
@@ -48,18 +52,22 @@ use crate::{
     telemetry::{AccessLog, Metrics},
 };
 
-/// What a reload replaces: the snapshot, and the peers made of it.
+/// What a reload replaces: the snapshot, and what is made of it in Pingora's types.
 pub struct Live {
     /// The configuration.
     pub snapshot: Snapshot,
     /// How its endpoints are connected to.
     pub peers: Peers,
+    /// How its listeners shake hands; `None`: plaintext.
+    pub acceptors: Vec<Option<Acceptor>>,
 }
 
 impl Live {
-    /// Makes the peers of a snapshot.
+    /// Makes peers and acceptors of a snapshot.
     pub fn new(snapshot: Snapshot) -> Live {
-        Live { peers: Peers::new(&snapshot), snapshot }
+        let tls = snapshot.listeners.iter().map(|listener| listener.tls.as_ref());
+        let acceptors = tls.map(|tls| tls.map(|tls| handshake::acceptor(tls.config.clone()))).collect();
+        Live { peers: Peers::new(&snapshot), acceptors, snapshot }
     }
 }
 
@@ -71,6 +79,8 @@ pub struct Gateway {
     pub credentials: Arc<CredentialsSlot>,
     /// Where host names are.
     pub addresses: Arc<Addresses>,
+    /// Room for requests.
+    pub load: Arc<Load>,
     /// Room for request bodies.
     pub budget: Arc<BodyBudget>,
     /// Counters.
@@ -94,7 +104,7 @@ pub struct Passage {
 impl Gateway {
     /// Everything before upstream; a denial ends the request.
     async fn let_in(&self, session: &mut Session, passage: &mut Passage) -> Result<(), Denial> {
-        let mut admitted = admit::admit(session, passage, &self.metrics)?;
+        let mut admitted = admit::admit(session, passage, &self.load, &self.metrics)?;
         passage.body = Some(body::take(session, passage, &mut admitted, &self.budget, &self.metrics).await?);
         passage.admitted = Some(admitted);
         Ok(())

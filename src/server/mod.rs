@@ -4,6 +4,8 @@
 mod assembly;
 pub mod credentials;
 mod drain;
+mod expiry;
+mod files_limit;
 pub mod key_sets;
 mod reload;
 mod vitals;
@@ -100,6 +102,11 @@ async fn start_with(
     tokio::spawn({
         let (addresses, ending) = (parts.gateway_addresses.clone(), ending.clone());
         async move { every(RESOLVE_EVERY, ending, || addresses.refresh()).await }
+    });
+    tokio::spawn({
+        let (live, ending) = (parts.live.clone(), ending.clone());
+        expiry::warn(&live.load().snapshot, SystemTime::now());
+        async move { every(expiry::SAY_EVERY, ending, || async { expiry::warn(&live.load().snapshot, SystemTime::now()) }).await }
     });
     let reloader = Arc::new(Reloader::new(path, &config, &parts, log_filter));
     reloader.keep_credentials_fresh(&config).await?;

@@ -1,15 +1,16 @@
 //! A configuration compiled into what a request reads. Immutable; a request keeps the one it began with, so a reload is never seen by
 //! half of a request. Compiling reads the files the configuration names, and changes nothing if one is bad.
 
+mod certificates;
 mod endpoints;
+pub mod listeners;
 mod tls;
 
-use std::{collections::HashMap, net::SocketAddr, path::Path, sync::Arc};
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 pub use endpoints::{Endpoint, EndpointError};
-pub use tls::TlsError;
-
-use rustls::sign::CertifiedKey;
+pub use listeners::Listener;
+pub use tls::{Certificate, Tls, TlsError};
 
 use crate::{
     auth::Authenticator,
@@ -53,8 +54,8 @@ pub struct Snapshot {
     pub bodies: config::Bodies,
     /// Bounds on connections and headers.
     pub downstream: config::Downstream,
-    /// The certificate of each TLS listener, by the address in the file.
-    pub certificates: HashMap<SocketAddr, Arc<CertifiedKey>>,
+    /// In the order in which they were bound; see [`listeners::in_order_of`].
+    pub listeners: Vec<Arc<Listener>>,
     /// Bounds on reading for nobody.
     pub metering: config::Metering,
     /// What is logged.
@@ -80,16 +81,14 @@ pub enum CompileError {
     #[error("{0}")]
     Tls(#[from] TlsError),
     #[error("{0}")]
+    Network(#[from] config::NetworkError),
+    #[error("{0}")]
     Endpoint(#[from] EndpointError),
 }
 
 impl Snapshot {
     /// Compiles `config` as generation `generation`.
     pub fn compile(config: &Config, generation: u64, lasting: &Lasting) -> Result<Snapshot, CompileError> {
-        let certificate = |listener: &config::Listener| {
-            let files = listener.tls.as_ref()?;
-            Some(tls::read_certificate(files).map(|certificate| (listener.address, certificate)))
-        };
         Ok(Snapshot {
             generation,
             authenticator: Authenticator::new(&config.issuers, lasting.key_sets.clone(), lasting.tokens.clone()),
@@ -101,10 +100,15 @@ impl Snapshot {
             upstream: config.upstream.clone(),
             bodies: config.bodies.clone(),
             downstream: config.downstream.clone(),
-            certificates: config.listeners.iter().filter_map(certificate).collect::<Result<_, _>>()?,
+            listeners: listeners::compile(&config.listeners)?,
             metering: config.metering.clone(),
             log: config.log.clone(),
         })
+    }
+
+    /// The certificates of all listeners.
+    pub fn certificates(&self) -> impl Iterator<Item = &Certificate> {
+        self.listeners.iter().filter_map(|listener| listener.tls.as_ref()).flat_map(|tls| &tls.certificates)
     }
 
     /// The endpoint of a service.

@@ -30,6 +30,12 @@ pub struct Metrics {
     pub upstream_connections: IntCounterVec,
     /// Requests sent a second time, because a pooled connection had died.
     pub upstream_retries: IntCounterVec,
+    /// Connections open now, by listener.
+    pub connections: IntGaugeVec,
+    /// Connections the gateway closed for what their client did or is.
+    pub connections_refused: IntCounterVec,
+    /// When the certificates of listeners expire, by file.
+    pub certificate_expiry: IntGaugeVec,
     /// Requests refused, by reason.
     pub denials: IntCounterVec,
     /// Tokens found verified already.
@@ -133,6 +139,19 @@ impl Metrics {
                 "Requests sent again because a pooled connection had died before any byte of a response.",
                 &["service"],
             )?,
+            connections: gauges(r, "tollgate_connections", "Connections of clients open now.", &["listener"])?,
+            connections_refused: counters(
+                r,
+                "tollgate_connections_refused_total",
+                "Connections the gateway closed: no room, not allowed, no handshake, or what came was too late or too much.",
+                &["listener", "reason"],
+            )?,
+            certificate_expiry: gauges(
+                r,
+                "tollgate_certificate_expiry_timestamp_seconds",
+                "When the certificate in the file expires.",
+                &["file"],
+            )?,
             denials: counters(r, "tollgate_denials_total", "Requests the gateway refused.", &["tenant", "reason"])?,
             token_cache_hits: gauge(r, "tollgate_token_cache_hits", "Tokens found in the cache since start.")?,
             token_cache_misses: gauge(r, "tollgate_token_cache_misses", "Tokens that had to be verified since start.")?,
@@ -167,7 +186,7 @@ impl Metrics {
 
     /// The names of all metrics, those without a series yet included.
     pub fn names(&self) -> Vec<String> {
-        let collectors: [&dyn Collector; 22] = [
+        let collectors: [&dyn Collector; 25] = [
             &self.requests,
             &self.duration,
             &self.first_byte,
@@ -179,6 +198,9 @@ impl Metrics {
             &self.bodies_held_bytes,
             &self.upstream_connections,
             &self.upstream_retries,
+            &self.connections,
+            &self.connections_refused,
+            &self.certificate_expiry,
             &self.denials,
             &self.token_cache_hits,
             &self.token_cache_misses,

@@ -50,6 +50,10 @@ fn zeros(check: &mut Check<'_>, config: &Config) {
     let values = [
         ("bodies", "bytes_max", config.bodies.bytes_max),
         ("bodies", "read_seconds_max", config.bodies.read_seconds_max),
+        ("downstream", "connections_max", config.downstream.connections_max),
+        ("downstream", "requests_max", config.downstream.requests_max),
+        ("downstream", "requests_per_connection_max", u64::from(config.downstream.requests_per_connection_max)),
+        ("downstream", "streams_per_connection_max", u64::from(config.downstream.streams_per_connection_max)),
         ("downstream", "header_bytes_max", config.downstream.header_bytes_max as u64),
         ("downstream", "header_seconds_max", config.downstream.header_seconds_max),
         ("downstream", "idle_seconds_max", config.downstream.idle_seconds_max),

@@ -1,0 +1,253 @@
+//! The bytes of a connection on their way to Pingora: passed on as they come, and looked at for what Pingora does not see or does not
+//! mind. What is wrong ends the stream with an error at that byte.
+
+mod http1;
+mod http2;
+
+use std::{
+    io::{Error, ErrorKind, IoSlice, Result},
+    pin::Pin,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use pingora_core::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest, UniqueID,
+    UniqueIDType,
+    raw_connect::ProxyDigest,
+    tls::{SslDigest, TlsRef},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::Notify,
+};
+
+use self::{
+    http1::{BrokenAt, Requests},
+    http2::{Flood, Frames},
+};
+
+/// What is known of a connection's bytes so far.
+#[derive(Debug, Default)]
+pub struct Progress {
+    requests_begun: AtomicU64,
+    running: AtomicU64,
+    greeted: AtomicBool,
+    advanced: Notify,
+    fault: OnceLock<&'static str>,
+}
+
+impl Progress {
+    /// Waits for the first byte of the connection's `count`-th request (HTTP/1 only).
+    pub async fn request_begins(&self, count: u64) {
+        self.until(|| self.requests_begun.load(Ordering::Relaxed) >= count).await;
+    }
+
+    /// Waits until HTTP/2's preface is complete.
+    pub async fn begins(&self) {
+        self.until(|| self.greeted.load(Ordering::Relaxed)).await;
+    }
+
+    /// Whether a request is running (HTTP/2 only).
+    pub fn is_busy(&self) -> bool {
+        self.running.load(Ordering::Relaxed) > 0
+    }
+
+    async fn until(&self, so: impl Fn() -> bool) {
+        loop {
+            let mut advanced = std::pin::pin!(self.advanced.notified());
+            advanced.as_mut().enable();
+            if so() {
+                return;
+            }
+            advanced.await;
+        }
+    }
+
+    /// Why the gateway ended the connection; a metric label. The first reason stays.
+    pub fn fault(&self) -> Option<&'static str> {
+        self.fault.get().copied()
+    }
+
+    /// Says why the gateway ends the connection.
+    pub fn blame(&self, reason: &'static str) {
+        let _ = self.fault.set(reason);
+    }
+}
+
+/// A request that is running, until it is dropped.
+pub struct Running(Arc<Progress>);
+
+impl Running {
+    /// One more on this connection.
+    pub fn on(progress: &Arc<Progress>) -> Running {
+        progress.running.fetch_add(1, Ordering::Relaxed);
+        Running(progress.clone())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A connection that is looked at.
+#[derive(Debug)]
+pub struct Watched {
+    inner: Stream,
+    protocol: Protocol,
+    progress: Arc<Progress>,
+    broken: bool,
+}
+
+#[derive(Debug)]
+enum Protocol {
+    Http1(Requests),
+    Http2(Frames),
+}
+
+impl Watched {
+    /// `http2`: what the connection is known to speak, by ALPN or by its first bytes.
+    pub fn new(inner: Stream, http2: bool, progress: Arc<Progress>) -> Watched {
+        let protocol = if http2 { Protocol::Http2(Frames::new(Instant::now())) } else { Protocol::Http1(Requests::default()) };
+        Watched { inner, protocol, progress, broken: false }
+    }
+
+    /// How many of the bytes may be passed on; fewer than all if something is wrong with the rest.
+    fn look_at(&mut self, bytes: &[u8]) -> usize {
+        let sound = match &mut self.protocol {
+            Protocol::Http1(requests) => {
+                let followed = requests.follow(bytes);
+                self.progress.requests_begun.store(requests.begun(), Ordering::Relaxed);
+                followed.map_err(|BrokenAt(at)| (at, "framing"))
+            }
+            Protocol::Http2(frames) => {
+                let followed = frames.follow(bytes, Instant::now());
+                self.progress.greeted.store(frames.greeted(), Ordering::Relaxed);
+                followed.map_err(|Flood| (0, "flood"))
+            }
+        };
+        self.progress.advanced.notify_waiters();
+        match sound {
+            Ok(()) => bytes.len(),
+            Err((at, reason)) => {
+                self.broken = true;
+                self.progress.blame(reason);
+                at
+            }
+        }
+    }
+
+    fn error() -> Error {
+        Error::new(ErrorKind::InvalidData, "the client's bytes are not what they should be")
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
+        if self.broken {
+            return Poll::Ready(Err(Watched::error()));
+        }
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+        let sound = match buf.filled().get(before..) {
+            Some(bytes) if !bytes.is_empty() => self.look_at(bytes),
+            _ => return Poll::Ready(Ok(())),
+        };
+        buf.set_filled(before + sound);
+        // No bytes would mean the end.
+        Poll::Ready(if sound == 0 { Err(Watched::error()) } else { Ok(()) })
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+#[async_trait]
+impl Shutdown for Watched {
+    async fn shutdown(&mut self) {
+        self.inner.shutdown().await;
+    }
+}
+
+impl UniqueID for Watched {
+    fn id(&self) -> UniqueIDType {
+        self.inner.id()
+    }
+}
+
+impl Ssl for Watched {
+    fn get_ssl(&self) -> Option<&TlsRef> {
+        self.inner.get_ssl()
+    }
+
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.inner.get_ssl_digest()
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.inner.selected_alpn_proto()
+    }
+}
+
+impl GetTimingDigest for Watched {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        self.inner.get_timing_digest()
+    }
+
+    fn get_read_pending_time(&self) -> Duration {
+        self.inner.get_read_pending_time()
+    }
+
+    fn get_write_pending_time(&self) -> Duration {
+        self.inner.get_write_pending_time()
+    }
+}
+
+impl GetProxyDigest for Watched {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        self.inner.get_proxy_digest()
+    }
+
+    fn set_proxy_digest(&mut self, digest: ProxyDigest) {
+        self.inner.set_proxy_digest(digest);
+    }
+}
+
+impl GetSocketDigest for Watched {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        self.inner.get_socket_digest()
+    }
+
+    fn set_socket_digest(&mut self, digest: SocketDigest) {
+        self.inner.set_socket_digest(digest);
+    }
+}
+
+/// What was looked at for HTTP/2's preface is not asked again: the listener knows the protocol.
+impl Peek for Watched {}
