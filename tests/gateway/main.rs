@@ -16,3 +16,4 @@ mod reload;
 mod retries;
 mod shutdown;
 mod streaming;
+mod tls;
