@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -40,13 +40,13 @@ const RESETS_PENDING_MAX: usize = 20;
 const FAULTS_MAX: usize = 100;
 
 tokio::task_local! {
-    static HEAD_WAS_READ: Arc<AtomicBool>;
+    static PROGRESS: Arc<Progress>;
 }
 
 /// Tells the deadline of this task's request that its head has come.
 pub fn head_was_read() {
     // Streams of HTTP/2 have no deadline here: their head is complete before there is a stream.
-    let _ = HEAD_WAS_READ.try_with(|read| read.store(true, Ordering::Relaxed));
+    let _ = PROGRESS.try_with(|progress| progress.take_head());
 }
 
 /// A client that takes nothing of its answer for as long as an idle connection may last is gone: it would hold its stream, its slot
@@ -120,13 +120,13 @@ impl HttpServerApp for Edge {
         if session.get_keepalive().is_some() {
             session.set_keepalive(Some(self.bounds.idle_seconds_max));
         }
-        let read = Arc::new(AtomicBool::new(false));
-        let serve = HEAD_WAS_READ.scope(read.clone(), self.proxy.process_new_http(session, shutdown));
+        self.progress.serve(count);
+        let serve = PROGRESS.scope(self.progress.clone(), self.proxy.process_new_http(session, shutdown));
         Box::pin(async move {
             tokio::select! {
                 biased;
                 reused = serve => reused,
-                () = self.head_is_late(count, &read) => None,
+                () = self.head_is_late(count) => None,
             }
         })
     }
@@ -158,12 +158,12 @@ impl HttpServerApp for Edge {
 impl Edge {
     /// Resolves when the head of the `count`-th request should have come. The first has from the beginning, the others from their first
     /// byte: before that the connection is idle, which Pingora bounds.
-    async fn head_is_late(&self, count: u64, read: &AtomicBool) {
+    async fn head_is_late(&self, count: u64) {
         if count > 1 {
             self.progress.request_begins(count).await;
         }
         sleep(Duration::from_secs(self.bounds.header_seconds_max)).await;
-        if read.load(Ordering::Relaxed) {
+        if self.progress.head_is_taken() {
             std::future::pending::<()>().await;
         }
         self.progress.blame("head_late");

@@ -137,3 +137,12 @@ async fn beyond_what_may_run_at_once_requests_are_refused_early_with_a_hint() {
     };
     tokio::time::timeout(crate::raw::SOON, served).await.expect("room again once the streams are gone");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_answers_no_ping_does_not_hold_the_end_up() {
+    let world = World::start("[\"*\"]", "").await;
+    let mut http2 = Http2::connect(&world).await;
+    http2.send(&frames::request(1, "/model/m/converse")).await;
+    while http2.next().await.expect("an answer").kind != frames::HEADERS {}
+    tokio::time::timeout(crate::raw::SOON, world.gateway.stop()).await.expect("the end, long before drain_seconds_max");
+}

@@ -71,6 +71,31 @@ async fn nothing_follows_a_body_that_broke_off() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn heads_that_pingora_cannot_read_are_refused_in_our_words_too() {
+    let world = World::start("[\"*\"]", "").await;
+    let heads = ["POST /model/<m>/converse HTTP/1.1\r\nHost: h\r\n\r\n", "POST /`id` HTTP/1.1\r\nHost: h\r\n\r\n", "\0\r\n\r\n"];
+    for head in heads {
+        // As the first request of a connection, and behind one that was served.
+        for served in [false, true] {
+            let mut raw = Raw::connect(&world).await;
+            if served {
+                raw.send(world.good().as_bytes()).await;
+                assert!(raw.answer().await.starts_with("HTTP/1.1 200 "));
+            }
+            raw.send(head.as_bytes()).await;
+            let answer = raw.rest().await.unwrap();
+            assert!(answer.starts_with("HTTP/1.1 400 ") && answer.matches("HTTP/1.1").count() == 1, "{head:?}: {answer}");
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            assert!(head.contains("\r\nx-amzn-ErrorType: ValidationException\r\n"), "{head}");
+            assert!(head.contains("\r\nx-tollgate-source: gateway\r\n") && head.contains("\r\nConnection: close"), "{head}");
+            assert!(head.contains(&format!("\r\nContent-Length: {}", body.len())), "{answer}");
+            assert!(body.starts_with("{\"__type\":\"ValidationException\""), "{body}");
+        }
+    }
+    world.until_metric("connections_refused_total", "reason=\"malformed\"", 6.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn chunks_that_pingora_takes_but_others_read_differently_end_the_connection() {
     let world = World::start("[\"*\"]", "").await;
     let after = smuggled(&world);

@@ -56,7 +56,8 @@ impl Drop for OpenConnection {
 }
 
 /// Why connections are refused or cut.
-const REASONS: [&str; 8] = ["connections_max", "allow_from", "proxy_protocol", "tls", "silent", "head_late", "framing", "flood"];
+const REASONS: [&str; 9] =
+    ["connections_max", "allow_from", "proxy_protocol", "tls", "silent", "head_late", "malformed", "framing", "flood"];
 
 /// What guards a listener: its rules in the configuration in force, and its counters.
 pub struct Gate {

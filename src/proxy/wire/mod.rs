@@ -1,6 +1,7 @@
 //! The bytes of a connection on their way to Pingora: passed on as they come, and looked at for what Pingora does not see or does not
 //! mind. What is wrong ends the stream with an error at that byte.
 
+mod answer;
 mod http1;
 mod http2;
 
@@ -16,6 +17,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use bytes::{Buf, Bytes};
 use pingora_core::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest, UniqueID,
     UniqueIDType,
@@ -37,6 +39,9 @@ use self::{
 pub struct Progress {
     requests_begun: AtomicU64,
     running: AtomicU64,
+    /// The request that Pingora reads or serves, and the last whose head it could read (HTTP/1 only).
+    serving: AtomicU64,
+    taken: AtomicU64,
     greeted: AtomicBool,
     advanced: Notify,
     fault: OnceLock<&'static str>,
@@ -51,6 +56,21 @@ impl Progress {
     /// Waits until HTTP/2's preface is complete.
     pub async fn begins(&self) {
         self.until(|| self.greeted.load(Ordering::Relaxed)).await;
+    }
+
+    /// Pingora reads the connection's `count`-th request from now on.
+    pub fn serve(&self, count: u64) {
+        self.serving.store(count, Ordering::Relaxed);
+    }
+
+    /// It could read the head.
+    pub fn take_head(&self) {
+        self.taken.store(self.serving.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// Whether it could.
+    pub fn head_is_taken(&self) -> bool {
+        self.taken.load(Ordering::Relaxed) == self.serving.load(Ordering::Relaxed)
     }
 
     /// Whether a request is running (HTTP/2 only).
@@ -104,6 +124,8 @@ pub struct Watched {
     protocol: Protocol,
     progress: Arc<Progress>,
     broken: bool,
+    /// What is left of an answer in place of Pingora's.
+    answer: Option<Bytes>,
 }
 
 #[derive(Debug)]
@@ -116,7 +138,7 @@ impl Watched {
     /// `http2`: what the connection is known to speak, by ALPN or by its first bytes.
     pub fn new(inner: Stream, http2: bool, progress: Arc<Progress>) -> Watched {
         let protocol = if http2 { Protocol::Http2(Frames::new(Instant::now())) } else { Protocol::Http1(Requests::default()) };
-        Watched { inner, protocol, progress, broken: false }
+        Watched { inner, protocol, progress, broken: false, answer: None }
     }
 
     /// How many of the bytes may be passed on; fewer than all if something is wrong with the rest.
@@ -144,6 +166,30 @@ impl Watched {
         }
     }
 
+    /// Whether what is written now is Pingora's own refusal of a head that it could not read: without a body, and unknown to the stations.
+    fn is_bare_refusal(&self) -> bool {
+        matches!(self.protocol, Protocol::Http1(_)) && !self.progress.head_is_taken()
+    }
+
+    /// Writes our answer for `length` bytes of Pingora's.
+    fn poll_answer(&mut self, cx: &mut Context<'_>, length: usize) -> Poll<Result<usize>> {
+        self.progress.blame("malformed");
+        let mut left = self.answer.take().unwrap_or_else(answer::malformed);
+        while !left.is_empty() {
+            let written = match Pin::new(&mut self.inner).poll_write(cx, &left) {
+                Poll::Ready(written) => written?,
+                Poll::Pending => {
+                    self.answer = Some(left);
+                    return Poll::Pending;
+                }
+            };
+            left.advance(written.min(left.len()));
+        }
+        // Nothing follows: whatever else Pingora writes is part of the same refusal.
+        self.answer = Some(left);
+        Poll::Ready(Ok(length))
+    }
+
     fn error() -> Error {
         Error::new(ErrorKind::InvalidData, "the client's bytes are not what they should be")
     }
@@ -168,10 +214,17 @@ impl AsyncRead for Watched {
 
 impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
+        if self.is_bare_refusal() {
+            return self.poll_answer(cx, buf.len());
+        }
         Pin::new(&mut self.inner).poll_write(cx, buf)
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<Result<usize>> {
+        if self.is_bare_refusal() {
+            let length = bufs.iter().map(|buf| buf.len()).sum();
+            return self.poll_answer(cx, length);
+        }
         Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
     }
 
