@@ -15,7 +15,10 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::harness::{INVOKE, Settings, World, within};
+use crate::{
+    client::Client,
+    harness::{INVOKE, Settings, World, within},
+};
 
 /// An authority, and where its certificates are written.
 struct Authority {
@@ -148,10 +151,15 @@ async fn required_client_certificates_are_verified_and_named_in_the_log() {
     let (answer, _) = ask(&world, &authority.client_named(&authority, "build farm"), "localhost").await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert_eq!(world.log_lines(1).await[0]["client_certificate"], "build farm");
+    let mut h2 = ClientConfig::clone(&authority.client_named(&authority, "h2 farm"));
+    h2.alpn_protocols = vec![b"h2".to_vec()];
+    let stream = connect(world.gateway.traffic[2], &Arc::new(h2), "localhost").await.unwrap();
+    Client::http2(stream, world.bearer("acme")).await.post(INVOKE, "{}").await.assert_served();
+    assert_eq!(world.log_lines(2).await[1]["client_certificate"], "h2 farm");
     for refused in [authority.client(), authority.client_named(&stranger, "build farm")] {
         assert!(ask(&world, &refused, "localhost").await.is_err());
     }
-    assert_eq!(world.served_count(), 1);
+    assert_eq!(world.served_count(), 2);
     world.until_sum("tollgate_connections_refused_total", &["reason=\"tls\""], 2.0).await;
 }
 

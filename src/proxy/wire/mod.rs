@@ -4,14 +4,12 @@
 mod answer;
 mod http1;
 mod http2;
+mod progress;
 
 use std::{
     io::{Error, ErrorKind, IoSlice, Result},
     pin::Pin,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
@@ -24,98 +22,14 @@ use pingora_core::protocols::{
     raw_connect::ProxyDigest,
     tls::{SslDigest, TlsRef},
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::Notify,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+pub use self::progress::{Progress, Running};
 
 use self::{
     http1::{BrokenAt, Requests},
     http2::{Flood, Frames},
 };
-
-/// What is known of a connection's bytes so far.
-#[derive(Debug, Default)]
-pub struct Progress {
-    requests_begun: AtomicU64,
-    running: AtomicU64,
-    /// The request that Pingora reads or serves, and the last whose head it could read (HTTP/1 only).
-    serving: AtomicU64,
-    taken: AtomicU64,
-    greeted: AtomicBool,
-    advanced: Notify,
-    fault: OnceLock<&'static str>,
-}
-
-impl Progress {
-    /// Waits for the first byte of the connection's `count`-th request (HTTP/1 only).
-    pub async fn request_begins(&self, count: u64) {
-        self.until(|| self.requests_begun.load(Ordering::Relaxed) >= count).await;
-    }
-
-    /// Waits until HTTP/2's preface is complete.
-    pub async fn begins(&self) {
-        self.until(|| self.greeted.load(Ordering::Relaxed)).await;
-    }
-
-    /// Pingora reads the connection's `count`-th request from now on.
-    pub fn serve(&self, count: u64) {
-        self.serving.store(count, Ordering::Relaxed);
-    }
-
-    /// It could read the head.
-    pub fn take_head(&self) {
-        self.taken.store(self.serving.load(Ordering::Relaxed), Ordering::Relaxed);
-    }
-
-    /// Whether it could.
-    pub fn head_is_taken(&self) -> bool {
-        self.taken.load(Ordering::Relaxed) == self.serving.load(Ordering::Relaxed)
-    }
-
-    /// Whether a request is running (HTTP/2 only).
-    pub fn is_busy(&self) -> bool {
-        self.running.load(Ordering::Relaxed) > 0
-    }
-
-    async fn until(&self, so: impl Fn() -> bool) {
-        loop {
-            let mut advanced = std::pin::pin!(self.advanced.notified());
-            advanced.as_mut().enable();
-            if so() {
-                return;
-            }
-            advanced.await;
-        }
-    }
-
-    /// Why the gateway ended the connection; a metric label. The first reason stays.
-    pub fn fault(&self) -> Option<&'static str> {
-        self.fault.get().copied()
-    }
-
-    /// Says why the gateway ends the connection.
-    pub fn blame(&self, reason: &'static str) {
-        let _ = self.fault.set(reason);
-    }
-}
-
-/// A request that is running, until it is dropped.
-pub struct Running(Arc<Progress>);
-
-impl Running {
-    /// One more on this connection.
-    pub fn on(progress: &Arc<Progress>) -> Running {
-        progress.running.fetch_add(1, Ordering::Relaxed);
-        Running(progress.clone())
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 /// A connection that is looked at.
 #[derive(Debug)]
@@ -146,16 +60,16 @@ impl Watched {
         let sound = match &mut self.protocol {
             Protocol::Http1(requests) => {
                 let followed = requests.follow(bytes);
-                self.progress.requests_begun.store(requests.begun(), Ordering::Relaxed);
+                self.progress.count_begun(requests.begun());
                 followed.map_err(|BrokenAt(at)| (at, "framing"))
             }
             Protocol::Http2(frames) => {
                 let followed = frames.follow(bytes, Instant::now());
-                self.progress.greeted.store(frames.greeted(), Ordering::Relaxed);
+                self.progress.greet(frames.greeted());
                 followed.map_err(|Flood| (0, "flood"))
             }
         };
-        self.progress.advanced.notify_waiters();
+        self.progress.advance();
         match sound {
             Ok(()) => bytes.len(),
             Err((at, reason)) => {
