@@ -2,11 +2,13 @@
 //! (pingora#447), and the connection's own settings.
 
 use std::{
-    pin::Pin,
+    future::poll_fn,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -123,11 +125,15 @@ impl HttpServerApp for Edge {
         self.progress.serve(count);
         let serve = PROGRESS.scope(self.progress.clone(), self.proxy.process_new_http(session, shutdown));
         Box::pin(async move {
-            tokio::select! {
-                biased;
-                reused = serve => reused,
-                () = self.head_is_late(count) => None,
-            }
+            let mut serve = pin!(serve);
+            let mut head_is_late = pin!(self.head_is_late(count));
+            poll_fn(|context| match serve.as_mut().poll(context) {
+                Poll::Ready(reused) => Poll::Ready(reused),
+                // A head that has come is never late; asking the timer at each piece of an answer would cost something.
+                Poll::Pending if self.progress.head_is_taken() => Poll::Pending,
+                Poll::Pending => head_is_late.as_mut().poll(context).map(|()| None),
+            })
+            .await
         })
     }
 
@@ -163,9 +169,6 @@ impl Edge {
             self.progress.request_begins(count).await;
         }
         sleep(Duration::from_secs(self.bounds.header_seconds_max)).await;
-        if self.progress.head_is_taken() {
-            std::future::pending::<()>().await;
-        }
         self.progress.blame("head_late");
     }
 }

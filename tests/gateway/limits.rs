@@ -78,10 +78,9 @@ async fn a_storm_gets_no_more_than_the_limit() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_holds_its_slot_until_its_end() {
-    // An answer that is read on holds its slot, too.
-    let sections = "[metering]\nread_on_seconds_max = 0".to_owned();
-    let tenants = tenant("acme", "concurrent_requests = 1");
-    let world = World::with(Settings { sections, tenants, ..Settings::default() }).await;
+    let sections = "[metering]\nread_on_seconds_max = 0\n".to_owned();
+    let world =
+        World::with(Settings { tenants: tenant("acme", "concurrent_requests = 1"), sections, ..Settings::default() }).await;
     for mut client in [world.h1().await, world.h2().await] {
         let paced = with(post(CONVERSE_STREAM, "{}"), "x-simulator-stall", "mid-stream");
         let response = client.send(paced).await.unwrap();
