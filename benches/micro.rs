@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     hint::black_box,
+    path::Path,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -16,23 +17,50 @@ use aws_lc_rs::{
 };
 use aws_smithy_eventstream::frame::{DecodedFrame, MessageFrameDecoder, write_message_to};
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+use bytes::Bytes;
 use criterion::{BatchSize, Criterion};
+use http::{HeaderMap, StatusCode};
 use serde_json::json;
 use tollgate::{
     auth::{Authenticator, DevelopmentIssuer, KeySet, KeySets, TokenCache},
     aws::{Signer, Signing, sigv4::EMPTY_SHA256},
-    bedrock::{RawPath, Service},
-    config::{Algorithm, Issuer, KeySetSource},
+    bedrock::{
+        RawPath, Service,
+        ask::Ask as Asked,
+        operations,
+        usage::{Usage, UsageReader},
+    },
+    config::{self, Algorithm, Issuer, KeySetSource},
+    pricing::NanoUsd,
     proxy::head,
+    quota::{Accounts, Ask, Now, Quotas},
     routing::{self, Head, Overrides},
 };
+use uuid::Uuid;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const AUDIENCE: &str = "bench";
 const ISSUER: &str = "https://issuer.bench.invalid";
+const QUOTAS: &str = r#"
+[[listeners]]
+address = "127.0.0.1:8080"
+[upstream]
+region = "us-east-1"
+[tenants.acme]
+[[tenants.acme.quotas]]
+tokens_per_minute = 1_000_000_000_000
+tokens_per_day = 1_000_000_000_000_000
+usd_per_month = "1000000000"
+[[tenants.acme.quotas]]
+models = ["*anthropic.claude-*"]
+tokens_per_day = 1_000_000_000_000_000
+"#;
 const CONVERSE: &str = "/model/anthropic.claude-3-haiku-20240307-v1%3A0/converse";
 
 fn main() -> anyhow::Result<()> {
@@ -40,8 +68,11 @@ fn main() -> anyhow::Result<()> {
     sign(&mut criterion)?;
     verify(&mut criterion)?;
     decode_event_stream(&mut criterion)?;
+    read_usage(&mut criterion)?;
+    read_ask(&mut criterion)?;
     route(&mut criterion)?;
     check_head(&mut criterion);
+    reserve_and_settle(&mut criterion)?;
     criterion.final_summary();
     Ok(())
 }
@@ -119,17 +150,66 @@ fn rsa(now: SystemTime) -> anyhow::Result<(String, String)> {
     Ok((format!("{signed}.{}", encoded(&signature)), json!({ "keys": [jwk] }).to_string()))
 }
 
+/// Writes an event.
+fn event(kind: &'static str, payload: String, stream: &mut Vec<u8>) -> anyhow::Result<()> {
+    let header = |name: &str, value: &'static str| Header::new(name.to_owned(), HeaderValue::String(value.into()));
+    let headers =
+        vec![header(":event-type", kind), header(":content-type", "application/json"), header(":message-type", "event")];
+    Ok(write_message_to(&Message::new_from_parts(headers, payload), stream)?)
+}
+
+const DELTA: &str = r#"{"contentBlockIndex":0,"delta":{"text":"twenty-four characters.."},"p":"abcdefghijklm"}"#;
+
+/// 50 events and the last one, each a piece of its own.
+fn read_usage(criterion: &mut Criterion) -> anyhow::Result<()> {
+    const CLAUDE: &str =
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"twenty-four characters.."}}"#;
+    const METRICS: &str =
+        r#"{"type":"message_stop","amazon-bedrock-invocationMetrics":{"inputTokenCount":7,"outputTokenCount":9}}"#;
+    let wrapped = |inner: &str| json!({"bytes": STANDARD.encode(inner), "p": "abcdefghijklmnopqrstuvwx"}).to_string();
+    let headers = HeaderMap::from_iter([(
+        http::header::CONTENT_TYPE,
+        http::HeaderValue::from_static("application/vnd.amazon.eventstream"),
+    )]);
+    for (name, kind, delta, last) in [
+        ("ConverseStream", "contentBlockDelta", DELTA.to_owned(), r#"{"usage":{"inputTokens":7,"outputTokens":9}}"#.to_owned()),
+        ("InvokeModelWithResponseStream", "chunk", wrapped(CLAUDE), wrapped(METRICS)),
+    ] {
+        let operation = operations().iter().find(|operation| operation.name == name).context(name)?;
+        let mut pieces = vec![Vec::new(); 51];
+        let (end, deltas) = pieces.split_last_mut().context("no pieces")?;
+        deltas.iter_mut().try_for_each(|piece| event(kind, delta.clone(), piece))?;
+        event(if kind == "chunk" { kind } else { "metadata" }, last, end)?;
+        criterion.bench_function(&format!("usage of {name}, 50 events"), |bencher| {
+            bencher.iter(|| {
+                let mut reader = UsageReader::for_answer(operation, StatusCode::OK, &headers);
+                black_box(&pieces).iter().for_each(|piece| reader.chunk(piece));
+                reader.end();
+                assert!(reader.reading().complete);
+            });
+        });
+    }
+    Ok(())
+}
+
+/// A prompt of a kilobyte, and one of a megabyte.
+fn read_ask(criterion: &mut Criterion) -> anyhow::Result<()> {
+    let operation = operations().iter().find(|operation| operation.name == "Converse").context("Converse")?;
+    for (name, words) in [("ask, 1 KB", 20), ("ask, 1 MB", 22_000)] {
+        let text = "The quick brown fox jumps over the lazy dog, 42. ".repeat(words);
+        let body = json!({"messages": [{"role": "user", "content": [{"text": text}]}], "inferenceConfig": {"maxTokens": 512}});
+        let pieces = [Bytes::from(body.to_string())];
+        criterion.bench_function(name, |bencher| {
+            bencher.iter(|| assert_eq!(Asked::read(operation, None, black_box(&pieces)).max_tokens, Some(512)));
+        });
+    }
+    Ok(())
+}
+
 fn decode_event_stream(criterion: &mut Criterion) -> anyhow::Result<()> {
     let mut stream = Vec::new();
     for _ in 0..50 {
-        let header = |name: &str, value: &'static str| Header::new(name.to_owned(), HeaderValue::String(value.into()));
-        let headers = vec![
-            header(":event-type", "contentBlockDelta"),
-            header(":content-type", "application/json"),
-            header(":message-type", "event"),
-        ];
-        let payload = r#"{"contentBlockIndex":0,"delta":{"text":"twenty-four characters.."},"p":"abcdefghijklm"}"#;
-        write_message_to(&Message::new_from_parts(headers, payload), &mut stream)?;
+        event("contentBlockDelta", DELTA.to_owned(), &mut stream)?;
     }
     criterion.bench_function("decode 50 events", |bencher| {
         bencher.iter(|| {
@@ -174,4 +254,31 @@ fn check_head(criterion: &mut Criterion) {
     );
     assert_eq!(head::check_http1(text.as_bytes(), 32_768), Ok(()));
     criterion.bench_function("check a head", |bencher| bencher.iter(|| head::check_http1(black_box(text.as_bytes()), 32_768)));
+}
+
+/// Four limits, and 100 other requests that are open.
+fn reserve_and_settle(criterion: &mut Criterion) -> anyhow::Result<()> {
+    let config = config::parse(QUOTAS, Path::new("bench.toml")).map_err(|problems| anyhow::anyhow!("{problems}"))?;
+    let quotas = Quotas::new(config.tenants.get("acme").context("no tenant")?, &config.account);
+    let account = Accounts::default().of("acme");
+    let model = "anthropic.claude-3-haiku-20240307-v1:0";
+    let ask = Ask {
+        request: Uuid::nil(),
+        model,
+        input_tokens: 900,
+        output_tokens: 4_096,
+        burndown_factor: 5,
+        cost: NanoUsd(5_345_000),
+    };
+    let usage = Usage { input_tokens: 850, output_tokens: 120, ..Usage::default() };
+    let open: Vec<_> = (0..100).map(|_| account.reserve(&quotas, &ask, &Now::read())).collect::<Result<_, _>>()?;
+    criterion.bench_function("reserve and settle, four limits", |bencher| {
+        bencher.iter_batched(
+            Now::read,
+            |now| account.reserve(&quotas, &ask, &now).map(|grant| grant.reservation.settle(&usage, NanoUsd(362_500), &now)),
+            BatchSize::SmallInput,
+        )
+    });
+    drop(open);
+    Ok(())
 }

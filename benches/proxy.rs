@@ -5,7 +5,8 @@
 //! binary that ships. Both proxies have one worker thread and a plaintext HTTP/1.1 listener, and speak TLS to the simulator. Bare Pingora
 //! has the gateway's accept loop and its settings for upstream connections: the gateway's own work is the only difference.
 //!
-//! A word after `--` measures only what is named so: `cargo bench --bench proxy -- "1 KB"`. `TOLLGATE=path` measures another build.
+//! A word after `--` measures only what is named so: `cargo bench --bench proxy -- "1 KB"`. `TOLLGATE=path` measures another build,
+//! or a wrapper that starts one under a profiler; `ROUNDS=1` then measures for no longer than that can bear.
 
 #[path = "proxy/children.rs"]
 mod children;
@@ -30,7 +31,7 @@ use self::{
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const ROUNDS: usize = 9;
+const ROUNDS_DEFAULT: usize = 9;
 /// Streams that are open at once while memory is looked at.
 const OPEN_STREAMS: usize = 500;
 
@@ -57,7 +58,8 @@ async fn measure(filter: Option<&str>) -> anyhow::Result<()> {
         load::shapes().into_iter().filter(|shape| filter.is_none_or(|filter| shape.name.contains(filter))).collect();
     let mut figures: Vec<Figures> = shapes.iter().map(|_| Figures::default()).collect();
     let mut sha256 = Vec::new();
-    for round in 0..ROUNDS {
+    let rounds = env::var("ROUNDS").map_or(Ok(ROUNDS_DEFAULT), |text| text.parse())?;
+    for round in 0..rounds {
         sha256.push(cpu_of_sha256()?);
         for (shape, figures) in shapes.iter().zip(&mut figures) {
             cpu_round(&world, shape, round, figures).await?;

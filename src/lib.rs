@@ -28,12 +28,16 @@
 //! | [`edge`](proxy::edge), [`wire`](proxy::wire) | – | per connection | the deadline for a head, strict chunks, floods of frames | closed |
 //! | [`arrival`](proxy::arrival) | early_request_filter | once | the request's id and clock | – |
 //! | [`admit`](proxy::admit) | request_filter | once | [`load`](proxy::load); [`head`](proxy::head) strict; principal; tenant; route; policy; rate → `Admitted` | 400 403 404 429 431 503 |
+//! | [`vend`](proxy::vend) | request_filter | once | instead of all below, for `/credentials` and `/sts`: AWS credentials for a token | 400 403 |
 //! | [`body`](proxy::body) | request_filter | once | room, bounded read, hash; what only the body tells; then the session replays it | 400 403 408 413 503 |
 //! | [`upstream`](proxy::upstream) | upstream_peer, fail_to_connect, error_while_proxy | per attempt | next address; may we try again? | 502 503 504 |
 //! | [`sign`](proxy::sign) | upstream_request_filter | per attempt | strip, set host, SigV4 | 503 |
 //! | [`meter`](proxy::meter) | upstream_response_filter, response_body_filter | per piece | counts on the side; every byte passes as it came | never |
 //! | [`respond`](proxy::respond) | fail_to_proxy, and every refusal | ≤ once | the one table [`denial`](proxy::denial) → status, exception, retry hints | – |
 //! | [`finish`](proxy::finish) | logging | once, always | gives back, counts, writes one line | – |
+//!
+//! A caller that signs with a key of the gateway's own and does not announce its body's hash is not known before the body is there; then
+//! `body` reads it first, and `admit` decides when [`auth::Claim`] is proved.
 //!
 //! `Admitted` is made by `admit` alone and later stations take it, so nothing unadmitted is signed. Token and money quotas will reserve
 //! at the end of `body`, read usage in `meter` and settle in `finish`.

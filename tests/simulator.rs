@@ -242,7 +242,8 @@ async fn usage_is_reported_as_scripted_and_recorded() {
     let (_, _, body) = client.send(post(CONVERSE, &tokens, b"{}")).await;
     assert_eq!(
         parse(&body)["usage"],
-        json!({"inputTokens": 7, "outputTokens": 126, "totalTokens": 16857, "cacheReadInputTokens": 14486, "cacheWriteInputTokens": 2238})
+        json!({"inputTokens": 7, "outputTokens": 126, "totalTokens": 16857, "cacheReadInputTokens": 14486, "cacheWriteInputTokens": 2238,
+            "cacheDetails": [{"ttl": "5m", "inputTokens": 2238}]})
     );
     let (_, headers, _) = client.send(post(INVOKE, &tokens, b"{}")).await;
     let counts = ["input", "output", "cache-read-input", "cache-write-input"]
@@ -252,7 +253,8 @@ async fn usage_is_reported_as_scripted_and_recorded() {
     let metrics = inner(decode(&body).last().unwrap())["amazon-bedrock-invocationMetrics"].clone();
     assert_eq!((&metrics["inputTokenCount"], &metrics["cacheWriteInputTokenCount"]), (&json!(7), &json!(2238)));
 
-    let usage = Usage { input_tokens: 7, output_tokens: 126, cache_read_tokens: 14486, cache_write_tokens: 2238 };
+    let usage =
+        Usage { input_tokens: 7, output_tokens: 126, cache_read_tokens: 14486, cache_write_tokens: 2238, ..Usage::default() };
     assert!(simulator.record().requests().iter().all(|served| served.usage == Some(usage) && served.completed()));
     assert_eq!(simulator.record().totals().usage.cache_write_tokens, 3 * 2238);
 }

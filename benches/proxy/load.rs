@@ -19,7 +19,7 @@ use tokio::{
     task::JoinSet,
 };
 use tokio_rustls::TlsConnector;
-use tollgate::aws::{Signer, Signing, sigv4::push_hex};
+use tollgate::aws::{Signer, Signing, canonical::push_hex};
 
 pub const REGION: &str = "us-east-1";
 pub const HOST: &str = "bedrock-runtime.us-east-1.amazonaws.com";

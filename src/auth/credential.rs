@@ -5,6 +5,9 @@ use std::fmt;
 use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 use thiserror::Error;
 
+use super::access_key_id;
+use crate::aws::received::ALGORITHM;
+
 /// Longest token, in bytes. Tokens of identity providers have one to four thousand.
 pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
 
@@ -91,6 +94,59 @@ impl CredentialError {
     }
 }
 
+/// What a request is to be believed for.
+#[derive(Clone, Copy, Debug)]
+pub enum Presented<'a> {
+    /// A token, wherever it stands.
+    Token(Credential<'a>),
+    /// A signature with a key that this gateway gave out.
+    Signature {
+        /// The `Authorization` header.
+        authorization: &'a str,
+        /// `X-Amz-Security-Token`, if there is one.
+        session_token: Option<&'a str>,
+    },
+}
+
+/// Finds the signature of an access key of this gateway's own, or else the token.
+///
+/// # Errors
+/// [`extract`]'s, and a token beside a signature that counts.
+pub fn present(headers: &HeaderMap) -> Result<Presented<'_>, CredentialError> {
+    let authorization = single(headers, &AUTHORIZATION, "Authorization")?.and_then(|value| value.to_str().ok());
+    let Some(authorization) = authorization.filter(|value| signer(value).is_some_and(access_key_id::is_own)) else {
+        return extract(headers).map(Presented::Token);
+    };
+    if headers.contains_key(API_KEY) {
+        return Err(CredentialError::Conflicting);
+    }
+    let session = single(headers, &SECURITY_TOKEN, "X-Amz-Security-Token")?;
+    let session = session.map(|value| token(value.as_bytes(), "X-Amz-Security-Token")).transpose()?;
+    Ok(Presented::Signature { authorization, session_token: session.map(|credential| credential.token) })
+}
+
+/// Finds the token of a request for vended credentials: `Authorization` with or without `Bearer`, since SDKs send what they were given
+/// (`AWS_CONTAINER_AUTHORIZATION_TOKEN`) as it is.
+///
+/// # Errors
+/// No token, or none that could be one.
+pub fn container_token(headers: &HeaderMap) -> Result<Credential<'_>, CredentialError> {
+    let value = single(headers, &AUTHORIZATION, "Authorization")?.ok_or(CredentialError::Missing)?;
+    match authorization(value) {
+        Err(CredentialError::UnsupportedScheme) if !value.as_bytes().contains(&b' ') => token(value.as_bytes(), "Authorization"),
+        Ok(Authorization::Bearer(credential)) => Ok(credential),
+        Ok(_) => Err(CredentialError::UnsupportedScheme),
+        Err(error) => Err(error),
+    }
+}
+
+/// The access key id of a SigV4 header, as far as there is one.
+fn signer(authorization: &str) -> Option<&str> {
+    let rest = authorization.strip_prefix(ALGORITHM)?;
+    let (_, credential) = rest.split_once("Credential=")?;
+    credential.split(['/', ',', ' ']).next()
+}
+
 /// Finds the token in `Authorization: Bearer`, `X-Amz-Security-Token` or `x-api-key`.
 ///
 /// # Errors
@@ -120,7 +176,7 @@ pub fn extract(headers: &HeaderMap) -> Result<Credential<'_>, CredentialError> {
 pub fn query_carries_credential(query: &str) -> bool {
     query.split(['&', ';']).any(|parameter| {
         let name = parameter.split_once('=').map_or(parameter, |(name, _)| name);
-        let name = percent_decoded(name.as_bytes());
+        let name = form_decoded(name.as_bytes());
         CREDENTIAL_PARAMETERS.iter().any(|secret| secret.as_bytes().eq_ignore_ascii_case(&name))
     })
 }
@@ -167,7 +223,8 @@ fn token<'a>(bytes: &'a [u8], place: &'static str) -> Result<Credential<'a>, Cre
     if bytes.len() > TOKEN_BYTES_MAX {
         return Err(CredentialError::TooLong(place));
     }
-    let printable = !bytes.is_empty() && bytes.iter().all(u8::is_ascii_graphic);
+    // To the end in any case, which the compiler turns into vector instructions.
+    let printable = !bytes.is_empty() && bytes.iter().fold(true, |printable, byte| printable & byte.is_ascii_graphic());
     match std::str::from_utf8(bytes) {
         Ok(token) if printable => Ok(Credential { token }),
         _ => Err(CredentialError::Malformed(place)),
@@ -175,7 +232,7 @@ fn token<'a>(bytes: &'a [u8], place: &'static str) -> Result<Credential<'a>, Cre
 }
 
 /// Bytes with `%XX` and `+` decoded, as form decoders do; what is not an escape stays.
-fn percent_decoded(bytes: &[u8]) -> Vec<u8> {
+pub fn form_decoded(bytes: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     while let Some((first, tail)) = rest.split_first() {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::credential::CredentialError;
+use crate::aws::SignatureError;
 
 /// A refused identity.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -15,7 +16,8 @@ pub enum IdentityError {
     Credential(#[from] CredentialError),
     /// Not a compact JWS with a JSON header and JSON claims, each name once.
     #[error(
-        "The token is not a well-formed JWT. Send the token of your identity provider, unchanged; Bedrock API keys are not accepted."
+        "The token is not a well-formed JWT. Send the token of your identity provider, unchanged, or an API key of this gateway; \
+         Bedrock API keys are not accepted."
     )]
     Malformed,
     /// A header member that is never honoured.
@@ -60,6 +62,21 @@ pub enum IdentityError {
     /// Valid for longer than the issuer's `token_lifetime_seconds_max`.
     #[error("The token is valid for longer than this gateway accepts. Request one with a shorter lifetime.")]
     LivesTooLong,
+    /// A signature of a key that this gateway gave out is not good.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    /// No key has this id, or not this session token.
+    #[error("The security token included in the request is invalid.")]
+    UnknownAccessKey,
+    /// A vended session token without a signature, which proves nothing.
+    #[error("The session token of vended credentials is no token by itself. Sign the request with the credentials it came with.")]
+    NotSigned,
+    /// An access key, an API key or vended credentials of yesterday.
+    #[error("The security token included in the request is expired.")]
+    KeyExpired,
+    /// No API key is this.
+    #[error("The API key is not one of this gateway. Check how it was copied, or ask the gateway's operator for a new one.")]
+    UnknownApiKey,
 }
 
 impl IdentityError {
@@ -82,12 +99,21 @@ impl IdentityError {
             IdentityError::NotYetValid => "not_yet_valid",
             IdentityError::IssuedInFuture => "issued_in_future",
             IdentityError::LivesTooLong => "lifetime",
+            IdentityError::Signature(SignatureError::Expired { .. } | SignatureError::NotYetCurrent { .. }) => "signature_time",
+            IdentityError::Signature(SignatureError::Region | SignatureError::Service) => "signature_scope",
+            IdentityError::Signature(SignatureError::OtherPayload | SignatureError::UnsignedPayload) => "signature_payload",
+            IdentityError::Signature(SignatureError::Incomplete(_)) => "signature_incomplete",
+            IdentityError::Signature(_) => "signature_mismatch",
+            IdentityError::UnknownAccessKey => "access_key_unknown",
+            IdentityError::NotSigned => "session_not_signed",
+            IdentityError::KeyExpired => "key_expired",
+            IdentityError::UnknownApiKey => "api_key_unknown",
         }
     }
 
     /// The token was good once: AWS SDKs refresh on `ExpiredTokenException`.
     pub fn is_expired(&self) -> bool {
-        matches!(self, IdentityError::Expired)
+        matches!(self, IdentityError::Expired | IdentityError::KeyExpired)
     }
 
     /// The request carries no token at all.

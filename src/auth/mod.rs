@@ -4,32 +4,48 @@
 //!
 //! The way of a token: [`credential`] finds the one token, [`cache`] knows it already or [`verify`] looks into it: [`segments`]
 //! takes it apart, [`header`] and [`claims`] say what may be in it, [`key_set`] has the key and pins the algorithm.
+//!
+//! The way of a signature: [`credential`] knows by the access key's id that the gateway gave the key out, [`claim`] checks everything
+//! of it but the body, [`issued`] says whose key it is: a [`session`]'s, which is [`sealing`] turned inside out, or one of the
+//! [`key_ring`].
 
+pub mod access_key_id;
+pub mod api_key;
 pub mod cache;
+pub mod claim;
 pub mod claims;
 pub mod credential;
 pub mod error;
 pub mod fingerprint;
 pub mod header;
+pub mod issued;
 pub mod json;
 pub mod key;
+pub mod key_ring;
 pub mod key_set;
 pub mod key_sets;
 pub mod mint;
 pub mod principal;
+pub mod sealing;
 pub mod segments;
+pub mod session;
 pub mod verify;
 
 #[cfg(test)]
 mod tests;
 
 pub use cache::TokenCache;
+pub use claim::{Claim, Identity, Signed};
 pub use credential::{Credential, CredentialError, query_carries_credential};
 pub use error::IdentityError;
+pub use issued::Issued;
+pub use key_ring::{KeyRing, KeyRingError};
 pub use key_set::{KeyProblem, KeySet, KeySetError};
 pub use key_sets::KeySets;
 pub use mint::DevelopmentIssuer;
-pub use principal::Principal;
+pub use principal::{Principal, Proof};
+pub use sealing::{SealError, SealingKeys};
+pub use session::SessionCredentials;
 pub use verify::Authenticator;
 
 /// Chooses aws-lc-rs as jsonwebtoken's cryptography, for the process. Any number of calls do the same as one.

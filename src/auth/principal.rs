@@ -1,16 +1,69 @@
 //! The authenticated caller. Holds no token, so printing it leaks none.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 /// Who calls, acting for a tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
-    /// The issuer's name in the configuration.
+    /// Who vouches: the issuer's name in the configuration, or [`Principal::KEYS_FILE`].
     pub issuer: Arc<str>,
-    /// The token's `sub`.
+    /// The token's `sub`, or what the keys file calls the key's holder.
     pub subject: Arc<str>,
-    /// The tenant the token names; whether it is configured is policy's question.
+    /// The tenant the credential names; whether it is configured is policy's question.
     pub tenant: Arc<str>,
-    /// The token's `exp`.
+    /// When the credential expires.
     pub expires_at: SystemTime,
+    /// What proved it.
+    pub proof: Proof,
+}
+
+/// What a caller proved its identity with, for logs: ids only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// A token of an issuer.
+    Token,
+    /// Credentials that the gateway vended, by their access key id.
+    Session(Arc<str>),
+    /// An access key of the keys file, by its id.
+    AccessKey(Arc<str>),
+    /// An API key of the keys file, by its id.
+    ApiKey(Arc<str>),
+}
+
+impl Principal {
+    /// Who vouches for keys that no issuer made.
+    pub const KEYS_FILE: &str = "keys file";
+
+    /// When a credential without an expiry expires: in the year 9999.
+    pub fn never() -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(253_402_300_799)
+    }
+}
+
+impl Proof {
+    /// For logs and metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Proof::Token => "token",
+            Proof::Session(_) => "session",
+            Proof::AccessKey(_) => "access_key",
+            Proof::ApiKey(_) => "api_key",
+        }
+    }
+
+    /// The id of the key, if it has one.
+    pub fn key_id(&self) -> Option<&str> {
+        match self {
+            Proof::Token => None,
+            Proof::Session(id) | Proof::AccessKey(id) | Proof::ApiKey(id) => Some(id),
+        }
+    }
+
+    /// Whether each request was signed with it.
+    pub fn is_signature(&self) -> bool {
+        matches!(self, Proof::Session(_) | Proof::AccessKey(_))
+    }
 }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::{
+    api_key,
     cache::{TokenCache, TokenKey, Verdict},
     claims::{Claims, Unverified},
     credential,
@@ -16,10 +17,12 @@ use super::{
     fingerprint::Fingerprint,
     header::{self, Header},
     install_crypto,
+    issued::Issued,
     key::{self, Key},
     key_set::KeySet,
     key_sets::{IssuerKeys, KeySets},
-    principal::Principal,
+    principal::{Principal, Proof},
+    sealing::Purpose,
     segments::{self, Segments},
 };
 use crate::config::{self, Algorithm};
@@ -33,6 +36,8 @@ pub struct Authenticator {
     cache: Arc<TokenCache>,
     /// Over all rules: a verdict made under others is never found.
     fingerprint: [u8; 32],
+    /// Credentials that no issuer vouches for anew.
+    pub(super) issued: Issued,
 }
 
 /// What one issuer's tokens must be.
@@ -59,7 +64,21 @@ impl Authenticator {
     pub fn new(issuers: &BTreeMap<String, config::Issuer>, key_sets: Arc<KeySets>, cache: Arc<TokenCache>) -> Authenticator {
         install_crypto();
         let rules = issuers.iter().map(|(name, issuer)| Rules::new(name, issuer, &key_sets)).collect();
-        Authenticator { issuers: rules, cache, fingerprint: rules_fingerprint(issuers) }
+        Authenticator { issuers: rules, cache, fingerprint: rules_fingerprint(issuers), issued: Issued::default() }
+    }
+
+    /// The same, believing credentials that the gateway itself gave out, too.
+    pub fn with_issued(self, issued: Issued) -> Authenticator {
+        Authenticator { issued, ..self }
+    }
+
+    /// What the gateway itself gave out, and gives out.
+    pub fn issued(&self) -> &Issued {
+        &self.issued
+    }
+
+    pub(super) fn has_issuer(&self, name: &str) -> bool {
+        self.issuers.iter().any(|rules| &*rules.name == name)
     }
 
     /// The whole way from headers to principal.
@@ -71,11 +90,17 @@ impl Authenticator {
         self.authenticate_token(credential.token(), now)
     }
 
-    /// Who `token` speaks for, from the cache or by verifying it.
+    /// Who `token` speaks for: an API key, or a JWT from the cache or by verifying it.
     ///
     /// # Errors
     /// The first reason to refuse it.
     pub fn authenticate_token(&self, token: &str, now: SystemTime) -> Result<Arc<Principal>, IdentityError> {
+        if api_key::claims(token) {
+            return self.issued.api_key(token, now);
+        }
+        if Purpose::Session.claims(token) {
+            return Err(IdentityError::NotSigned);
+        }
         let key = TokenKey::new(&self.fingerprint, token);
         if let Some(known) = self.cache.find(&key, now, |issuer, generation| self.is_current(issuer, generation)) {
             return Ok(known);
@@ -179,6 +204,7 @@ impl Rules {
             subject: claims.subject.into(),
             tenant: claims.tenant.into(),
             expires_at: expires_at.ok_or_else(|| IdentityError::ClaimInvalid("exp".into()))?,
+            proof: Proof::Token,
         })
     }
 }

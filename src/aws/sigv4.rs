@@ -1,19 +1,22 @@
-//! Signature Version 4 for one request: the canonical request is made here from the bytes that will be sent, the key and the
-//! HMAC come from aws-sigv4. That crate's own `sign` derives the key anew for every request and goes through `http::Uri`, which
-//! costs three times as much; it is the oracle of this file's tests.
+//! Signature Version 4 for one request: the canonical request is made here from the bytes that will be sent, the key comes from
+//! aws-sigv4. That crate's own `sign` derives the key anew for every request and goes through `http::Uri`, which costs three times
+//! as much; it is the oracle of this file's tests.
 //!
 //! Rules: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>
 
 use std::{
-    fmt::Write,
     sync::Mutex,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use aws_credential_types::Credentials;
 use aws_lc_rs::digest::{SHA256, digest};
-use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
+use aws_sigv4::sign::v4::generate_signing_key;
+use hmac::{Hmac, KeyInit, Mac};
 use http::HeaderValue;
+use sha2::Sha256;
+
+use super::canonical::{push_canonical_path, push_canonical_query, push_collapsed, push_hex};
 
 /// SHA-256 of nothing, in hexadecimal.
 pub const EMPTY_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -21,6 +24,8 @@ pub const EMPTY_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934c
 /// Credentials with the signing keys derived from them.
 pub struct Signer {
     credentials: Credentials,
+    /// The session token as it is sent; made once, since it is long.
+    security_token: Result<Option<HeaderValue>, UnsignableError>,
     keys: Mutex<Vec<SigningKey>>,
 }
 
@@ -29,7 +34,8 @@ struct SigningKey {
     day: u64,
     region: String,
     service: &'static str,
-    key: [u8; 32],
+    /// Has taken in the key already, which is half of the work.
+    key: Hmac<Sha256>,
 }
 
 /// What is signed.
@@ -61,14 +67,19 @@ pub struct Signed {
 }
 
 /// Something in the request cannot stand in a header.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the AWS credentials do not fit into request headers")]
 pub struct UnsignableError;
 
 impl Signer {
     /// Signs with these credentials.
     pub fn new(credentials: Credentials) -> Signer {
-        Signer { credentials, keys: Mutex::new(Vec::new()) }
+        let security_token = credentials.session_token().map(|token| {
+            let mut value = HeaderValue::from_str(token).map_err(|_| UnsignableError)?;
+            value.set_sensitive(true);
+            Ok(value)
+        });
+        Signer { credentials, security_token: security_token.transpose(), keys: Mutex::new(Vec::new()) }
     }
 
     /// When the credentials expire.
@@ -90,164 +101,68 @@ impl Signer {
         headers.sort_by_key(|(name, _)| *name);
 
         let (canonical, signed_names) = canonical_request(request, &headers);
-        let mut text = String::with_capacity(256);
-        let _ = write!(text, "AWS4-HMAC-SHA256\n{date}\n{day}/{}/{}/aws4_request\n", request.region, request.service);
-        push_hex(&mut text, digest(&SHA256, canonical.as_bytes()).as_ref());
-        let signature = calculate_signature(self.key(request, seconds), text.as_bytes());
+        let scope = [day, "/", request.region, "/", request.service, "/aws4_request"].concat();
+        let mut text = ["AWS4-HMAC-SHA256\n", &date, "\n", &scope, "\n"].concat();
+        push_hex(&mut text, digest(&SHA256, &canonical).as_ref());
+        let signature = self.key(request, seconds)?.chain_update(&text).finalize().into_bytes();
 
-        let authorization = format!(
-            "AWS4-HMAC-SHA256 Credential={}/{day}/{}/{}/aws4_request, SignedHeaders={signed_names}, Signature={signature}",
-            self.credentials.access_key_id(),
-            request.region,
-            request.service,
-        );
-        let header = |text: &str| HeaderValue::from_str(text).map_err(|_| UnsignableError);
-        let mut security_token = token.map(header).transpose()?;
-        security_token.iter_mut().for_each(|value| value.set_sensitive(true));
-        Ok(Signed { authorization: header(&authorization)?, date: header(&date)?, security_token })
+        let key_id = self.credentials.access_key_id();
+        let mut authorization =
+            ["AWS4-HMAC-SHA256 Credential=", key_id, "/", &scope, ", SignedHeaders=", &signed_names, ", Signature="].concat();
+        push_hex(&mut authorization, &signature);
+        let header = |text: String| HeaderValue::try_from(text).map_err(|_| UnsignableError);
+        Ok(Signed { authorization: header(authorization)?, date: header(date)?, security_token: self.security_token.clone()? })
     }
 
-    fn key(&self, request: &Signing<'_>, seconds: u64) -> [u8; 32] {
+    fn key(&self, request: &Signing<'_>, seconds: u64) -> Result<Hmac<Sha256>, UnsignableError> {
         let day = seconds / 86_400;
         let mut keys = self.keys.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if let Some(found) = keys.iter().find(|k| k.day == day && k.service == request.service && k.region == request.region) {
-            return found.key;
+            return Ok(found.key.clone());
         }
         let time = UNIX_EPOCH + Duration::from_secs(seconds);
         let derived = generate_signing_key(self.credentials.secret_access_key(), time, request.region, request.service);
-        let mut key = [0; 32];
-        key.copy_from_slice(derived.as_ref());
+        let key = Hmac::new_from_slice(derived.as_ref()).map_err(|_| UnsignableError)?;
         keys.retain(|k| k.day == day);
-        keys.push(SigningKey { day, region: request.region.to_owned(), service: request.service, key });
-        key
+        keys.push(SigningKey { day, region: request.region.to_owned(), service: request.service, key: key.clone() });
+        Ok(key)
     }
 }
 
 /// The canonical request and the list of signed header names.
-fn canonical_request(request: &Signing<'_>, headers: &[(&str, &str)]) -> (String, String) {
-    let mut text = String::with_capacity(1024);
-    text.push_str(request.method);
-    text.push('\n');
+fn canonical_request(request: &Signing<'_>, headers: &[(&str, &str)]) -> (Vec<u8>, String) {
+    let values: usize = headers.iter().map(|(name, value)| 2 * name.len() + value.len() + 3).sum();
+    let mut text = Vec::with_capacity(128 + 3 * request.path.len() + 3 * request.query.len() + values);
+    text.extend_from_slice(request.method.as_bytes());
+    text.push(b'\n');
     push_canonical_path(&mut text, request.path);
-    text.push('\n');
+    text.push(b'\n');
     push_canonical_query(&mut text, request.query);
-    text.push('\n');
+    text.push(b'\n');
 
     let mut names = String::with_capacity(96);
     let mut previous = "";
     for (name, value) in headers {
         if *name == previous {
             text.pop();
-            text.push(',');
+            text.push(b',');
         } else {
             if !names.is_empty() {
                 names.push(';');
             }
             names.push_str(name);
-            text.push_str(name);
-            text.push(':');
+            text.extend_from_slice(name.as_bytes());
+            text.push(b':');
             previous = name;
         }
         push_collapsed(&mut text, value);
-        text.push('\n');
+        text.push(b'\n');
     }
-    text.push('\n');
-    text.push_str(&names);
-    text.push('\n');
-    text.push_str(request.body_sha256);
+    text.push(b'\n');
+    text.extend_from_slice(names.as_bytes());
+    text.push(b'\n');
+    text.extend_from_slice(request.body_sha256.as_bytes());
     (text, names)
-}
-
-/// Each segment encoded once more, as every service but S3 wants it; consecutive slashes are one. Dot segments never come here.
-fn push_canonical_path(out: &mut String, path: &str) {
-    let start = out.len();
-    let mut previous = 0;
-    for byte in path.bytes() {
-        match byte {
-            b'/' if previous == b'/' => {}
-            b'/' => out.push('/'),
-            byte => push_encoded(out, byte),
-        }
-        previous = byte;
-    }
-    if out.len() == start {
-        out.push('/');
-    }
-}
-
-/// Sorted by name, then value, both in their encoded form; `a` counts as `a=`.
-fn push_canonical_query(out: &mut String, query: &str) {
-    if query.is_empty() {
-        return;
-    }
-    let mut pairs: Vec<(String, String)> = query
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (reencoded(name), reencoded(value))
-        })
-        .collect();
-    pairs.sort_unstable();
-    for (index, (name, value)) in pairs.iter().enumerate() {
-        if index > 0 {
-            out.push('&');
-        }
-        out.push_str(name);
-        out.push('=');
-        out.push_str(value);
-    }
-}
-
-/// Percent-decodes what is an escape, and encodes every byte that is not unreserved. A `+` is a plus.
-fn reencoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let bytes = text.as_bytes();
-    let mut index = 0;
-    while let Some(&byte) = bytes.get(index) {
-        let escape = (byte == b'%').then(|| bytes.get(index + 1..index + 3).and_then(hex_byte)).flatten();
-        push_encoded(&mut out, escape.unwrap_or(byte));
-        index += if escape.is_some() { 3 } else { 1 };
-    }
-    out
-}
-
-fn hex_byte(digits: &[u8]) -> Option<u8> {
-    let high = char::from(*digits.first()?).to_digit(16)?;
-    let low = char::from(*digits.get(1)?).to_digit(16)?;
-    u8::try_from(high * 16 + low).ok()
-}
-
-fn push_encoded(out: &mut String, byte: u8) {
-    if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-        out.push(char::from(byte));
-    } else {
-        out.push('%');
-        out.push(char::from(HEX_UPPER[usize::from(byte >> 4)]));
-        out.push(char::from(HEX_UPPER[usize::from(byte & 15)]));
-    }
-}
-
-/// Outer whitespace gone, inner runs of spaces one.
-fn push_collapsed(out: &mut String, value: &str) {
-    let mut previous = ' ';
-    for c in value.trim_matches([' ', '\t']).chars() {
-        if c != ' ' || previous != ' ' {
-            out.push(c);
-        }
-        previous = c;
-    }
-}
-
-const HEX_UPPER: &[u8; 16] = b"0123456789ABCDEF";
-const HEX_LOWER: &[u8; 16] = b"0123456789abcdef";
-
-/// Appends lower-case hexadecimal.
-pub fn push_hex(out: &mut String, bytes: &[u8]) {
-    for byte in bytes {
-        out.push(char::from(HEX_LOWER[usize::from(byte >> 4)]));
-        out.push(char::from(HEX_LOWER[usize::from(byte & 15)]));
-    }
 }
 
 /// `20261122T131500Z` of seconds since 1970 (civil-from-days, Howard Hinnant's algorithm).
@@ -263,7 +178,18 @@ fn basic_date(seconds: u64) -> String {
     let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
-    format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
+    let mut date = String::with_capacity(16);
+    [year / 100 % 100, year % 100, month, day].into_iter().for_each(|number| push_two_digits(&mut date, number));
+    date.push('T');
+    [hour, minute, second].into_iter().for_each(|number| push_two_digits(&mut date, number));
+    date.push('Z');
+    date
+}
+
+fn push_two_digits(out: &mut String, number: u64) {
+    let digit = |value: u64| char::from(b'0' + (value % 10) as u8);
+    out.push(digit(number / 10));
+    out.push(digit(number));
 }
 
 #[cfg(test)]

@@ -1,11 +1,15 @@
 //! Bedrock as AWS publishes it: its services, its operations and the shapes of its errors. Bytes in, values out;
 //! no clock, no configuration, no network.
 
+pub mod ask;
 pub mod body;
 pub mod dialect;
+mod json;
+pub mod model;
 pub mod operation;
 pub mod path;
 pub mod service;
+mod text;
 pub mod usage;
 
 pub use dialect::Dialect;

@@ -37,7 +37,8 @@ impl<'a> RawPath<'a> {
         if path.first() != Some(&b'/') {
             return Err(PathError::NotOriginForm);
         }
-        if !path.iter().all(|&b| b.is_ascii_graphic() && b != b'\\' && b != b'#') {
+        // To the end in any case, which the compiler turns into vector instructions.
+        if !path.iter().fold(true, |allowed, &b| allowed & b.is_ascii_graphic() & (b != b'\\') & (b != b'#')) {
             return Err(PathError::ForbiddenByte);
         }
         let text = std::str::from_utf8(path).map_err(|_| PathError::NotUtf8)?;

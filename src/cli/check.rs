@@ -7,7 +7,7 @@ use std::{
     process::ExitCode,
 };
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, Problems};
 
 /// sysexits.h: something was found in an unconfigured or misconfigured state. The unit does not restart after it.
 pub const EX_CONFIG: u8 = 78;
@@ -28,8 +28,7 @@ pub fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
     let (config, problems) = config::examine(&args.config);
     let usable = config.filter(|_| problems.errors().next().is_none());
     if problems.iter().next().is_some() {
-        let mut stderr = io::stderr().lock();
-        writeln!(stderr, "{}\n", problems.render(stderr.is_terminal() && env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())))?;
+        report(&problems)?;
     }
     let name = args.config.display();
     let warnings = match problems.warnings().count() {
@@ -48,12 +47,18 @@ pub fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// Shows problems on standard error, in colour if that is a terminal.
+pub(super) fn report(problems: &Problems) -> io::Result<()> {
+    let mut stderr = io::stderr().lock();
+    writeln!(stderr, "{}\n", problems.render(stderr.is_terminal() && env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())))
+}
+
 fn summary(config: &Config) -> String {
     let parts = [(config.tenants.len(), "tenant"), (config.issuers.len(), "issuer"), (config.listeners.len(), "listener")];
     parts.map(|(count, noun)| counted(count, noun)).join(", ")
 }
 
-fn counted(count: usize, noun: &str) -> String {
+pub(super) fn counted(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 

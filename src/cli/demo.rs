@@ -49,8 +49,10 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
             Err(StartError::Other(error)) => return Err(error),
         };
         running.ready().await;
-        let gateway = *running.traffic.first().context("the demo's configuration has no listener")?;
-        let exports = exports::Exports::new(&files, gateway, running.admin, &simulator);
+        let &[gateway, plaintext] = running.traffic.as_slice() else {
+            anyhow::bail!("the demo's configuration has two listeners")
+        };
+        let exports = exports::Exports::new(&files, gateway, plaintext, running.admin, &simulator);
         if let Some(file) = &args.env_file {
             exports.write(file).with_context(|| format!("cannot write {}", file.display()))?;
         }

@@ -3,9 +3,13 @@
 pub mod check;
 mod demo;
 mod demo_directory;
+mod key;
+pub mod ledger;
+mod prices;
 mod run;
 mod simulate;
 pub mod token;
+pub mod usage;
 pub mod verify_token;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -38,10 +42,20 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Runs the simulated Bedrock alone
     Simulate(simulate::Simulate),
+    /// What models cost: checks, shows and compares
+    #[command(subcommand)]
+    Prices(prices::PricesCommand),
     /// Mints a token of the demo's issuer
     Token(token::TokenArgs),
+    /// Makes access keys and API keys of tenants
+    Key(key::KeyArgs),
     /// Says who the gateway would take a token for
     VerifyToken(verify_token::VerifyTokenArgs),
+    /// Says what was used and what it cost, from the ledger
+    Usage(usage::UsageArgs),
+    /// Looks after the ledger
+    #[command(subcommand)]
+    Ledger(ledger::LedgerCommand),
 }
 
 /// Parses the command line and does what it says.
@@ -61,8 +75,12 @@ pub fn main() -> anyhow::Result<ExitCode> {
             crate::server::install_crypto();
             runtime()?.block_on(simulate::run(args)).map(|()| ExitCode::SUCCESS)
         }
+        Some(Command::Prices(command)) => prices::run(command),
         Some(Command::Token(args)) => token::run(args),
+        Some(Command::Key(args)) => key::run(args),
         Some(Command::VerifyToken(args)) => verify_token::run(args),
+        Some(Command::Usage(args)) => usage::run(args),
+        Some(Command::Ledger(command)) => ledger::run(command),
         None => Ok(ExitCode::from(2)),
     }
 }

@@ -14,9 +14,10 @@ use jiff::Timestamp;
 
 use super::check::EX_CONFIG;
 use crate::{
-    auth::{Authenticator, IdentityError, KeySets, Principal, TokenCache},
+    auth::{Authenticator, IdentityError, Issued, KeySets, Principal, TokenCache},
     config::{self, Config},
     server::key_sets,
+    snapshot,
 };
 
 /// More of standard input is not read: a token and what surrounds it fit well.
@@ -47,7 +48,8 @@ pub fn run(args: VerifyTokenArgs) -> anyhow::Result<ExitCode> {
     };
     let token = if args.token == "-" { read_token()? } else { args.token };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
-    let (verdict, failures) = runtime.block_on(verify(&config, token.trim(), SystemTime::now()));
+    let issued = snapshot::issued(&config)?;
+    let (verdict, failures) = runtime.block_on(verify(&config, issued, token.trim(), SystemTime::now()));
     for failure in failures {
         writeln!(io::stderr(), "{failure}")?;
     }
@@ -71,12 +73,13 @@ fn read_token() -> anyhow::Result<String> {
 
 async fn verify(
     config: &Config,
+    issued: Issued,
     token: &str,
     now: SystemTime,
 ) -> (Result<Arc<Principal>, IdentityError>, Vec<key_sets::KeySetFailure>) {
     let key_sets = Arc::new(KeySets::new());
     let failures = key_sets::load_once(config, &key_sets).await;
-    let authenticator = Authenticator::new(&config.issuers, key_sets, Arc::new(TokenCache::new(1)));
+    let authenticator = Authenticator::new(&config.issuers, key_sets, Arc::new(TokenCache::new(1))).with_issued(issued);
     // As a header, so that it meets what a request's token meets; what no header can carry is no token.
     let verdict = match HeaderValue::try_from(format!("Bearer {token}")) {
         Ok(value) => authenticator.authenticate(&HeaderMap::from_iter([(AUTHORIZATION, value)]), now),
@@ -97,7 +100,7 @@ mod tests {
     use std::{path::Path, time::Duration};
 
     use super::*;
-    use crate::auth::DevelopmentIssuer;
+    use crate::auth::{DevelopmentIssuer, Proof};
 
     /// A configuration whose issuer's key set is a file beside it.
     fn config(directory: &Path) -> Config {
@@ -124,16 +127,16 @@ mod tests {
         };
         let good = mint(&issuer, "acme");
 
-        let (verdict, failures) = verify(&config, &good, now).await;
+        let (verdict, failures) = verify(&config, Issued::default(), &good, now).await;
         assert_eq!((verdict.unwrap_err(), failures.len()), (IdentityError::KeysUnavailable, 1));
 
         std::fs::write(directory.path().join("keys.json"), issuer.key_set_json()).unwrap();
-        let (verdict, failures) = verify(&config, &good, now).await;
+        let (verdict, failures) = verify(&config, Issued::default(), &good, now).await;
         assert!(line(&verdict.unwrap()).starts_with("tenant acme, subject alice, issuer corp, expires 20"));
         assert!(failures.is_empty());
 
         let later = now + Duration::from_secs(300);
-        assert!(verify(&config, &good, later).await.0.unwrap_err().is_expired());
+        assert!(verify(&config, Issued::default(), &good, later).await.0.unwrap_err().is_expired());
         for (token, reason) in [
             (mint(&issuer, "*"), "claim_invalid"),
             (mint(&DevelopmentIssuer::generate().unwrap(), "acme"), "key_unknown"),
@@ -141,14 +144,15 @@ mod tests {
             (format!("{good} {good}"), "credential_malformed"),
             (format!("{good}\n{good}"), "token_malformed"),
         ] {
-            assert_eq!(verify(&config, &token, now).await.0.unwrap_err().reason(), reason);
+            assert_eq!(verify(&config, Issued::default(), &token, now).await.0.unwrap_err().reason(), reason);
         }
     }
 
     #[test]
     fn the_line_names_tenant_subject_issuer_and_expiry() {
         let expires_at = UNIX_EPOCH + Duration::from_millis(1_795_305_600_500);
-        let principal = Principal { issuer: "corp".into(), subject: "alice".into(), tenant: "acme".into(), expires_at };
+        let principal =
+            Principal { issuer: "corp".into(), subject: "alice".into(), tenant: "acme".into(), expires_at, proof: Proof::Token };
         assert_eq!(line(&principal), "tenant acme, subject alice, issuer corp, expires 2026-11-22T00:00:00Z");
     }
 }

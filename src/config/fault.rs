@@ -52,11 +52,11 @@ impl Fault {
         KeyPath(self.steps.iter().rev().cloned().collect())
     }
 
-    /// The message and the help line, about the value (`node`) that the path leads to.
-    pub(super) fn explain(&self, node: &Node) -> (String, String) {
+    /// The message and the help line, about the value (`node`) that the path leads to. `reference` is the file that explains all keys.
+    pub(super) fn explain(&self, node: &Node, reference: &str) -> (String, String) {
         match &self.kind {
             Kind::UnknownKey { key, expected } => (format!("unknown key `{key}`"), did_you_mean(key, expected)),
-            Kind::MissingKey(key) => (format!("missing key `{key}`"), format!("add `{key}`; conf/tollgate.toml explains it")),
+            Kind::MissingKey(key) => (format!("missing key `{key}`"), format!("add `{key}`; {reference} explains it")),
             Kind::UnknownWord { expected, at_key: false, .. } if expected.contains(&"file") => {
                 let forms: Vec<String> = expected.iter().map(|form| format!("{{ {form} = \"…\" }}")).collect();
                 let forms: Vec<&str> = forms.iter().map(String::as_str).collect();
@@ -67,11 +67,11 @@ impl Fault {
                 (format!("`{}` is not known here", word.escape_debug()), did_you_mean(word, expected))
             }
             Kind::WrongType { expected } => {
-                let (expected, help) = plainly(expected);
+                let (expected, help) = plainly(expected, reference);
                 (format!("expected {expected}, found {}", node.kind()), help)
             }
             Kind::Other(message) => {
-                let (expected, help) = plainly(message);
+                let (expected, help) = plainly(message, reference);
                 (format!("{expected}: {}", node.kind()), help)
             }
         }
@@ -89,7 +89,8 @@ fn did_you_mean(word: &str, expected: &[&str]) -> String {
 }
 
 /// Rust's words for what was expected, as an operator's words, with what to write instead.
-fn plainly(expected: &str) -> (String, String) {
+fn plainly(expected: &str, reference: &str) -> (String, String) {
+    let see_reference = format!("see {reference}");
     let (plain, help) = match expected {
         "u16" => ("a whole number from 0 to 65,535", "write a number without quotes or unit"),
         "u32" => ("a whole number from 0 to 4,294,967,295", "write a number without quotes or unit"),
@@ -98,13 +99,13 @@ fn plainly(expected: &str) -> (String, String) {
         "a string" | "path string" | "socket address" => ("a string", "put it in double quotes"),
         "a sequence" => ("an array", "write it in brackets, also if it is only one: `[\"…\"]`"),
         "a map" => ("a table", "write a table: `{ key = value }`, or a section of its own"),
-        "string or table" => ("a string or a table", "see conf/tollgate.toml"),
+        "string or table" => ("a string or a table", see_reference.as_str()),
         "one key" => ("a table with exactly one key", "keep the one that applies"),
         "invalid socket address syntax" => {
             ("not an IP address and a port", "write `127.0.0.1:8443` or `[::1]:8443`; host names are not resolved")
         }
         other if other.starts_with("struct ") => ("a table", "write a table: `{ key = value }`, or a section of its own"),
-        other => return (other.to_owned(), "see conf/tollgate.toml".to_owned()),
+        other => return (other.to_owned(), see_reference),
     };
     (plain.to_owned(), help.to_owned())
 }

@@ -5,15 +5,20 @@ pub mod bodies;
 pub mod credentials;
 pub mod downstream;
 pub mod issuers;
+pub mod keys;
+pub mod ledger;
 pub mod listeners;
 pub mod log;
 pub mod metering;
 pub mod network;
+pub mod prices;
+pub mod quotas;
 pub mod routing;
 pub mod secret;
 pub mod tenants;
 pub mod upstream;
 pub mod validity;
+pub mod vending;
 
 pub mod problems;
 pub mod read;
@@ -36,17 +41,22 @@ pub use bodies::Bodies;
 pub use credentials::StaticCredentials;
 pub use downstream::Downstream;
 pub use issuers::{Algorithm, Issuer, KeySetSource};
+pub use keys::{AccessKey, ApiKey, Keys, KeysFile, KeysFileError};
+pub use ledger::{Durability, Ledger, OnFailure};
 pub use listeners::{ClientCertificates, Listener, Tls, TlsFiles, TlsPolicy};
 pub use log::Log;
 pub use metering::Metering;
 pub use network::{Network, NetworkError};
+pub use prices::{Prices, Unpriced, examine_prices, parse_prices};
 pub use problems::{Problem, Problems, Severity};
+pub use quotas::{AccountKeeping, MaxTokensOver, Quota};
 pub use read::{examine, parse, read};
 pub use routing::{Routing, SurfaceService};
-pub use secret::Secret;
+pub use secret::{Secret, SecretError};
 pub use tenants::{RequestLimits, Tenant};
 pub use upstream::Upstream;
 pub use validity::Validity;
+pub use vending::{SealingKey, Vending};
 
 /// A whole configuration file.
 #[derive(Clone, Debug, Deserialize)]
@@ -76,9 +86,22 @@ pub struct Config {
     /// Who may vouch for callers, by a name of your own.
     #[serde(default)]
     pub issuers: BTreeMap<String, Issuer>,
+    /// Credentials that the gateway gives out for a token; absent: none.
+    pub vending: Option<Vending>,
+    /// Access keys and API keys of tenants; absent: none.
+    pub keys: Option<Keys>,
     /// Who is limited and billed, by the name that tokens carry.
     #[serde(default)]
     pub tenants: BTreeMap<String, Tenant>,
+    /// How the tenants' accounts are kept.
+    #[serde(default)]
+    pub account: AccountKeeping,
+    /// Where the account is kept.
+    #[serde(default)]
+    pub ledger: Ledger,
+    /// What models cost.
+    #[serde(default)]
+    pub prices: Prices,
     /// What is logged.
     #[serde(default)]
     pub log: Log,

@@ -10,7 +10,7 @@ use std::{
     time::SystemTime,
 };
 
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use toml::de::DeTable;
 
 use super::{
@@ -49,14 +49,9 @@ pub fn parse(text: &str, name: &Path) -> Result<Config, Problems> {
 
 /// As [`read`], but with the warnings of a usable configuration.
 pub fn examine(path: &Path) -> (Option<Config>, Problems) {
-    match read_text(path) {
+    match read_text(path, "the configuration") {
         Ok(text) => examine_text(&text, path, Some(SystemTime::now())),
-        Err((message, help)) => {
-            let mut problems = Problems::new(path.display().to_string(), String::new());
-            let key_path = String::new();
-            problems.add(Problem { severity: Severity::Error, message, key_path, span: None, help: help.to_owned() });
-            (None, problems)
-        }
+        Err(problems) => (None, problems),
     }
 }
 
@@ -67,36 +62,32 @@ fn refuse_errors((config, problems): (Option<Config>, Problems)) -> Result<Confi
     }
 }
 
-fn read_text(path: &Path) -> Result<String, (String, &'static str)> {
-    let cannot =
-        |error: std::io::Error| (format!("cannot read the configuration: {error}"), "give the path of a readable file with `-c`");
+/// A file of text, or the one problem with it; `what` names it in reports: `the configuration`.
+pub(super) fn read_text(path: &Path, what: &str) -> Result<String, Problems> {
+    let name = path.display().to_string();
+    let refuse = |message: String, help: &str| {
+        let mut problems = Problems::new(name.clone(), String::new());
+        let (key_path, help) = (String::new(), help.to_owned());
+        problems.add(Problem { severity: Severity::Error, message, key_path, span: None, help });
+        problems
+    };
     let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)).map_err(cannot)?;
+    let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
+    read.map_err(|error| refuse(format!("cannot read {what}: {error}"), "give the path of a readable file"))?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(("the configuration is over 16 MiB".to_owned(), "is it the right file?"));
+        return Err(refuse(format!("{what} is over 16 MiB"), "is it the right file?"));
     }
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let line = error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count() + 1;
-        (format!("the configuration is not UTF-8: the first bad byte is on line {line}"), "save it as UTF-8")
+        refuse(format!("{what} is not UTF-8: the first bad byte is on line {line}"), "save it as UTF-8")
     })
 }
 
 /// `now`: look at files and the environment, too.
 pub(super) fn examine_text(text: &str, name: &Path, now: Option<SystemTime>) -> (Option<Config>, Problems) {
     let mut problems = Problems::new(name.display().to_string(), text.to_owned());
-    let (table, syntax_errors) = DeTable::parse_recoverable(text);
-    // Of a key that is written twice the parser keeps the first; nothing else is lost, so the rest can be checked.
-    let lost = syntax_errors.iter().any(|error| error.message() != DUPLICATE_KEY);
-    for error in syntax_errors {
-        problems.add(syntax_problem(error.message(), error.span().unwrap_or(0..0)));
-    }
-    if lost {
-        return (None, problems);
-    }
-
-    let mut root = Node::root(table);
-    let Some(mut config) = deserialize(&mut root, &mut problems) else { return (None, problems) };
+    let Some((mut config, root)) = typed::<Config>(text, "conf/tollgate.toml", &mut problems) else { return (None, problems) };
     resolve_paths(&mut config, name.parent().unwrap_or(Path::new("")));
     let mut check = Check::new(&root, &mut problems);
     check.values(&config);
@@ -104,6 +95,23 @@ pub(super) fn examine_text(text: &str, name: &Path, now: Option<SystemTime>) -> 
         check.files(&config, now);
     }
     (Some(config), problems)
+}
+
+/// The text as a type, and where everything in it stands. `reference` is the file that explains all its keys. Nothing only if something
+/// has been reported.
+pub(super) fn typed<T: DeserializeOwned>(text: &str, reference: &str, problems: &mut Problems) -> Option<(T, Node)> {
+    let (table, syntax_errors) = DeTable::parse_recoverable(text);
+    // Of a key that is written twice the parser keeps the first; nothing else is lost, so the rest can be checked.
+    let lost = syntax_errors.iter().any(|error| error.message() != DUPLICATE_KEY);
+    for error in syntax_errors {
+        problems.add(syntax_problem(error.message(), error.span().unwrap_or(0..0)));
+    }
+    if lost {
+        return None;
+    }
+    let mut root = Node::root(table);
+    let value = deserialize(&mut root, reference, problems)?;
+    Some((value, root))
 }
 
 fn syntax_problem(message: &str, span: Range<usize>) -> Problem {
@@ -115,12 +123,12 @@ fn syntax_problem(message: &str, span: Range<usize>) -> Problem {
 }
 
 /// Nothing only if a placeholder does not satisfy a type, or there were too many errors; then something has been reported.
-fn deserialize(root: &mut Node, problems: &mut Problems) -> Option<Config> {
+fn deserialize<T: DeserializeOwned>(root: &mut Node, reference: &str, problems: &mut Problems) -> Option<T> {
     for _ in 0..FAULTS_MAX {
-        match Config::deserialize(&*root) {
-            Ok(config) => return Some(config),
+        match T::deserialize(&*root) {
+            Ok(value) => return Some(value),
             Err(fault) => {
-                let (problem, repaired) = take(root, &fault);
+                let (problem, repaired) = take(root, &fault, reference);
                 problems.add(problem);
                 if !repaired {
                     return None;
@@ -132,11 +140,11 @@ fn deserialize(root: &mut Node, problems: &mut Problems) -> Option<Config> {
 }
 
 /// Words the fault, and changes the tree so that serde gets past it.
-fn take(root: &mut Node, fault: &Fault) -> (Problem, bool) {
+fn take(root: &mut Node, fault: &Fault, reference: &str) -> (Problem, bool) {
     let path = fault.path();
     let (span, key_path) = place(root, fault, &path);
     let (message, help) = match root.at_mut(&path.0) {
-        Some(node) => fault.explain(node),
+        Some(node) => fault.explain(node, reference),
         None => (fault.to_string(), "correct the other problems first".to_owned()),
     };
     let repaired = repair(root, fault, &path).is_some();
@@ -202,7 +210,11 @@ fn resolve_paths(config: &mut Config, directory: &Path) {
             resolve(path);
         }
     }
-    if let Some(path) = &mut config.upstream.ca_file {
+    for path in [&mut config.upstream.ca_file, &mut config.prices.file].into_iter().flatten() {
+        resolve(path);
+    }
+    // An empty path stays empty, so that the check sees it.
+    if let Some(path) = config.ledger.file.as_mut().filter(|path| !path.as_os_str().is_empty()) {
         resolve(path);
     }
     for issuer in config.issuers.values_mut() {
@@ -210,11 +222,15 @@ fn resolve_paths(config: &mut Config, directory: &Path) {
             resolve(path);
         }
     }
-    if let Some(credentials) = &mut config.credentials {
-        for secret in [Some(&mut credentials.secret_access_key), credentials.session_token.as_mut()].into_iter().flatten() {
-            if let Secret::File(path) = secret {
-                resolve(path);
-            }
+    if let Some(keys) = &mut config.keys {
+        resolve(&mut keys.file);
+    }
+    let credentials = config.credentials.iter_mut();
+    let fixed = credentials.flat_map(|keys| [Some(&mut keys.secret_access_key), keys.session_token.as_mut()]).flatten();
+    let sealing = config.vending.iter_mut().flat_map(|vending| &mut vending.sealing_keys).map(|key| &mut key.secret);
+    for secret in fixed.chain(sealing) {
+        if let Secret::File(path) = secret {
+            resolve(path);
         }
     }
 }

@@ -1,7 +1,8 @@
 //! A secret is never written in the file: the file says where it is.
 
-use std::path::PathBuf;
+use std::{env, fs, path::PathBuf};
 
+use secrecy::SecretString;
 use serde::Deserialize;
 
 /// `{ env = "NAME" }` or `{ file = "path" }`.
@@ -12,4 +13,36 @@ pub enum Secret {
     Env(String),
     /// A file; a trailing line break is not part of the secret.
     File(PathBuf),
+}
+
+/// A secret that is not where it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// The environment variable is not set, or is no text.
+    #[error("the environment variable {0} is not set to a text")]
+    Env(String),
+    /// The file cannot be read, or is no text.
+    #[error("cannot read {file}: {error}")]
+    File {
+        /// Its path.
+        file: String,
+        /// Why.
+        error: std::io::Error,
+    },
+}
+
+impl Secret {
+    /// Fetches the secret from where it is.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn read(&self) -> Result<SecretString, SecretError> {
+        match self {
+            Secret::Env(name) => env::var(name).map(SecretString::from).map_err(|_| SecretError::Env(name.clone())),
+            Secret::File(path) => match fs::read_to_string(path) {
+                Ok(text) => Ok(SecretString::from(text.trim_end_matches(['\r', '\n']))),
+                Err(error) => Err(SecretError::File { file: path.display().to_string(), error }),
+            },
+        }
+    }
 }

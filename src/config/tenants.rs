@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use super::Quota;
+
 /// One tenant.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -18,6 +20,16 @@ pub struct Tenant {
     /// Request limits; absent ones do not limit.
     #[serde(default)]
     pub limits: RequestLimits,
+    /// The IANA time zone in which days and months begin; default UTC.
+    #[serde(default = "utc")]
+    pub time_zone: String,
+    /// Limits in tokens and money; all that apply hold together.
+    #[serde(default)]
+    pub quotas: Vec<Quota>,
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
 }
 
 /// Limits in requests.

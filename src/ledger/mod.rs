@@ -1,2 +1,176 @@
 //! The account's durable form: a row a request and sums per tenant, model and day, in one SQLite file. It records what was decided and
 //! decides nothing.
+//!
+//! # What is promised
+//!
+//! The request path says what it has to say and goes on; one writer fetches what has gathered and writes it in one transaction:
+//! rows, sums and holds change together. A charge is *acknowledged* when that transaction is committed, and committed means
+//! synced (see `file`): no kill -9 and no loss of power undoes it, and a request id is charged once, however often it is said.
+//!
+//! - `durability = "group"`: a charge is acknowledged within a second after the end of its answer (`commit_milliseconds_max` of
+//!   waiting and a sync), as long as the disk takes writes. A gateway killed in that second loses the charge, but not the hold
+//!   of a request that ran for longer than that: see [`Hold::lost`].
+//! - `durability = "strict"`: [`Ledger::acknowledged`] returns after the commit, and the client sees the end of its answer after
+//!   that. Nothing that a client has seen the end of is ever lost.
+//!
+//! While the file cannot be written, everything waits in memory and is tried again, up to once a second, until it can:
+//! nothing is lost but by the end of the process. [`Ledger::admits`] tells whether new requests may spend meanwhile. Beyond
+//! 100,000 rows (`queue::ROWS_WAITING_MAX`) only their sums wait: lost are the rows (who, when, which operation), not tokens or money.
+//!
+//! # What is not here
+//!
+//! Limits, windows and prices. Which request may run is decided in `quota`, which begins with what [`Recovered`] says.
+
+mod entry;
+mod error;
+mod file;
+mod queue;
+mod reader;
+mod rows;
+mod schema;
+mod state;
+mod store;
+mod sums;
+mod verify;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, sync_channel},
+    },
+    thread,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+
+pub use entry::{Entry, Hold, LOST, Request};
+pub use error::{LedgerError, NotDurable};
+pub use reader::{By, Group, Reader, Selection};
+pub use state::Health;
+pub use store::Recovered;
+pub use sums::{SumKey, Sums};
+pub use verify::Verdict;
+
+use crate::config::{self, Durability, OnFailure};
+use queue::Queue;
+use store::Store;
+use writer::Writer;
+
+/// A write that takes longer counts as a failure, for `on_failure`: the disk has stalled.
+const STALL: Duration = Duration::from_secs(5);
+
+/// How long the end of the process waits for the last rows to be written.
+const CLOSE_MAX: Duration = Duration::from_secs(5);
+
+/// The account on disk; or, if the configuration names no file, nowhere.
+#[derive(Debug)]
+pub struct Ledger {
+    open: Option<Open>,
+    durability: Durability,
+    on_failure: OnFailure,
+}
+
+#[derive(Debug)]
+struct Open {
+    file: PathBuf,
+    queue: Arc<Queue>,
+    ended: Mutex<Receiver<()>>,
+}
+
+impl Ledger {
+    /// Opens or makes the file, and tells where the account stood at `now`. Blocks.
+    ///
+    /// # Errors
+    /// The file cannot be used; it has not been changed then. Says what to do.
+    pub fn open(config: &config::Ledger, now: Timestamp) -> Result<(Ledger, Recovered), LedgerError> {
+        let ledger = Ledger { open: None, durability: config.durability, on_failure: config.on_failure };
+        let Some(file) = config.file.clone() else { return Ok((ledger, Recovered::default())) };
+        let (store, recovered) = Store::open(file.clone(), now)?;
+        let queue = Arc::new(Queue::new(queue::ROWS_WAITING_MAX, recovered.holds.iter().map(|hold| hold.request.id.clone())));
+        let gather = Duration::from_millis(config.commit_milliseconds_max);
+        let writer = Writer { store, queue: queue.clone(), gather, retention_days: config.retention_days };
+        let (ending, ended) = sync_channel(0);
+        let run = move || {
+            writer.run();
+            drop(ending);
+        };
+        let thread = thread::Builder::new().name("ledger".to_owned()).spawn(run);
+        thread.map_err(|source| LedgerError::Open { file: file.clone(), source })?;
+        Ok((Ledger { open: Some(Open { file, queue, ended: Mutex::new(ended) }), ..ledger }, recovered))
+    }
+
+    /// The file, if there is one: for a [`Reader`].
+    pub fn file(&self) -> Option<&Path> {
+        self.open.as_ref().map(|open| open.file.as_path())
+    }
+
+    /// A request was admitted. Does not wait.
+    pub fn hold(&self, hold: Hold) {
+        if let Some(open) = &self.open {
+            open.queue.hold(hold);
+        }
+    }
+
+    /// A request has ended, with a charge; its hold ends with it. Does not wait. A second charge of the same id does nothing.
+    pub fn settle(&self, entry: Entry) {
+        if let Some(open) = &self.open {
+            open.queue.settle(entry);
+        }
+    }
+
+    /// A request has ended and there is nothing to record; its hold ends. Does not wait.
+    pub fn release(&self, id: &str) {
+        if let Some(open) = &self.open {
+            open.queue.release(id);
+        }
+    }
+
+    /// With `durability = "strict"`, waits until all that was said before is on disk; otherwise returns at once.
+    ///
+    /// # Errors
+    /// A write has failed. What was said is kept and tried again.
+    pub async fn acknowledged(&self) -> Result<(), NotDurable> {
+        match self.durability {
+            Durability::Strict => self.durable().await,
+            Durability::Group => Ok(()),
+        }
+    }
+
+    /// Waits until all that was said before is on disk.
+    ///
+    /// # Errors
+    /// A write has failed. What was said is kept and tried again.
+    pub async fn durable(&self) -> Result<(), NotDurable> {
+        match &self.open {
+            Some(open) => open.queue.durable().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Whether new requests may spend: false while the file cannot be written, unless the configuration says they may.
+    pub fn admits(&self) -> bool {
+        self.on_failure == OnFailure::Open || self.open.as_ref().is_none_or(|open| open.queue.keeps_up(STALL))
+    }
+
+    /// How it fares; nothing without a file.
+    pub fn health(&self) -> Option<Health> {
+        self.open.as_ref().map(|open| open.queue.health())
+    }
+}
+
+impl Drop for Ledger {
+    /// Waits until everything is written, but not for ever.
+    fn drop(&mut self) {
+        let Some(open) = &mut self.open else { return };
+        open.queue.close();
+        let ended = open.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        // Disconnected: all is written. Timed out: the disk has stalled, and the process ends all the same.
+        let _ = ended.recv_timeout(CLOSE_MAX);
+    }
+}

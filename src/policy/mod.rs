@@ -4,7 +4,7 @@
 use wildmatch::WildMatch;
 
 use crate::{
-    bedrock::{Operation, Service},
+    bedrock::{Operation, Service, model::canonical},
     config,
 };
 
@@ -19,7 +19,15 @@ pub struct Policy {
 #[derive(Debug)]
 enum AllowList {
     Everything,
-    Only(Vec<WildMatch>),
+    Only(Vec<Glob>),
+}
+
+/// What most globs are needs no search.
+#[derive(Debug)]
+enum Glob {
+    Exact(String),
+    Prefix(String),
+    Pattern(WildMatch),
 }
 
 /// Why a tenant may not do it.
@@ -97,7 +105,7 @@ impl Policy {
 
     /// May the model be used, by the name the client gave it?
     pub fn check_model(&self, tenant: &str, model: &str) -> Result<(), PolicyDenial> {
-        if self.models.allows(model) || id_in_arn(model).is_some_and(|id| self.models.allows(id)) {
+        if self.models.allows(model) || self.models.allows(canonical(model)) {
             return Ok(());
         }
         Err(PolicyDenial::Model { tenant: tenant.to_owned(), model: model.to_owned() })
@@ -109,19 +117,12 @@ impl Policy {
     }
 }
 
-/// The id that a foundation model's or a system inference profile's ARN stands for. Application profiles stand for whatever their
-/// owner says, so they are known by their ARN only.
-fn id_in_arn(model: &str) -> Option<&str> {
-    let (kind, id) = model.strip_prefix("arn:")?.splitn(5, ':').last()?.split_once('/')?;
-    matches!(kind, "foundation-model" | "inference-profile").then_some(id)
-}
-
 impl AllowList {
     fn new(globs: &[String]) -> AllowList {
         if globs.iter().any(|glob| glob == "*") {
             return AllowList::Everything;
         }
-        AllowList::Only(globs.iter().map(|glob| WildMatch::new(glob)).collect())
+        AllowList::Only(globs.iter().map(|glob| Glob::new(glob)).collect())
     }
 
     fn allows(&self, name: &str) -> bool {
@@ -132,10 +133,39 @@ impl AllowList {
     }
 }
 
+impl Glob {
+    fn new(glob: &str) -> Glob {
+        let is_plain =
+            |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b':' | b'/'));
+        match glob.strip_suffix('*') {
+            Some(prefix) if is_plain(prefix) => Glob::Prefix(prefix.to_owned()),
+            None if is_plain(glob) => Glob::Exact(glob.to_owned()),
+            _ => Glob::Pattern(WildMatch::new(glob)),
+        }
+    }
+
+    fn matches(&self, name: &str) -> bool {
+        match self {
+            Glob::Exact(exact) => name == exact,
+            Glob::Prefix(prefix) => name.starts_with(prefix),
+            Glob::Pattern(pattern) => pattern.matches(name),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::bedrock::operations;
+
+    proptest! {
+        #[test]
+        fn a_glob_matches_what_wildmatch_matches(glob in "[ab:]{0,3}[ab*?]{0,3}[*]?", name in "[ab:]{0,6}") {
+            prop_assert_eq!(Glob::new(&glob).matches(&name), WildMatch::new(&glob).matches(&name));
+        }
+    }
 
     fn policy(services: &[&str], operations: &[&str], models: &[&str]) -> Policy {
         let list = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
@@ -144,6 +174,8 @@ mod tests {
             operations: list(operations),
             models: list(models),
             limits: config::RequestLimits::default(),
+            time_zone: "UTC".to_owned(),
+            quotas: Vec::new(),
         })
     }
 

@@ -8,13 +8,11 @@ use http::{HeaderMap, header};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
-use super::{
-    Denial, Passage, head,
-    load::{Burden, Load},
-};
+use super::{Denial, Passage, charge::Charge, head, load::Burden};
 use crate::{
-    auth::{Principal, query_carries_credential},
-    bedrock::{Dialect, RawPath, Service, Streams, body},
+    auth::{Claim, Identity, IdentityError, Principal, Signed, query_carries_credential},
+    aws::{Received, SignatureError, received::Payload},
+    bedrock::{Dialect, RawPath, Service, Streams, body, usage::Metering},
     policy::PolicyDenial,
     quota::{self, Admission},
     routing::{self, Head, KnownOperation, Peek, Route},
@@ -28,8 +26,8 @@ pub struct Caller {
     pub principal: Arc<Principal>,
     /// The tenant, if there is one of that name.
     pub tenant: Option<Arc<Tenant>>,
-    /// Service and operation.
-    pub called: Option<(Service, &'static str)>,
+    /// Service and operation, as metrics and log call them.
+    pub called: Option<(&'static str, &'static str)>,
     /// The model, as the client named it.
     pub model: Option<String>,
 }
@@ -39,8 +37,13 @@ pub struct Admitted {
     tenant: Arc<Tenant>,
     route: Route,
     dialect: Dialect,
+    signed: Option<Signed>,
     standings: Vec<quota::Standing>,
     slot: Option<Slot>,
+    /// Its part of the tenant's account; none for what is free.
+    pub(super) charge: Option<Charge>,
+    /// The gateway asked for usage where the client did not, so the client does not get it.
+    pub(super) hide_usage: bool,
 }
 
 /// A place among the tenant's running requests.
@@ -66,9 +69,24 @@ impl Admitted {
         self.slot = None;
     }
 
-    /// Whether Bedrock bills tokens for it, whoever reads the answer.
-    pub fn is_billed(&self) -> bool {
-        self.route.model.is_some()
+    /// For whom.
+    pub fn tenant(&self) -> &Arc<Tenant> {
+        &self.tenant
+    }
+
+    /// How it is charged. Operations that nobody knows yet may run a model: they are charged as requests.
+    pub fn metering(&self) -> Metering {
+        self.route.operation.map_or(Metering::PerRequest, |known| Metering::of(known.0))
+    }
+
+    /// What is left of further limits.
+    pub fn add_standings(&mut self, standings: Vec<quota::Standing>) {
+        self.standings.extend(standings);
+    }
+
+    /// Whether the body that came is the one that the client signed, if it signed one.
+    pub fn check_body(&self, sha256: &str) -> Result<(), IdentityError> {
+        Ok(self.signed.as_ref().map_or(Ok(()), |signed| signed.check_body(sha256))?)
     }
 
     /// Whether the body names something that routing or policy needs.
@@ -141,27 +159,45 @@ fn unreadable(e: body::BodyError) -> Denial {
     Denial::BodyUnreadable(format!("see line {}, column {}", e.line(), e.column()))
 }
 
-/// Decides on the head alone.
-pub fn admit(session: &Session, passage: &mut Passage, load: &Arc<Load>, metrics: &Metrics) -> Result<Admitted, Denial> {
-    let live = passage.live.clone();
-    let snapshot = &live.snapshot;
-    let burden = load.take_on(snapshot.downstream.requests_max)?;
+/// Whether the head can be believed at all, and who it says to be from.
+pub fn identify(session: &Session, snapshot: &Snapshot) -> Result<Claim, Denial> {
     check_head(session, snapshot)?;
     let request = session.req_header();
     let (path, query) = split_target(request);
     let path = RawPath::parse(path)?;
-    head::check_query(request.raw_path())?;
-    if query_carries_credential(query) {
-        return Err(Denial::CredentialInQuery);
-    }
-    let principal = snapshot.authenticator.authenticate(&request.headers, SystemTime::now())?;
+    let received = Received {
+        method: request.method.as_str(),
+        path: path.as_str(),
+        query,
+        headers: &request.headers,
+        authority: request.uri.authority().map(|authority| authority.as_str()),
+    };
+    Ok(snapshot.authenticator.identify(&received, SystemTime::now())?)
+}
+
+/// Decides on the head and on whom it is from. The burden has been taken on before anything was spent on the request.
+pub fn admit(
+    session: &Session,
+    passage: &mut Passage,
+    identity: Identity,
+    burden: Burden,
+    metrics: &Metrics,
+) -> Result<Admitted, Denial> {
+    let live = passage.live.clone();
+    let snapshot = &live.snapshot;
+    let Identity { principal, signed } = identity;
     let tenant = snapshot.tenants.get(principal.tenant.as_ref()).cloned();
     let caller = passage.caller.insert(Caller { principal, tenant: tenant.clone(), called: None, model: None });
     let tenant = tenant.ok_or(Denial::UnknownTenant)?;
 
+    let request = session.req_header();
+    let path = RawPath::parse(split_target(request).0)?;
     let route = routing::route(&routing_head(request), path, &snapshot.overrides)?;
-    caller.called = Some((route.service, route.operation_name()));
+    caller.called = Some((route.service.name(), route.operation_name()));
     caller.model = route.model.clone();
+    if let Some(signed) = &signed {
+        check_scope(signed, &route)?;
+    }
     if route.operation.is_some_and(|known| known.0.streams == Streams::Both) {
         return Err(Denial::Bidirectional);
     }
@@ -176,17 +212,35 @@ pub fn admit(session: &Session, passage: &mut Passage, load: &Arc<Load>, metrics
     let dialect = Dialect::of_path(route.path.as_bytes());
     let in_flight = Counted::in_gauge(metrics.in_flight.with_label_values(&[&tenant.name]));
     let slot = Some(Slot { _permit: permit, _burden: burden, _in_flight: in_flight });
-    Ok(Admitted { tenant, route, dialect, standings, slot })
+    Ok(Admitted { tenant, route, dialect, signed, standings, slot, charge: None, hide_usage: false })
 }
 
-fn check_head(session: &Session, snapshot: &Snapshot) -> Result<(), Denial> {
+/// A signature for one service is none for another, and only a stream of signed events is signed event by event.
+fn check_scope(signed: &Signed, route: &Route) -> Result<(), IdentityError> {
+    if signed.service != route.service.signing_name() {
+        return Err(SignatureError::Service.into());
+    }
+    let streams = route.operation.is_some_and(|known| known.0.streams == Streams::Both);
+    if signed.payload == Payload::SignedEvents && !streams {
+        return Err(SignatureError::UnsignedPayload.into());
+    }
+    Ok(())
+}
+
+/// What holds of every request, whoever sends it.
+pub fn check_head(session: &Session, snapshot: &Snapshot) -> Result<(), Denial> {
     let bytes_max = snapshot.downstream.header_bytes_max;
     let request = session.req_header();
     match session.as_http1() {
         Some(http1) => head::check_http1(&http1.get_headers_raw_bytes(), bytes_max)?,
         None => head::check_http2(&request.method, &request.headers, request.uri.authority().map(|a| a.as_str()), bytes_max)?,
     }
-    Ok(head::check_signable(&request.headers)?)
+    head::check_signable(&request.headers)?;
+    head::check_query(request.raw_path())?;
+    if query_carries_credential(split_target(request).1) {
+        return Err(Denial::CredentialInQuery);
+    }
+    Ok(())
 }
 
 /// Path and query of the request target, as they came.

@@ -2,7 +2,10 @@
 //! of the room for all bodies, hashed as it arrives, and played back once per attempt by `replay`.
 
 use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
     sync::Arc,
+    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -21,13 +24,23 @@ use super::{
     replay::{self, Slot},
 };
 use crate::{
-    aws::sigv4::{EMPTY_SHA256, push_hex},
+    aws::{canonical::push_hex, sigv4::EMPTY_SHA256},
     config::Bodies,
-    telemetry::Metrics,
+    ledger::Ledger,
 };
 
 /// Room taken at a time for a body whose length nobody said.
 const STEP: u64 = 256 * 1024;
+
+/// A body that was read whole.
+pub struct ReadBody {
+    /// In the pieces in which it came.
+    pub pieces: Vec<Bytes>,
+    length: u64,
+    /// Hexadecimal.
+    pub sha256: String,
+    room: Option<Room>,
+}
 
 /// What later stations know of the body; the bytes themselves lie in the session's replay.
 pub struct HeldBody {
@@ -38,40 +51,67 @@ pub struct HeldBody {
     slot: Slot,
 }
 
-/// Reads the body, completes the admission by it, and makes the session play it back.
-pub async fn take(
+/// Reads the body.
+pub async fn read(
     session: &mut Session,
     passage: &mut Passage,
-    admitted: &mut Admitted,
     budget: &Arc<BodyBudget>,
-    metrics: &Metrics,
-) -> Result<HeldBody, Denial> {
-    let bounds = passage.live.snapshot.bodies.clone();
-    let (pieces, room, length, sha256) = if session.as_mut().is_body_empty() {
-        (Vec::new(), None, 0, EMPTY_SHA256.to_owned())
-    } else {
-        let mut reading =
-            Reading { pieces: Vec::new(), length: 0, hash: Context::new(&SHA256), room: budget.room(), waited: Duration::ZERO };
-        let read = reading.read(session, &bounds).await;
-        passage.arrival.waited += reading.waited;
-        read?;
-        let mut sha256 = String::with_capacity(64);
-        push_hex(&mut sha256, reading.hash.finish().as_ref());
-        (reading.pieces, Some(reading.room), reading.length, sha256)
-    };
+    bounds: &Bodies,
+) -> Result<ReadBody, Denial> {
+    if session.as_mut().is_body_empty() {
+        return Ok(ReadBody { pieces: Vec::new(), length: 0, sha256: EMPTY_SHA256.to_owned(), room: None });
+    }
+    let mut reading =
+        Reading { pieces: Vec::new(), length: 0, hash: Context::new(&SHA256), room: budget.room(), waited: Duration::ZERO };
+    let read = reading.read(session, bounds).await;
+    passage.arrival.waited += reading.waited;
+    read?;
+    let sha256 = hexadecimal(reading.hash);
+    Ok(ReadBody { pieces: reading.pieces, length: reading.length, sha256, room: Some(reading.room) })
+}
+
+/// Completes the admission by what the body says.
+pub fn complete(passage: &mut Passage, admitted: &mut Admitted, body: &ReadBody) -> Result<(), Denial> {
+    admitted.check_body(&body.sha256)?;
     if admitted.must_read_body() {
-        let read = admitted.read_body(&pieces);
+        let read = admitted.read_body(&body.pieces);
         if let Some(caller) = &mut passage.caller {
             let route = admitted.route();
-            caller.called = Some((route.service, route.operation_name()));
+            caller.called = Some((route.service.name(), route.operation_name()));
             caller.model = route.model.clone();
         }
         read?;
     }
-    let metering = &passage.live.snapshot.metering;
-    let read_on = if admitted.is_billed() { departure::Bounds::new(metering, &metrics.reading_on) } else { None };
-    let slot = replay::install(session, pieces, room, read_on);
-    Ok(HeldBody { length, sha256, slot })
+    Ok(())
+}
+
+impl ReadBody {
+    /// Bytes.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Puts other bytes in the place of what came: a few more or less of them.
+    pub fn replace(&mut self, pieces: Vec<Bytes>) {
+        let mut hash = Context::new(&SHA256);
+        pieces.iter().for_each(|piece| hash.update(piece));
+        self.sha256 = hexadecimal(hash);
+        self.length = pieces.iter().map(|piece| piece.len() as u64).sum();
+        self.pieces = pieces;
+    }
+
+    /// Makes the session play it back, once per attempt. `read_on`: how far the answer is read if the client leaves; `ledger`: what
+    /// has to acknowledge the charge before the client sees the end.
+    pub fn hold(self, session: &mut Session, read_on: Option<departure::Bounds>, ledger: Option<Arc<Ledger>>) -> HeldBody {
+        let slot = replay::install(session, self.pieces, self.room, read_on, ledger);
+        HeldBody { length: self.length, sha256: self.sha256, slot }
+    }
+}
+
+fn hexadecimal(hash: Context) -> String {
+    let mut text = String::with_capacity(64);
+    push_hex(&mut text, hash.finish().as_ref());
+    text
 }
 
 impl HeldBody {
@@ -106,13 +146,21 @@ impl Reading {
         answer_expectation(session.as_mut()).await?;
 
         let seconds_max = bounds.read_seconds_max;
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(seconds_max);
+        let mut deadline = None;
         loop {
-            let asked = Instant::now();
-            let read = timeout_at(deadline, session.as_mut().read_request_body()).await;
-            self.waited += asked.elapsed();
-            let piece = read.map_err(|_| Denial::BodyTooSlow { seconds_max })?.map_err(|_| Denial::BodyBroken)?;
-            let Some(piece) = piece else { return Ok(()) };
+            let mut read = pin!(session.as_mut().read_request_body());
+            // What is there already needs neither clock nor timer.
+            let read = match at_once(read.as_mut()).await {
+                Some(read) => read,
+                None => {
+                    let asked = Instant::now();
+                    let deadline = *deadline.get_or_insert(asked + Duration::from_secs(seconds_max));
+                    let read = timeout_at(deadline.into(), read).await;
+                    self.waited += asked.elapsed();
+                    read.map_err(|_| Denial::BodyTooSlow { seconds_max })?
+                }
+            };
+            let Some(piece) = read.map_err(|_| Denial::BodyBroken)? else { return Ok(()) };
             self.length += piece.len() as u64;
             if self.length > bounds.bytes_max {
                 return Err(Denial::BodyTooLarge { bytes_max: bounds.bytes_max });
@@ -129,12 +177,24 @@ impl Reading {
     }
 
     async fn grow(&mut self, bytes: u64, bounds: &Bodies) -> Result<(), Denial> {
+        if self.room.try_grow(bytes, bounds.in_flight_bytes_max).is_ok() {
+            return Ok(());
+        }
         let wait_max = Duration::from_secs(bounds.wait_seconds_max);
         let asked = Instant::now();
         let grown = self.room.grow(bytes, bounds.in_flight_bytes_max, wait_max).await;
         self.waited += asked.elapsed();
         grown.map_err(|_| Denial::NoRoom)
     }
+}
+
+/// What a future has ready, if it need not be waited for.
+async fn at_once<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }
 
 /// The body's length, if the client said it. The head was found strict before, so there is one at most.

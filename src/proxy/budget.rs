@@ -51,6 +51,15 @@ impl BodyBudget {
 }
 
 impl Room {
+    /// Adds `bytes` to the share if there is room for them now.
+    pub fn try_grow(&mut self, bytes: u64, bytes_max: u64) -> Result<(), NoRoom> {
+        if !self.budget.try_take(bytes, bytes_max) {
+            return Err(NoRoom);
+        }
+        self.bytes += bytes;
+        Ok(())
+    }
+
     /// Adds `bytes` to the share, waiting up to `wait_max` while all shares together would be more than `bytes_max`.
     pub async fn grow(&mut self, bytes: u64, bytes_max: u64, wait_max: Duration) -> Result<(), NoRoom> {
         let budget = &self.budget;

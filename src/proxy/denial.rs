@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-use super::head::HeadError;
+use super::{head::HeadError, vend::VendError};
 use crate::{
-    auth::IdentityError, aws::CredentialsError, bedrock::path::PathError, policy::PolicyDenial, quota::RateDenial,
+    auth::IdentityError,
+    aws::{CredentialsError, SignatureError},
+    bedrock::path::PathError,
+    policy::PolicyDenial,
+    quota::{CapDenial, QuotaDenial, QuotaKind, RateDenial},
     routing::RouteError,
 };
 
@@ -28,6 +32,16 @@ pub enum Denial {
     Policy(#[from] PolicyDenial),
     #[error("{0}.")]
     Rate(#[from] RateDenial),
+    #[error("{0}.")]
+    Quota(#[from] QuotaDenial),
+    #[error("{0}.")]
+    Cap(#[from] CapDenial),
+    #[error("The {what} has no price in this gateway, so it cannot be held to a budget. Ask its operator to add one.")]
+    Unpriced { what: String },
+    #[error("The gateway cannot write its ledger, and spends nothing it cannot account for. Try again shortly.")]
+    LedgerUnavailable,
+    #[error("{0}")]
+    Vend(#[from] VendError),
     #[error("InvokeModelWithBidirectionalStream is not carried by this gateway.")]
     Bidirectional,
     #[error("The gateway runs as many requests as it may. Try again shortly.")]
@@ -94,7 +108,14 @@ impl Denial {
                 Verdict { aws: "UnknownOperationException", anthropic: "not_found_error", ..invalid(404, "route") }
             }
             Denial::Policy(denial) => forbidden(denial.reason()),
-            Denial::Rate(denial) => throttled(denial),
+            Denial::Rate(denial) => throttled(denial.standing.kind.name(), Some(denial.retry_after)),
+            Denial::Quota(denial) => over_quota(denial),
+            Denial::Cap(_) => invalid(400, "max_tokens"),
+            Denial::Unpriced { .. } => invalid(400, "unpriced"),
+            Denial::LedgerUnavailable => unavailable(503, "ledger"),
+            Denial::Vend(VendError::Method(_)) => invalid(405, "method"),
+            Denial::Vend(VendError::Sealing(_)) => Verdict { aws: "InternalServerException", ..unavailable(500, "sealing") },
+            Denial::Vend(_) => invalid(400, "vending_parameter"),
             Denial::Bidirectional => invalid(400, "bidirectional"),
             Denial::Overloaded => unavailable(503, "overloaded"),
             Denial::BodyTooLarge { .. } => Verdict { anthropic: "request_too_large", ..invalid(413, "body_too_large") },
@@ -129,6 +150,8 @@ fn unauthenticated(error: &IdentityError) -> Verdict {
     let aws = match error {
         error if error.is_expired() => "ExpiredTokenException",
         error if error.is_missing() => "MissingAuthenticationTokenException",
+        IdentityError::Signature(SignatureError::Incomplete(_)) => "IncompleteSignatureException",
+        IdentityError::Signature(_) => "InvalidSignatureException",
         _ => "UnrecognizedClientException",
     };
     Verdict {
@@ -154,15 +177,30 @@ fn forbidden(reason: &'static str) -> Verdict {
     }
 }
 
-fn throttled(denial: &RateDenial) -> Verdict {
+/// What is spent is no 429, which every SDK would try again.
+fn over_quota(denial: &QuotaDenial) -> Verdict {
+    match denial.kind {
+        QuotaKind::Temporary => throttled(denial.reason(), denial.retry_after),
+        QuotaKind::Never => invalid(400, denial.reason()),
+        QuotaKind::Spent => Verdict {
+            aws: "ServiceQuotaExceededException",
+            surface_status: 402,
+            anthropic: "billing_error",
+            openai: "insufficient_quota",
+            ..invalid(400, denial.reason())
+        },
+    }
+}
+
+fn throttled(reason: &'static str, retry_after: Option<Duration>) -> Verdict {
     Verdict {
         status: 429,
         aws: "ThrottlingException",
         surface_status: 429,
         anthropic: "rate_limit_error",
         openai: "rate_limit_error",
-        reason: denial.standing.kind.name(),
-        retry_after: Some(denial.retry_after),
+        reason,
+        retry_after,
     }
 }
 

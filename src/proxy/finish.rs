@@ -1,6 +1,6 @@
 //! The last station, always reached: the client's connection is given back, everything is counted, and one line is written.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use pingora_error::{Error, ErrorSource};
@@ -9,8 +9,12 @@ use pingora_proxy::Session;
 use super::{
     Gateway, Passage,
     body::HeldBody,
+    charge::{self, Bill, Charge},
+    decimal,
     listener::handshake::{ClientCertificate, client_certificate},
+    respond::Refusal,
 };
+use crate::bedrock::usage::Usage;
 use crate::telemetry::{AccessLine, NONE, Outcome, outcome::status_class};
 
 /// Counts and writes; the permit and the room are given back when the passage is dropped right after.
@@ -19,14 +23,16 @@ pub fn finish(session: &mut Session, e: Option<&Error>, passage: &mut Passage, g
         body.give_back(session);
     }
     let outcome = outcome(passage, e);
-    count(passage, outcome, gateway);
-    if passage.live.snapshot.log.access && !gateway.access_log.write(&line(session, e, passage, outcome)) {
+    charge::settle(passage, outcome);
+    let duration = passage.arrival.started.elapsed();
+    count(passage, outcome, duration, gateway);
+    if passage.live.snapshot.log.access && !gateway.access_log.write(&line(session, e, passage, outcome, duration)) {
         gateway.metrics.access_log_lost.inc();
     }
 }
 
 fn outcome(passage: &Passage, e: Option<&Error>) -> Outcome {
-    match (&passage.refused, e.map(Error::esource)) {
+    match (refusal(passage), e.map(Error::esource)) {
         (Some(refused), _) if !refused.failed => Outcome::Denied,
         (_, Some(ErrorSource::Downstream)) => Outcome::ClientLeft,
         _ if passage.body.as_ref().is_some_and(HeldBody::client_left) => Outcome::ClientLeft,
@@ -38,7 +44,11 @@ fn outcome(passage: &Passage, e: Option<&Error>) -> Outcome {
 }
 
 fn status(passage: &Passage) -> Option<u16> {
-    passage.meter.status.or_else(|| passage.refused.as_ref()?.status)
+    passage.meter.status.or_else(|| passage.answered.as_ref()?.status)
+}
+
+fn refusal(passage: &Passage) -> Option<Refusal> {
+    passage.answered.as_ref()?.refusal
 }
 
 /// Tenant, service and operation; `none` for whoever has no tenant here, so that a scanner makes no series.
@@ -46,21 +56,21 @@ fn labels(passage: &Passage) -> (&str, &'static str, &'static str) {
     let caller = passage.caller.as_ref();
     let Some(tenant) = caller.and_then(|caller| caller.tenant.as_ref()) else { return (NONE, NONE, NONE) };
     let (service, operation) = match caller.and_then(|caller| caller.called) {
-        Some((service, operation)) => (service.name(), operation),
+        Some(called) => called,
         None => (NONE, NONE),
     };
     (&tenant.name, service, operation)
 }
 
-fn count(passage: &Passage, outcome: Outcome, gateway: &Gateway) {
+fn count(passage: &Passage, outcome: Outcome, duration: Duration, gateway: &Gateway) {
     let metrics = &gateway.metrics;
     let (tenant, service, operation) = labels(passage);
     let class = status_class(status(passage));
     metrics.requests.with_label_values(&[tenant, service, operation, class, outcome.label()]).inc();
     let arrival = &passage.arrival;
-    metrics.duration.with_label_values(&[tenant, service]).observe(arrival.started.elapsed().as_secs_f64());
-    if let Some(refused) = &passage.refused {
-        metrics.denials.with_label_values(&[tenant, refused.reason]).inc();
+    metrics.duration.with_label_values(&[tenant, service]).observe(duration.as_secs_f64());
+    if let Some(refusal) = refusal(passage) {
+        metrics.denials.with_label_values(&[tenant, refusal.reason]).inc();
     }
     if let Some(body) = &passage.body {
         metrics.request_body_bytes.with_label_values(&[tenant]).inc_by(body.length);
@@ -70,17 +80,33 @@ fn count(passage: &Passage, outcome: Outcome, gateway: &Gateway) {
         let waited = at.duration_since(arrival.started).as_secs_f64();
         metrics.first_byte.with_label_values(&[tenant, service]).observe(waited);
     }
+    if let Some(bill) = bill(passage) {
+        bill.count(tenant, metrics);
+    }
     if let Some(own) = arrival.own_share {
         metrics.own_share.with_label_values(&[service]).observe(own.as_secs_f64());
     }
 }
 
-fn line<'a>(session: &'a Session, e: Option<&Error>, passage: &'a Passage, outcome: Outcome) -> AccessLine<'a> {
+fn bill(passage: &Passage) -> Option<&Bill> {
+    passage.admitted.as_ref()?.charge.as_ref().and_then(Charge::bill)
+}
+
+fn line<'a>(
+    session: &'a Session,
+    e: Option<&Error>,
+    passage: &'a Passage,
+    outcome: Outcome,
+    duration: Duration,
+) -> AccessLine<'a> {
     let (tenant, service, operation) = labels(passage);
     let arrival = &passage.arrival;
     let meter = &passage.meter;
-    let milliseconds = |d: std::time::Duration| (d.as_secs_f64() * 1e6).round() / 1e3;
+    let milliseconds = |d: Duration| (d.as_secs_f64() * 1e6).round() / 1e3;
     let request = session.req_header();
+    let bill = bill(passage);
+    let tokens = |kind: fn(&Usage) -> u64| bill.map(|bill| kind(&bill.usage));
+    let principal = passage.caller.as_ref().map(|caller| &caller.principal);
     AccessLine {
         ts: Timestamp::try_from(SystemTime::now()).unwrap_or_default().to_string(),
         level: "info",
@@ -88,8 +114,13 @@ fn line<'a>(session: &'a Session, e: Option<&Error>, passage: &'a Passage, outco
         request_id: &arrival.request_id,
         trace_id: request.headers.get("traceparent").and_then(|value| value.to_str().ok()).and_then(trace_id),
         tenant,
-        principal: passage.caller.as_ref().map(|caller| caller.principal.subject.as_ref()),
-        client: session.client_addr().map(ToString::to_string),
+        principal: principal.map(|principal| principal.subject.as_ref()),
+        issuer: principal.map(|principal| principal.issuer.as_ref()),
+        credential: principal.map(|principal| principal.proof.kind()),
+        key_id: principal.and_then(|principal| principal.proof.key_id()),
+        client: session
+            .client_addr()
+            .map(|client| client.as_inet().map_or_else(|| client.to_string(), |it| decimal::address(*it))),
         client_certificate: client_certificate(session).and_then(ClientCertificate::name),
         method: request.method.as_str(),
         service,
@@ -97,13 +128,19 @@ fn line<'a>(session: &'a Session, e: Option<&Error>, passage: &'a Passage, outco
         model: passage.caller.as_ref().and_then(|caller| caller.model.as_deref()),
         status: status(passage),
         outcome: outcome.label(),
-        reason: passage.refused.as_ref().map(|refused| refused.reason),
+        reason: refusal(passage).map(|refusal| refusal.reason),
         error: e.map(|e| e.etype().as_str().to_owned()),
         source: if meter.status.is_some() { "bedrock" } else { "gateway" },
         request_bytes: passage.body.as_ref().map_or(0, |body| body.length),
         response_bytes: meter.bytes,
+        input_tokens: tokens(|usage| usage.input_tokens),
+        output_tokens: tokens(|usage| usage.output_tokens),
+        cache_read_tokens: tokens(|usage| usage.cache_read_tokens),
+        cache_write_tokens: tokens(|usage| usage.cache_write_tokens.saturating_add(usage.cache_write_1h_tokens)),
+        cost_usd: bill.map(|bill| bill.cost.to_string()),
+        estimated: bill.map(|bill| bill.estimated).filter(|estimated| *estimated),
         first_byte_ms: meter.first_byte.map(|at| milliseconds(at.duration_since(arrival.started))),
-        duration_ms: milliseconds(arrival.started.elapsed()),
+        duration_ms: milliseconds(duration),
         own_ms: arrival.own_share.map(milliseconds),
         upstream_request_id: meter.upstream_request_id.as_deref(),
         retries: passage.attempts.resent,

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::HeaderName;
+use http::{HeaderValue, header};
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 
@@ -12,6 +12,7 @@ use super::{
     Denial, Passage,
     respond::{denied, rate_limit_headers},
 };
+use crate::bedrock::usage::{Reading, UsageChunkFilter, UsageReader};
 
 /// What was seen of the response.
 #[derive(Default)]
@@ -26,6 +27,9 @@ pub struct Meter {
     pub bytes: u64,
     /// The end of the body was seen.
     pub complete: bool,
+    usage: Option<UsageReader>,
+    /// Takes out what the gateway asked for and the client did not.
+    hidden: Option<UsageChunkFilter>,
 }
 
 impl Meter {
@@ -34,10 +38,36 @@ impl Meter {
         self.first_byte.is_some()
     }
 
-    /// A piece of the body.
-    pub fn chunk(&mut self, body: Option<&Bytes>, end: bool) {
-        self.bytes += body.map_or(0, Bytes::len) as u64;
+    /// A piece of the body. It goes on as it came, but for the usage that only the gateway asked for.
+    pub fn chunk(&mut self, body: &mut Option<Bytes>, end: bool) {
+        self.bytes += body.as_ref().map_or(0, Bytes::len) as u64;
         self.complete |= end;
+        if let Some(usage) = &mut self.usage {
+            body.iter().for_each(|piece| usage.chunk(piece));
+            if end {
+                usage.end();
+            }
+        }
+        self.hide(body, end);
+    }
+
+    fn hide(&mut self, body: &mut Option<Bytes>, end: bool) {
+        let Some(filter) = &mut self.hidden else { return };
+        // An empty piece goes on being one: none at all would be the end.
+        let mut shown = body.as_ref().map(|piece| filter.chunk(piece));
+        if end {
+            let rest = filter.end();
+            if !rest.is_empty() {
+                let before = shown.take().unwrap_or_default();
+                shown = Some([before, rest].concat().into());
+            }
+        }
+        *body = shown;
+    }
+
+    /// What the answer says about its usage so far.
+    pub fn reading(&self) -> Reading {
+        self.usage.as_ref().map(UsageReader::reading).unwrap_or_default()
     }
 }
 
@@ -76,10 +106,24 @@ pub fn response_head(response: &mut ResponseHeader, passage: &mut Passage) -> Re
     let id = response.headers.get("x-amzn-requestid").and_then(|value| value.to_str().ok());
     meter.upstream_request_id = id.map(str::to_owned);
 
-    response.insert_header(HeaderName::from_static("x-tollgate-source"), "bedrock")?;
-    response.insert_header(HeaderName::from_static("x-tollgate-request-id"), &passage.arrival.request_id)?;
+    response.insert_header("x-tollgate-source", HeaderValue::from_static("bedrock"))?;
+    response.insert_header("x-tollgate-request-id", &passage.arrival.request_id)?;
     if let Some(admitted) = &passage.admitted {
+        let operation = admitted.route().operation.filter(|_| admitted.charge.is_some());
+        meter.usage = operation.map(|known| UsageReader::for_answer(known.0, response.status, &response.headers));
+        if admitted.hide_usage && response.status.is_success() {
+            meter.hidden = Some(UsageChunkFilter::default());
+            let_length_go(response)?;
+        }
         rate_limit_headers(response, admitted.standings())?;
+    }
+    Ok(())
+}
+
+/// The body will be shorter than Bedrock said.
+fn let_length_go(response: &mut ResponseHeader) -> Result<()> {
+    if response.remove_header(&header::CONTENT_LENGTH).is_some() {
+        response.insert_header(header::TRANSFER_ENCODING, "chunked")?;
     }
     Ok(())
 }

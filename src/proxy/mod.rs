@@ -1,12 +1,14 @@
 //! The way of a request, as Pingora's phases call it. This file is the timetable: what is done to a request stands in the stations,
-//! in this order: [`arrival`] → [`admit`] → [`body`] → [`upstream`] → [`sign`] → [`meter`] → [`finish`], and [`respond`] for what
-//! is refused on the way.
+//! in this order: [`arrival`] → [`admit`] → [`body`] → [`charge`] → [`upstream`] → [`sign`] → [`meter`] → [`finish`], and [`respond`] for what
+//! is refused on the way. [`vend`] answers for itself.
 
 pub mod addresses;
 pub mod admit;
 pub mod arrival;
 pub mod body;
 pub mod budget;
+pub mod charge;
+mod decimal;
 pub mod denial;
 pub mod departure;
 pub mod edge;
@@ -20,6 +22,7 @@ mod replay;
 pub mod respond;
 pub mod sign;
 pub mod upstream;
+pub mod vend;
 pub mod wire;
 
 use std::sync::Arc;
@@ -43,13 +46,14 @@ use self::{
     load::Load,
     meter::Meter,
     peers::Peers,
-    respond::Refused,
+    respond::Answered,
     upstream::Attempts,
 };
 use crate::{
     aws::CredentialsSlot,
+    ledger::Ledger,
     snapshot::Snapshot,
-    telemetry::{AccessLog, Metrics},
+    telemetry::{AccessLog, Metrics, Outcome},
 };
 
 /// What a reload replaces: the snapshot, and what is made of it in Pingora's types.
@@ -83,6 +87,8 @@ pub struct Gateway {
     pub load: Arc<Load>,
     /// Room for request bodies.
     pub budget: Arc<BodyBudget>,
+    /// What was spent.
+    pub ledger: Arc<Ledger>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// One line a request.
@@ -98,14 +104,29 @@ pub struct Passage {
     body: Option<HeldBody>,
     attempts: Attempts,
     meter: Meter,
-    refused: Option<Refused>,
+    answered: Option<Answered>,
 }
 
 impl Gateway {
     /// Everything before upstream; a denial ends the request.
     async fn let_in(&self, session: &mut Session, passage: &mut Passage) -> Result<(), Denial> {
-        let mut admitted = admit::admit(session, passage, &self.load, &self.metrics)?;
-        passage.body = Some(body::take(session, passage, &mut admitted, &self.budget, &self.metrics).await?);
+        let live = passage.live.clone();
+        let bounds = &live.snapshot.bodies;
+        let burden = self.load.take_on(live.snapshot.downstream.requests_max)?;
+        let claim = admit::identify(session, &live.snapshot)?;
+        // Before a signature over the body is proved, nothing is told or counted of whom it would be.
+        let early = if claim.needs_body() { Some(body::read(session, passage, &self.budget, bounds).await?) } else { None };
+        let identity = claim.prove(early.as_ref().map(|body| body.sha256.as_str()))?;
+        let mut admitted = admit::admit(session, passage, identity, burden, &self.metrics)?;
+        let mut body = match early {
+            Some(body) => body,
+            None => body::read(session, passage, &self.budget, bounds).await?,
+        };
+        body::complete(passage, &mut admitted, &body)?;
+        charge::hold(session, passage, &mut admitted, &mut body, self).await?;
+        let billed = admitted.charge.is_some();
+        let read_on = departure::Bounds::new(&live.snapshot.metering, &self.metrics.reading_on).filter(|_| billed);
+        passage.body = Some(body.hold(session, read_on, billed.then(|| self.ledger.clone())));
         passage.admitted = Some(admitted);
         Ok(())
     }
@@ -118,13 +139,13 @@ impl ProxyHttp for Gateway {
     fn new_ctx(&self) -> Passage {
         Passage {
             live: self.live.load_full(),
-            arrival: Arrival::now(),
+            arrival: Arrival::begin(),
             caller: None,
             admitted: None,
             body: None,
             attempts: Attempts::default(),
             meter: Meter::default(),
-            refused: None,
+            answered: None,
         }
     }
 
@@ -133,11 +154,13 @@ impl ProxyHttp for Gateway {
     async fn early_request_filter(&self, session: &mut Session, passage: &mut Passage) -> Result<()> {
         edge::head_was_read();
         edge::bound_writes(session.as_mut(), &passage.live.snapshot.downstream);
-        passage.arrival = Arrival::begin();
         Ok(())
     }
 
     async fn request_filter(&self, session: &mut Session, passage: &mut Passage) -> Result<bool> {
+        if let Some(endpoint) = vend::endpoint(session, passage.live.snapshot.vends) {
+            return vend::serve(session, passage, endpoint, self).await.map(|()| true);
+        }
         match self.let_in(session, passage).await {
             Ok(()) => Ok(false),
             Err(denial) => respond::refuse(session, passage, denial).await.map(|()| true),
@@ -199,9 +222,11 @@ impl ProxyHttp for Gateway {
     where
         Self::CTX: Send + Sync,
     {
-        passage.meter.chunk(body.as_ref(), end);
-        if let Some(admitted) = passage.admitted.as_mut().filter(|_| end) {
-            admitted.release();
+        passage.meter.chunk(body, end);
+        if end {
+            // Before the client can know that its request is over: the next one, sent at once, must find all that is left.
+            charge::settle(passage, Outcome::Completed);
+            passage.admitted.iter_mut().for_each(Admitted::release);
         }
         Ok(None)
     }

@@ -28,6 +28,7 @@ use super::{
     budget::Room,
     departure::{Bounds, ClientLeft, Departure},
 };
+use crate::ledger::Ledger;
 
 /// What the replay shares with the stations.
 #[derive(Clone, Default)]
@@ -48,15 +49,24 @@ struct Replay {
     next: usize,
     length: usize,
     departure: Departure,
+    /// Acknowledges the charge before the end is told.
+    ledger: Option<Arc<Ledger>>,
 }
 
-/// Puts a replay of `pieces` in the place of the client's session. `bounds`: how far the answer is read when the client leaves.
-pub fn install(session: &mut Session, pieces: Vec<Bytes>, room: Option<Room>, bounds: Option<Bounds>) -> Slot {
+/// Puts a replay of `pieces` in the place of the client's session. `bounds`: how far the answer is read when the client leaves;
+/// `ledger`: what has to acknowledge the charge before the client sees the end.
+pub fn install(
+    session: &mut Session,
+    pieces: Vec<Bytes>,
+    room: Option<Room>,
+    bounds: Option<Bounds>,
+    ledger: Option<Arc<Ledger>>,
+) -> Slot {
     let slot = Slot::default();
     let inner = mem::replace(&mut session.downstream_session, nobody());
     let length = pieces.iter().map(Bytes::len).sum();
     let departure = Departure::new(bounds, slot.client_left.clone());
-    let replay = Replay { inner, slot: slot.clone(), pieces, room, next: 0, length, departure };
+    let replay = Replay { inner, slot: slot.clone(), pieces, room, next: 0, length, departure, ledger };
     *session.downstream_session = ServerSession::new_custom(Box::new(replay));
     slot
 }
@@ -66,7 +76,7 @@ pub fn remove(session: &mut Session, slot: &Slot) {
     if !session.downstream_session.is_custom() {
         return;
     }
-    drop(mem::replace(&mut session.downstream_session, nobody()));
+    *session.downstream_session = ServerSession::new_custom(Box::new(()));
     if let Some(inner) = slot.real.lock().unwrap_or_else(PoisonError::into_inner).take() {
         session.downstream_session = inner;
     }
@@ -147,6 +157,10 @@ impl CustomSession for Replay {
             return self.departure.swallow(tasks);
         }
         let (end, failed) = (tasks.iter().any(HttpTask::is_end), tasks.iter().any(|task| matches!(task, HttpTask::Failed(_))));
+        if end && let Some(ledger) = self.ledger.take() {
+            // One that cannot be written waits in memory; to hold the answer back for as long would help nobody.
+            let _ = ledger.acknowledged().await;
+        }
         match self.inner.response_duplex_vec(tasks).await {
             Err(e) if !failed => self.leave(e).map(|()| end),
             written => written,

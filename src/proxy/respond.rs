@@ -1,9 +1,9 @@
 //! The gateway's own answers: the one place that writes them. In the words of the route called: AWS's, OpenAI's or Anthropic's.
 
-use std::{error::Error as StdError, fmt::Write, time::Duration};
+use std::{error::Error as StdError, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Version, header};
+use http::{HeaderValue, Version, header};
 use pingora_core::protocols::http::ServerSession;
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::ResponseHeader;
@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::{
     Denial, Passage,
     body::{content_length, expects_continue},
+    decimal,
     denial::Verdict,
 };
 use crate::{bedrock::Dialect, bedrock::Service, quota::Standing};
@@ -27,14 +28,28 @@ const READ_ON_MAX: Duration = Duration::from_secs(1);
 const LINGER_BYTES_MAX: u64 = 32 * 1024 * 1024;
 const LINGER_MAX: Duration = Duration::from_secs(5);
 
-/// What was answered, for metrics and log.
-pub struct Refused {
+/// What the gateway answered itself, for metrics and log.
+pub struct Answered {
     /// HTTP status; `None` if nothing could be written any more.
     pub status: Option<u16>,
+    /// Why it was no success.
+    pub refusal: Option<Refusal>,
+}
+
+/// Why something was refused, for metrics and log.
+#[derive(Clone, Copy)]
+pub struct Refusal {
     /// Metric label.
     pub reason: &'static str,
     /// It was not the client's doing.
     pub failed: bool,
+}
+
+impl Refusal {
+    /// By the table of denials.
+    pub fn of(verdict: &Verdict) -> Refusal {
+        Refusal { reason: verdict.reason, failed: verdict.status >= 500 }
+    }
 }
 
 /// Carries a denial through Pingora's phases that can only fail with an error.
@@ -45,11 +60,25 @@ pub fn denied(denial: Denial) -> Box<Error> {
 /// Answers a request that is refused before it goes upstream.
 pub async fn refuse(session: &mut Session, passage: &mut Passage, denial: Denial) -> Result<()> {
     let verdict = denial.verdict();
-    passage.refused = Some(Refused { status: None, reason: verdict.reason, failed: verdict.status >= 500 });
+    let refusal = Some(Refusal::of(&verdict));
     let (response, body) = compose(session, passage, &denial, &verdict)?;
-    let status = response.status.as_u16();
     // After a chunk that cannot be read nobody knows where the next request begins, though Pingora takes the body to be done then.
     let lost_count = matches!(denial, Denial::BodyBroken);
+    answer(session, passage, response, body, refusal, lost_count).await
+}
+
+/// Answers in Bedrock's place, and leaves the connection so that the next request can come, or closes it. `lost_count`: nobody knows
+/// where the next request would begin.
+pub async fn answer(
+    session: &mut Session,
+    passage: &mut Passage,
+    response: ResponseHeader,
+    body: Bytes,
+    refusal: Option<Refusal>,
+    lost_count: bool,
+) -> Result<()> {
+    let status = response.status.as_u16();
+    passage.answered = Some(Answered { status: None, refusal });
     let close = lost_count || !will_read_on(session.as_mut());
     let downstream = session.as_mut();
     if close {
@@ -58,9 +87,7 @@ pub async fn refuse(session: &mut Session, passage: &mut Passage, denial: Denial
     // Otherwise Pingora closes after every answer that is written before the request was read.
     downstream.set_close_on_response_before_downstream_finish(close);
     write(downstream, response, body).await?;
-    if let Some(refused) = &mut passage.refused {
-        refused.status = Some(status);
-    }
+    passage.answered = Some(Answered { status: Some(status), refusal });
     if downstream.is_http2() {
         // It has its own way to say that the rest of a body is not wanted, but what is malformed in it should still be told.
         read_on(downstream, READ_ON_BYTES_MAX, READ_ON_MAX).await;
@@ -85,21 +112,23 @@ pub async fn fail(session: &mut Session, passage: &mut Passage, e: &Error) -> Fa
     if began || client_left {
         return FailToProxy { error_code: 0, can_reuse_downstream: false };
     }
-    let mut refused = Refused { status: None, reason: verdict.reason, failed: true };
+    let mut written = None;
     // Pingora closes after a failure; the client should know, or its next request runs into it.
     session.as_mut().set_keepalive(None);
     if let Ok((response, body)) = compose(session, passage, &denial, &verdict) {
         let status = response.status.as_u16();
         if let Some(admitted) = &mut passage.admitted {
             admitted.release();
+            // Nothing was answered, so nothing is billed.
+            admitted.charge = None;
         }
         if write(session.as_mut(), response, body).await.is_ok() {
-            refused.status = Some(status);
+            written = Some(status);
         }
     }
-    let error_code = refused.status.unwrap_or(0);
-    passage.refused = Some(refused);
-    FailToProxy { error_code, can_reuse_downstream: false }
+    let refusal = Some(Refusal { reason: verdict.reason, failed: true });
+    passage.answered = Some(Answered { status: written, refusal });
+    FailToProxy { error_code: written.unwrap_or(0), can_reuse_downstream: false }
 }
 
 /// What a failure means to the caller.
@@ -147,12 +176,12 @@ fn compose(session: &Session, passage: &Passage, denial: &Denial, verdict: &Verd
     let mut response = ResponseHeader::build(status, Some(16))?;
     response.insert_header(header::CONTENT_TYPE, "application/json")?;
     response.insert_header(header::CONTENT_LENGTH, body.len())?;
-    response.insert_header(HeaderName::from_static("x-tollgate-source"), "gateway")?;
-    response.insert_header(HeaderName::from_static("x-tollgate-request-id"), id)?;
+    response.insert_header("x-tollgate-source", "gateway")?;
+    response.insert_header("x-tollgate-request-id", id)?;
     response.insert_header("x-amzn-RequestId", id)?;
     match dialect {
         Dialect::Aws => response.insert_header("x-amzn-ErrorType", verdict.aws)?,
-        _ => response.insert_header(HeaderName::from_static("request-id"), id)?,
+        _ => response.insert_header("request-id", id)?,
     }
     if status == 401 {
         response.insert_header(header::WWW_AUTHENTICATE, "Bearer")?;
@@ -170,35 +199,43 @@ fn compose(session: &Session, passage: &Passage, denial: &Denial, verdict: &Verd
 /// AWS SDKs read milliseconds in their own header, the JS SDK seconds, OpenAI's and Anthropic's SDKs either, and `x-should-retry`.
 fn retry_headers(response: &mut ResponseHeader, retry_after: Option<Duration>) -> Result<()> {
     let Some(wait) = retry_after else {
-        return response.insert_header(HeaderName::from_static("x-should-retry"), "false");
+        return response.insert_header("x-should-retry", "false");
     };
     let milliseconds = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
     response.insert_header(header::RETRY_AFTER, milliseconds.div_ceil(1_000))?;
-    response.insert_header(HeaderName::from_static("retry-after-ms"), milliseconds)?;
-    response.insert_header(HeaderName::from_static("x-amz-retry-after"), milliseconds)
+    response.insert_header("retry-after-ms", milliseconds)?;
+    response.insert_header("x-amz-retry-after", milliseconds)
 }
-
-const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
-const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-11).
 pub fn rate_limit_headers(response: &mut ResponseHeader, standings: &[Standing]) -> Result<()> {
     if standings.is_empty() {
         return Ok(());
     }
-    let (mut policy, mut left) = (String::with_capacity(64), String::with_capacity(64));
+    let (mut policy, mut left) = (String::with_capacity(128), String::with_capacity(128));
     for standing in standings {
-        let separator = if policy.is_empty() { "" } else { ", " };
-        let name = standing.kind.name();
-        let _ = write!(policy, "{separator}\"{name}\";q={}", standing.quota);
-        if let Some(seconds) = standing.kind.window_seconds() {
-            let _ = write!(policy, ";w={seconds}");
+        for list in [&mut policy, &mut left] {
+            list.push_str(if list.is_empty() { "\"" } else { ", \"" });
+            list.push_str(standing.name());
         }
-        let reset = standing.reset.as_millis().div_ceil(1_000);
-        let _ = write!(left, "{separator}\"{name}\";r={};t={reset}", standing.remaining);
+        push_parameter(&mut policy, "\";q=", standing.quota);
+        if let Some(unit) = standing.kind.unit() {
+            [";qu=\"", unit, "\""].iter().for_each(|part| policy.push_str(part));
+        }
+        if let Some(seconds) = standing.kind.window_seconds() {
+            push_parameter(&mut policy, ";w=", seconds);
+        }
+        push_parameter(&mut left, "\";r=", standing.remaining);
+        let reset = standing.reset.as_secs().saturating_add((standing.reset.subsec_millis() > 0).into());
+        push_parameter(&mut left, ";t=", reset);
     }
-    response.insert_header(RATE_LIMIT_POLICY, HeaderValue::try_from(policy).map_err(internal)?)?;
-    response.insert_header(RATE_LIMIT, HeaderValue::try_from(left).map_err(internal)?)
+    response.insert_header("ratelimit-policy", HeaderValue::try_from(policy).map_err(internal)?)?;
+    response.insert_header("ratelimit", HeaderValue::try_from(left).map_err(internal)?)
+}
+
+fn push_parameter(out: &mut String, name: &str, value: u64) {
+    out.push_str(name);
+    decimal::push(out, value);
 }
 
 fn internal(e: impl StdError + Send + Sync + 'static) -> Box<Error> {

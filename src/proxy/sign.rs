@@ -1,7 +1,7 @@
 //! The request as Bedrock gets it: the client's credentials and its hops are gone, the path is the route's, the signature is the
 //! gateway's. Runs once per attempt, since a signature is of its time.
 
-use std::time::SystemTime;
+use std::{borrow::Cow, time::SystemTime};
 
 use http::{HeaderName, HeaderValue, header};
 use pingora_error::Result;
@@ -22,15 +22,16 @@ pub fn prepare(request: &mut RequestHeader, passage: &Passage, credentials: &Cre
     let endpoint = snapshot.endpoint(route.service);
 
     let query = split_target(request).1.to_owned();
-    let target = if query.is_empty() { route.path.clone() } else { format!("{}?{query}", route.path) };
-    request.set_raw_path(target.as_bytes())?;
+    retarget(request, &route.path, &query)?;
     strip(request);
     collapse_signed_whitespace(request)?;
-    request.insert_header(header::HOST, &endpoint.host_header)?;
+    request.insert_header("Host", &endpoint.host_header)?;
     // A compressed answer could not be read for usage, and event streams never are compressed.
-    request.insert_header(header::ACCEPT_ENCODING, IDENTITY)?;
+    request.insert_header("accept-encoding", IDENTITY)?;
     if body.length > 0 || matches!(request.method.as_str(), "POST" | "PUT" | "PATCH") {
-        request.insert_header(header::CONTENT_LENGTH, body.length)?;
+        request.insert_header("Content-Length", body.length)?;
+    } else {
+        request.remove_header(&header::CONTENT_LENGTH);
     }
 
     let signed = {
@@ -51,17 +52,28 @@ pub fn prepare(request: &mut RequestHeader, passage: &Passage, credentials: &Cre
             denied(Denial::Internal)
         })?
     };
-    request.insert_header(header::AUTHORIZATION, signed.authorization)?;
-    request.insert_header(HeaderName::from_static("x-amz-date"), signed.date)?;
+    request.insert_header("authorization", signed.authorization)?;
+    request.insert_header("x-amz-date", signed.date)?;
     if let Some(token) = signed.security_token {
-        request.insert_header(HeaderName::from_static("x-amz-security-token"), token)?;
+        request.insert_header("x-amz-security-token", token)?;
     }
     Ok(())
 }
 
+/// The route's path and the client's query, without a host.
+fn retarget(request: &mut RequestHeader, path: &str, query: &str) -> Result<()> {
+    let target = if query.is_empty() { Cow::Borrowed(path) } else { Cow::Owned(format!("{path}?{query}")) };
+    // Seldom is there anything to change, and it would be parsed again.
+    if request.raw_path() == target.as_bytes() && request.uri.authority().is_none() {
+        return Ok(());
+    }
+    request.set_raw_path(target.as_bytes())
+}
+
 /// AWS wants Host, Content-Type and every `x-amz-` header signed; fewer break less.
 fn signable(request: &RequestHeader) -> impl Iterator<Item = (&str, &str)> {
-    let signed = request.headers.iter().filter(|(name, _)| is_signed(name.as_str()));
+    // The signer adds its own date; the client's is still there until it is replaced.
+    let signed = request.headers.iter().filter(|(name, _)| is_signed(name.as_str()) && *name != "x-amz-date");
     signed.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
 }
 
@@ -83,10 +95,16 @@ fn collapse_signed_whitespace(request: &mut RequestHeader) -> Result<()> {
 }
 
 fn strip(request: &mut RequestHeader) {
-    let gone: Vec<HeaderName> = request.headers.keys().filter(|name| !is_forwarded(name.as_str())).cloned().collect();
+    let is_gone = |name: &&HeaderName| !is_forwarded(name.as_str()) && !is_replaced(name.as_str());
+    let gone: Vec<HeaderName> = request.headers.keys().filter(is_gone).cloned().collect();
     for name in &gone {
         request.remove_header(name);
     }
+}
+
+/// Of those that are not forwarded, the ones that [`prepare`] replaces in any case: removing them first would be done for nothing.
+fn is_replaced(name: &str) -> bool {
+    matches!(name, "accept-encoding" | "authorization" | "content-length" | "host" | "x-amz-date")
 }
 
 /// Not forwarded: credentials, what concerns one hop only, where the request came from, and what is written anew.

@@ -31,10 +31,16 @@ pub struct Attempts {
 }
 
 impl Attempts {
+    /// Whether any attempt got so far that Bedrock may have the request.
+    pub fn was_sent(&self) -> bool {
+        self.sent_at.is_some()
+    }
+
     /// The request's head is about to be written.
     pub fn sent(&mut self, arrival: &mut Arrival) {
-        self.sent_at = Some(Instant::now());
-        arrival.goes_upstream();
+        let now = Instant::now();
+        self.sent_at = Some(now);
+        arrival.goes_upstream(now);
     }
 }
 
@@ -44,14 +50,16 @@ pub async fn next_peer(passage: &mut Passage, addresses: &Addresses) -> Result<B
     let Some(admitted) = &passage.admitted else { return Err(denied(Denial::Internal)) };
     let service = admitted.route().service;
     if passage.attempts.addresses.is_none() {
-        let began = Instant::now();
         let endpoint = live.snapshot.endpoint(service);
-        let found = match live.snapshot.upstream.connect_to {
+        passage.attempts.addresses = Some(match live.snapshot.upstream.connect_to {
             Some(address) => vec![address],
-            None => addresses.of(&endpoint.host, endpoint.port).await,
-        };
-        passage.arrival.waited += began.elapsed();
-        passage.attempts.addresses = Some(found);
+            None => {
+                let began = Instant::now();
+                let found = addresses.of(&endpoint.host, endpoint.port).await;
+                passage.arrival.waited += began.elapsed();
+                found
+            }
+        });
     }
     let known = passage.attempts.addresses.as_deref().unwrap_or_default();
     let Some(address) = known.get(passage.attempts.next % known.len().max(1)) else {

@@ -7,12 +7,13 @@ use arc_swap::ArcSwap;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::HttpProxy;
 
-use super::{drain::Drain, expiry, files_limit, key_sets, vitals::GatewayVitals};
+use super::{account, drain::Drain, expiry, files_limit, key_sets, vitals::GatewayVitals};
 use crate::{
     admin::Admin,
     auth::{KeySets, TokenCache},
     aws::CredentialsSlot,
     config::Config,
+    ledger::Ledger,
     proxy::{
         Gateway, Live,
         addresses::Addresses,
@@ -21,7 +22,7 @@ use crate::{
         listener::{Application, Gate, Listener, Opening},
         upstream::ATTEMPTS_MAX,
     },
-    quota::Counters,
+    quota::{Accounts, Counters},
     snapshot::{Lasting, Snapshot},
     telemetry::{AccessLog, Metrics},
 };
@@ -37,6 +38,8 @@ pub(super) struct Parts {
     pub gateway_addresses: Arc<Addresses>,
     pub metrics: Arc<Metrics>,
     pub access_log: Arc<AccessLog>,
+    pub ledger: Arc<Ledger>,
+    pub orphans: Arc<account::Orphans>,
 }
 
 /// Bound sockets, not accepting yet.
@@ -57,11 +60,13 @@ impl Parts {
             key_sets: Arc::new(KeySets::new()),
             tokens: Arc::new(TokenCache::default()),
             counters: Counters::default(),
+            accounts: Accounts::default(),
         };
         for failure in key_sets::load_once(config, &lasting.key_sets).await {
             tracing::warn!(%failure, "key set not loaded; its tokens are refused until it is");
         }
         let snapshot = Snapshot::compile(config, 1, &lasting)?;
+        let (ledger, orphans) = account::restore(config, &lasting.accounts).await?;
         let metrics = Metrics::new()?;
         expiry::show(&snapshot, &metrics);
         metrics.config_generation.set(1);
@@ -74,6 +79,8 @@ impl Parts {
             gateway_addresses: Arc::default(),
             metrics: Arc::new(metrics),
             access_log: Arc::new(access_log),
+            ledger,
+            orphans: Arc::new(orphans),
         })
     }
 }
@@ -128,6 +135,7 @@ fn proxy(parts: &Parts) -> Arc<HttpProxy<Gateway>> {
         budget: BodyBudget::new(parts.metrics.bodies_held_bytes.clone()),
         metrics: parts.metrics.clone(),
         access_log: parts.access_log.clone(),
+        ledger: parts.ledger.clone(),
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let conf = ServerConf {

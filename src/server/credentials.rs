@@ -12,6 +12,7 @@ use aws_credential_types::{
     Credentials,
     provider::{ProvideCredentials, SharedCredentialsProvider, error::CredentialsError},
 };
+use secrecy::ExposeSecret;
 use tokio::sync::watch;
 
 use crate::{
@@ -109,17 +110,8 @@ impl CredentialsSource for Fixed {
 }
 
 fn read_fixed(fixed: &StaticCredentials) -> anyhow::Result<Credentials> {
-    let secret = read_secret(&fixed.secret_access_key)?;
-    let token = fixed.session_token.as_ref().map(read_secret).transpose()?;
-    Ok(Credentials::new(&fixed.access_key_id, secret, token, None, "configuration"))
-}
-
-fn read_secret(secret: &Secret) -> anyhow::Result<String> {
-    match secret {
-        Secret::Env(name) => std::env::var(name).with_context(|| format!("the environment variable {name} is not set")),
-        Secret::File(path) => {
-            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-            Ok(text.trim_end_matches(['\r', '\n']).to_owned())
-        }
-    }
+    let secret = fixed.secret_access_key.read()?;
+    let token = fixed.session_token.as_ref().map(Secret::read).transpose()?;
+    let token = token.map(|token| token.expose_secret().to_owned());
+    Ok(Credentials::new(&fixed.access_key_id, secret.expose_secret(), token, None, "configuration"))
 }

@@ -1,6 +1,7 @@
 //! Composition: the only place that knows everything. Starts a gateway from its configuration file, owns the background tasks, and
 //! ends it in order: not ready, no new connections, running requests finish.
 
+mod account;
 mod assembly;
 pub mod credentials;
 mod drain;
@@ -20,17 +21,22 @@ use std::{
 };
 
 use anyhow::Context;
-use tokio::sync::watch as signal;
+use tokio::{sync::watch as signal, time::timeout};
 
 use self::{drain::Drain, reload::Reloader};
 use crate::{
     aws::CredentialsSlot,
     config::{self, Config},
+    ledger::Ledger,
+    quota::Now,
     telemetry::{AccessLog, logging::LogFilter},
 };
 
 /// How often host names are resolved again.
 const RESOLVE_EVERY: Duration = Duration::from_secs(15);
+
+/// How long the end waits for the last charges to be on disk.
+const LAST_CHARGES_MAX: Duration = Duration::from_secs(10);
 
 /// A running gateway.
 pub struct Running {
@@ -39,6 +45,7 @@ pub struct Running {
     /// Where operators connect.
     pub admin: SocketAddr,
     credentials: Arc<CredentialsSlot>,
+    ledger: Arc<Ledger>,
     reloader: Arc<Reloader>,
     drain: Drain,
 }
@@ -108,15 +115,22 @@ async fn start_with(
         expiry::warn(&live.load().snapshot, SystemTime::now());
         async move { every(expiry::SAY_EVERY, ending, || async { expiry::warn(&live.load().snapshot, SystemTime::now()) }).await }
     });
+    tokio::spawn({
+        let (lasting, ledger, orphans) = (parts.lasting.clone(), parts.ledger.clone(), parts.orphans.clone());
+        let ending = ending.clone();
+        async move {
+            every(account::EXPIRE_EVERY, ending, || async { account::expire(&lasting, &ledger, &orphans, &Now::read()) }).await
+        }
+    });
     let reloader = Arc::new(Reloader::new(path, &config, &parts, log_filter));
     reloader.keep_credentials_fresh(&config).await?;
     reloader.poll_key_sets(config.issuers.clone());
     watch::follow_file(reloader.clone(), seen, ending.clone()).context("cannot watch the configuration's directory")?;
 
     let drain = Drain::new(end, parts.live.clone());
-    let credentials = parts.credentials.clone();
+    let (credentials, ledger) = (parts.credentials.clone(), parts.ledger.clone());
     let (traffic, admin) = assembly::serve(sockets, &config, parts, &drain)?;
-    Ok(Running { traffic, admin, credentials, reloader, drain })
+    Ok(Running { traffic, admin, credentials, ledger, reloader, drain })
 }
 
 impl Running {
@@ -135,6 +149,9 @@ impl Running {
     /// Ends in order; returns when the last request is through or `downstream.drain_seconds_max` have passed.
     pub async fn stop(self) {
         self.drain.run().await;
+        if timeout(LAST_CHARGES_MAX, self.ledger.durable()).await.is_err() {
+            tracing::error!("the ledger did not take the last charges in time");
+        }
     }
 }
 

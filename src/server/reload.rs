@@ -152,11 +152,13 @@ pub(super) fn files(path: &Path, config: &Config) -> Vec<PathBuf> {
         KeySetSource::Url(_) => None,
     });
     let secrets = config.credentials.iter().flat_map(|keys| [Some(&keys.secret_access_key), keys.session_token.as_ref()]);
-    let secrets = secrets.flatten().filter_map(|secret| match secret {
+    let sealing = config.vending.iter().flat_map(|vending| &vending.sealing_keys).map(|key| &key.secret);
+    let secrets = secrets.flatten().chain(sealing).filter_map(|secret| match secret {
         Secret::File(file) => Some(file),
         Secret::Env(_) => None,
     });
-    let named = tls.iter().chain(&config.upstream.ca_file).chain(key_sets).chain(secrets);
+    let keys = config.keys.as_ref().map(|keys| &keys.file);
+    let named = tls.iter().chain(&config.upstream.ca_file).chain(&config.prices.file).chain(key_sets).chain(secrets).chain(keys);
     [path.to_owned()].into_iter().chain(named.cloned()).collect()
 }
 

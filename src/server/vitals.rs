@@ -3,7 +3,10 @@
 use tokio::sync::watch;
 
 use super::{assembly::Parts, reload::unix_seconds};
-use crate::admin::Vitals;
+use crate::{
+    admin::Vitals,
+    quota::{LimitKind, Now},
+};
 
 pub(super) struct GatewayVitals {
     pub parts: Parts,
@@ -19,6 +22,8 @@ impl Vitals for GatewayVitals {
         metrics.token_cache_misses.set(number(tokens.misses()));
         metrics.token_cache_entries.set(number(tokens.len() as u64));
         metrics.credentials_expiry.set(self.parts.credentials.expiry().map_or(0, unix_seconds));
+        self.balances();
+        self.ledger_health();
         metrics.render()
     }
 
@@ -30,6 +35,36 @@ impl Vitals for GatewayVitals {
         if self.parts.credentials.current(std::time::SystemTime::now()).is_err() {
             reasons.push("no AWS credentials");
         }
+        if !self.parts.ledger.admits() {
+            reasons.push("the ledger cannot be written");
+        }
         reasons
+    }
+}
+
+impl GatewayVitals {
+    /// How every tenant of the configuration in force stands.
+    fn balances(&self) {
+        let metrics = &self.parts.metrics;
+        metrics.quota_remaining.reset();
+        metrics.quota_reserved.reset();
+        let now = Now::read();
+        for tenant in self.parts.live.load().snapshot.tenants.values() {
+            for balance in tenant.account.balances(&tenant.quotas, &now) {
+                let limit = LimitKind::Per(balance.measure, balance.span).name();
+                let labels = [&*tenant.name, &*balance.quota, limit];
+                let share = |amount: u64| amount as f64 / balance.amount.max(1) as f64;
+                metrics.quota_remaining.with_label_values(&labels).set(share(balance.remaining));
+                metrics.quota_reserved.with_label_values(&labels).set(share(balance.reserved));
+            }
+        }
+    }
+
+    fn ledger_health(&self) {
+        let metrics = &self.parts.metrics;
+        let health = self.parts.ledger.health();
+        metrics.ledger_writable.set(health.as_ref().is_none_or(|health| health.writable).into());
+        metrics.ledger_lag.set(health.as_ref().map_or(0.0, |health| health.lag.as_secs_f64()));
+        metrics.ledger_waiting.set(health.map_or(0, |health| i64::try_from(health.rows_waiting).unwrap_or(i64::MAX)));
     }
 }

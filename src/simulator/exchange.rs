@@ -72,7 +72,7 @@ impl Exchange {
         let (parts, incoming) = request.into_parts();
         let managed = parts.uri.path().starts_with("/_simulator/");
         let classified = classified(&parts);
-        let Some(mut upload) = read(incoming, managed || is_read(&classified)).await else {
+        let Some(mut upload) = read(incoming, if managed { KEPT_BYTES_MAX } else { kept_bytes_max(&classified) }).await else {
             self.record.count_incomplete();
             let answer = errors::bad_request("the request's body did not come whole");
             return self.respond(answer, &Behaviour::default(), None, in_flight);
@@ -176,6 +176,8 @@ impl Exchange {
             access_key_id: verdict.ok(),
             status: answer.status.as_u16(),
             usage: answer.reported(behaviour),
+            generated: answer.generated,
+            service_tier: answer.service_tier.clone(),
             connection: connection.number,
             completed: false.into(),
         });
@@ -230,19 +232,24 @@ fn names(classified: &Classified) -> (&'static str, &'static str) {
     (classified.service.map_or("Unknown", |service| service.name()), classified.operation.unwrap_or("Unknown"))
 }
 
-/// The OpenAI- and Anthropic-shaped routes say model and streaming in the body; AWS's say them in the path.
-fn is_read(classified: &Classified) -> bool {
-    matches!(classified.operation, Some("ChatCompletions" | "Responses" | "Messages" | "CountMessageTokens"))
+/// The OpenAI- and Anthropic-shaped routes say model and streaming in the body, where AWS's have them in the path. Converse's say the
+/// service tier there; it is not looked for in large ones.
+fn kept_bytes_max(classified: &Classified) -> usize {
+    match classified.operation {
+        Some("ChatCompletions" | "Responses" | "Messages" | "CountMessageTokens") => KEPT_BYTES_MAX,
+        Some("Converse" | "ConverseStream") => 4096,
+        _ => 0,
+    }
 }
 
 /// Reads a body to its end, hashing it as it comes. `None` when the client left before.
-async fn read(mut incoming: Incoming, keep: bool) -> Option<Upload> {
+async fn read(mut incoming: Incoming, kept_bytes_max: usize) -> Option<Upload> {
     let (mut hash, mut bytes, mut kept) = (Sha256::new(), 0u64, BytesMut::new());
     while let Some(frame) = incoming.frame().await {
         if let Ok(data) = frame.ok()?.into_data() {
             hash.update(&data);
             bytes += data.len() as u64;
-            if keep && kept.len() + data.len() <= KEPT_BYTES_MAX {
+            if kept.len() + data.len() <= kept_bytes_max {
                 kept.extend_from_slice(&data);
             }
         }
@@ -253,5 +260,5 @@ async fn read(mut incoming: Incoming, keep: bool) -> Option<Upload> {
 /// A JSON answer.
 pub(super) fn json(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
     let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]);
-    Answer { status, headers, content: answers::Content::Whole(body.into()), usage: None }
+    Answer { status, headers, content: answers::Content::Whole(body.into()), generated: None, reported: None, service_tier: None }
 }

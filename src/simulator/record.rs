@@ -29,8 +29,35 @@ pub struct Usage {
     pub output_tokens: u64,
     /// Read from the cache.
     pub cache_read_tokens: u64,
-    /// Written to the cache.
+    /// Written to the cache for five minutes.
     pub cache_write_tokens: u64,
+    /// Written to the cache for an hour.
+    pub cache_write_1h_tokens: u64,
+}
+
+impl Usage {
+    /// All tokens.
+    pub fn total(&self) -> u64 {
+        self.input_tokens + self.output_tokens + self.cache_read_tokens + self.cache_write_total()
+    }
+
+    /// Written to the cache, for whatever time.
+    pub fn cache_write_total(&self) -> u64 {
+        self.cache_write_tokens + self.cache_write_1h_tokens
+    }
+
+    /// As a shape reports it that does not say for how long the cache was written.
+    pub(super) fn without_ttl(self) -> Usage {
+        Usage { cache_write_tokens: self.cache_write_total(), cache_write_1h_tokens: 0, ..self }
+    }
+
+    fn add(&mut self, other: &Usage) {
+        self.input_tokens += other.input_tokens;
+        self.output_tokens += other.output_tokens;
+        self.cache_read_tokens += other.cache_read_tokens;
+        self.cache_write_tokens += other.cache_write_tokens;
+        self.cache_write_1h_tokens += other.cache_write_1h_tokens;
+    }
 }
 
 /// A request that was read whole and answered, or is being answered.
@@ -64,6 +91,11 @@ pub struct Served {
     pub status: u16,
     /// What the answer reports if it goes out whole; `None` when it reports no usage.
     pub usage: Option<Usage>,
+    /// What Bedrock would bill: the whole generation, whether or not the answer reports it or goes out whole. `None`: nothing was
+    /// generated.
+    pub generated: Option<Usage>,
+    /// The service tier that served it, where something was generated.
+    pub service_tier: Option<String>,
     /// Counts connections from 1.
     pub connection: u64,
     pub(super) completed: AtomicBool,
@@ -102,6 +134,8 @@ impl Served {
             "verdict": self.verdict,
             "status": self.status,
             "usage": self.usage,
+            "generated": self.generated,
+            "service_tier": self.service_tier,
             "connection": self.connection,
             "completed": self.completed(),
         })
@@ -136,6 +170,8 @@ pub struct Totals {
     pub connections: u64,
     /// Reported in answers that went out whole.
     pub usage: Usage,
+    /// Generated, reported or not.
+    pub generated: Usage,
 }
 
 /// The record. Cheap to share; everything here may be called while requests are served.
@@ -203,6 +239,9 @@ impl Record {
             let mut totals = lock(&self.totals);
             totals.requests += 1;
             totals.refused += u64::from(served.verdict != "ok");
+            if let Some(generated) = &served.generated {
+                totals.generated.add(generated);
+            }
         }
         if keep {
             let mut requests = lock(&self.requests);
@@ -222,10 +261,7 @@ impl Record {
             let mut totals = lock(&self.totals);
             totals.completed += 1;
             if let Some(usage) = served.usage {
-                totals.usage.input_tokens += usage.input_tokens;
-                totals.usage.output_tokens += usage.output_tokens;
-                totals.usage.cache_read_tokens += usage.cache_read_tokens;
-                totals.usage.cache_write_tokens += usage.cache_write_tokens;
+                totals.usage.add(&usage);
             }
         }
         self.changed.notify_waiters();

@@ -76,8 +76,16 @@ behaviour! {
     output_tokens: u64,
     /// Tokens read from the cache. Default 0.
     cache_read_tokens: u64,
-    /// Tokens written to the cache. Default 0. Answers in OpenAI's shapes do not report it.
+    /// Tokens written to the cache for five minutes. Default 0.
     cache_write_tokens: u64,
+    /// Tokens written to the cache for an hour. Default 0. OpenAI's shapes count them with the others.
+    cache_write_1h_tokens: u64,
+    /// The service tier that is reported; default the one asked for, or `default`.
+    service_tier: String,
+    /// Leaves the counts out of the body, and out of a stream's last event.
+    omit_usage: bool,
+    /// Leaves `InvokeModel`'s counts out of its headers.
+    omit_usage_headers: bool,
     /// Sends the body in pieces of so many bytes, each flushed by itself.
     chunk_bytes: usize,
     /// Pads `InvokeModel`'s and `Converse`'s body to this size; smaller than the shape itself: the shape's.

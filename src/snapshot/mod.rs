@@ -6,19 +6,20 @@ mod endpoints;
 pub mod listeners;
 mod tls;
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
 
 pub use endpoints::{Endpoint, EndpointError};
 pub use listeners::Listener;
 pub use tls::{Certificate, Tls, TlsError};
 
 use crate::{
-    auth::Authenticator,
+    auth::{Authenticator, Issued, KeyRing, KeyRingError, SealError, SealingKeys},
     aws,
     bedrock::Service,
     config::{self, Config, SurfaceService},
     policy::Policy,
-    quota::{Counters, TenantCounters},
+    pricing::PriceBook,
+    quota::{Account, Accounts, Counters, Quotas, TenantCounters},
     routing::Overrides,
 };
 
@@ -30,6 +31,8 @@ pub struct Lasting {
     pub tokens: Arc<crate::auth::TokenCache>,
     /// Request counters of the tenants.
     pub counters: Counters,
+    /// Their tokens and money.
+    pub accounts: Accounts,
 }
 
 /// One configuration, ready to serve.
@@ -38,6 +41,8 @@ pub struct Snapshot {
     pub generation: u64,
     /// Who calls.
     pub authenticator: Authenticator,
+    /// What is given out for a token.
+    pub vends: Vends,
     /// For whom.
     pub tenants: HashMap<String, Arc<Tenant>>,
     /// What overrides the table of operations.
@@ -56,10 +61,25 @@ pub struct Snapshot {
     pub downstream: config::Downstream,
     /// In the order in which they were bound; see [`listeners::in_order_of`].
     pub listeners: Vec<Arc<Listener>>,
+    /// What models cost.
+    pub prices: PriceBook,
+    /// What becomes of requests that cannot be priced, where no budget is.
+    pub unpriced: config::Unpriced,
+    /// Seconds after which a hold is given back though nobody saw its request end.
+    pub reservation_seconds_max: u64,
     /// Bounds on reading for nobody.
     pub metering: config::Metering,
     /// What is logged.
     pub log: config::Log,
+}
+
+/// Which ways there are to get credentials for a token.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Vends {
+    /// `GET /credentials`
+    pub container_credentials: bool,
+    /// `POST /sts`
+    pub sts: bool,
 }
 
 /// A tenant, compiled.
@@ -72,6 +92,10 @@ pub struct Tenant {
     pub limits: config::RequestLimits,
     /// How often it has.
     pub counters: Arc<TenantCounters>,
+    /// How many tokens and how much money.
+    pub quotas: Quotas,
+    /// How many, and how much, it has used and holds.
+    pub account: Arc<Account>,
 }
 
 /// Why a configuration cannot serve. `check` finds these before, with line and caret; files can still change in between.
@@ -84,15 +108,30 @@ pub enum CompileError {
     Network(#[from] config::NetworkError),
     #[error("{0}")]
     Endpoint(#[from] EndpointError),
+    #[error("{0}")]
+    Prices(#[from] config::Problems),
+    #[error("{0}")]
+    Sealing(#[from] SealError),
+    #[error("{0}")]
+    KeysFile(#[from] config::KeysFileError),
+    #[error("{0}")]
+    KeyRing(#[from] KeyRingError),
 }
 
 impl Snapshot {
     /// Compiles `config` as generation `generation`.
     pub fn compile(config: &Config, generation: u64, lasting: &Lasting) -> Result<Snapshot, CompileError> {
+        let authenticator = Authenticator::new(&config.issuers, lasting.key_sets.clone(), lasting.tokens.clone());
+        let vends = |vending: &config::Vending| Vends { container_credentials: vending.container_credentials, sts: vending.sts };
         Ok(Snapshot {
             generation,
-            authenticator: Authenticator::new(&config.issuers, lasting.key_sets.clone(), lasting.tokens.clone()),
-            tenants: config.tenants.iter().map(|(name, tenant)| (name.clone(), compile_tenant(name, tenant, lasting))).collect(),
+            authenticator: authenticator.with_issued(issued(config)?),
+            vends: config.vending.as_ref().map(vends).unwrap_or_default(),
+            tenants: config
+                .tenants
+                .iter()
+                .map(|(name, tenant)| (name.clone(), compile_tenant(name, tenant, config, lasting)))
+                .collect(),
             overrides: overrides(config),
             region: config.upstream.region.clone(),
             endpoints: endpoints::compile(&config.upstream)?,
@@ -101,6 +140,9 @@ impl Snapshot {
             bodies: config.bodies.clone(),
             downstream: config.downstream.clone(),
             listeners: listeners::compile(&config.listeners)?,
+            prices: config.prices.book()?,
+            unpriced: config.prices.unpriced,
+            reservation_seconds_max: config.account.reservation_seconds_max,
             metering: config.metering.clone(),
             log: config.log.clone(),
         })
@@ -117,12 +159,24 @@ impl Snapshot {
     }
 }
 
-fn compile_tenant(name: &str, tenant: &config::Tenant, lasting: &Lasting) -> Arc<Tenant> {
+/// What the gateway gives out and gave out, from the files that the configuration names.
+pub fn issued(config: &Config) -> Result<Issued, CompileError> {
+    let vending = config.vending.as_ref();
+    let sealing = vending.map(|vending| SealingKeys::read(&vending.sealing_keys)).transpose()?;
+    let file = config.keys.as_ref().map(|keys| config::KeysFile::read(&keys.file)).transpose()?.unwrap_or_default();
+    let ring = KeyRing::new(&file, sealing.as_ref())?;
+    let lifetime = Duration::from_secs(vending.map_or(0, |vending| vending.lifetime_seconds));
+    Ok(Issued::new(sealing, lifetime, ring, vec![config.upstream.region.clone()]))
+}
+
+fn compile_tenant(name: &str, tenant: &config::Tenant, config: &Config, lasting: &Lasting) -> Arc<Tenant> {
     Arc::new(Tenant {
         name: name.into(),
         policy: Policy::new(tenant),
         limits: tenant.limits.clone(),
         counters: lasting.counters.of(name),
+        quotas: Quotas::new(tenant, &config.account),
+        account: lasting.accounts.of(name),
     })
 }
 

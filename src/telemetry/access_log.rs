@@ -1,10 +1,11 @@
 //! One JSON line a request, written by a thread of its own: a slow log costs lines, never requests.
 
 use std::{
-    io::{BufWriter, Write},
+    io::Write,
+    mem,
     sync::{
-        Mutex, PoisonError,
-        mpsc::{Receiver, SyncSender, sync_channel},
+        Arc, Condvar, Mutex, PoisonError,
+        mpsc::{Receiver, sync_channel},
     },
     thread,
     time::Duration,
@@ -12,8 +13,11 @@ use std::{
 
 use serde::Serialize;
 
-/// Lines that may wait to be written.
-const LINES_WAITING_MAX: usize = 8_192;
+/// Bytes that may wait to be written: some eight thousand lines.
+const WAITING_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// What the writer keeps of its buffer after a burst.
+const KEPT_BYTES_MAX: usize = 256 * 1024;
 
 /// How long a line waits for others, to be written with them. Waking the writer and a write of its own would cost more than the line.
 const GATHER: Duration = Duration::from_millis(10);
@@ -40,6 +44,15 @@ pub struct AccessLine<'a> {
     /// The subject of the token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub principal: Option<&'a str>,
+    /// Who vouched for it: the issuer's name in the configuration, or `keys file`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<&'a str>,
+    /// What the caller proved it with: `token`, `session`, `access_key` or `api_key`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credential: Option<&'static str>,
+    /// The id of the access key or API key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<&'a str>,
     /// The client's address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
@@ -72,6 +85,24 @@ pub struct AccessLine<'a> {
     pub request_bytes: u64,
     /// Body bytes out.
     pub response_bytes: u64,
+    /// Tokens that went in fresh, as charged; absent where nothing is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input_tokens: Option<u64>,
+    /// Tokens generated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_tokens: Option<u64>,
+    /// Tokens read from the cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_read_tokens: Option<u64>,
+    /// Tokens written to the cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_write_tokens: Option<u64>,
+    /// What that costs, in US dollars: a string, for money has exact decimals.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<String>,
+    /// The tokens are a guess, because the answer broke off or says nothing of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimated: Option<bool>,
     /// Milliseconds to the first byte of Bedrock's response.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_byte_ms: Option<f64>,
@@ -91,67 +122,113 @@ pub struct AccessLine<'a> {
 
 /// Where access lines go.
 pub struct AccessLog {
-    /// `None` once the log is dropped.
-    lines: Option<SyncSender<Vec<u8>>>,
+    waiting: Arc<Waiting>,
     /// Nothing ever comes: it closes when the writer is done.
     done: Mutex<Receiver<()>>,
+}
+
+/// Lines between the requests and the writer. One buffer that both keep, since memory that one thread takes and another gives back
+/// costs more than copying a line.
+#[derive(Default)]
+struct Waiting {
+    lines: Mutex<Lines>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Lines {
+    text: Vec<u8>,
+    /// No more will come.
+    closed: bool,
 }
 
 impl AccessLog {
     /// Writes to `output` on a thread that ends when the log is dropped.
     pub fn new(output: impl Write + Send + 'static) -> std::io::Result<AccessLog> {
-        let (lines, waiting) = sync_channel(LINES_WAITING_MAX);
+        let waiting = Arc::new(Waiting::default());
         let (writing, done) = sync_channel(0);
+        let lines = waiting.clone();
         thread::Builder::new().name("access-log".to_owned()).spawn(move || {
-            write_lines(&waiting, output);
+            write_lines(&lines, output);
             drop(writing);
         })?;
-        Ok(AccessLog { lines: Some(lines), done: Mutex::new(done) })
+        Ok(AccessLog { waiting, done: Mutex::new(done) })
     }
 
     /// Hands a line over; false if it was lost because the log cannot keep up.
     pub fn write(&self, line: &AccessLine<'_>) -> bool {
-        let mut text = Vec::with_capacity(512);
+        let mut text = Vec::with_capacity(1_024);
         if serde_json::to_writer(&mut text, line).is_err() {
             return false;
         }
         text.push(b'\n');
-        self.lines.as_ref().is_some_and(|lines| lines.try_send(text).is_ok())
+        self.waiting.push(&text)
     }
 }
 
 impl Drop for AccessLog {
     fn drop(&mut self) {
-        self.lines = None;
+        self.waiting.close();
         let done = self.done.get_mut().unwrap_or_else(PoisonError::into_inner);
         // Disconnected: all is written. Timed out: whoever should read does not, and the process ends all the same.
         let _ = done.recv_timeout(LAST_LINES_MAX);
     }
 }
 
-fn write_lines(waiting: &Receiver<Vec<u8>>, output: impl Write) {
-    let mut output = BufWriter::with_capacity(64 * 1024, output);
-    while let Ok(line) = waiting.recv() {
-        // A closed standard output is not worth a crash: requests go on, their lines do not.
-        let _ = output.write_all(&line);
-        thread::sleep(GATHER);
-        for line in waiting.try_iter() {
-            let _ = output.write_all(&line);
+impl Waiting {
+    fn push(&self, line: &[u8]) -> bool {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.text.len() + line.len() > WAITING_BYTES_MAX {
+            return false;
         }
+        let is_first = lines.text.is_empty();
+        lines.text.extend_from_slice(line);
+        drop(lines);
+        if is_first {
+            self.changed.notify_one();
+        }
+        true
+    }
+
+    fn close(&self) {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.changed.notify_one();
+    }
+
+    /// Waits for a line; whether there is one, or none will come any more.
+    fn wait(&self) -> bool {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = self.changed.wait_while(lines, |lines| lines.text.is_empty() && !lines.closed);
+        !lines.unwrap_or_else(PoisonError::into_inner).text.is_empty()
+    }
+
+    /// Exchanges what waits for an empty buffer.
+    fn take(&self, empty: Vec<u8>) -> Vec<u8> {
+        mem::replace(&mut self.lines.lock().unwrap_or_else(PoisonError::into_inner).text, empty)
+    }
+}
+
+fn write_lines(waiting: &Waiting, mut output: impl Write) {
+    let mut text = Vec::new();
+    while waiting.wait() {
+        thread::sleep(GATHER);
+        text.clear();
+        text.shrink_to(KEPT_BYTES_MAX);
+        text = waiting.take(text);
+        // A closed standard output is not worth a crash: requests go on, their lines do not.
+        let _ = output.write_all(&text);
         let _ = output.flush();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
+    struct Written(Arc<Mutex<Vec<u8>>>);
 
-    impl Write for Lines {
+    impl Write for Written {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
             self.0.lock().unwrap().extend_from_slice(bytes);
             Ok(bytes.len())
@@ -164,12 +241,22 @@ mod tests {
 
     #[test]
     fn a_dropped_log_has_written_every_line() {
-        let lines = Lines::default();
-        let log = AccessLog::new(lines.clone()).unwrap();
+        let written = Written::default();
+        let log = AccessLog::new(written.clone()).unwrap();
         for _ in 0..100 {
-            log.lines.as_ref().unwrap().try_send(b"line\n".to_vec()).unwrap();
+            assert!(log.waiting.push(b"line\n"));
         }
         drop(log);
-        assert_eq!(lines.0.lock().unwrap().len(), 500);
+        assert_eq!(written.0.lock().unwrap().len(), 500);
+    }
+
+    #[test]
+    fn what_nobody_reads_is_lost_and_not_kept() {
+        let waiting = Waiting::default();
+        let line = [b'x'; 1_000];
+        let kept = (0..10_000).take_while(|_| waiting.push(&line)).count();
+        assert_eq!(kept, WAITING_BYTES_MAX / line.len());
+        waiting.take(Vec::new());
+        assert!(waiting.push(&line));
     }
 }

@@ -1,8 +1,8 @@
 //! The table of metrics. A field's help text is what Prometheus shows; every name starts with `tollgate_`.
 
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
-    core::Collector,
+    CounterVec, Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder, core::Collector,
 };
 
 /// Every metric of one gateway.
@@ -36,6 +36,30 @@ pub struct Metrics {
     pub connections_refused: IntCounterVec,
     /// When the certificates of listeners expire, by file.
     pub certificate_expiry: IntGaugeVec,
+    /// Tokens as charged.
+    pub tokens: IntCounterVec,
+    /// What they cost.
+    pub cost: CounterVec,
+    /// Requests charged by estimate.
+    pub estimated: IntCounterVec,
+    /// Requests charged as such, for want of usage on the wire.
+    pub by_request: IntCounterVec,
+    /// Requests that nobody said the price of.
+    pub unpriced: IntCounterVec,
+    /// Requests that used more than was held for them.
+    pub overdrawn: IntCounterVec,
+    /// Requests over a quota, by quota and limit.
+    pub quota_denials: IntCounterVec,
+    /// What is left of each limit, as a fraction.
+    pub quota_remaining: GaugeVec,
+    /// What running requests hold of each limit, as a fraction.
+    pub quota_reserved: GaugeVec,
+    /// Whether the ledger can be written.
+    pub ledger_writable: IntGauge,
+    /// Age of the oldest thing that is not on disk.
+    pub ledger_lag: Gauge,
+    /// Rows in memory that are not on disk.
+    pub ledger_waiting: IntGauge,
     /// Requests refused, by reason.
     pub denials: IntCounterVec,
     /// Tokens found verified already.
@@ -152,6 +176,73 @@ impl Metrics {
                 "When the certificate in the file expires.",
                 &["file"],
             )?,
+            tokens: counters(
+                r,
+                "tollgate_tokens_total",
+                "Tokens as charged; kind is input, output, cache_read or cache_write; model is one with a price, or other.",
+                &["tenant", "model", "kind"],
+            )?,
+            cost: registered(
+                r,
+                CounterVec::new(
+                    Opts::new("tollgate_cost_usd_total", "What was charged; the ledger has it to the nano-dollar."),
+                    &["tenant", "model"],
+                )?,
+            )?,
+            estimated: counters(
+                r,
+                "tollgate_estimated_settlements_total",
+                "Requests whose tokens are a guess, because the answer broke off or says nothing of them.",
+                &["tenant"],
+            )?,
+            by_request: counters(
+                r,
+                "tollgate_charged_by_request_total",
+                "Requests charged as such, because their operation has no usage on the wire.",
+                &["tenant"],
+            )?,
+            unpriced: counters(
+                r,
+                "tollgate_unpriced_requests_total",
+                "Requests served at a cost that nobody knows: add a price.",
+                &["tenant"],
+            )?,
+            overdrawn: counters(
+                r,
+                "tollgate_overdrawn_requests_total",
+                "Requests that used more than was held for them.",
+                &["tenant"],
+            )?,
+            quota_denials: counters(
+                r,
+                "tollgate_quota_denials_total",
+                "Requests over a quota; mode is enforced, or shadow where it refuses nothing.",
+                &["tenant", "quota", "limit", "mode"],
+            )?,
+            quota_remaining: registered(
+                r,
+                GaugeVec::new(
+                    Opts::new("tollgate_quota_remaining_ratio", "What is left of a limit: 1 is all of it."),
+                    &["tenant", "quota", "limit"],
+                )?,
+            )?,
+            quota_reserved: registered(
+                r,
+                GaugeVec::new(
+                    Opts::new("tollgate_quota_reserved_ratio", "What running requests hold of a limit."),
+                    &["tenant", "quota", "limit"],
+                )?,
+            )?,
+            ledger_writable: gauge(
+                r,
+                "tollgate_ledger_writable",
+                "1 if the last write to the ledger succeeded; absent file: 1.",
+            )?,
+            ledger_lag: registered(
+                r,
+                Gauge::new("tollgate_ledger_lag_seconds", "Age of the oldest charge that is not on disk.")?,
+            )?,
+            ledger_waiting: gauge(r, "tollgate_ledger_waiting_rows", "Rows in memory that are not on disk.")?,
             denials: counters(r, "tollgate_denials_total", "Requests the gateway refused.", &["tenant", "reason"])?,
             token_cache_hits: gauge(r, "tollgate_token_cache_hits", "Tokens found in the cache since start.")?,
             token_cache_misses: gauge(r, "tollgate_token_cache_misses", "Tokens that had to be verified since start.")?,
@@ -186,7 +277,7 @@ impl Metrics {
 
     /// The names of all metrics, those without a series yet included.
     pub fn names(&self) -> Vec<String> {
-        let collectors: [&dyn Collector; 25] = [
+        let collectors: [&dyn Collector; 37] = [
             &self.requests,
             &self.duration,
             &self.first_byte,
@@ -201,6 +292,18 @@ impl Metrics {
             &self.connections,
             &self.connections_refused,
             &self.certificate_expiry,
+            &self.tokens,
+            &self.cost,
+            &self.estimated,
+            &self.by_request,
+            &self.unpriced,
+            &self.overdrawn,
+            &self.quota_denials,
+            &self.quota_remaining,
+            &self.quota_reserved,
+            &self.ledger_writable,
+            &self.ledger_lag,
+            &self.ledger_waiting,
             &self.denials,
             &self.token_cache_hits,
             &self.token_cache_misses,

@@ -1,9 +1,10 @@
 //! A gateway with its configuration in a temporary directory, and a simulator behind it.
 
 use std::{
-    fs,
+    fs::{self, Permissions},
     io::Write,
-    path::PathBuf,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
@@ -38,6 +39,8 @@ pub struct Settings {
     pub tenants: String,
     pub issuers: String,
     pub log_level: String,
+    /// Beside the configuration, for its user only.
+    pub files: Vec<(&'static str, String)>,
 }
 
 impl Default for Settings {
@@ -48,6 +51,7 @@ impl Default for Settings {
             tenants: tenant("acme", "") + &tenant("globex", ""),
             issuers: issuer("test", ISSUER),
             log_level: "info".to_owned(),
+            files: Vec::new(),
         }
     }
 }
@@ -107,12 +111,34 @@ impl World {
         write("session-token", "simulator-session-token");
         write("simulator-ca.pem", simulator.ca_pem());
         certificate.write(&directory, "server");
+        for (name, text) in &settings.files {
+            write_private(&directory.path().join(name), text);
+        }
         write("tollgate.toml", &text(&settings, &simulator));
         let log = Lines::default();
         let path = directory.path().join("tollgate.toml");
         let gateway = server::start_logging_to(path, None, log.clone()).await.unwrap_or_else(|error| panic!("{error}"));
         gateway.ready().await;
         World { gateway, simulator, issuer, settings, directory, ca: certificate.ca, log }
+    }
+
+    /// Stops the gateway in order, and starts another one with the same file.
+    pub async fn restart(self) -> World {
+        let path = self.config_file();
+        let World { gateway, log, .. } = self;
+        gateway.stop().await;
+        // The file has one owner at a time, and the last connection of the old one may still be going.
+        let started = timeout(DEADLINE, async {
+            loop {
+                match server::start_logging_to(path.clone(), None, log.clone()).await {
+                    Ok(gateway) => return gateway,
+                    Err(_) => sleep(Duration::from_millis(5)).await,
+                }
+            }
+        });
+        let gateway = started.await.expect("the gateway starts again");
+        gateway.ready().await;
+        World { gateway, log, ..self }
     }
 
     pub fn config_file(&self) -> PathBuf {
@@ -212,8 +238,14 @@ impl World {
     }
 }
 
+/// Writes a file that only its user can read.
+pub fn write_private(file: &Path, text: &str) {
+    fs::write(file, text).unwrap();
+    fs::set_permissions(file, Permissions::from_mode(0o600)).unwrap();
+}
+
 fn text(settings: &Settings, simulator: &Simulator) -> String {
-    let Settings { upstream, sections, tenants, issuers, log_level } = settings;
+    let Settings { upstream, sections, tenants, issuers, log_level, files: _ } = settings;
     let usual = |key: &str, value: String| if upstream.contains(key) { String::new() } else { format!("{key} = {value}\n") };
     let connect_to = usual("connect_to", format!("\"{}\"", simulator.address()));
     let connect_to = if upstream.contains("endpoints") { String::new() } else { connect_to };

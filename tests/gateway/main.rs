@@ -6,7 +6,9 @@
 mod client;
 mod harness;
 mod puppet;
+mod signing;
 
+mod accounts;
 mod bodies;
 mod forwarding;
 mod identity;
@@ -15,5 +17,7 @@ mod metrics;
 mod reload;
 mod retries;
 mod shutdown;
+mod signed;
 mod streaming;
 mod tls;
+mod vending;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     client::{self, Client, Upload, post, with},
-    harness::{CONVERSE, CONVERSE_STREAM, INVOKE, Settings, World, until},
+    harness::{CONVERSE, CONVERSE_STREAM, INVOKE, Settings, World, tenant, until},
     puppet::Puppet,
 };
 
@@ -78,31 +78,42 @@ fn families() -> Vec<&'static str> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_metric_there_is_appears() {
     let puppet = Puppet::start().await;
-    let world = World::with_upstream(&puppet.upstream()).await;
+    let quotas = "[[tenants.acme.quotas]]\ntokens_per_day = 10_000_000\n[[tenants.acme.quotas]]\nname = \"trial\"\nshadow = true\ntokens_per_day = 1\n";
+    let tenants = tenant("acme", "") + quotas;
+    let world = World::with(Settings { tenants, upstream: puppet.upstream(), ..Settings::default() }).await;
     let mut client = world.h1().await;
     let asking = tokio::spawn(async move {
         client.post(INVOKE, "{}").await.assert_served();
         client.post(INVOKE, "{}").await.assert_served();
+        client.post("/guardrail/g/version/1/apply", "{}").await.assert_served();
+        client.post("/model/nobodys.model/invoke", "{}").await.assert_served();
         client.post("/nowhere", "{}").await.assert_refused(404, "UnknownOperationException");
     });
     let mut upstream = puppet.request().await;
     upstream.say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await;
     upstream.read_request().await;
     drop(upstream);
-    puppet.request().await.say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await;
+    // The connection that a request was sent again on is not kept for others.
+    let mut fresh = puppet.request().await;
+    let counts = "x-amzn-bedrock-input-token-count: 900000\r\nx-amzn-bedrock-output-token-count: 900000\r\n";
+    fresh.say(format!("HTTP/1.1 200 OK\r\n{counts}content-length: 2\r\n\r\n{{}}")).await;
+    let mut upstream = puppet.request().await;
+    upstream.say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await;
+    upstream.read_request().await;
+    upstream.say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await;
     asking.await.unwrap();
     assert!(world.gateway.reload().await);
-    let metrics = world.until_metrics("all are counted", |metrics| metrics.sum("tollgate_requests_total", &[]) == 3.0).await;
+    let metrics = world.until_metrics("all are counted", |metrics| metrics.sum("tollgate_requests_total", &[]) == 5.0).await;
     let families = families();
     assert!(families.len() >= 20, "{families:?}");
     for name in families {
         assert!(metrics.0.contains(&format!("# TYPE {name} ")) && metrics.0.contains(&format!("\n{name}")), "{name}");
     }
-    assert_eq!(metrics.sum("tollgate_upstream_connections_total", &["reused"]), 1.0);
-    assert_eq!(metrics.sum("tollgate_upstream_connections_total", &["new"]), 2.0);
-    assert_eq!(metrics.sum("tollgate_request_body_bytes_total", &["acme"]), 4.0);
-    assert_eq!(metrics.sum("tollgate_response_body_bytes_total", &["acme"]), 4.0);
-    assert_eq!(metrics.sum("tollgate_token_cache_hits", &[]), 2.0);
+    assert_eq!(metrics.sum("tollgate_upstream_connections_total", &["reused"]), 2.0);
+    assert_eq!(metrics.sum("tollgate_upstream_connections_total", &["new"]), 3.0);
+    assert_eq!(metrics.sum("tollgate_request_body_bytes_total", &["acme"]), 8.0);
+    assert_eq!(metrics.sum("tollgate_response_body_bytes_total", &["acme"]), 8.0);
+    assert_eq!(metrics.sum("tollgate_token_cache_hits", &[]), 4.0);
     assert!(metrics.0.contains("process_resident_memory_bytes"));
 }
 

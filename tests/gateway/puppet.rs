@@ -47,6 +47,15 @@ pub struct Strings(pub TcpStream);
 impl Strings {
     /// Reads a head and the body that its Content-Length announces.
     pub async fn read_request(&mut self) -> String {
+        self.read().await.0
+    }
+
+    /// The body of the next request.
+    pub async fn read_body(&mut self) -> String {
+        self.read().await.1
+    }
+
+    async fn read(&mut self) -> (String, String) {
         let mut read = Vec::new();
         let head = loop {
             if let Some(end) = read.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -59,7 +68,7 @@ impl Strings {
         let mut body = vec![0; length];
         within(self.0.read_exact(&mut body)).await.unwrap();
         assert_eq!(read.len(), head);
-        String::from_utf8_lossy(&read).into_owned()
+        (String::from_utf8_lossy(&read).into_owned(), String::from_utf8_lossy(&body).into_owned())
     }
 
     pub async fn say(&mut self, text: impl AsRef<[u8]>) {

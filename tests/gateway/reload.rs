@@ -116,6 +116,19 @@ async fn a_bad_file_changes_nothing_and_shows() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_price_list_is_noticed_and_a_bad_one_changes_nothing() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let list = elsewhere.path().join("prices.toml");
+    fs::write(&list, "").unwrap();
+    let world = World::with_sections(&format!("[prices]\nfile = \"{}\"\n", list.display())).await;
+    fs::write(&list, "[requests]\nApplyGuardrail = \"0.1\"\n").unwrap();
+    world.until_metrics("the new prices", |metrics| generation(metrics) == 2.0).await;
+    fs::write(&list, "[requests]\nApplyGuardrail = 0.1\n").unwrap();
+    assert!(!world.gateway.reload().await);
+    world.h1().await.post(INVOKE, "{}").await.assert_served();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tenants_limits_issuers_and_routes_change_by_reload() {
     let world = World::start().await;
     let mut client = world.h1().await;

@@ -5,6 +5,7 @@ mod credentials;
 mod hostile_claims;
 mod hostile_keys;
 mod hostile_tokens;
+mod issued;
 mod properties;
 mod vectors;
 

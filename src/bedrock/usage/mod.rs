@@ -1,4 +1,28 @@
-//! Tokens that an answer reports, under Bedrock's own names. It says what was consumed, not what that costs.
+//! Tokens that an answer reports, under Bedrock's own names, and how they are read from its bytes. It says what was consumed, not what
+//! that costs.
+//!
+//! | file | job |
+//! |---|---|
+//! | [`metering`](Metering) | which operations have tokens to read |
+//! | [`reader`](UsageReader) | one answer: its head, its pieces, its end |
+//! | `events`, `lines` | event streams and server-sent events |
+//! | `tree` | where each shape has its counts |
+//! | `tally` | the counts, from several sources, made one |
+//! | [`reading`](Reading) | what came of it |
+//! | [`filter`](UsageChunkFilter) | takes out what only the gateway asked for |
+
+mod events;
+mod filter;
+mod lines;
+mod metering;
+mod reader;
+mod reading;
+mod tally;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+pub use self::{filter::UsageChunkFilter, metering::Metering, reader::UsageReader, reading::Reading};
 
 /// Tokens of one request. The five kinds do not overlap: what was read from or written to the cache is not in `input_tokens`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,6 +45,17 @@ impl Usage {
         [self.cache_read_tokens, self.cache_write_tokens, self.cache_write_1h_tokens]
             .into_iter()
             .fold(self.input_tokens, u64::saturating_add)
+    }
+
+    /// Both together.
+    pub fn plus(&self, other: Usage) -> Usage {
+        Usage {
+            input_tokens: self.input_tokens.saturating_add(other.input_tokens),
+            output_tokens: self.output_tokens.saturating_add(other.output_tokens),
+            cache_read_tokens: self.cache_read_tokens.saturating_add(other.cache_read_tokens),
+            cache_write_tokens: self.cache_write_tokens.saturating_add(other.cache_write_tokens),
+            cache_write_1h_tokens: self.cache_write_1h_tokens.saturating_add(other.cache_write_1h_tokens),
+        }
     }
 
     /// All tokens.

@@ -2,6 +2,8 @@
 
 use std::{io::Write, net::SocketAddr, path::Path};
 
+use secrecy::ExposeSecret;
+
 use super::files::DemoFiles;
 use crate::{bedrock::Service, simulator::Simulator};
 
@@ -18,7 +20,13 @@ const MODEL: &str = "anthropic.claude-3-haiku-20240307-v1:0";
 
 impl Exports {
     /// Collects them.
-    pub fn new(files: &DemoFiles, gateway: SocketAddr, admin: SocketAddr, simulator: &Simulator) -> Exports {
+    pub fn new(
+        files: &DemoFiles,
+        gateway: SocketAddr,
+        plaintext: SocketAddr,
+        admin: SocketAddr,
+        simulator: &Simulator,
+    ) -> Exports {
         let url = format!("https://localhost:{}", gateway.port());
         let admin = format!("http://{admin}");
         let ca_bundle = files.ca_bundle.display().to_string();
@@ -32,6 +40,11 @@ impl Exports {
         add("TOLLGATE_ADMIN_URL", &admin);
         add("TOLLGATE_TOKEN_ACME", &files.acme);
         add("TOLLGATE_TOKEN_GLOBEX", &files.globex);
+        add("TOLLGATE_API_KEY", files.api_key.secret.expose_secret());
+        add("TOLLGATE_ACCESS_KEY_ID", &files.access_key.id);
+        add("TOLLGATE_SECRET_ACCESS_KEY", files.access_key.secret.expose_secret());
+        add("TOLLGATE_CREDENTIALS_URL", &format!("http://{plaintext}/credentials"));
+        add("TOLLGATE_STS_URL", &format!("{url}/sts"));
         add("TOLLGATE_SIMULATOR_URL", &simulator.url());
         add("TOLLGATE_CONFIG", &files.config.display().to_string());
         // Last: whoever waits for this line finds the others above it.
@@ -64,6 +77,15 @@ Its configuration is {} and reloads when you edit it.
 unset AWS_BEARER_TOKEN_BEDROCK
 export AWS_ACCESS_KEY_ID=placeholder AWS_SECRET_ACCESS_KEY=placeholder AWS_SESSION_TOKEN={token}
 
+# ... or AWS credentials that the gateway vends for the token; SDKs fetch and refresh them by themselves:
+unset AWS_BEARER_TOKEN_BEDROCK AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN
+export AWS_CONTAINER_CREDENTIALS_FULL_URI={} AWS_CONTAINER_AUTHORIZATION_TOKEN={token}
+
+# ... or keys without an identity provider (tollgate key new): an access key, or an API key as bearer token
+unset AWS_CONTAINER_CREDENTIALS_FULL_URI AWS_SESSION_TOKEN
+export AWS_ACCESS_KEY_ID={} AWS_SECRET_ACCESS_KEY={}
+export AWS_BEARER_TOKEN_BEDROCK={}
+
 # JS: as above, and
 export NODE_EXTRA_CA_CERTS={ca_bundle}
 
@@ -88,6 +110,10 @@ curl {admin}/metrics
 Ctrl-C ends the demo. Requests are logged below, one line each.
 ",
             self.value("TOLLGATE_CONFIG"),
+            self.value("TOLLGATE_CREDENTIALS_URL"),
+            self.value("TOLLGATE_ACCESS_KEY_ID"),
+            self.value("TOLLGATE_SECRET_ACCESS_KEY"),
+            self.value("TOLLGATE_API_KEY"),
             self.value("TOLLGATE_TOKEN_GLOBEX"),
         );
         // Nobody may be reading; the demo runs all the same.

@@ -8,16 +8,21 @@ use std::{
 };
 
 use anyhow::Context;
+use base64::{Engine, engine::general_purpose::STANDARD};
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use uuid::Uuid;
 
 use super::{DemoArgs, TOKEN_LIFETIME};
 use crate::{
-    auth::DevelopmentIssuer,
+    auth::{
+        DevelopmentIssuer, SealingKeys,
+        key_ring::{NewKey, NewKeyFor, new_access_key, new_api_key},
+    },
     cli::{
         demo_directory::{create_private_directory, demo_directory, issuer_key_file, write_private_file},
         token::{DEMO_AUDIENCE, DEMO_ISSUER},
     },
+    config::{SealingKey, Secret},
     simulator::{Simulator, SimulatorKey},
 };
 
@@ -34,6 +39,10 @@ pub struct DemoFiles {
     pub acme: String,
     /// A token for globex.
     pub globex: String,
+    /// An access key of acme.
+    pub access_key: NewKey,
+    /// An API key of acme.
+    pub api_key: NewKey,
     directory: PathBuf,
 }
 
@@ -67,12 +76,19 @@ impl DemoFiles {
         write("simulator-secret", &key.secret_access_key)?;
         write("simulator-session-token", key.session_token.as_deref().unwrap_or_default())?;
 
+        let sealing_key = write("sealing-key", &sealing_key()?)?;
+        // By the name that it has in the configuration.
+        let sealing = SealingKeys::read(&[SealingKey { id: "demo".to_owned(), secret: Secret::File(sealing_key) }])?;
+        let acme = NewKeyFor { tenant: "acme", principal: Some("demo-user"), expires: None };
+        let (access_key, api_key) = (new_access_key(&acme, &sealing)?, new_api_key(&acme)?);
+        write("keys.toml", &format!("{}\n{}", access_key.entry, api_key.entry))?;
+
         let issuer = issuer()?;
         write("issuer-keys.json", &issuer.key_set_json())?;
         let now = SystemTime::now();
         let token = |tenant: &str| issuer.mint(DEMO_ISSUER, DEMO_AUDIENCE, tenant, "demo-user", TOKEN_LIFETIME, now);
         let config = write("tollgate.toml", &config(args, simulator))?;
-        Ok(DemoFiles { config, ca_bundle, acme: token("acme"), globex: token("globex"), directory })
+        Ok(DemoFiles { config, ca_bundle, acme: token("acme"), globex: token("globex"), access_key, api_key, directory })
     }
 }
 
@@ -81,6 +97,13 @@ impl Drop for DemoFiles {
         // What cannot be removed now is removed by the next demo.
         let _ = fs::remove_dir_all(&self.directory);
     }
+}
+
+/// 32 random bytes in base64.
+fn sealing_key() -> anyhow::Result<String> {
+    let mut bytes = [0; 32];
+    aws_lc_rs::rand::fill(&mut bytes).ok().context("no randomness")?;
+    Ok(STANDARD.encode(bytes))
 }
 
 /// The issuer that `tollgate token` speaks for; made by the first demo.
@@ -109,9 +132,9 @@ fn remove_what_ended_demos_left(shared: &Path) {
     }
 }
 
-/// The shipped configuration with this run's addresses in place of `127.0.0.1:0`, which stands there thrice.
+/// The shipped configuration with this run's addresses in place of `127.0.0.1:0`, which stands there four times.
 fn config(args: &DemoArgs, simulator: &Simulator) -> String {
-    let mut ports = [args.port, args.admin_port, simulator.address().port()].into_iter();
+    let mut ports = [args.port, 0, args.admin_port, simulator.address().port()].into_iter();
     let mut parts = CONFIG.split("127.0.0.1:0");
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |text, part| format!("{text}127.0.0.1:{}{part}", ports.next().unwrap_or_default()))

@@ -1,4 +1,4 @@
-//! `[routing]`, `[bodies]`, `[downstream]`, `[log]`, `[credentials]` and the seconds of `[upstream]`: bounds that would refuse
+//! `[routing]`, `[bodies]`, `[downstream]`, `[account]`, `[log]`, `[credentials]` and the seconds of `[upstream]`: bounds that would refuse
 //! everything, and filters that filter nothing.
 
 use tracing_subscriber::EnvFilter;
@@ -20,6 +20,7 @@ pub(super) fn check(check: &mut Check<'_>, config: &Config) {
     }
     bodies(check, config);
     zeros(check, config);
+    account(check, config);
     log(check, &config.log.level);
     if config.credentials.as_ref().is_some_and(|credentials| credentials.access_key_id.is_empty()) {
         let path = KeyPath::of("credentials").key("access_key_id");
@@ -60,11 +61,23 @@ fn zeros(check: &mut Check<'_>, config: &Config) {
         ("upstream", "connect_seconds_max", config.upstream.connect_seconds_max),
         ("upstream", "silence_seconds_max", config.upstream.silence_seconds_max),
         ("upstream", "idle_seconds_max", config.upstream.idle_seconds_max),
+        ("account", "reservation_seconds_max", config.account.reservation_seconds_max),
     ];
     for (section, key, value) in values {
         if value == 0 {
             check.error(KeyPath::of(section).key(key), "0 would refuse every request", "remove the line to get the default");
         }
+    }
+}
+
+fn account(check: &mut Check<'_>, config: &Config) {
+    let (held, silent) = (config.account.reservation_seconds_max, config.upstream.silence_seconds_max);
+    if (1..=silent).contains(&held) {
+        check.warning(
+            KeyPath::of("account").key("reservation_seconds_max"),
+            format!("{held} seconds: a stream may be silent as long, `upstream.silence_seconds_max` is {silent}"),
+            "raise it above the longest stream: after it, what a running request holds is given to others",
+        );
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{Check, KeyPath, certificates};
+use super::{Check, KeyPath, certificates, vending};
 use crate::config::{Config, KeySetSource, Secret, TlsFiles, mask::is_variable};
 
 /// Larger than any certificate bundle or key set; a wrong path may lead to anything, `/dev/zero` included.
@@ -32,6 +32,12 @@ pub(super) fn check(check: &mut Check<'_>, config: &Config, now: SystemTime) {
     if let Some(file) = &config.upstream.ca_file {
         authorities(check, KeyPath::of("upstream").key("ca_file"), file);
     }
+    if let Err(problems) = config.prices.book() {
+        for (_, line) in problems.lines() {
+            let help = "`tollgate prices check` shows the place";
+            check.error(KeyPath::of("prices").key("file"), line, help);
+        }
+    }
     if let Some(credentials) = &config.credentials {
         let path = KeyPath::of("credentials");
         secret(check, &path.clone().key("secret_access_key"), &credentials.secret_access_key);
@@ -43,6 +49,13 @@ pub(super) fn check(check: &mut Check<'_>, config: &Config, now: SystemTime) {
         if let KeySetSource::File(file) = &issuer.key_set {
             key_set(check, &KeyPath::of("issuers").key(name).key("key_set").key("file"), file);
         }
+    }
+    for (index, key) in config.vending.iter().flat_map(|vending| &vending.sealing_keys).enumerate() {
+        secret(check, &KeyPath::of("vending").key("sealing_keys").index(index).key("secret"), &key.secret);
+    }
+    vending::files(check, config);
+    if let Some(keys) = &config.keys {
+        privacy(check, &KeyPath::of("keys").key("file"), &keys.file);
     }
 }
 
@@ -142,6 +155,20 @@ fn secrecy(check: &mut Check<'_>, path: &KeyPath, file: &Path) {
         check.warning(path.clone(), format!("everybody on this machine can use the file (mode {:04o})", mode & 0o7777), help);
     }
 }
+
+/// Who can write the file makes keys for any tenant.
+#[cfg(unix)]
+fn privacy(check: &mut Check<'_>, path: &KeyPath, file: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = fs::metadata(file).map_or(0, |metadata| metadata.permissions().mode());
+    if mode & 0o077 != 0 {
+        let help = format!("chmod 600 {}", file.display());
+        check.error(path.clone(), format!("others can use the file (mode {:04o})", mode & 0o7777), help);
+    }
+}
+
+#[cfg(not(unix))]
+fn privacy(_: &mut Check<'_>, _: &KeyPath, _: &Path) {}
 
 #[cfg(not(unix))]
 fn secrecy(_: &mut Check<'_>, _: &KeyPath, _: &Path) {}

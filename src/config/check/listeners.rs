@@ -40,13 +40,14 @@ fn plaintext(check: &mut Check<'_>, index: usize, listener: &Listener) {
     }
 }
 
-/// A public listener without authentication.
+/// A public listener without authentication. What `[vending]` gives out is given for an issuer's token, so it vouches for nobody alone.
 fn anybody(check: &mut Check<'_>, index: usize, config: &Config) {
-    if config.issuers.is_empty() && !config.listeners[index].address.ip().is_loopback() {
+    let nobody_vouches = config.issuers.is_empty() && config.keys.is_none();
+    if nobody_vouches && !config.listeners[index].address.ip().is_loopback() {
         check.error(
             KeyPath::of("listeners").index(index).key("address"),
             "a public listener, and nothing says who may call",
-            "add an `[issuers.NAME]` section, or listen on 127.0.0.1 until there is one",
+            "add an `[issuers.NAME]` or `[keys]` section, or listen on 127.0.0.1 until there is one",
         );
     }
 }

@@ -5,9 +5,12 @@ mod bounds;
 mod certificates;
 mod files;
 mod issuers;
+mod ledger;
 mod listeners;
+mod quotas;
 mod tenants;
 mod upstream;
+mod vending;
 mod words;
 
 use std::time::SystemTime;
@@ -36,11 +39,14 @@ impl<'a> Check<'a> {
         bounds::check(self, config);
         issuers::check(self, &config.issuers);
         tenants::check(self, &config.tenants);
+        ledger::check(self, &config.ledger);
+        vending::check(self, config);
     }
 
     /// Everything that needs the disk and the environment.
     pub(super) fn files(&mut self, config: &Config, now: SystemTime) {
         files::check(self, config, now);
+        ledger::files(self, &config.ledger);
     }
 
     fn error(&mut self, path: KeyPath, message: impl Into<String>, help: impl Into<String>) {

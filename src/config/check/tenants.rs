@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use wildmatch::WildMatch;
 
-use super::{Check, KeyPath, upstream::services_help};
+use super::{Check, KeyPath, quotas, upstream::services_help};
 use crate::{
     bedrock::{Service, operations},
     config::{RequestLimits, Tenant, suggest::suggest},
@@ -25,7 +25,8 @@ pub(super) fn check(check: &mut Check<'_>, tenants: &BTreeMap<String, Tenant>) {
         allow_lists(check, tenant, &path);
         services(check, tenant, &path);
         operation_globs(check, tenant, &path);
-        limits(check, &tenant.limits, &path.key("limits"));
+        limits(check, &tenant.limits, &path.clone().key("limits"));
+        quotas::check(check, tenant, &path);
     }
 }
 

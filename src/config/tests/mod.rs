@@ -2,8 +2,11 @@
 
 mod files;
 mod mutations;
+mod prices;
+mod quotas;
 mod reference;
 mod values;
+mod vending;
 
 use std::path::Path;
 

@@ -42,13 +42,19 @@ fn the_reference_shows_the_defaults() {
     assert_eq!(format!("{:?}", full.bodies), format!("{:?}", minimal.bodies));
     assert_eq!(format!("{:?}", full.downstream), format!("{:?}", minimal.downstream));
     assert_eq!(format!("{:?}", full.metering), format!("{:?}", minimal.metering));
+    assert_eq!(format!("{:?}", full.account), format!("{:?}", minimal.account));
+    let ledger = Ledger { file: None, ..full.ledger };
+    assert_eq!(format!("{ledger:?}"), format!("{:?}", minimal.ledger));
     assert_eq!(format!("{:?}", full.log), format!("{:?}", minimal.log));
     assert_eq!(format!("{:?}", full.admin), format!("{:?}", minimal.admin));
     let routing = Routing { host_suffixes: Vec::new(), ..full.routing };
     assert_eq!(format!("{routing:?}"), format!("{:?}", minimal.routing));
+    assert_eq!(full.prices.unpriced, minimal.prices.unpriced);
     let (endpoints, dns_suffix, connect_to, ca_file) = Default::default();
     let upstream = Upstream { endpoints, dns_suffix, connect_to, ca_file, ..full.upstream };
     assert_eq!(format!("{upstream:?}"), format!("{:?}", minimal.upstream));
+    let vending = full.vending.unwrap();
+    assert_eq!((vending.lifetime_seconds, vending.container_credentials, vending.sts), (3_600, true, true));
     let (ours, theirs) = (&minimal.issuers["corporate"], full.issuers["corporate"].clone());
     let issuer =
         Issuer { issuer: ours.issuer.clone(), audiences: ours.audiences.clone(), key_set: ours.key_set.clone(), ..theirs };
@@ -74,7 +80,7 @@ fn the_reference_has_every_key_of_every_section() {
             sections.entry(known).or_default().extend(written);
         }
     }
-    assert_eq!(sections.len(), 15, "every section type, and the types within: {sections:#?}");
+    assert_eq!(sections.len(), 22, "every section type, and the types within: {sections:#?}");
     for (known, written) in sections {
         assert_eq!(known, written, "what serde knows, what conf/tollgate.toml shows");
     }
@@ -91,9 +97,18 @@ fn tables_in(node: &Node, path: KeyPath) -> Vec<KeyPath> {
 #[test]
 fn relative_paths_start_from_the_directory_of_the_file() {
     let config = format!("{:?}", parse(&reference_in_full(), Path::new("/x/y/t.toml")).unwrap());
-    for file in
-        ["tls/server.pem", "tls/server.key", "tls/other.pem", "tls/client-ca.pem", "tls/upstream-ca.pem", "secrets/session_token"]
-    {
+    for file in [
+        "tls/server.pem",
+        "tls/server.key",
+        "tls/other.pem",
+        "tls/client-ca.pem",
+        "tls/upstream-ca.pem",
+        "secrets/session_token",
+        "secrets/sealing-2026-11",
+        "keys.toml",
+        "ledger.sqlite",
+        "prices.toml",
+    ] {
         assert!(config.contains(&format!("\"/x/y/{file}\"")), "{file}: {config}");
     }
     let file = GOOD.replace("{ url = \"https://idp.example/keys\" }", "{ file = \"keys.json\" }");

@@ -62,6 +62,13 @@ fn a_bad_value_is_reported_once_where_it_stands() {
         ("[issuers", "[routing]\nsurface_service = \"mantle\"\n[issuers", "routing.surface_service", "`bedrock-mantle`"),
         ("[issuers", "[bodies]\nbytes_max = 25_000_001\n[issuers", "bodies.bytes_max", "more than Bedrock takes"),
         ("[issuers", "[bodies]\nread_seconds_max = 0\n[issuers", "bodies.read_seconds_max", "refuse every request"),
+        ("[issuers", "[ledger]\ncommit_milliseconds_max = 501\n[issuers", "ledger.commit_milliseconds_max", "a second in all"),
+        ("[issuers", "[ledger]\ncommit_milliseconds_max = 0\n[issuers", "ledger.commit_milliseconds_max", "between 1 and"),
+        ("[issuers", "[ledger]\nretention_days = 0\n[issuers", "ledger.retention_days", "younger than a day"),
+        ("[issuers", "[ledger]\nretention_days = 9000\n[issuers", "ledger.retention_days", "between 1 and"),
+        ("[issuers", "[ledger]\nfile = \"\"\n[issuers", "ledger.file", "not the path of a file"),
+        ("[issuers", "[ledger]\ndurability = \"strickt\"\n[issuers", "ledger.durability", "did you mean `strict`?"),
+        ("[issuers", "[ledger]\non_failure = true\n[issuers", "ledger.on_failure", "expected a string"),
         ("[issuers", "[log]\nlevel = \"inof\"\n[issuers", "log.level", "did you mean `info`?"),
         ("[issuers", "[log]\nlevel = \"info,[\"\n[issuers", "log.level", "not a filter"),
     ];
@@ -82,6 +89,10 @@ fn a_public_listener_without_anybody_to_vouch_for_callers_is_an_error() {
     let problems = examined(&public);
     let found: Vec<_> = problems.errors().map(|p| (p.key_path.as_str(), p.message.as_str())).collect();
     assert_eq!(found, [("listeners[0].address", "a public listener, and nothing says who may call")]);
+    let with_keys = format!("{public}[keys]\nfile = \"keys.toml\"\n");
+    assert_eq!(examined(&with_keys).errors().count(), 0, "keys vouch for callers as well");
+    let sealing = "[vending]\nsealing_keys = [{ id = \"a\", secret = { file = \"sealing\" } }]\n";
+    assert_eq!(examined(&format!("{public}{sealing}")).errors().count(), 1, "what is vended is vended for an issuer's token");
 }
 
 #[test]

@@ -19,7 +19,7 @@ pub(super) fn messages(asked: &Asked) -> Answer {
     let streamed = serde_json::from_slice::<Body>(asked.body).is_ok_and(|body| body.stream);
     if !streamed {
         let body = asked.sized(|text| message(asked, text).to_string());
-        return told(JSON, Content::Whole(body.into()), Some(asked.usage()));
+        return told(asked, JSON, Content::Whole(body.into()));
     }
     let story = story(asked);
     let events = Events {
@@ -29,12 +29,12 @@ pub(super) fn messages(asked: &Asked) -> Answer {
         repeats: asked.events(),
         last: story.last.iter().map(named_sse).collect(),
     };
-    told(SSE, Content::Events(events), Some(asked.usage()))
+    told(asked, SSE, Content::Events(events))
 }
 
 /// The whole answer.
 pub(super) fn message(asked: &Asked, text: &str) -> Value {
-    json!({
+    let mut message = json!({
         "id": message_id(asked),
         "type": "message",
         "role": "assistant",
@@ -42,8 +42,11 @@ pub(super) fn message(asked: &Asked, text: &str) -> Value {
         "content": [{"type": "text", "text": text}],
         "stop_reason": "end_turn",
         "stop_sequence": null,
-        "usage": usage(asked, asked.usage().output_tokens),
-    })
+    });
+    if !asked.omits_usage() {
+        message["usage"] = usage(asked, asked.usage().output_tokens);
+    }
+    message
 }
 
 /// The events of the same answer, before they are framed.
@@ -54,7 +57,7 @@ pub(super) struct Story {
 }
 
 pub(super) fn story(asked: &Asked) -> Story {
-    let start = json!({"type": "message_start", "message": {
+    let mut start = json!({"type": "message_start", "message": {
         "id": message_id(asked),
         "type": "message",
         "role": "assistant",
@@ -62,13 +65,12 @@ pub(super) fn story(asked: &Asked) -> Story {
         "content": [],
         "stop_reason": null,
         "stop_sequence": null,
-        "usage": usage(asked, 1),
     }});
-    let end = json!({
-        "type": "message_delta",
-        "delta": {"stop_reason": "end_turn", "stop_sequence": null},
-        "usage": {"output_tokens": asked.usage().output_tokens},
-    });
+    let mut end = json!({"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": null}});
+    if !asked.omits_usage() {
+        start["message"]["usage"] = usage(asked, 1);
+        end["usage"] = json!({"output_tokens": asked.usage().output_tokens});
+    }
     Story {
         first: vec![start, json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}})],
         middle: json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": asked.piece()}}),
@@ -80,9 +82,17 @@ fn usage(asked: &Asked, output_tokens: u64) -> Value {
     let usage = asked.usage();
     json!({
         "input_tokens": usage.input_tokens,
-        "cache_creation_input_tokens": usage.cache_write_tokens,
+        "cache_creation_input_tokens": usage.cache_write_total(),
         "cache_read_input_tokens": usage.cache_read_tokens,
+        "cache_creation": {
+            "ephemeral_5m_input_tokens": usage.cache_write_tokens,
+            "ephemeral_1h_input_tokens": usage.cache_write_1h_tokens,
+        },
         "output_tokens": output_tokens,
+        "service_tier": match asked.service_tier().as_str() {
+            "default" => "standard",
+            other => other,
+        },
     })
 }
 

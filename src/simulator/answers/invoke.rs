@@ -6,6 +6,7 @@ use http::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 use super::{
+    super::record::Usage,
     Answer, Asked, Content, EVENT_STREAM, Events, JSON, anthropic,
     anthropic::Story,
     events::{Framing, Middle, event},
@@ -38,22 +39,37 @@ impl Provider {
             () => Provider::Anthropic,
         }
     }
+
+    /// What its bodies report of a usage.
+    fn reports(self, usage: Usage) -> Option<Usage> {
+        let input = Usage { input_tokens: usage.input_tokens, ..Usage::default() };
+        match self {
+            Provider::Anthropic => Some(usage),
+            Provider::Nova | Provider::OpenAi => Some(usage.without_ttl()),
+            Provider::Meta => Some(Usage { output_tokens: usage.output_tokens, ..input }),
+            Provider::TitanEmbed | Provider::CohereEmbed => Some(input),
+            Provider::Mistral => None,
+        }
+    }
 }
 
 pub(super) fn whole(asked: &Asked) -> Answer {
-    let body = asked.sized(|text| body(asked, text).to_string());
-    let mut answer = told(JSON, Content::Whole(body.into()), Some(asked.usage()));
+    let body = asked.sized(|text| without_usage(asked, body(asked, text)).to_string());
+    let mut answer = told(asked, JSON, Content::Whole(body.into()));
     let usage = asked.usage();
     let counts = [
         ("x-amzn-bedrock-input-token-count", usage.input_tokens),
         ("x-amzn-bedrock-output-token-count", usage.output_tokens),
         ("x-amzn-bedrock-cache-read-input-token-count", usage.cache_read_tokens),
-        ("x-amzn-bedrock-cache-write-input-token-count", usage.cache_write_tokens),
-        ("x-amzn-bedrock-invocation-latency", asked.latency_ms()),
+        ("x-amzn-bedrock-cache-write-input-token-count", usage.cache_write_total()),
     ];
-    for (name, count) in counts {
+    let omitted = asked.behaviour.omit_usage_headers == Some(true);
+    for (name, count) in counts.into_iter().filter(|_| !omitted) {
         answer.headers.insert(HeaderName::from_static(name), count.into());
     }
+    answer.headers.insert("x-amzn-bedrock-invocation-latency", asked.latency_ms().into());
+    let by_body = answer.reported.and_then(|usage| Provider::of(asked.model()).reports(usage));
+    answer.reported = if omitted { by_body } else { Some(joined(usage, by_body)) };
     echo_modes(asked, &mut answer);
     answer
 }
@@ -61,36 +77,57 @@ pub(super) fn whole(asked: &Asked) -> Answer {
 pub(super) fn stream(asked: &Asked) -> Answer {
     let mut story = story(asked);
     let usage = asked.usage();
-    if let Some(last) = story.last.last_mut() {
+    if let Some(last) = story.last.last_mut().filter(|_| !asked.omits_usage()) {
         last["amazon-bedrock-invocationMetrics"] = json!({
             "inputTokenCount": usage.input_tokens,
             "outputTokenCount": usage.output_tokens,
             "invocationLatency": asked.latency_ms(),
             "firstByteLatency": asked.latency_ms(),
             "cacheReadInputTokenCount": usage.cache_read_tokens,
-            "cacheWriteInputTokenCount": usage.cache_write_tokens,
+            "cacheWriteInputTokenCount": usage.cache_write_total(),
         });
     }
     let events = Events {
         framing: Framing::Aws,
-        first: story.first.iter().map(chunk).collect(),
-        middle: Middle::Same(chunk(&story.middle)),
+        first: story.first.iter().map(|event| chunk(asked, event)).collect(),
+        middle: Middle::Same(chunk(asked, &story.middle)),
         repeats: asked.events(),
-        last: story.last.iter().map(chunk).collect(),
+        last: story.last.iter().map(|event| chunk(asked, event)).collect(),
     };
-    let mut answer = told(EVENT_STREAM, Content::Events(events), Some(usage));
+    let mut answer = told(asked, EVENT_STREAM, Content::Events(events));
+    answer.reported = answer.reported.map(|usage| joined(usage, Provider::of(asked.model()).reports(usage)));
     answer.headers.insert("x-amzn-bedrock-content-type", HeaderValue::from_static(JSON));
     echo_modes(asked, &mut answer);
     answer
 }
 
-/// Bedrock says which service tier and latency mode it used: those that were asked for.
+/// Bedrock says which service tier and latency mode it used: those that were asked for, or the script's.
 fn echo_modes(asked: &Asked, answer: &mut Answer) {
-    for name in ["x-amzn-bedrock-service-tier", "x-amzn-bedrock-performanceconfig-latency"] {
-        if let Some(value) = asked.headers.get(name) {
-            answer.headers.insert(HeaderName::from_static(name), value.clone());
-        }
+    const TIER: &str = "x-amzn-bedrock-service-tier";
+    const LATENCY: &str = "x-amzn-bedrock-performanceconfig-latency";
+    if let Some(value) = asked.headers.get(LATENCY) {
+        answer.headers.insert(HeaderName::from_static(LATENCY), value.clone());
     }
+    let says_tier = asked.behaviour.service_tier.is_some() || asked.headers.contains_key(TIER);
+    if let Some(value) = says_tier.then(|| HeaderValue::try_from(asked.service_tier()).ok()).flatten() {
+        answer.headers.insert(HeaderName::from_static(TIER), value);
+    }
+}
+
+/// Bedrock's counts, and how long the cache was written, which only the provider says.
+fn joined(usage: Usage, by_body: Option<Usage>) -> Usage {
+    let says_ttl = by_body.is_some_and(|body| body.cache_write_1h_tokens == usage.cache_write_1h_tokens);
+    if says_ttl { usage } else { usage.without_ttl() }
+}
+
+/// A document or an event without the provider's counts, where the script wants none.
+fn without_usage(asked: &Asked, mut document: Value) -> Value {
+    const COUNTS: [&str; 6] =
+        ["usage", "inputTextTokenCount", "meta", "prompt_token_count", "generation_token_count", "metadata"];
+    if let Some(members) = document.as_object_mut().filter(|_| asked.omits_usage()) {
+        members.retain(|name, _| !COUNTS.contains(&name.as_str()));
+    }
+    document
 }
 
 fn body(asked: &Asked, text: &str) -> Value {
@@ -158,15 +195,16 @@ fn nova_usage(asked: &Asked) -> Value {
     json!({
         "inputTokens": usage.input_tokens,
         "outputTokens": usage.output_tokens,
-        "totalTokens": usage.input_tokens + usage.output_tokens + usage.cache_read_tokens + usage.cache_write_tokens,
+        "totalTokens": usage.total(),
         "cacheReadInputTokenCount": usage.cache_read_tokens,
-        "cacheWriteInputTokenCount": usage.cache_write_tokens,
+        "cacheWriteInputTokenCount": usage.cache_write_total(),
     })
 }
 
 /// The provider's event inside Bedrock's; `p` pads, so that lengths tell nothing.
-fn chunk(event_body: &Value) -> bytes::Bytes {
-    event("chunk", &json!({"bytes": STANDARD.encode(event_body.to_string()), "p": "abcdefghijklmnopqrstuvwx"}))
+fn chunk(asked: &Asked, event_body: &Value) -> bytes::Bytes {
+    let text = without_usage(asked, event_body.clone()).to_string();
+    event("chunk", &json!({"bytes": STANDARD.encode(text), "p": "abcdefghijklmnopqrstuvwx"}))
 }
 
 #[cfg(test)]

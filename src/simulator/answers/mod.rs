@@ -25,15 +25,19 @@ pub(super) struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub content: Content,
-    /// What its body or headers report.
-    pub usage: Option<Usage>,
+    /// What was generated for it.
+    pub generated: Option<Usage>,
+    /// What its body or headers report of that.
+    pub reported: Option<Usage>,
+    /// Its service tier, where something was generated.
+    pub service_tier: Option<String>,
 }
 
 impl Answer {
     /// The usage that a client can read from it: the events that carry it come last, after an exception would have ended them.
     pub fn reported(&self, behaviour: &Behaviour) -> Option<Usage> {
         let ends_early = behaviour.exception.is_some() && matches!(self.content, Content::Events(_));
-        self.usage.filter(|_| !ends_early)
+        self.reported.filter(|_| !ends_early)
     }
 }
 
@@ -48,7 +52,7 @@ pub(super) struct Asked<'a> {
     pub operation: Option<&'static Operation>,
     pub model: Option<&'a str>,
     pub headers: &'a HeaderMap,
-    /// Only of the OpenAI- and Anthropic-shaped routes.
+    /// Only where an answer depends on it.
     pub body: &'a [u8],
     pub behaviour: &'a Behaviour,
     pub region: &'a str,
@@ -104,7 +108,34 @@ impl Asked<'_> {
             output_tokens: self.behaviour.output_tokens.unwrap_or(34),
             cache_read_tokens: self.behaviour.cache_read_tokens.unwrap_or(0),
             cache_write_tokens: self.behaviour.cache_write_tokens.unwrap_or(0),
+            cache_write_1h_tokens: self.behaviour.cache_write_1h_tokens.unwrap_or(0),
         }
+    }
+
+    /// Whether bodies and events leave the counts out.
+    fn omits_usage(&self) -> bool {
+        self.behaviour.omit_usage == Some(true)
+    }
+
+    /// The tier that is reported: the script's, or the one that header or body ask for.
+    fn service_tier(&self) -> String {
+        #[derive(Deserialize)]
+        struct Body {
+            #[serde(alias = "serviceTier")]
+            service_tier: Tier,
+        }
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Tier {
+            Name(String),
+            Type { r#type: String },
+        }
+        let header = || Some(self.headers.get("x-amzn-bedrock-service-tier")?.to_str().ok()?.to_owned());
+        let body = || match serde_json::from_slice::<Body>(self.body).ok()?.service_tier {
+            Tier::Name(name) | Tier::Type { r#type: name } => Some(name),
+        };
+        let tier = self.behaviour.service_tier.clone().or_else(header).or_else(body);
+        tier.filter(|tier| tier != "auto").unwrap_or_else(|| "default".to_owned())
     }
 
     fn events(&self) -> u64 {
@@ -140,8 +171,15 @@ impl Asked<'_> {
     }
 }
 
-/// A 200 with usage.
-fn told(content_type: &'static str, content: Content, usage: Option<Usage>) -> Answer {
+/// A 200 with something generated, which it reports unless the script leaves that out.
+fn told(asked: &Asked, content_type: &'static str, content: Content) -> Answer {
     let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]);
-    Answer { status: StatusCode::OK, headers, content, usage }
+    Answer {
+        status: StatusCode::OK,
+        headers,
+        content,
+        generated: Some(asked.usage()),
+        reported: (!asked.omits_usage()).then(|| asked.usage()),
+        service_tier: Some(asked.service_tier()),
+    }
 }

@@ -1,6 +1,7 @@
-//! OpenAI's Chat Completions, Responses and Models. Nothing is written to the cache here:
-//! the SDK's newer types have a field for it, but no Bedrock answer that has it is known to us.
+//! OpenAI's Chat Completions, Responses and Models. What is read from the cache and written to it is part of the input here, and how long
+//! it lives is not said.
 
+use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -9,7 +10,7 @@ use super::{
     events::{Framing, Middle, named_sse, sse},
     told,
 };
-use crate::simulator::record::Usage;
+use crate::simulator::{exchange, record::Usage};
 
 /// 2026-01-01: answers do not depend on a clock.
 const CREATED: u64 = 1_767_225_600;
@@ -31,16 +32,17 @@ pub(super) fn chat(asked: &Asked) -> Answer {
     let body: Body = serde_json::from_slice(asked.body).unwrap_or_default();
     if !body.stream {
         let text = asked.sized(|text| completion(asked, text).to_string());
-        return told(JSON, Content::Whole(text.into()), Some(usage(asked)));
+        return openai_told(asked, JSON, Content::Whole(text.into()));
     }
-    let include_usage = body.stream_options.is_some_and(|options| options.include_usage);
+    let include_usage = body.stream_options.is_some_and(|options| options.include_usage) && !asked.omits_usage();
+    let tier = asked.service_tier();
     let chunk = |choices: Value, usage: Option<Value>| {
         let mut chunk = json!({
             "id": format!("chatcmpl-{}", asked.id),
             "object": "chat.completion.chunk",
             "created": CREATED,
             "model": asked.model(),
-            "service_tier": "default",
+            "service_tier": tier,
             "choices": choices,
         });
         if include_usage {
@@ -61,32 +63,37 @@ pub(super) fn chat(asked: &Asked) -> Answer {
         repeats: asked.events(),
         last,
     };
-    told(SSE, Content::Events(events), include_usage.then(|| usage(asked)))
+    let mut answer = openai_told(asked, SSE, Content::Events(events));
+    answer.reported = answer.reported.filter(|_| include_usage);
+    answer
 }
 
 /// The whole answer, as `InvokeModel` has it too.
 pub(super) fn completion(asked: &Asked, text: &str) -> Value {
-    json!({
+    let mut completion = json!({
         "id": format!("chatcmpl-{}", asked.id),
         "object": "chat.completion",
         "created": CREATED,
         "model": asked.model(),
-        "service_tier": "default",
+        "service_tier": asked.service_tier(),
         "choices": [{
             "index": 0,
             "message": {"role": "assistant", "content": text, "refusal": null},
             "logprobs": null,
             "finish_reason": "stop",
         }],
-        "usage": chat_usage(asked),
-    })
+    });
+    if !asked.omits_usage() {
+        completion["usage"] = chat_usage(asked);
+    }
+    completion
 }
 
 pub(super) fn responses(asked: &Asked) -> Answer {
     let body: Body = serde_json::from_slice(asked.body).unwrap_or_default();
     if !body.stream {
         let text = asked.sized(|text| response(asked, "completed", Some(text)).to_string());
-        return told(JSON, Content::Whole(text.into()), Some(usage(asked)));
+        return openai_told(asked, JSON, Content::Whole(text.into()));
     }
     let (text, item, repeats) = (asked.text(), item_id(asked), asked.events());
     let place = |kind: &str, mut more: Value| {
@@ -117,14 +124,14 @@ pub(super) fn responses(asked: &Asked) -> Answer {
         repeats,
         last: (before + repeats..).zip(last).map(|(number, event)| numbered(event, number)).collect(),
     };
-    told(SSE, Content::Events(events), Some(usage(asked)))
+    openai_told(asked, SSE, Content::Events(events))
 }
 
 /// `GET /v1/models`.
 pub(super) fn models() -> Answer {
     let model = |id: &str| json!({"id": id, "object": "model", "created": CREATED, "owned_by": "system"});
     let body = json!({"object": "list", "data": [model("openai.gpt-oss-120b"), model("anthropic.claude-simulator")]});
-    told(JSON, Content::Whole(body.to_string().into()), None)
+    exchange::json(StatusCode::OK, JSON, body.to_string())
 }
 
 fn numbered(mut event: Value, number: u64) -> bytes::Bytes {
@@ -135,13 +142,13 @@ fn numbered(mut event: Value, number: u64) -> bytes::Bytes {
 fn response(asked: &Asked, status: &str, text: Option<&str>) -> Value {
     let output: Vec<Value> = text.map(|text| item_of(asked, status, Some(text))).into_iter().collect();
     let counts = usage(asked);
-    let usage = text.map(|_| {
+    let usage = text.filter(|_| !asked.omits_usage()).map(|_| {
         json!({
-            "input_tokens": counts.input_tokens + counts.cache_read_tokens,
-            "input_tokens_details": {"cached_tokens": counts.cache_read_tokens},
+            "input_tokens": counts.total() - counts.output_tokens,
+            "input_tokens_details": slices(&counts),
             "output_tokens": counts.output_tokens,
             "output_tokens_details": {"reasoning_tokens": 0},
-            "total_tokens": counts.input_tokens + counts.cache_read_tokens + counts.output_tokens,
+            "total_tokens": counts.total(),
         })
     });
     json!({
@@ -150,6 +157,7 @@ fn response(asked: &Asked, status: &str, text: Option<&str>) -> Value {
         "created_at": CREATED,
         "status": status,
         "model": asked.model(),
+        "service_tier": asked.service_tier(),
         "output": output,
         "usage": usage,
         "error": null,
@@ -180,18 +188,28 @@ fn part(text: &str) -> Value {
     json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []})
 }
 
-fn usage(asked: &Asked) -> Usage {
-    Usage { cache_write_tokens: 0, ..asked.usage() }
+/// An answer whose shape cannot say for how long the cache was written.
+fn openai_told(asked: &Asked, content_type: &'static str, content: Content) -> Answer {
+    let mut answer = told(asked, content_type, content);
+    answer.reported = answer.reported.map(Usage::without_ttl);
+    answer
 }
 
-/// OpenAI counts what was read from the cache among the prompt's tokens.
+fn usage(asked: &Asked) -> Usage {
+    asked.usage().without_ttl()
+}
+
+/// OpenAI counts the cache among the input's tokens.
 fn chat_usage(asked: &Asked) -> Value {
     let usage = usage(asked);
-    let prompt = usage.input_tokens + usage.cache_read_tokens;
     json!({
-        "prompt_tokens": prompt,
+        "prompt_tokens": usage.total() - usage.output_tokens,
         "completion_tokens": usage.output_tokens,
-        "total_tokens": prompt + usage.output_tokens,
-        "prompt_tokens_details": {"cached_tokens": usage.cache_read_tokens},
+        "total_tokens": usage.total(),
+        "prompt_tokens_details": slices(&usage),
     })
+}
+
+fn slices(usage: &Usage) -> Value {
+    json!({"cached_tokens": usage.cache_read_tokens, "cache_write_tokens": usage.cache_write_tokens})
 }

@@ -8,8 +8,11 @@ use std::{
 
 use pingora_limits::inflight::Inflight;
 
-use super::{LimitKind, Permit, Standing, rate::Window};
-use crate::config::RequestLimits;
+use super::{Permit, rate::Window};
+use crate::{
+    config::RequestLimits,
+    quota::{LimitKind, Standing},
+};
 
 /// A request that does not fit: the limit, and the wait.
 type Refusal = (Standing, Duration);
@@ -61,7 +64,7 @@ impl TenantCounters {
         let Some(quota) = limit else { return Ok(Permit(guard)) };
         let running = u32::try_from(running).unwrap_or(u32::MAX);
         let kind = LimitKind::ConcurrentRequests;
-        let standing = Standing { kind, quota, remaining: quota.saturating_sub(running), reset: RETRY_WHEN_BUSY };
+        let standing = Standing::of_requests(kind, quota, quota.saturating_sub(running), RETRY_WHEN_BUSY);
         if running > quota {
             return Err((standing, RETRY_WHEN_BUSY));
         }
@@ -83,9 +86,9 @@ impl TenantCounters {
             let remaining = quota.saturating_sub(reading.used());
             let reset = reading.reset();
             if remaining == 0 {
-                return Err((Standing { kind: *kind, quota, remaining, reset }, reading.wait(quota)));
+                return Err((Standing::of_requests(*kind, quota, remaining, reset), reading.wait(quota)));
             }
-            standings.push(Standing { kind: *kind, quota, remaining: remaining - 1, reset });
+            standings.push(Standing::of_requests(*kind, quota, remaining - 1, reset));
         }
         asked.iter().filter(|(_, limit, _)| limit.is_some()).for_each(|(_, _, window)| window.count());
         Ok(())

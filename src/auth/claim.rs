@@ -1,0 +1,135 @@
+//! Who a request says it is from, and what is still to be proved of it: the signature of a request covers its body, which comes after
+//! the head. Until [`Claim::prove`] nobody is told who that would be.
+
+use std::{sync::Arc, time::SystemTime};
+
+use super::{Authenticator, credential::Presented, error::IdentityError, issued::Signer, principal::Principal};
+use crate::aws::{
+    Authorization, Received, SignatureError,
+    received::{Payload, Pending, SIGNED_EVENTS},
+};
+
+/// The names that requests to Bedrock are signed with.
+const SIGNING_NAMES: [&str; 3] = ["bedrock", "bedrock-agentcore", "bedrock-mantle"];
+
+/// Beside `x-amz-*`: what says which service is called.
+const DECIDING: [&str; 1] = ["aws-endpoint-prefix"];
+
+/// Who a request says it is from.
+pub enum Claim {
+    /// A token, or a signature over an announced payload, that was good.
+    Proved(Identity),
+    /// A signature that needs the body's hash.
+    Unproved(Unproved),
+}
+
+/// Everything of a signature but the body's hash.
+pub struct Unproved {
+    signer: Arc<Signer>,
+    pending: Pending,
+    signed_for: &'static str,
+}
+
+/// Who a request is from.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The authenticated caller.
+    pub principal: Arc<Principal>,
+    /// What the caller signed beyond the head; nothing if it sent a token.
+    pub signed: Option<Signed>,
+}
+
+/// What a signature says beyond the head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signed {
+    /// The service's signing name.
+    pub service: &'static str,
+    /// What the body has to be.
+    pub payload: Payload,
+}
+
+impl Claim {
+    /// Whether the body has to be read before anybody can be believed.
+    pub fn needs_body(&self) -> bool {
+        matches!(self, Claim::Unproved(_))
+    }
+
+    /// Who it is, given the hash of the body if it is needed.
+    ///
+    /// # Errors
+    /// The signature is not over this body.
+    pub fn prove(self, body_sha256: Option<&str>) -> Result<Identity, IdentityError> {
+        match self {
+            Claim::Proved(identity) => Ok(identity),
+            Claim::Unproved(Unproved { signer, pending, signed_for }) => {
+                pending.verify(body_sha256.ok_or(SignatureError::Mismatch)?, &signer.key)?;
+                Ok(Identity::of(&signer, signed_for, Payload::Unannounced))
+            }
+        }
+    }
+}
+
+impl Signed {
+    /// Whether the body that came is the one that was signed.
+    ///
+    /// # Errors
+    /// [`SignatureError::OtherPayload`].
+    pub fn check_body(&self, sha256: &str) -> Result<(), SignatureError> {
+        match &self.payload {
+            Payload::Announced(announced) if announced != sha256 => Err(SignatureError::OtherPayload),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Identity {
+    fn of(signer: &Signer, service: &'static str, payload: Payload) -> Identity {
+        Identity { principal: Arc::clone(&signer.principal), signed: Some(Signed { service, payload }) }
+    }
+}
+
+impl Authenticator {
+    /// Who a request says it is from: by its token, or by its signature if that is of a key this gateway gave out.
+    ///
+    /// # Errors
+    /// The first reason not to believe it.
+    pub fn identify(&self, received: &Received<'_>, now: SystemTime) -> Result<Claim, IdentityError> {
+        match super::credential::present(received.headers)? {
+            Presented::Token(credential) => {
+                let principal = self.authenticate_token(credential.token(), now)?;
+                Ok(Claim::Proved(Identity { principal, signed: None }))
+            }
+            Presented::Signature { authorization, session_token } => {
+                let authorization = Authorization::parse(authorization)?;
+                self.check_signature(received, &authorization, session_token, now)
+            }
+        }
+    }
+
+    fn check_signature(
+        &self,
+        received: &Received<'_>,
+        authorization: &Authorization<'_>,
+        session_token: Option<&str>,
+        now: SystemTime,
+    ) -> Result<Claim, IdentityError> {
+        received.check_date(authorization, now)?;
+        if !self.issued.has_region(authorization.region) {
+            return Err(SignatureError::Region.into());
+        }
+        let service = SIGNING_NAMES.into_iter().find(|name| *name == authorization.service);
+        let service = service.ok_or(SignatureError::Service)?;
+        let signer = self.issued.signer(authorization, session_token, now)?;
+        if signer.of_issuer && !self.has_issuer(&signer.principal.issuer) {
+            return Err(IdentityError::UnknownAccessKey);
+        }
+        let payload = received.payload()?;
+        let pending = received.pending(authorization, &DECIDING)?;
+        match &payload {
+            Payload::Unannounced => return Ok(Claim::Unproved(Unproved { signer, pending, signed_for: service })),
+            Payload::Announced(hash) => pending.verify(hash, &signer.key)?,
+            Payload::SignedEvents => pending.verify(SIGNED_EVENTS, &signer.key)?,
+        }
+        Ok(Claim::Proved(Identity::of(&signer, service, payload)))
+    }
+}

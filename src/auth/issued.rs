@@ -1,0 +1,126 @@
+//! Credentials that this gateway gave out itself: vended sessions, and the keys of the keys file. Says whose key signed a request, and
+//! keeps the signing keys derived from it, which cost more than the signature.
+
+use std::{fmt, sync::Arc, time::Duration, time::SystemTime};
+
+use quick_cache::sync::Cache;
+use secrecy::ExposeSecret;
+
+use super::{
+    error::IdentityError,
+    fingerprint::Fingerprint,
+    key_ring::KeyRing,
+    principal::Principal,
+    sealing::{SealError, SealingKeys},
+    session::{self, SessionCredentials},
+};
+use crate::aws::{Authorization, received::SigningKey};
+
+/// Signing keys kept: one for each key, day, region and service.
+const SIGNING_KEYS_MAX: usize = 10_000;
+
+/// What the gateway gave out, as one configuration has it.
+pub struct Issued {
+    sealing: Option<SealingKeys>,
+    lifetime: Duration,
+    ring: KeyRing,
+    /// Regions that requests may be signed for.
+    regions: Vec<String>,
+    /// Of this configuration alone: a key that a reload takes away is gone at once.
+    signers: Cache<[u8; 32], Arc<Signer>>,
+}
+
+/// Who signs, and the key for one scope.
+pub(super) struct Signer {
+    pub principal: Arc<Principal>,
+    pub key: SigningKey,
+    /// The API key that a session was vended for was looked up; an issuer's session still needs its issuer.
+    pub of_issuer: bool,
+}
+
+impl Default for Issued {
+    fn default() -> Self {
+        Issued::new(None, Duration::ZERO, KeyRing::default(), Vec::new())
+    }
+}
+
+impl fmt::Debug for Issued {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issued").field("sealing", &self.sealing).finish_non_exhaustive()
+    }
+}
+
+impl Issued {
+    /// `sealing`: what vended credentials are sealed with, if any are, for `lifetime` at most.
+    pub fn new(sealing: Option<SealingKeys>, lifetime: Duration, ring: KeyRing, regions: Vec<String>) -> Issued {
+        Issued { sealing, lifetime, ring, regions, signers: Cache::new(SIGNING_KEYS_MAX) }
+    }
+
+    /// Makes credentials for a principal: for `wanted` at most, if it is said, and no longer than configured or than the principal's own.
+    ///
+    /// # Errors
+    /// Nothing is vended here, or there is no randomness.
+    pub fn vend(
+        &self,
+        principal: &Principal,
+        wanted: Option<Duration>,
+        now: SystemTime,
+    ) -> Result<SessionCredentials, SealError> {
+        let sealing = self.sealing.as_ref().ok_or(SealError::NoKey)?;
+        session::vend(sealing, principal, wanted.map_or(self.lifetime, |wanted| wanted.min(self.lifetime)), now)
+    }
+
+    /// Who holds an API key.
+    pub(super) fn api_key(&self, token: &str, now: SystemTime) -> Result<Arc<Principal>, IdentityError> {
+        self.ring.api_key(token, now)
+    }
+
+    /// Whether requests may be signed for this region.
+    pub(super) fn has_region(&self, region: &str) -> bool {
+        self.regions.iter().any(|known| known == region)
+    }
+
+    /// Whose key has this id and this session token. Region and service have been found to be some of few.
+    pub(super) fn signer(
+        &self,
+        authorization: &Authorization<'_>,
+        session_token: Option<&str>,
+        now: SystemTime,
+    ) -> Result<Arc<Signer>, IdentityError> {
+        let place = place(authorization, session_token);
+        let signer = match self.signers.get(&place) {
+            Some(known) => known,
+            None => {
+                let signer = Arc::new(self.find(authorization, session_token).ok_or(IdentityError::UnknownAccessKey)?);
+                self.signers.insert(place, Arc::clone(&signer));
+                signer
+            }
+        };
+        if now < signer.principal.expires_at { Ok(signer) } else { Err(IdentityError::KeyExpired) }
+    }
+
+    fn find(&self, authorization: &Authorization<'_>, session_token: Option<&str>) -> Option<Signer> {
+        let id = authorization.access_key_id;
+        let Some(token) = session_token else {
+            let holder = self.ring.access_key(id)?;
+            let key = SigningKey::derive(holder.secret_access_key.expose_secret(), authorization);
+            return Some(Signer { principal: Arc::clone(&holder.principal), key, of_issuer: false });
+        };
+        let session = session::open(self.sealing.as_ref()?, id, token)?;
+        if session.api_key.as_ref().is_some_and(|id| !self.ring.has_api_key(id)) {
+            return None;
+        }
+        let key = SigningKey::derive(session.secret_access_key.expose_secret(), authorization);
+        Some(Signer { principal: Arc::new(session.principal), key, of_issuer: session.api_key.is_none() })
+    }
+}
+
+/// Under what a signer is kept: everything it follows from.
+fn place(authorization: &Authorization<'_>, session_token: Option<&str>) -> [u8; 32] {
+    let Authorization { access_key_id, date, region, service, .. } = authorization;
+    let mut over = Fingerprint::new();
+    for part in [access_key_id, date, region, service, session_token.unwrap_or_default()] {
+        over.add(part.as_bytes());
+    }
+    over.finish()
+}

@@ -1,0 +1,192 @@
+//! The keys file, compiled: access keys by their ids, API keys by their hashes. A key that cannot be used voids the file, so that an
+//! operator hears of it before a client does.
+
+use std::{collections::HashMap, sync::Arc, time::SystemTime};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{
+    access_key_id, api_key, claims,
+    error::IdentityError,
+    principal::{Principal, Proof},
+    sealing::{Purpose, SealError, SealingKeys},
+};
+use crate::{
+    aws::canonical::{hex_bytes, push_hex},
+    config::{AccessKey, ApiKey, KeysFile},
+};
+
+/// All keys that are not disabled.
+#[derive(Default)]
+pub struct KeyRing {
+    access_keys: HashMap<String, Holder>,
+    /// A lookup by the hash of a secret of 256 bits tells nothing by the time it takes.
+    api_keys: HashMap<[u8; 32], Arc<Principal>>,
+}
+
+/// Who signs with an access key, and the secret.
+pub(super) struct Holder {
+    pub principal: Arc<Principal>,
+    pub secret_access_key: SecretString,
+}
+
+/// A key that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("keys file: the key `{id}` {problem}")]
+pub struct KeyRingError {
+    id: String,
+    problem: &'static str,
+}
+
+/// A new key: what its holder gets, and what goes into the keys file.
+pub struct NewKey {
+    /// The access key id, or what logs call the API key.
+    pub id: String,
+    /// The secret access key, or the API key itself.
+    pub secret: SecretString,
+    /// A table for the keys file.
+    pub entry: String,
+}
+
+/// For whom a new key is.
+pub struct NewKeyFor<'a> {
+    /// The tenant.
+    pub tenant: &'a str,
+    /// Who calls.
+    pub principal: Option<&'a str>,
+    /// Until when.
+    pub expires: Option<Timestamp>,
+}
+
+impl KeyRing {
+    /// Opens and checks every key.
+    ///
+    /// # Errors
+    /// The first that cannot be used.
+    pub fn new(file: &KeysFile, sealing: Option<&SealingKeys>) -> Result<KeyRing, KeyRingError> {
+        let mut ring = KeyRing::default();
+        for key in &file.access_keys {
+            let failed = |problem| KeyRingError { id: key.id.clone(), problem };
+            let proof = Proof::AccessKey(key.id.as_str().into());
+            let principal = principal(&key.tenant, key.principal.as_deref(), &key.id, key.expires, proof).map_err(failed)?;
+            if !access_key_id::is_own(&key.id) {
+                return Err(failed("has an id that this gateway does not make"));
+            }
+            let sealing = sealing.ok_or_else(|| failed("is sealed, but `[vending]` has no keys"))?;
+            let secret_access_key = open(sealing, key)
+                .ok_or_else(|| failed("does not open: its sealing key is gone, or its id, tenant or principal was changed"))?;
+            if !key.disabled {
+                ring.access_keys.insert(key.id.clone(), Holder { principal: Arc::new(principal), secret_access_key });
+            }
+        }
+        for key in &file.api_keys {
+            let failed = |problem| KeyRingError { id: key.id.clone(), problem };
+            let proof = Proof::ApiKey(key.id.as_str().into());
+            let principal = principal(&key.tenant, key.principal.as_deref(), &key.id, key.expires, proof).map_err(failed)?;
+            let hash = hash(key).ok_or_else(|| failed("has no `sha256` of 64 hexadecimal digits"))?;
+            if !key.disabled {
+                ring.api_keys.insert(hash, Arc::new(principal));
+            }
+        }
+        Ok(ring)
+    }
+
+    /// Who holds an API key.
+    ///
+    /// # Errors
+    /// Nobody, or not any more.
+    pub(super) fn api_key(&self, token: &str, now: SystemTime) -> Result<Arc<Principal>, IdentityError> {
+        let hash = api_key::sha256(&SecretString::from(token)).ok_or(IdentityError::UnknownApiKey)?;
+        let principal = self.api_keys.get(&hash).ok_or(IdentityError::UnknownApiKey)?;
+        if now < principal.expires_at { Ok(Arc::clone(principal)) } else { Err(IdentityError::KeyExpired) }
+    }
+
+    /// Whether an API key of this id is there; its expiry bounded what was vended for it.
+    pub(super) fn has_api_key(&self, id: &str) -> bool {
+        self.api_keys.values().any(|principal| principal.proof.key_id() == Some(id))
+    }
+
+    /// Who holds an access key.
+    pub(super) fn access_key(&self, id: &str) -> Option<&Holder> {
+        self.access_keys.get(id)
+    }
+}
+
+/// Makes an access key.
+///
+/// # Errors
+/// There is no sealing key, or no randomness.
+pub fn new_access_key(holder: &NewKeyFor<'_>, sealing: &SealingKeys) -> Result<NewKey, SealError> {
+    let id = access_key_id::permanent()?;
+    let mut bytes = [0; 30];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| SealError::Failed)?;
+    let secret = STANDARD.encode(bytes);
+    let context = [id.as_str(), holder.tenant, holder.principal.unwrap_or_default()];
+    let sealed = sealing.seal(Purpose::AccessKey, &context, secret.as_bytes())?;
+    let entry = format!("[[access_keys]]\n{}sealed_secret = \"{sealed}\"\n", holder.lines(&id));
+    Ok(NewKey { id, secret: secret.into(), entry })
+}
+
+/// Makes an API key.
+///
+/// # Errors
+/// There is no randomness.
+pub fn new_api_key(holder: &NewKeyFor<'_>) -> Result<NewKey, SealError> {
+    let secret = api_key::generate()?;
+    let hash = api_key::sha256(&secret).ok_or(SealError::Failed)?;
+    let mut hex = String::with_capacity(64);
+    push_hex(&mut hex, &hash);
+    // The hash's own beginning: it tells nothing of the key, and finds the key's line for whoever has the key.
+    let id = format!("tg-{}", hex.get(..12).unwrap_or_default());
+    let entry = format!("[[api_keys]]\n{}sha256 = \"{hex}\"\n", holder.lines(&id));
+    Ok(NewKey { id, secret, entry })
+}
+
+impl NewKeyFor<'_> {
+    fn lines(&self, id: &str) -> String {
+        let quoted = |text: &str| toml::Value::from(text).to_string();
+        let mut lines = format!("id = {}\ntenant = {}\n", quoted(id), quoted(self.tenant));
+        if let Some(principal) = self.principal {
+            lines += &format!("principal = {}\n", quoted(principal));
+        }
+        if let Some(expires) = self.expires {
+            lines += &format!("expires = \"{expires}\"\n");
+        }
+        lines
+    }
+}
+
+fn open(sealing: &SealingKeys, key: &AccessKey) -> Option<SecretString> {
+    let context = [key.id.as_str(), &key.tenant, key.principal.as_deref().unwrap_or_default()];
+    let secret = sealing.open(Purpose::AccessKey, &context, &key.sealed_secret)?;
+    std::str::from_utf8(secret.expose_secret()).ok().map(SecretString::from)
+}
+
+fn hash(key: &ApiKey) -> Option<[u8; 32]> {
+    hex_bytes(&key.sha256)
+}
+
+fn principal(
+    tenant: &str,
+    subject: Option<&str>,
+    id: &str,
+    expires: Option<Timestamp>,
+    proof: Proof,
+) -> Result<Principal, &'static str> {
+    if !claims::is_tenant(tenant) {
+        return Err("has a tenant that no tenant can be called");
+    }
+    let subject = subject.unwrap_or(id);
+    if !claims::is_subject(subject) {
+        return Err("has a principal or an id that logs cannot show");
+    }
+    Ok(Principal {
+        issuer: Principal::KEYS_FILE.into(),
+        subject: subject.into(),
+        tenant: tenant.into(),
+        expires_at: expires.map_or_else(Principal::never, SystemTime::from),
+        proof,
+    })
+}

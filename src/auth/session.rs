@@ -1,0 +1,95 @@
+//! Vended credentials: an access key that speaks for a principal for a while. Everything is in the session token, sealed, and the
+//! secret access key follows from it; so nothing is stored, and every gateway of a fleet verifies what one has vended.
+
+use std::{
+    borrow::Cow,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    access_key_id,
+    principal::{Principal, Proof},
+    sealing::{Purpose, SealError, SealingKeys},
+};
+
+/// What a client signs with, until it expires.
+pub struct SessionCredentials {
+    /// The id, which is no secret.
+    pub access_key_id: String,
+    /// The key to sign with.
+    pub secret_access_key: SecretString,
+    /// Sent with every request.
+    pub session_token: SecretString,
+    /// To the second.
+    pub expires_at: SystemTime,
+}
+
+/// What is sealed in a session token.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sealed<'a> {
+    issuer: Cow<'a, str>,
+    subject: Cow<'a, str>,
+    tenant: Cow<'a, str>,
+    /// Seconds since 1970.
+    expires: u64,
+    /// The API key that it was vended for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    api_key: Option<Cow<'a, str>>,
+}
+
+/// A session token, opened.
+pub(super) struct Session {
+    pub principal: Principal,
+    /// The API key that it was vended for, and that must still be good.
+    pub api_key: Option<String>,
+    pub secret_access_key: SecretString,
+}
+
+/// Makes credentials for a principal, for `lifetime` and no longer than what proved it.
+pub(super) fn vend(
+    keys: &SealingKeys,
+    principal: &Principal,
+    lifetime: Duration,
+    now: SystemTime,
+) -> Result<SessionCredentials, SealError> {
+    let until = now.checked_add(lifetime).unwrap_or(now).min(principal.expires_at);
+    let expires = until.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let sealed = Sealed {
+        issuer: Cow::Borrowed(&principal.issuer),
+        subject: Cow::Borrowed(&principal.subject),
+        tenant: Cow::Borrowed(&principal.tenant),
+        expires,
+        api_key: if let Proof::ApiKey(id) = &principal.proof { Some(Cow::Borrowed(id)) } else { None },
+    };
+    let text = serde_json::to_vec(&sealed).map_err(|_| SealError::Failed)?;
+
+    let access_key_id = access_key_id::session()?;
+    let session_token = keys.seal(Purpose::Session, &[&access_key_id], &text)?;
+    let secret = keys.derive_secret(Purpose::Session, &access_key_id, &session_token).ok_or(SealError::Failed)?;
+    Ok(SessionCredentials {
+        access_key_id,
+        secret_access_key: secret,
+        session_token: session_token.into(),
+        expires_at: UNIX_EPOCH + Duration::from_secs(expires),
+    })
+}
+
+/// Opens a session token that came with this access key id. Whether it has expired is for the caller to see.
+pub(super) fn open(keys: &SealingKeys, access_key_id: &str, session_token: &str) -> Option<Session> {
+    let text = keys.open(Purpose::Session, &[access_key_id], session_token)?;
+    let sealed: Sealed<'_> = serde_json::from_slice(text.expose_secret()).ok()?;
+    let principal = Principal {
+        issuer: sealed.issuer.as_ref().into(),
+        subject: sealed.subject.as_ref().into(),
+        tenant: sealed.tenant.as_ref().into(),
+        expires_at: UNIX_EPOCH.checked_add(Duration::from_secs(sealed.expires))?,
+        proof: Proof::Session(Arc::from(access_key_id)),
+    };
+    let secret_access_key = keys.derive_secret(Purpose::Session, access_key_id, session_token)?;
+    Some(Session { principal, api_key: sealed.api_key.map(Cow::into_owned), secret_access_key })
+}

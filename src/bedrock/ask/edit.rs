@@ -1,0 +1,233 @@
+//! The bytes that may be changed, and changing them: a number replaced, a member inserted, every other byte as it came.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::{
+    Ask,
+    shape::{Config, Field, Limit},
+};
+use crate::bedrock::json::Container;
+
+/// Where in the body the things stand that can be edited.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    root: Option<Inside>,
+    /// The outermost value is no object.
+    rootless: bool,
+    configs: Vec<(Config, Place)>,
+    limits: Vec<Limited>,
+    stream_options: Vec<Place>,
+    include_usage: Vec<(Range<u64>, bool)>,
+    opened: Option<Opened>,
+}
+
+/// An object's first byte after the bracket.
+#[derive(Clone, Copy, Debug)]
+struct Inside {
+    at: u64,
+    empty: bool,
+}
+
+/// An object, or what stands in its place.
+#[derive(Clone, Debug)]
+enum Place {
+    Object(Inside),
+    Other(Range<u64>),
+}
+
+/// A limit's value: what it says, if that is a count.
+#[derive(Clone, Debug)]
+struct Limited {
+    range: Range<u64>,
+    value: Option<u64>,
+    /// It may lower nothing: whether the model obeys it is its provider's business.
+    extra: bool,
+}
+
+/// The object whose bracket was just read: whether it is empty, the next thing tells.
+#[derive(Clone, Copy, Debug)]
+enum Opened {
+    Root,
+    Config,
+    StreamOptions,
+}
+
+impl Places {
+    pub fn open(&mut self, at: Option<Field>, kind: Container, start: u64) {
+        self.opened = None;
+        let inside = Inside { at: start.saturating_add(1), empty: true };
+        match (at, kind) {
+            (Some(Field::Root), Container::Array) => self.rootless = true,
+            (Some(Field::Root), Container::Object) if !self.rootless => {
+                self.root = Some(inside);
+                self.opened = Some(Opened::Root);
+            }
+            (Some(Field::Config(config)), Container::Object) => {
+                self.configs.push((config, Place::Object(inside)));
+                self.opened = Some(Opened::Config);
+            }
+            (Some(Field::StreamOptions), Container::Object) => {
+                self.stream_options.push(Place::Object(inside));
+                self.opened = Some(Opened::StreamOptions);
+            }
+            _ => {}
+        }
+    }
+
+    pub fn closed(&mut self) {
+        self.opened = None;
+    }
+
+    /// A member's name was read.
+    pub fn named(&mut self) {
+        let inside = match self.opened.take() {
+            None => return,
+            Some(Opened::Root) => self.root.as_mut(),
+            Some(Opened::Config) => self.configs.last_mut().and_then(|(_, place)| place.inside()),
+            Some(Opened::StreamOptions) => self.stream_options.last_mut().and_then(Place::inside),
+        };
+        if let Some(inside) = inside {
+            inside.empty = false;
+        }
+    }
+
+    /// A string or a bare word was read; `obeyed`: it is a limit that counts.
+    pub fn value(&mut self, at: Option<Field>, obeyed: bool, range: Range<u64>, value: Option<u64>, is_true: bool) {
+        match at {
+            Some(Field::Limit(limit)) if obeyed => {
+                self.limits.push(Limited { range, value, extra: limit == Limit::Additional });
+            }
+            Some(Field::Config(config)) => self.configs.push((config, Place::Other(range))),
+            Some(Field::StreamOptions) => self.stream_options.push(Place::Other(range)),
+            Some(Field::IncludeUsage) => self.include_usage.push((range, is_true)),
+            _ => {}
+        }
+    }
+
+    /// The largest limit; none if any of them cannot be read, or if an object that has it stands there twice.
+    pub fn max_tokens(&self) -> Option<u64> {
+        if self.is_ambiguous() || self.limits.iter().all(|limit| limit.extra) {
+            return None;
+        }
+        let values: Option<Vec<u64>> = self.limits.iter().map(|limit| limit.value).collect();
+        values?.into_iter().max()
+    }
+
+    fn is_ambiguous(&self) -> bool {
+        let mut seen = self.configs.iter().map(|(config, _)| *config);
+        let first = seen.next();
+        seen.any(|config| Some(config) == first)
+    }
+
+    pub fn asks_for_usage(&self) -> bool {
+        !self.include_usage.is_empty() && self.include_usage.iter().all(|(_, is_true)| *is_true)
+    }
+}
+
+impl Place {
+    fn inside(&mut self) -> Option<&mut Inside> {
+        match self {
+            Place::Object(inside) => Some(inside),
+            Place::Other(_) => None,
+        }
+    }
+
+    /// Puts a member into the object, or an object with it in the place of what is none.
+    fn with(&self, member: &str) -> Edit {
+        match self {
+            Place::Object(inside) => inside.with(member),
+            Place::Other(range) => Edit { range: range.clone(), text: format!("{{{member}}}") },
+        }
+    }
+}
+
+impl Inside {
+    fn with(self, member: &str) -> Edit {
+        let comma = if self.empty { "" } else { "," };
+        Edit { range: self.at..self.at, text: format!("{member}{comma}") }
+    }
+}
+
+struct Edit {
+    range: Range<u64>,
+    text: String,
+}
+
+impl Ask {
+    /// The body with no limit above `most`: larger ones lowered, one inserted where none is named. `None`: this body has no place for it.
+    pub fn with_max_tokens(&self, pieces: &[Bytes], most: u64) -> Option<Vec<Bytes>> {
+        let places = &self.places;
+        if places.is_ambiguous() {
+            return None;
+        }
+        let too_much = |limit: &&Limited| limit.value.is_none_or(|value| value > most);
+        let lowered = places.limits.iter().filter(too_much);
+        let mut edits: Vec<Edit> = lowered.map(|limit| Edit { range: limit.range.clone(), text: most.to_string() }).collect();
+        if places.limits.iter().all(|limit| limit.extra) {
+            edits.push(self.insertion(most)?);
+            edits.sort_by_key(|edit| edit.range.start);
+        }
+        splice(pieces, edits)
+    }
+
+    /// A limit where none is named.
+    fn insertion(&self, most: u64) -> Option<Edit> {
+        let (container, name) = self.shape.insert?;
+        let member = format!(r#""{name}":{most}"#);
+        let root = self.places.root?;
+        let Some(config) = container else { return Some(root.with(&member)) };
+        let place = self.places.configs.iter().find(|(kind, _)| *kind == config);
+        Some(match place {
+            Some((_, place)) => place.with(&member),
+            None => root.with(&format!(r#""{}":{{{member}}}"#, config.name())),
+        })
+    }
+
+    /// The body of a streamed chat completion, asking for usage as well. `None`: it asks already, or it is nothing of the kind.
+    pub fn asking_for_usage(&self, pieces: &[Bytes]) -> Option<Vec<Bytes>> {
+        if !self.shape.chat || !self.stream || self.include_usage {
+            return None;
+        }
+        let places = &self.places;
+        let member = r#""include_usage":true"#;
+        let not_true = places.include_usage.iter().filter(|(_, is_true)| !is_true);
+        let mut edits: Vec<Edit> = not_true.map(|(range, _)| Edit { range: range.clone(), text: "true".to_owned() }).collect();
+        if edits.is_empty() {
+            edits = places.stream_options.iter().map(|place| place.with(member)).collect();
+        }
+        if edits.is_empty() {
+            edits.push(places.root?.with(&format!(r#""stream_options":{{{member}}}"#)));
+        }
+        splice(pieces, edits)
+    }
+}
+
+/// The pieces with each range replaced. Ranges are in the order in which they stand, and apart. `None` if one is outside.
+fn splice(pieces: &[Bytes], edits: Vec<Edit>) -> Option<Vec<Bytes>> {
+    let mut out = Vec::with_capacity(pieces.len() + 2 * edits.len());
+    let mut rest = pieces.iter().cloned();
+    let (mut piece, mut at) = (Bytes::new(), 0u64);
+    // Takes the bytes up to an offset, piece by piece.
+    let mut until = |end: u64, keep: &mut dyn FnMut(Bytes)| -> Option<()> {
+        while at < end {
+            if piece.is_empty() {
+                piece = rest.next()?;
+            }
+            let length = usize::try_from(end - at).unwrap_or(usize::MAX).min(piece.len());
+            at += length as u64;
+            keep(piece.split_to(length));
+        }
+        Some(())
+    };
+    let whole = pieces.iter().fold(0, |sum, piece| sum + piece.len() as u64);
+    for edit in edits {
+        until(edit.range.start, &mut |kept| out.push(kept))?;
+        until(edit.range.end, &mut |_| {})?;
+        out.push(Bytes::from(edit.text));
+    }
+    until(whole, &mut |kept| out.push(kept))?;
+    out.retain(|piece| !piece.is_empty());
+    Some(out)
+}

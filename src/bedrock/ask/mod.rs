@@ -1,0 +1,194 @@
+//! What a request asks for, read from its body in one pass: how many tokens it may generate, how many it brings, and where in its bytes
+//! that stands, so that a limit can be lowered without touching another byte. Nothing is decoded into a document.
+
+mod edit;
+mod prompt;
+mod shape;
+#[cfg(test)]
+mod tests;
+
+use bytes::Bytes;
+
+use self::{
+    edit::Places,
+    prompt::{Prompt, TOOLS_TOKENS},
+    shape::{Field, Shape, TREE},
+};
+use super::{
+    Operation,
+    json::{Container, Scanner, Sink, count},
+    usage::ServiceTier,
+};
+
+/// A request, as far as tokens go.
+#[derive(Debug)]
+pub struct Ask {
+    /// The most output tokens that the request lets be generated for one answer, by the name that its operation and model obey; of several
+    /// the largest. `None`: it names none that can be read, so the model's maximum holds.
+    pub max_tokens: Option<u64>,
+    /// How many answers it asks for: `n`.
+    pub choices: u64,
+    /// Generates nothing: embeddings.
+    pub generates: bool,
+    /// `"stream": true` in the body, on the routes that have it there.
+    pub stream: bool,
+    /// `stream_options.include_usage`.
+    pub include_usage: bool,
+    /// The service tier asked for in the body; `InvokeModel` has it in a header.
+    pub tier: Option<ServiceTier>,
+    /// Prompt caching is asked for: what is written to the cache is priced apart.
+    pub caching: Caching,
+    /// Tokens for thinking. They are part of `max_tokens`, which therefore cannot be lowered to them or below.
+    pub thinking_budget: Option<u64>,
+    /// Tokens that go in, on the high side; see the tables in `text` and `ask::prompt`. Never 0 where there is text.
+    pub input_estimate: u64,
+    /// The body is JSON. Of any other only its length is known.
+    pub is_json: bool,
+    shape: &'static Shape,
+    places: Places,
+}
+
+/// Whether a request wants its prompt cached, and for how long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Caching {
+    /// Not asked for.
+    #[default]
+    Off,
+    /// For five minutes.
+    FiveMinutes,
+    /// Some of it for an hour.
+    OneHour,
+}
+
+impl Ask {
+    /// Reads a body. `model` tells whose shape `InvokeModel` has.
+    pub fn read(operation: &Operation, model: Option<&str>, pieces: &[Bytes]) -> Ask {
+        let shape = Shape::of(operation, model);
+        let mut scanner = Scanner::new(&TREE);
+        let mut reading = Reading::new(shape);
+        pieces.iter().for_each(|piece| scanner.push(piece, &mut reading));
+        reading.into_ask(scanner.is_done(), pieces)
+    }
+
+    /// The most output tokens of all answers together.
+    pub fn output_max(&self) -> Option<u64> {
+        if self.generates { self.max_tokens.map(|tokens| tokens.saturating_mul(self.choices)) } else { Some(0) }
+    }
+}
+
+/// What is being told by the scanner.
+struct Reading {
+    shape: &'static Shape,
+    prompt: Prompt,
+    places: Places,
+    choices: u64,
+    stream: bool,
+    tier: Option<ServiceTier>,
+    thinking_budget: Option<u64>,
+    caching: Caching,
+    tools: bool,
+    /// The name before the value is `ttl`.
+    is_ttl: bool,
+    word: Vec<u8>,
+}
+
+/// Words that are looked at are short: `priority`.
+const WORD_BYTES_MAX: usize = 32;
+
+impl Reading {
+    fn new(shape: &'static Shape) -> Reading {
+        Reading {
+            shape,
+            prompt: Prompt::new(),
+            places: Places::default(),
+            choices: 1,
+            stream: false,
+            tier: None,
+            thinking_budget: None,
+            caching: Caching::Off,
+            tools: false,
+            is_ttl: false,
+            word: Vec::new(),
+        }
+    }
+
+    fn into_ask(mut self, is_json: bool, pieces: &[Bytes]) -> Ask {
+        if self.tools {
+            self.prompt.add(TOOLS_TOKENS);
+        }
+        let bytes = pieces.iter().fold(0u64, |sum, piece| sum.saturating_add(piece.len() as u64));
+        let places = if is_json { self.places } else { Places::default() };
+        Ask {
+            max_tokens: if is_json { places.max_tokens() } else { None },
+            choices: self.choices.max(1),
+            generates: self.shape.generates,
+            stream: self.stream,
+            include_usage: places.asks_for_usage(),
+            tier: self.tier,
+            caching: self.caching,
+            thinking_budget: self.thinking_budget,
+            input_estimate: if is_json { self.prompt.tokens() } else { bytes.div_ceil(3) },
+            is_json,
+            shape: self.shape,
+            places,
+        }
+    }
+
+    fn obeyed(&self, at: Option<Field>) -> bool {
+        matches!(at, Some(Field::Limit(limit)) if self.shape.limits.contains(&limit))
+    }
+}
+
+impl Sink<Field> for Reading {
+    const EVERYTHING: bool = true;
+
+    fn open(&mut self, at: Option<Field>, kind: Container, start: u64) {
+        self.places.open(at, kind, start);
+    }
+
+    fn close(&mut self, _: Option<Field>, _: Container, _: u64) {
+        self.places.closed();
+    }
+
+    fn name(&mut self, name: &[u8]) {
+        self.places.named();
+        self.prompt.name(name);
+        self.is_ttl = name == b"ttl";
+        match name {
+            b"cachePoint" | b"cache_control" => self.caching = self.caching.max(Caching::FiveMinutes),
+            b"tools" | b"toolConfig" => self.tools = true,
+            _ => {}
+        }
+    }
+
+    fn text(&mut self, at: Option<Field>, fragment: &[u8]) {
+        if (at == Some(Field::Tier) || self.is_ttl) && self.word.len() < WORD_BYTES_MAX {
+            self.word.extend_from_slice(fragment.get(..WORD_BYTES_MAX.min(fragment.len())).unwrap_or_default());
+        }
+        self.prompt.push(fragment);
+    }
+
+    fn text_end(&mut self, at: Option<Field>, start: u64, end: u64) {
+        self.prompt.end();
+        if at == Some(Field::Tier) {
+            self.tier = std::str::from_utf8(&self.word).ok().and_then(ServiceTier::parse).or(self.tier);
+        } else if self.is_ttl && self.word == b"1h" {
+            self.caching = Caching::OneHour;
+        }
+        self.word.clear();
+        self.places.value(at, self.obeyed(at), start..end, None, false);
+    }
+
+    fn scalar(&mut self, at: Option<Field>, word: &[u8], start: u64, end: u64) {
+        let value = count(word);
+        // Token ids, as embeddings take them, are a token each; so are the numbers in schemas.
+        self.prompt.add(1);
+        match at {
+            Some(Field::Choices) => self.choices = self.choices.max(value.unwrap_or(1)),
+            Some(Field::Stream) => self.stream |= word == b"true",
+            Some(Field::ThinkingBudget) => self.thinking_budget = self.thinking_budget.max(value),
+            _ => {}
+        }
+        self.places.value(at, self.obeyed(at), start..end, value, word == b"true");
+    }
+}

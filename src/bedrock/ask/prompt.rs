@@ -1,0 +1,168 @@
+//! How many tokens a request's strings are. Texts are counted by the rule of [`text`](crate::bedrock::text); what is in base64 is not text:
+//!
+//! | string | tokens | source |
+//! |---|---|---|
+//! | an image (PNG, JPEG, GIF, WebP by its first bytes) | 2,500 | AWS's sample gateway; Claude needs up to 1,600, its largest models 4,800 |
+//! | another file: PDF, Office, audio, video | one for every four characters of base64, at most 1,000,000 | what a text file of that size would be, and the largest context window there is |
+//! | a link to a file that Bedrock fetches | 2,500 | as an image; a document may be more |
+//!
+//! Under names that models read as text (`text`, `content`, `prompt`, …) nothing is taken for base64. A request with tools costs
+//! [`TOOLS_TOKENS`] more, for the instructions that the provider adds.
+
+use memchr::memchr3;
+
+use crate::bedrock::text::TextMeter;
+
+const IMAGE_TOKENS: u64 = 2_500;
+const FILE_TOKENS_MAX: u64 = 1_000_000;
+/// Anthropic's are 264 to 530, by model and `tool_choice`.
+pub(super) const TOOLS_TOKENS: u64 = 600;
+
+/// So many characters of base64 are a file; less is a word, an id, a signature.
+const FILE_CHARACTERS_MIN: usize = 256;
+
+const TEXT_NAMES: [&[u8]; 14] = [
+    b"arguments",
+    b"content",
+    b"documents",
+    b"input",
+    b"inputText",
+    b"inputs",
+    b"instructions",
+    b"message",
+    b"prompt",
+    b"query",
+    b"system",
+    b"text",
+    b"texts",
+    b"thinking",
+];
+const LINK_NAMES: [&[u8]; 4] = [b"file_url", b"image_url", b"uri", b"url"];
+/// What base64 of PNG, JPEG, GIF and RIFF (WebP) begins with.
+const IMAGES: [&[u8]; 4] = [b"iVBORw0KGgo", b"/9j/", b"R0lGOD", b"UklGR"];
+
+/// Counts one request's strings.
+pub(super) struct Prompt {
+    meter: TextMeter,
+    /// Tokens of what is no text.
+    other: u64,
+    name: Name,
+    string: String,
+    start: Vec<u8>,
+}
+
+/// The kind of the name that the string stands under.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Name {
+    Text,
+    Link,
+    Other,
+}
+
+/// What the string being read is.
+#[derive(Clone, Copy)]
+enum String {
+    /// Its start is held.
+    Undecided,
+    Text,
+    File {
+        image: bool,
+        characters: u64,
+        spoiled: bool,
+    },
+}
+
+impl Prompt {
+    pub fn new() -> Prompt {
+        Prompt {
+            meter: TextMeter::default(),
+            other: 0,
+            name: Name::Other,
+            string: String::Undecided,
+            start: Vec::with_capacity(FILE_CHARACTERS_MIN),
+        }
+    }
+
+    /// Tokens so far.
+    pub fn tokens(&self) -> u64 {
+        self.other.saturating_add(self.meter.tokens())
+    }
+
+    /// Tokens that no string has.
+    pub fn add(&mut self, tokens: u64) {
+        self.other = self.other.saturating_add(tokens);
+    }
+
+    /// A member's name: models see those of tools' schemas and inputs.
+    pub fn name(&mut self, name: &[u8]) {
+        self.meter.push(name);
+        self.meter.end();
+        self.name = match () {
+            () if TEXT_NAMES.contains(&name) => Name::Text,
+            () if LINK_NAMES.contains(&name) => Name::Link,
+            () => Name::Other,
+        };
+    }
+
+    /// A fragment of a string.
+    pub fn push(&mut self, fragment: &[u8]) {
+        match &mut self.string {
+            String::Undecided if self.name == Name::Text => {
+                self.string = String::Text;
+                self.meter.push(fragment);
+            }
+            String::Undecided => {
+                let room = FILE_CHARACTERS_MIN.saturating_sub(self.start.len());
+                let (held, rest) = fragment.split_at(room.min(fragment.len()));
+                self.start.extend_from_slice(held);
+                if self.start.len() >= FILE_CHARACTERS_MIN {
+                    self.decide();
+                    self.push(rest);
+                }
+            }
+            String::Text => self.meter.push(fragment),
+            String::File { characters, spoiled, .. } => {
+                *characters = characters.saturating_add(fragment.len() as u64);
+                *spoiled |= memchr3(b' ', b'\n', b'"', fragment).is_some();
+            }
+        }
+    }
+
+    /// The string ended.
+    pub fn end(&mut self) {
+        match self.string {
+            String::Undecided => {
+                if self.name == Name::Link && is_link(&self.start) {
+                    self.add(IMAGE_TOKENS);
+                }
+                self.meter.push(&self.start);
+            }
+            String::Text => {}
+            // Text after all, that began like a file.
+            String::File { characters, spoiled: true, .. } => self.add(characters / 2),
+            String::File { image: true, .. } => self.add(IMAGE_TOKENS),
+            String::File { characters, .. } => self.add((characters / 4).min(FILE_TOKENS_MAX)),
+        }
+        self.meter.end();
+        self.start.clear();
+        self.string = String::Undecided;
+    }
+
+    /// Enough of the string was seen to say what it is.
+    fn decide(&mut self) {
+        let after_comma = || self.start.split(|&byte| byte == b',').nth(1);
+        let encoded = if self.start.starts_with(b"data:") { after_comma().unwrap_or_default() } else { &self.start };
+        let is_base64 = |&byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'-' | b'_');
+        if !encoded.is_empty() && encoded.iter().all(is_base64) {
+            let image = IMAGES.iter().any(|magic| encoded.starts_with(magic));
+            self.string = String::File { image, characters: self.start.len() as u64, spoiled: false };
+        } else {
+            self.meter.push(&self.start);
+            self.string = String::Text;
+        }
+    }
+}
+
+fn is_link(text: &[u8]) -> bool {
+    [&b"http://"[..], b"https://", b"s3://"].iter().any(|scheme| text.starts_with(scheme))
+}

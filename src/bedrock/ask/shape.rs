@@ -1,0 +1,183 @@
+//! Where requests say how much they want: the names of all shapes, as data, and which of them an operation and a model obey. A name that a
+//! model does not obey must not be believed: `max_tokens` in Nova's body limits nothing.
+
+use crate::bedrock::{Operation, json::Node};
+
+/// The names of a limit to the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Limit {
+    MaxTokens,
+    MaxTokensCamel,
+    MaxTokensToSample,
+    MaxCompletionTokens,
+    MaxOutputTokens,
+    MaxGenLen,
+    /// `inferenceConfig.maxTokens`
+    Inference,
+    /// `inferenceConfig.max_new_tokens`
+    InferenceNew,
+    /// `textGenerationConfig.maxTokenCount`
+    TextGeneration,
+    /// The provider's own limit, in `additionalModelRequestFields`.
+    Additional,
+}
+
+/// Objects that a limit stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Config {
+    Inference,
+    TextGeneration,
+}
+
+/// What a value in a request means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Field {
+    Root,
+    Limit(Limit),
+    Config(Config),
+    /// How many answers.
+    Choices,
+    Stream,
+    StreamOptions,
+    IncludeUsage,
+    Tier,
+    ThinkingBudget,
+}
+
+type N = Node<Field>;
+
+const THINKING: N = N::way("thinking", &[N::leaf("budget_tokens", Field::ThinkingBudget)]);
+
+pub(super) static TREE: N = N::tree(
+    "",
+    Field::Root,
+    &[
+        N::leaf("max_tokens", Field::Limit(Limit::MaxTokens)),
+        N::leaf("maxTokens", Field::Limit(Limit::MaxTokensCamel)),
+        N::leaf("max_tokens_to_sample", Field::Limit(Limit::MaxTokensToSample)),
+        N::leaf("max_completion_tokens", Field::Limit(Limit::MaxCompletionTokens)),
+        N::leaf("max_output_tokens", Field::Limit(Limit::MaxOutputTokens)),
+        N::leaf("max_gen_len", Field::Limit(Limit::MaxGenLen)),
+        N::tree(
+            "inferenceConfig",
+            Field::Config(Config::Inference),
+            &[N::leaf("maxTokens", Field::Limit(Limit::Inference)), N::leaf("max_new_tokens", Field::Limit(Limit::InferenceNew))],
+        ),
+        N::tree(
+            "textGenerationConfig",
+            Field::Config(Config::TextGeneration),
+            &[N::leaf("maxTokenCount", Field::Limit(Limit::TextGeneration))],
+        ),
+        N::way(
+            "additionalModelRequestFields",
+            &[
+                N::leaf("max_tokens", Field::Limit(Limit::Additional)),
+                N::leaf("max_completion_tokens", Field::Limit(Limit::Additional)),
+                THINKING,
+                N::way("reasoning_config", &[N::leaf("budget_tokens", Field::ThinkingBudget)]),
+            ],
+        ),
+        N::leaf("n", Field::Choices),
+        N::leaf("num_generations", Field::Choices),
+        N::leaf("numResults", Field::Choices),
+        N::leaf("stream", Field::Stream),
+        N::tree("stream_options", Field::StreamOptions, &[N::leaf("include_usage", Field::IncludeUsage)]),
+        N::leaf("service_tier", Field::Tier),
+        N::way("serviceTier", &[N::leaf("type", Field::Tier)]),
+        THINKING,
+    ],
+);
+
+/// How an operation, for a model, is told to generate less.
+#[derive(Debug)]
+pub(super) struct Shape {
+    /// The names it obeys.
+    pub limits: &'static [Limit],
+    /// Where a limit is put that a request does not name: in which object, under which name.
+    pub insert: Option<(Option<Config>, &'static str)>,
+    /// Embeddings generate nothing.
+    pub generates: bool,
+    /// Chat completions: usage in a stream must be asked for.
+    pub chat: bool,
+}
+
+impl Config {
+    pub fn name(self) -> &'static str {
+        match self {
+            Config::Inference => "inferenceConfig",
+            Config::TextGeneration => "textGenerationConfig",
+        }
+    }
+}
+
+const fn shape(limits: &'static [Limit], container: Option<Config>, name: &'static str) -> Shape {
+    Shape { limits, insert: Some((container, name)), generates: true, chat: false }
+}
+
+static CONVERSE: Shape = shape(&[Limit::Inference, Limit::Additional], Some(Config::Inference), "maxTokens");
+static CHAT: Shape = Shape { chat: true, ..OPENAI };
+const OPENAI: Shape = shape(&[Limit::MaxCompletionTokens, Limit::MaxTokens], None, "max_completion_tokens");
+static INVOKE_OPENAI: Shape = OPENAI;
+static RESPONSES: Shape = shape(&[Limit::MaxOutputTokens], None, "max_output_tokens");
+static MAX_TOKENS: Shape = shape(&[Limit::MaxTokens], None, "max_tokens");
+static TEXT_COMPLETIONS: Shape = shape(&[Limit::MaxTokens, Limit::MaxTokensToSample], None, "max_tokens");
+static AI21: Shape = shape(&[Limit::MaxTokens, Limit::MaxTokensCamel], None, "max_tokens");
+static NOVA: Shape = shape(&[Limit::Inference, Limit::InferenceNew], Some(Config::Inference), "maxTokens");
+static TITAN: Shape = shape(&[Limit::TextGeneration], Some(Config::TextGeneration), "maxTokenCount");
+static META: Shape = shape(&[Limit::MaxGenLen], None, "max_gen_len");
+static EMBEDDING: Shape = Shape { limits: &[], insert: None, generates: false, chat: false };
+/// An opaque ARN: every provider refuses names it does not know, so that those which are there are obeyed.
+static ANY: Shape = Shape {
+    limits: &[
+        Limit::MaxTokens,
+        Limit::MaxTokensCamel,
+        Limit::MaxTokensToSample,
+        Limit::MaxCompletionTokens,
+        Limit::MaxGenLen,
+        Limit::Inference,
+        Limit::InferenceNew,
+        Limit::TextGeneration,
+    ],
+    insert: None,
+    generates: true,
+    chat: false,
+};
+/// Nothing says how much is generated.
+static NONE: Shape = Shape { limits: &[], insert: None, generates: true, chat: false };
+
+/// Bits of model ids, bare, with a region's prefix or inside an ARN; the first that is there decides.
+static PROVIDERS: [(&str, &Shape); 16] = [
+    ("embed", &EMBEDDING),
+    ("amazon.nova", &NOVA),
+    ("amazon.titan", &TITAN),
+    ("anthropic.", &TEXT_COMPLETIONS),
+    ("meta.", &META),
+    ("mistral.", &MAX_TOKENS),
+    ("cohere.", &MAX_TOKENS),
+    ("ai21.", &AI21),
+    ("openai.", &INVOKE_OPENAI),
+    ("deepseek.", &INVOKE_OPENAI),
+    ("qwen.", &INVOKE_OPENAI),
+    ("google.", &INVOKE_OPENAI),
+    ("minimax.", &INVOKE_OPENAI),
+    ("moonshot", &INVOKE_OPENAI),
+    ("nvidia.", &INVOKE_OPENAI),
+    ("zai.", &INVOKE_OPENAI),
+];
+
+impl Shape {
+    /// Of an operation; `model` matters to those that pass the provider's own body.
+    pub fn of(operation: &Operation, model: Option<&str>) -> &'static Shape {
+        match operation.name {
+            "Converse" | "ConverseStream" => &CONVERSE,
+            "ChatCompletions" => &CHAT,
+            "Responses" => &RESPONSES,
+            "Messages" => &MAX_TOKENS,
+            "InvokeModel" | "InvokeModelWithResponseStream" => {
+                let model = model.unwrap_or_default();
+                PROVIDERS.iter().find(|(part, _)| model.contains(part)).map_or(&ANY, |(_, shape)| shape)
+            }
+            _ => &NONE,
+        }
+    }
+}

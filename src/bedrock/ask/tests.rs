@@ -1,0 +1,250 @@
+//! Requests of every shape, read and edited; edits are held against serde_json.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::bedrock::operations;
+
+fn named(name: &str) -> &'static Operation {
+    operations().iter().find(|operation| operation.name == name).unwrap()
+}
+
+fn pieces(text: &str, length: usize) -> Vec<Bytes> {
+    text.as_bytes().chunks(length.max(1)).map(Bytes::copy_from_slice).collect()
+}
+
+fn ask(operation: &str, model: &str, body: &str) -> Ask {
+    Ask::read(named(operation), Some(model), &pieces(body, usize::MAX))
+}
+
+fn joined(pieces: &[Bytes]) -> String {
+    String::from_utf8(pieces.concat()).unwrap()
+}
+
+fn capped(operation: &str, model: &str, body: &str, most: u64) -> Option<String> {
+    let whole = pieces(body, usize::MAX);
+    let edited = Ask::read(named(operation), Some(model), &whole).with_max_tokens(&whole, most).map(|pieces| joined(&pieces));
+    for length in 1..body.len().min(40) {
+        let cut = pieces(body, length);
+        let again = Ask::read(named(operation), Some(model), &cut).with_max_tokens(&cut, most);
+        assert_eq!(again.map(|pieces| joined(&pieces)), edited, "in pieces of {length}");
+    }
+    edited
+}
+
+const CLAUDE: &str = "us.anthropic.claude-sonnet-4-5-20250929-v1:0";
+const ARN: &str = "arn:aws:bedrock:us-east-1:1:application-inference-profile/abc";
+
+#[test]
+fn each_shape_names_its_limit_and_takes_a_lower_one() {
+    for (operation, model, body, with_five) in [
+        ("Converse", CLAUDE, r#"{"inferenceConfig":{"maxTokens":100}}"#, r#"{"inferenceConfig":{"maxTokens":5}}"#),
+        ("InvokeModel", CLAUDE, r#"{"max_tokens": 100 ,"x":1}"#, r#"{"max_tokens": 5 ,"x":1}"#),
+        ("InvokeModel", "anthropic.claude-v2", r#"{"max_tokens_to_sample":100}"#, r#"{"max_tokens_to_sample":5}"#),
+        (
+            "InvokeModel",
+            "amazon.nova-lite-v1:0",
+            r#"{"inferenceConfig":{"maxTokens":100}}"#,
+            r#"{"inferenceConfig":{"maxTokens":5}}"#,
+        ),
+        (
+            "InvokeModel",
+            "eu.amazon.nova-lite-v1:0",
+            r#"{"inferenceConfig":{"max_new_tokens":100}}"#,
+            r#"{"inferenceConfig":{"max_new_tokens":5}}"#,
+        ),
+        (
+            "InvokeModel",
+            "amazon.titan-text-express-v1",
+            r#"{"textGenerationConfig":{"maxTokenCount":100}}"#,
+            r#"{"textGenerationConfig":{"maxTokenCount":5}}"#,
+        ),
+        ("InvokeModel", "meta.llama3-1-8b-instruct-v1:0", r#"{"max_gen_len":1e2}"#, r#"{"max_gen_len":5}"#),
+        ("InvokeModel", "mistral.mistral-large-2407-v1:0", r#"{"max_tokens":100}"#, r#"{"max_tokens":5}"#),
+        ("InvokeModel", "cohere.command-r-v1:0", r#"{"max_tokens":100}"#, r#"{"max_tokens":5}"#),
+        ("InvokeModel", "ai21.jamba-1-5-large-v1:0", r#"{"max_tokens":100}"#, r#"{"max_tokens":5}"#),
+        (
+            "InvokeModelWithResponseStream",
+            "openai.gpt-oss-20b-1:0",
+            r#"{"max_completion_tokens":100}"#,
+            r#"{"max_completion_tokens":5}"#,
+        ),
+        ("InvokeModel", ARN, r#"{"max_gen_len":100}"#, r#"{"max_gen_len":5}"#),
+        (
+            "ChatCompletions",
+            "x",
+            r#"{"max_tokens":4,"max_completion_tokens":100}"#,
+            r#"{"max_tokens":4,"max_completion_tokens":5}"#,
+        ),
+        ("Responses", "x", r#"{"max_output_tokens":100}"#, r#"{"max_output_tokens":5}"#),
+        ("Messages", "x", r#"{"max_tokens":100}"#, r#"{"max_tokens":5}"#),
+        ("Messages", "x", r#"{"max_tokens":100,"max\u005ftokens":7}"#, r#"{"max_tokens":5,"max\u005ftokens":5}"#),
+    ] {
+        assert_eq!(ask(operation, model, body).max_tokens, Some(100), "{operation} {model}");
+        assert_eq!(capped(operation, model, body, 5).as_deref(), Some(with_five), "{operation} {model}");
+        assert_eq!(capped(operation, model, body, 100).as_deref(), Some(body), "{operation} {model}");
+    }
+}
+
+#[test]
+fn names_that_limit_nothing_are_not_believed() {
+    for (operation, model, body) in [
+        ("Converse", CLAUDE, r#"{"maxTokens":1,"max_tokens":1,"messages":[{"inferenceConfig":{"maxTokens":1}}]}"#),
+        ("Converse", CLAUDE, r#"{"additionalModelRequestFields":{"max_tokens":1}}"#),
+        ("Converse", CLAUDE, r#"{"inferenceConfig":{"maxTokens":1},"inferenceConfig":{}}"#),
+        ("InvokeModel", "amazon.nova-lite-v1:0", r#"{"max_tokens":1}"#),
+        ("Messages", "x", r#"{"messages":[{"max_tokens":1}],"metadata":{"max_tokens":1}}"#),
+        ("Messages", "x", r#"{"max_tokens":null}"#),
+        ("Messages", "x", r#"{"max_tokens":"1"}"#),
+        ("Messages", "x", r#"{"max_tokens":-1}"#),
+        ("Messages", "x", r#"{"max_tokens":1,"max_tokens":null}"#),
+        ("Messages", "x", r#"{"max_tokens":1"#),
+        ("InvokeAgent", "x", r#"{"max_tokens":1}"#),
+    ] {
+        assert_eq!(ask(operation, model, body).output_max(), None, "{operation} {body}");
+    }
+}
+
+#[test]
+fn a_limit_is_inserted_where_none_is_named() {
+    for (operation, model, body, expected) in [
+        ("Converse", CLAUDE, "{}", Some(r#"{"inferenceConfig":{"maxTokens":5}}"#)),
+        ("Converse", CLAUDE, " { \"a\":1}", Some(r#" {"inferenceConfig":{"maxTokens":5}, "a":1}"#)),
+        ("Converse", CLAUDE, r#"{"inferenceConfig":{ }}"#, Some(r#"{"inferenceConfig":{"maxTokens":5 }}"#)),
+        ("Converse", CLAUDE, r#"{"inferenceConfig":{"a":{}}}"#, Some(r#"{"inferenceConfig":{"maxTokens":5,"a":{}}}"#)),
+        ("Converse", CLAUDE, r#"{"inferenceConfig":null}"#, Some(r#"{"inferenceConfig":{"maxTokens":5}}"#)),
+        (
+            "Converse",
+            CLAUDE,
+            r#"{"additionalModelRequestFields":{"max_tokens":9},"inferenceConfig":{}}"#,
+            Some(r#"{"additionalModelRequestFields":{"max_tokens":5},"inferenceConfig":{"maxTokens":5}}"#),
+        ),
+        ("Converse", CLAUDE, r#"{"inferenceConfig":{"maxTokens":9},"inferenceConfig":{}}"#, None),
+        (
+            "InvokeModel",
+            "amazon.titan-text-lite-v1",
+            r#"{"inputText":"x"}"#,
+            Some(r#"{"textGenerationConfig":{"maxTokenCount":5},"inputText":"x"}"#),
+        ),
+        ("ChatCompletions", "x", r#"{"n":2}"#, Some(r#"{"max_completion_tokens":5,"n":2}"#)),
+        ("Messages", "x", r#"{"max_tokens":null}"#, Some(r#"{"max_tokens":5}"#)),
+        ("Messages", "x", r#"{"max_tokens":"9\""}"#, Some(r#"{"max_tokens":5}"#)),
+        ("InvokeModel", ARN, "{}", None),
+        ("InvokeModel", "cohere.embed-english-v3", "{}", None),
+        ("Messages", "x", "[]", None),
+        ("Messages", "x", "{", None),
+        ("Messages", "x", "", None),
+    ] {
+        assert_eq!(capped(operation, model, body, 5).as_deref(), expected, "{operation} {body}");
+    }
+}
+
+#[test]
+fn the_rest_of_what_is_asked_for() {
+    let ask = ask(
+        "ChatCompletions",
+        "x",
+        r#"{"n":3,"max_tokens":10,"stream":true,"service_tier":"flex","messages":[{"content":[{"text":"hi","cache_control":{"ttl":"1h"}}]}],
+        "thinking":{"type":"enabled","budget_tokens":1024}}"#,
+    );
+    assert_eq!((ask.output_max(), ask.choices, ask.stream, ask.include_usage), (Some(30), 3, true, false));
+    assert_eq!((ask.tier, ask.caching, ask.thinking_budget), (Some(ServiceTier::Flex), Caching::OneHour, Some(1024)));
+
+    let converse =
+        self::ask("Converse", "x", r#"{"system":[{"cachePoint":{"type":"default"}}],"serviceTier":{"type":"priority"}}"#);
+    assert_eq!((converse.tier, converse.caching), (Some(ServiceTier::Priority), Caching::FiveMinutes));
+    assert_eq!(self::ask("InvokeModel", "amazon.titan-embed-text-v2:0", "{}").output_max(), Some(0));
+}
+
+#[test]
+fn usage_is_asked_for_only_where_it_must_be() {
+    for (operation, body, expected) in [
+        ("ChatCompletions", r#"{"stream":true}"#, Some(r#"{"stream_options":{"include_usage":true},"stream":true}"#)),
+        (
+            "ChatCompletions",
+            r#"{"stream":true,"stream_options":{}}"#,
+            Some(r#"{"stream":true,"stream_options":{"include_usage":true}}"#),
+        ),
+        (
+            "ChatCompletions",
+            r#"{"stream_options":null,"stream":true}"#,
+            Some(r#"{"stream_options":{"include_usage":true},"stream":true}"#),
+        ),
+        (
+            "ChatCompletions",
+            r#"{"stream":true,"stream_options":{"include_usage":false,"include_obfuscation":false}}"#,
+            Some(r#"{"stream":true,"stream_options":{"include_usage":true,"include_obfuscation":false}}"#),
+        ),
+        ("ChatCompletions", r#"{"stream":true,"stream_options":{"include_usage":true}}"#, None),
+        ("ChatCompletions", r#"{"stream":false}"#, None),
+        ("ChatCompletions", r#"{"messages":[{"stream":true}]}"#, None),
+        ("Messages", r#"{"stream":true}"#, None),
+    ] {
+        for length in 1..=body.len() {
+            let cut = pieces(body, length);
+            let edited = Ask::read(named(operation), None, &cut).asking_for_usage(&cut);
+            assert_eq!(edited.map(|pieces| joined(&pieces)).as_deref(), expected, "{body}");
+        }
+    }
+}
+
+#[test]
+fn files_are_not_counted_as_text() {
+    let estimate = |body: Value| ask("Converse", CLAUDE, &body.to_string()).input_estimate;
+    let image = "iVBORw0KGgo".to_owned() + &"A".repeat(1_000_000);
+    let close = |estimate: u64, expected: u64| assert!((expected..expected + 60).contains(&estimate), "{estimate} {expected}");
+    close(estimate(json!({"messages": [{"content": [{"image": {"format": "png", "source": {"bytes": image}}}]}]})), 2_500);
+    close(estimate(json!({"image_url": {"url": format!("data:image/png;base64,{image}")}})), 2_500);
+    close(estimate(json!({"image_url": {"url": "https://example.com/image.png"}})), 2_500);
+    close(estimate(json!({"document": {"source": {"bytes": "JVBERi0".to_owned() + &"A".repeat(400_000)}}})), 100_001);
+    close(estimate(json!({"document": {"source": {"bytes": "A".repeat(8_000_000)}}})), 1_000_000);
+    // Under a text's name, and with a space in it, it is text.
+    assert!(estimate(json!({"text": image})) > 200_000);
+    assert!(estimate(json!({"bytes": image + " a"})) > 300_000);
+}
+
+#[test]
+fn tools_and_numbers_and_other_bodies_count() {
+    let estimate = |body: &str| ask("InvokeModel", CLAUDE, body).input_estimate;
+    assert!(estimate(r#"{"tools":[]}"#) >= TOOLS_TOKENS);
+    assert_eq!(estimate("[1,2,3]"), 3);
+    assert_eq!(estimate("no JSON at all"), 5);
+    assert_eq!(estimate(""), 0);
+}
+
+proptest! {
+    #[test]
+    fn a_prompt_is_never_nothing_and_never_more_than_twice_its_bytes(text in ".{1,300}") {
+        prop_assume!(text.chars().any(|c| c != ' '));
+        let body = json!({"messages": [{"content": [{"text": text}]}]}).to_string();
+        let empty = json!({"messages": [{"content": [{"text": ""}]}]}).to_string();
+        let tokens = ask("Converse", CLAUDE, &body).input_estimate - ask("Converse", CLAUDE, &empty).input_estimate;
+        prop_assert!(tokens > 0 && tokens <= text.len() as u64, "{tokens}");
+    }
+
+    #[test]
+    fn an_edited_body_is_what_serde_makes_of_it(
+        text in any::<String>(), limit in prop::option::of(0u64..1000), most in 0u64..1000, length in 1usize..50, pretty in any::<bool>(),
+    ) {
+        let mut body = json!({"messages": [{"content": [{"text": text}]}], "inferenceConfig": {"temperature": 1}});
+        if let Some(limit) = limit {
+            body["inferenceConfig"]["maxTokens"] = json!(limit);
+        }
+        let written = if pretty { serde_json::to_string_pretty(&body).unwrap() } else { body.to_string() };
+        let cut = pieces(&written, length);
+        let ask = Ask::read(named("Converse"), Some(CLAUDE), &cut);
+        prop_assert_eq!(ask.max_tokens, limit);
+        let edited = joined(&ask.with_max_tokens(&cut, most).unwrap());
+        body["inferenceConfig"]["maxTokens"] = json!(limit.map_or(most, |limit| limit.min(most)));
+        prop_assert_eq!(serde_json::from_str::<Value>(&edited).unwrap(), body);
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(cut in prop::collection::vec(any::<Vec<u8>>(), 0..6), operation in 0usize..523) {
+        let cut: Vec<Bytes> = cut.into_iter().map(Bytes::from).collect();
+        let ask = Ask::read(&operations()[operation], Some(ARN), &cut);
+        ask.with_max_tokens(&cut, 1);
+        ask.asking_for_usage(&cut);
+    }
+}

@@ -1,0 +1,121 @@
+//! Reads an answer's usage from a copy of its bytes, in whatever pieces they come and whichever of Bedrock's shapes they have. It holds no
+//! part of the body: a reader is two JSON scanners and the counts, about 2 KiB, and the headers of an event (≤ 4 KiB) that was cut.
+
+use http::{HeaderMap, StatusCode, header};
+
+use super::{
+    Metering, Reading, ServiceTier,
+    events::Events,
+    lines::Lines,
+    tally::Tally,
+    tree::{self, Count, Field},
+};
+use crate::bedrock::{Operation, json::Scanner};
+
+/// `InvokeModel`'s counts. The input's is of what was neither read from the cache nor written to it.
+const COUNTS: [(&str, Count); 4] = [
+    ("x-amzn-bedrock-input-token-count", Count::Input),
+    ("x-amzn-bedrock-output-token-count", Count::Output),
+    ("x-amzn-bedrock-cache-read-input-token-count", Count::CacheRead),
+    ("x-amzn-bedrock-cache-write-input-token-count", Count::CacheWrite),
+];
+const SERVICE_TIER: &str = "x-amzn-bedrock-service-tier";
+
+/// Types of events that say something about usage, or have generated text.
+const MODEL_EVENTS: &[&str] = &["chunk", "contentBlockDelta", "metadata"];
+const AGENT_EVENTS: &[&str] = &["trace"];
+
+/// Reads one answer: made at its head, fed its body.
+pub struct UsageReader {
+    tally: Tally,
+    wire: Wire,
+}
+
+/// What the body is.
+enum Wire {
+    /// Nothing to read: an error, an operation without usage, an encoding that is not understood.
+    Nothing,
+    Document(Box<Scanner<Field>>),
+    Events(Box<Events>),
+    Lines(Box<Lines>),
+}
+
+impl UsageReader {
+    /// For the answer with this head. What an answer's shape is, its content type says; providers' shapes are told apart by their names.
+    pub fn for_answer(operation: &Operation, status: StatusCode, headers: &HeaderMap) -> UsageReader {
+        let agent = matches!(operation.name, "InvokeAgent" | "InvokeInlineAgent");
+        let mut tally = Tally::new(agent || operation.name == "InvokeHarness");
+        tally.failed = !status.is_success();
+        if tally.failed || !(agent || Metering::of(operation) == Metering::Tokens) {
+            return UsageReader { tally, wire: Wire::Nothing };
+        }
+        for (name, kind) in COUNTS {
+            if let Some(count) = headers.get(name).and_then(|value| value.to_str().ok()?.trim().parse().ok()) {
+                tally.bedrock.set(kind, count);
+            }
+        }
+        tally.tier = headers.get(SERVICE_TIER).and_then(|value| ServiceTier::parse(value.to_str().ok()?));
+        UsageReader { tally, wire: Wire::of(headers, agent) }
+    }
+
+    /// The next piece of the body.
+    pub fn chunk(&mut self, piece: &[u8]) {
+        match &mut self.wire {
+            Wire::Nothing => {}
+            Wire::Document(scanner) => scanner.push(piece, &mut self.tally),
+            Wire::Events(events) => events.push(piece, &mut self.tally),
+            Wire::Lines(lines) => lines.push(piece, &mut self.tally),
+        }
+    }
+
+    /// The body came to its proper end. Not to be called for one that was cut.
+    pub fn end(&mut self) {
+        let whole = match &mut self.wire {
+            Wire::Nothing => true,
+            Wire::Document(scanner) => scanner.is_done() || self.tally.is_counted_by_bedrock(),
+            Wire::Events(events) => events.is_between(),
+            Wire::Lines(lines) => lines.end(&mut self.tally),
+        };
+        if whole {
+            self.tally.ends();
+        }
+    }
+
+    /// What is known now.
+    pub fn reading(&self) -> Reading {
+        let tally = &self.tally;
+        let complete = match &self.wire {
+            Wire::Nothing => tally.final_seen,
+            // How long cache writes live is only in the body.
+            Wire::Document(scanner) => {
+                let from_headers = tally.is_counted_by_bedrock() && tally.bedrock.cache_write.unwrap_or(0) == 0;
+                from_headers || tally.final_in_document() || scanner.is_done() || tally.final_seen
+            }
+            Wire::Events(_) => tally.final_seen || tally.is_counted_by_bedrock(),
+            Wire::Lines(_) => tally.final_seen,
+        };
+        // An error that came with status 200 says nothing about tokens.
+        let refused = tally.failed && matches!(self.wire, Wire::Document(_));
+        if refused { Reading { failed: true, ..Reading::default() } } else { tally.reading(complete) }
+    }
+}
+
+impl Wire {
+    fn of(headers: &HeaderMap, agent: bool) -> Wire {
+        let text = |name| headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok()).unwrap_or_default();
+        if !matches!(text(header::CONTENT_ENCODING), "" | "identity") {
+            return Wire::Nothing;
+        }
+        let content_type = text(header::CONTENT_TYPE);
+        let is = |kind: &str| content_type.get(..kind.len()).is_some_and(|start| start.eq_ignore_ascii_case(kind));
+        if agent {
+            Wire::Events(Box::new(Events::new(&tree::TRACE, AGENT_EVENTS)))
+        } else if is("application/vnd.amazon.eventstream") {
+            Wire::Events(Box::new(Events::new(&tree::EVENT, MODEL_EVENTS)))
+        } else if is("text/event-stream") {
+            Wire::Lines(Box::new(Lines::new(&tree::EVENT)))
+        } else {
+            Wire::Document(Box::new(Scanner::new(&tree::BODY)))
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! `tollgate prices show`: what a model costs, as it will be charged.
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use jiff::Timestamp;
+
+use super::configured;
+use crate::{
+    bedrock::usage::ServiceTier,
+    pricing::{self, Gap, Price, PriceBook, Rate, Rates},
+};
+
+/// Which model, when.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct ShowArgs {
+    /// A model id, profile id or ARN, as clients write it
+    #[arg(value_name = "MODEL")]
+    model: String,
+    /// The configuration whose price list counts; default: the built-in prices alone
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A date, or a time with offset; default: now
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    at: Option<Timestamp>,
+}
+
+fn date(text: &str) -> Result<Timestamp, &'static str> {
+    pricing::date(text).ok_or("write a date, 2026-08-21, or a time, 2026-08-21T08:00:00Z")
+}
+
+pub(super) fn run(args: &ShowArgs) -> anyhow::Result<ExitCode> {
+    let book = match &args.config {
+        None => PriceBook::bundled(),
+        Some(path) => match configured(path)? {
+            Ok((_, _, book)) => book,
+            Err(code) => return Ok(code),
+        },
+    };
+    let at = args.at.unwrap_or_else(Timestamp::now);
+    let price = book.price(&args.model, at);
+    writeln!(io::stdout(), "{}", text(&book, &args.model, at, price.as_deref()))?;
+    Ok(ExitCode::from(u8::from(price.is_none())))
+}
+
+fn text(book: &PriceBook, model: &str, at: Timestamp, price: Option<&Price>) -> String {
+    let mut out = match price {
+        Some(price) => format!("{model}: US dollars per million tokens at {}\n\n{}", second(at), table(price)),
+        None => unpriced(book, model, at),
+    };
+    for change in book.changes(model).into_iter().filter(|change| *change > at) {
+        let _ = writeln!(out, "changes at {}", second(change));
+    }
+    let facts = book.facts(model);
+    let _ = write!(
+        out,
+        "\nmax output tokens  {}\nburndown           {}\nprices             {}",
+        facts.max_output_tokens,
+        facts.burndown,
+        book.version()
+    );
+    out
+}
+
+/// Without its fraction: prices do not change within a second.
+fn second(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+const COLUMNS: [&str; 6] = ["input", "output", "cache read", "cache write", "cache write 1h", "source"];
+
+fn table(price: &Price) -> String {
+    let mut out = format!("{:<10}{:>11}", "tier", "input over");
+    for column in &COLUMNS[..5] {
+        let _ = write!(out, "{column:>16}");
+    }
+    let _ = writeln!(out, "  {}", COLUMNS[5]);
+    let mut filled_in = false;
+    let mut priced = Vec::new();
+    for (tier, source, over, rates) in price.table() {
+        let _ = write!(out, "{:<10}{over:>11}", tier.name());
+        for (rate, gap) in columns(rates) {
+            let missing = gap.is_some_and(|gap| rates.gaps.contains(gap));
+            filled_in |= missing;
+            let _ = write!(out, "{:>16}", format!("{rate}{}", if missing { "*" } else { "" }));
+        }
+        let _ = writeln!(out, "  {source}");
+        priced.push(tier);
+    }
+    for tier in [ServiceTier::Flex, ServiceTier::Priority, ServiceTier::Reserved] {
+        if !priced.contains(&tier) {
+            let _ = writeln!(out, "{:<10} no price of its own: charged as standard, and flagged", tier.name());
+        }
+    }
+    if filled_in {
+        let _ = writeln!(out, "* no price of its own: charged by the rule in conf/prices.toml, and flagged");
+    }
+    out
+}
+
+fn columns(rates: &Rates) -> [(Rate, Option<Gap>); 5] {
+    [
+        (rates.input, None),
+        (rates.output, Some(Gap::Output)),
+        (rates.cache_read, Some(Gap::CacheRead)),
+        (rates.cache_write, Some(Gap::CacheWrite)),
+        (rates.cache_write_1h, Some(Gap::CacheWrite1h)),
+    ]
+}
+
+/// That there is no price, why if it is known, and what to write.
+fn unpriced(book: &PriceBook, model: &str, at: Timestamp) -> String {
+    let left_out = PriceBook::left_out().iter().find(|(id, _)| model.ends_with(id));
+    let reason = left_out.map_or(String::new(), |(_, reason)| format!(": {reason}"));
+    let key = toml::Value::from(model);
+    let mut out = format!("{model}: no price at {}{reason}\n", second(at));
+    if model.starts_with("arn:") {
+        let _ = write!(out, "\nNothing in this ARN says what it costs. Write into the price list which model it stands for:\n");
+        let _ = write!(out, "\n[models.{key}]\nalias_of = \"us.anthropic.claude-sonnet-4-5-20250929-v1:0\"\n");
+        return out;
+    }
+    let near = near(book, model);
+    if !near.is_empty() {
+        let _ = write!(out, "\nModels with a price and a similar name, which are never taken for it: {}\n", near.join(", "));
+    }
+    let _ = write!(out, "\nWrite its price, in US dollars per million tokens, into the price list:\n");
+    let _ = write!(out, "\n[[models.{key}.prices]]\ninput = \"…\"\noutput = \"…\"\n");
+    out
+}
+
+/// For people who mistyped.
+fn near<'a>(book: &'a PriceBook, model: &str) -> Vec<&'a str> {
+    let mut names: Vec<(usize, &str)> = book.names().map(|name| (strsim::levenshtein(model, name), name)).collect();
+    names.retain(|(distance, _)| *distance <= model.len() / 4);
+    names.sort();
+    names.into_iter().take(3).map(|(_, name)| name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(model: &str) -> String {
+        let book = PriceBook::bundled();
+        let at = date("2026-07-01").unwrap();
+        text(&book, model, at, book.price(model, at).as_deref())
+    }
+
+    #[test]
+    fn a_price_is_shown_as_it_is_charged() {
+        let expected = "\
+amazon.nova-lite-v1:0: US dollars per million tokens at 2026-07-01T00:00:00Z
+
+tier       input over           input          output      cache read     cache write  cache write 1h  source
+standard            0            0.06            0.24           0.015           0.06*           0.12*  genai-prices 0.2.1
+flex       no price of its own: charged as standard, and flagged
+priority   no price of its own: charged as standard, and flagged
+reserved   no price of its own: charged as standard, and flagged
+* no price of its own: charged by the rule in conf/prices.toml, and flagged
+
+max output tokens  10000
+burndown           1
+prices             genai-prices 0.2.1";
+        assert_eq!(shown("amazon.nova-lite-v1:0"), expected);
+        assert!(shown("global.openai.gpt-5.6-sol").contains("changes at 2026-08-21T00:00:00Z"));
+    }
+
+    #[test]
+    fn without_a_price_it_says_what_to_write() {
+        let profile = "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/abc";
+        for model in [profile, "acme.x\"y", "amazon.nova-2-sonic-v1:0"] {
+            let text = shown(model);
+            assert!(text.starts_with(&format!("{model}: no price at 2026-07-01T00:00:00Z")), "{text}");
+            let written: String = text
+                .lines()
+                .filter(|line| line.starts_with('[') || line.contains(" = "))
+                .map(|line| format!("{line}\n"))
+                .collect();
+            let written = written.replace('…', "1");
+            let (overrides, _) = crate::config::parse_prices(&written, "prices.toml".as_ref()).unwrap();
+            assert!(overrides.models.contains_key(model), "{written}");
+        }
+        assert!(shown("amazon.nova-2-sonic-v1:0").contains("it prices audio apart"));
+        assert!(shown("amazon.nova-lite-v1:1").contains("never taken for it: amazon.nova-lite"));
+    }
+
+    #[test]
+    fn a_date_is_checked() {
+        assert!(date("2026-13-01").is_err());
+        assert_eq!(date("2026-08-21").unwrap(), date("2026-08-21T02:00:00+02:00").unwrap());
+    }
+}

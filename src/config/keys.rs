@@ -1,0 +1,138 @@
+//! `[keys]`, and the file it names: access keys and API keys of tenants. The file has no secret in it that would open anything by
+//! itself: access keys are sealed, of API keys there is a hash.
+
+use std::{fs::File, io::Read, path::Path, path::PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, de::Error};
+
+/// More is no list of keys.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// Where the keys are.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Keys {
+    /// What `tollgate key new` prints goes into it. Nobody but the gateway's user may read or write it.
+    pub file: PathBuf,
+}
+
+/// The file's contents.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeysFile {
+    /// Keys to sign requests with.
+    pub access_keys: Vec<AccessKey>,
+    /// Keys to send as a token.
+    pub api_keys: Vec<ApiKey>,
+}
+
+/// A static access key.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccessKey {
+    /// The access key id.
+    pub id: String,
+    /// For whom.
+    pub tenant: String,
+    /// Who calls; default: the id.
+    pub principal: Option<String>,
+    /// The secret access key, sealed together with id, tenant and principal.
+    pub sealed_secret: String,
+    /// RFC 3339; default: never.
+    #[serde(default, deserialize_with = "timestamp")]
+    pub expires: Option<Timestamp>,
+    /// No longer valid.
+    #[serde(default)]
+    pub disabled: bool,
+}
+
+/// An API key.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiKey {
+    /// What logs call it.
+    pub id: String,
+    /// For whom.
+    pub tenant: String,
+    /// Who calls; default: the id.
+    pub principal: Option<String>,
+    /// Of the whole key, in lower-case hexadecimal.
+    pub sha256: String,
+    /// RFC 3339; default: never.
+    #[serde(default, deserialize_with = "timestamp")]
+    pub expires: Option<Timestamp>,
+    /// No longer valid.
+    #[serde(default)]
+    pub disabled: bool,
+}
+
+/// A file of keys that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysFileError {
+    /// It cannot be read, or is no text.
+    #[error("cannot read `{file}`: {error}")]
+    Unreadable {
+        /// Its path.
+        file: String,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// It is no list of keys.
+    #[error("`{file}`, line {line}: {message}")]
+    Malformed {
+        /// Its path.
+        file: String,
+        /// From 1.
+        line: usize,
+        /// What the parser says.
+        message: String,
+    },
+}
+
+impl KeysFile {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// It cannot be read, or has something else in it.
+    pub fn read(path: &Path) -> Result<KeysFile, KeysFileError> {
+        let file = path.display().to_string();
+        let mut text = String::new();
+        match File::open(path).and_then(|opened| opened.take(FILE_BYTES_MAX).read_to_string(&mut text)) {
+            Ok(_) => KeysFile::parse(&text).map_err(|(line, message)| KeysFileError::Malformed { file, line, message }),
+            Err(error) => Err(KeysFileError::Unreadable { file, error }),
+        }
+    }
+
+    /// Reads a file's text; or the line, and what is wrong with it, without quoting it.
+    fn parse(text: &str) -> Result<KeysFile, (usize, String)> {
+        toml::from_str(text).map_err(|error| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            (before.matches('\n').count() + 1, error.message().to_owned())
+        })
+    }
+}
+
+fn timestamp<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map(Some).map_err(|_| D::Error::custom("`expires` is not a time as 2027-01-31T00:00:00Z"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_is_told_by_line_without_its_value() {
+        let good = "[[api_keys]]\nid = \"a\"\ntenant = \"acme\"\nsha256 = \"00\"\nexpires = \"2027-01-31T00:00:00Z\"\n";
+        assert_eq!(KeysFile::parse(good).unwrap().api_keys.len(), 1);
+        assert!(KeysFile::parse("").unwrap().access_keys.is_empty());
+        for (from, to, line) in
+            [("2027-01-31T00:00:00Z", "soon", 5), ("sha256", "secret", 4), ("[[api_keys]]", "[[api_key]]", 1), ("\"a\"", "a", 2)]
+        {
+            let (found, message) = KeysFile::parse(&good.replace(from, to)).unwrap_err();
+            assert_eq!(found, line, "{message}");
+            assert!(!message.contains("soon"), "{message}");
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The file of a ledger: made private, locked against a second writer, known from other files, and opened the way its promise needs.
+//!
+//! WAL lets others read while one writes. `synchronous = FULL` syncs the WAL at every commit, so that committed means on disk,
+//! whether the process or the machine dies; `NORMAL` would sync at checkpoints only, and save little: commits are few, because
+//! they are made for all that came in meanwhile.
+
+use std::{
+    fs::{self, OpenOptions, TryLockError},
+    io,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rusqlite::{Connection, Error, ErrorCode, OpenFlags};
+
+use super::{LedgerError, schema};
+
+/// How long a write waits for somebody who writes from outside, such as an operator in sqlite3.
+const BUSY_MAX: Duration = Duration::from_millis(250);
+
+/// The WAL shrinks to this when it starts anew; a long reader or a full disk may have let it grow.
+const WAL_BYTES_KEPT: i64 = 64 << 20;
+
+/// Says that nobody else writes to a ledger, as long as it lives, and not longer than the process.
+#[derive(Debug)]
+pub(super) struct Lock(fs::File);
+
+impl Drop for Lock {
+    /// Closing would do, but for a child that was forked and still shares the file.
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
+/// Locks a file beside the ledger: nobody can lock the ledger itself without taking SQLite's own locks away.
+pub(super) fn lock(file: &Path) -> Result<Lock, LedgerError> {
+    let cannot = |source| LedgerError::Open { file: file.to_owned(), source };
+    let mut beside = file.as_os_str().to_owned();
+    beside.push(".lock");
+    let options = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).clone();
+    let lock = options.open(PathBuf::from(beside)).map_err(cannot)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(Lock(lock)),
+        Err(TryLockError::WouldBlock) => Err(LedgerError::InUse(file.to_owned())),
+        Err(TryLockError::Error(error)) => Err(cannot(error)),
+    }
+}
+
+/// Makes the file if there is none, for its owner only. SQLite gives its companions the same mode.
+pub(super) fn make(file: &Path) -> Result<(), LedgerError> {
+    let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).clone();
+    options.open(file).map(drop).map_err(|source| LedgerError::Open { file: file.to_owned(), source })
+}
+
+/// Opens a file that is there for writing, and brings it up to date.
+pub(super) fn connect(file: &Path) -> Result<Connection, LedgerError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(file, flags).map_err(|error| explain(file, error))?;
+    if identify(file, &connection)? > 0 {
+        look_for_damage(file, &connection)?;
+    }
+    prepare(&mut connection).map_err(|error| explain(file, error))?;
+    Ok(connection)
+}
+
+/// Opens a ledger to read it, while a gateway writes or none.
+pub(super) fn connect_to_read(file: &Path) -> Result<Connection, LedgerError> {
+    if !file.try_exists().map_err(|source| LedgerError::Open { file: file.to_owned(), source })? {
+        return Err(LedgerError::Missing(file.to_owned()));
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(file, flags).map_err(|error| explain(file, error))?;
+    connection.busy_timeout(BUSY_MAX).map_err(|error| explain(file, error))?;
+    match identify(file, &connection)? {
+        schema::VERSION => Ok(connection),
+        _ => Err(LedgerError::Missing(file.to_owned())),
+    }
+}
+
+/// The version of a ledger, 0 of an empty file; an error for what is none.
+fn identify(file: &Path, connection: &Connection) -> Result<i64, LedgerError> {
+    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+    let tables = || connection.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get::<_, i64>(0));
+    let found = number("application_id").and_then(|id| Ok((id, number("user_version")?, tables()?)));
+    match found.map_err(|error| explain(file, error))? {
+        (0, 0, 0) => Ok(0),
+        (schema::APPLICATION_ID, found, _) if found > schema::VERSION => Err(LedgerError::Newer { file: file.to_owned(), found }),
+        (schema::APPLICATION_ID, found, _) => Ok(found),
+        _ => Err(LedgerError::Foreign(file.to_owned())),
+    }
+}
+
+fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY_MAX)?;
+    // Has an effect on an empty file only. Pruned pages go back to the system little by little.
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)?;
+    schema::migrate(connection)
+}
+
+/// Looks through the small tables, on which every restart depends; `tollgate ledger verify` looks through all.
+fn look_for_damage(file: &Path, connection: &Connection) -> Result<(), LedgerError> {
+    for table in ["sums", "holds"] {
+        let found: String = connection
+            .query_row("SELECT * FROM pragma_quick_check(?1)", [table], |row| row.get(0))
+            .map_err(|error| explain(file, error))?;
+        if found != "ok" {
+            return Err(LedgerError::Damaged { file: file.to_owned(), found });
+        }
+    }
+    Ok(())
+}
+
+/// Device and inode: SQLite would go on writing to a file that was moved or deleted.
+pub(super) fn identity(file: &Path) -> io::Result<(u64, u64)> {
+    fs::metadata(file).map(|found| (found.dev(), found.ino()))
+}
+
+pub(super) fn explain(file: &Path, error: Error) -> LedgerError {
+    let file = file.to_owned();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => LedgerError::Foreign(file),
+        Some(ErrorCode::DatabaseCorrupt) => LedgerError::Damaged { file, found: error.to_string() },
+        _ => LedgerError::Sqlite { file, source: error },
+    }
+}

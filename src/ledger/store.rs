@@ -1,0 +1,164 @@
+//! What is done to the file: one transaction a batch, in which rows, sums and holds change together or not at all.
+
+use std::{collections::HashMap, path::PathBuf};
+
+use jiff::{Timestamp, civil::Date};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+
+use super::{Entry, Hold, LedgerError, SumKey, Sums, file, rows, state::Batch};
+
+/// Rows pruned in one transaction.
+const ROWS_PRUNED_TOGETHER: u32 = 1_000;
+
+/// Free pages given back to the system after it.
+const PAGES_FREED_TOGETHER: usize = 500;
+
+/// The file of a ledger, and the only connection that writes to it.
+#[derive(Debug)]
+pub(super) struct Store {
+    file: PathBuf,
+    /// Absent after a failure that may be the connection's own.
+    connection: Option<Connection>,
+    identity: (u64, u64),
+    /// Last: given back when the connection is closed.
+    _lock: file::Lock,
+}
+
+/// Why something was not written. Nothing of it was.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WriteError {
+    #[error("{0}")]
+    Sqlite(#[from] rusqlite::Error),
+    #[error("the file has been moved, replaced or deleted")]
+    Gone,
+    #[error(transparent)]
+    Closed(#[from] LedgerError),
+}
+
+/// Where the account stood when the gateway ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Of the month before the current one and everything later.
+    pub sums: Vec<(SumKey, Sums)>,
+    /// Of requests that were running, and have not expired. Settle each with [`Hold::lost`] when it does.
+    pub holds: Vec<Hold>,
+}
+
+impl Store {
+    /// Makes or opens the file, and closes what expired while nobody had it open.
+    pub(super) fn open(path: PathBuf, now: Timestamp) -> Result<(Store, Recovered), LedgerError> {
+        let lock = file::lock(&path)?;
+        file::make(&path)?;
+        let mut connection = file::connect(&path)?;
+        let identity = file::identity(&path).map_err(|source| LedgerError::Open { file: path.clone(), source })?;
+        let recovered = recover(&mut connection, now).map_err(|error| file::explain(&path, error))?;
+        Ok((Store { file: path, connection: Some(connection), identity, _lock: lock }, recovered))
+    }
+
+    /// Writes all of a batch, or nothing.
+    pub(super) fn write(&mut self, batch: &Batch) -> Result<(), WriteError> {
+        let result = self.connection().and_then(|connection| write(connection, batch));
+        let passing = [Some(ErrorCode::DiskFull), Some(ErrorCode::DatabaseBusy), Some(ErrorCode::DatabaseLocked)];
+        match &result {
+            Ok(()) => {}
+            Err(WriteError::Sqlite(error)) if passing.contains(&error.sqlite_error_code()) => {}
+            // Closed before it is opened again: SQLite deletes the WAL by its name.
+            Err(_) => self.connection = None,
+        }
+        result
+    }
+
+    /// The connection, opened again if it was given up; never to a file that nobody sees any more.
+    pub(super) fn connection(&mut self) -> Result<&mut Connection, WriteError> {
+        let found = file::identity(&self.file).map_err(|_| WriteError::Gone)?;
+        if self.connection.is_some() && found != self.identity {
+            return Err(WriteError::Gone);
+        }
+        self.identity = found;
+        match &mut self.connection {
+            Some(connection) => Ok(connection),
+            none => Ok(none.insert(file::connect(&self.file)?)),
+        }
+    }
+
+    /// Prunes some rows of the days before one; true if there are more.
+    pub(super) fn prune(&mut self, before: Date) -> Result<bool, WriteError> {
+        let connection = self.connection()?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let before = before.to_string();
+        let pruned = transaction
+            .prepare_cached(
+                "DELETE FROM requests WHERE rowid IN (SELECT rowid FROM requests WHERE day < ?1 ORDER BY day LIMIT ?2)",
+            )?
+            .execute((&before, ROWS_PRUNED_TOGETHER))?;
+        if pruned > 0 {
+            transaction.execute("UPDATE retention SET pruned_before = max(pruned_before, ?1)", [&before])?;
+        }
+        transaction.commit()?;
+        // A row a page: freed as they are fetched.
+        let mut freeing = connection.prepare(&format!("PRAGMA incremental_vacuum({PAGES_FREED_TOGETHER})"))?;
+        let mut freed = freeing.query(())?;
+        while freed.next()?.is_some() {}
+        Ok(pruned == ROWS_PRUNED_TOGETHER as usize)
+    }
+}
+
+fn recover(connection: &mut Connection, now: Timestamp) -> rusqlite::Result<Recovered> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let (expired, holds): (Vec<_>, Vec<_>) = rows::holds(&transaction)?.into_iter().partition(|hold| hold.expires <= now);
+    let mut sums = HashMap::new();
+    for hold in expired {
+        delete_hold(&transaction, &hold.request.id)?;
+        insert(&transaction, &hold.lost(), &mut sums)?;
+    }
+    add(&transaction, &sums)?;
+    transaction.commit()?;
+    Ok(Recovered { sums: rows::sums_since(connection, month_before(now))?, holds })
+}
+
+fn write(connection: &mut Connection, batch: &Batch) -> Result<(), WriteError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for hold in batch.holds.values() {
+        rows::insert_hold(&transaction, hold)?;
+    }
+    for id in &batch.releases {
+        delete_hold(&transaction, id)?;
+    }
+    let mut sums = batch.folded.clone();
+    for closing in &batch.closings {
+        if closing.held {
+            delete_hold(&transaction, &closing.entry.request.id)?;
+        }
+        insert(&transaction, &closing.entry, &mut sums)?;
+    }
+    add(&transaction, &sums)?;
+    Ok(transaction.commit()?)
+}
+
+/// A request that has a row already is not charged again.
+fn insert(transaction: &Transaction<'_>, entry: &Entry, sums: &mut HashMap<SumKey, Sums>) -> rusqlite::Result<()> {
+    if rows::insert_request(transaction, entry)? {
+        *sums.entry(entry.request.key()).or_default() += Sums::of(entry);
+    }
+    Ok(())
+}
+
+fn delete_hold(transaction: &Transaction<'_>, id: &str) -> rusqlite::Result<()> {
+    transaction.prepare_cached("DELETE FROM holds WHERE id = ?1")?.execute([id]).map(drop)
+}
+
+/// Added here and not by SQLite, which would make a floating-point number of what overflows.
+fn add(transaction: &Transaction<'_>, sums: &HashMap<SumKey, Sums>) -> rusqlite::Result<()> {
+    for (key, more) in sums {
+        let mut sum = rows::sum(transaction, key)?.unwrap_or_default();
+        sum += *more;
+        rows::write_sum(transaction, key, &sum)?;
+    }
+    Ok(())
+}
+
+/// The first of the month before, wherever on Earth it is `now`.
+fn month_before(now: Timestamp) -> Date {
+    let yesterday = now.to_zoned(jiff::tz::TimeZone::UTC).date().yesterday().unwrap_or(Date::MIN);
+    yesterday.first_of_month().yesterday().unwrap_or(Date::MIN).first_of_month()
+}

@@ -1,0 +1,163 @@
+//! A file that cannot be written to: what admission is told, and that everything is there once it can.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use rusqlite::Connection;
+
+use super::*;
+
+/// Far longer than any wait here takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn until(what: &str, condition: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE, "never: {what}");
+        thread::park_timeout(Duration::from_millis(1));
+    }
+}
+
+fn queue(ledger: &Ledger) -> &Queue {
+    &ledger.open.as_ref().unwrap().queue
+}
+
+/// Says 500 charges while the file cannot be written, then lets it be written.
+fn suffers(ledger: &Ledger, heal: impl FnOnce()) {
+    let file = ledger.file().unwrap().to_owned();
+    for n in 0..500 {
+        ledger.hold(hold(&n.to_string()));
+        ledger.settle(entry(&n.to_string()));
+        ledger.settle(entry("again and again"));
+    }
+    until("the failure is noticed", || ledger.health().unwrap().error.is_some());
+    assert_eq!(wait(ledger.durable()), Err(NotDurable));
+    let health = ledger.health().unwrap();
+    assert!(!health.writable && health.rows_waiting >= 1_000 && health.lag > Duration::ZERO, "{health:?}");
+    heal();
+    until("it recovers", || ledger.health().unwrap().writable);
+    wait(ledger.durable()).unwrap();
+    let rows = rows_on_disk(&file);
+    assert_eq!(rows.len(), 502, "500, the one said again and again, the one before");
+    assert_eq!(sums_on_disk(&file), folded(&rows));
+    let health = ledger.health().unwrap();
+    assert_eq!((health.rows_waiting, health.rows_folded, health.lag), (0, 0, Duration::ZERO));
+    assert!(ledger.admits());
+}
+
+fn open_with_a_row(directory: &Path, on_failure: OnFailure) -> Ledger {
+    let (ledger, _) = Ledger::open(&config::Ledger { on_failure, ..config(directory) }, now()).unwrap();
+    ledger.settle(entry("before"));
+    wait(ledger.durable()).unwrap();
+    ledger
+}
+
+#[test]
+fn a_full_disk_refuses_new_spend_and_loses_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = open_with_a_row(directory.path(), OnFailure::Closed);
+    let pages_max = |pages: i64| {
+        move |connection: &Connection| {
+            connection.query_row(&format!("PRAGMA max_page_count = {pages}"), (), |_| Ok(())).unwrap();
+        }
+    };
+    queue(&ledger).inject(pages_max(1));
+    suffers(&ledger, || {
+        assert!(!ledger.admits());
+        assert!(ledger.health().unwrap().error.unwrap().contains("full"));
+        queue(&ledger).inject(pages_max(1_000_000));
+    });
+}
+
+#[test]
+fn a_file_that_somebody_locks_lets_spending_go_on_if_configured() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = open_with_a_row(directory.path(), OnFailure::Open);
+    let other = Connection::open(ledger.file().unwrap()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    suffers(&ledger, || {
+        assert!(ledger.admits());
+        other.execute_batch("ROLLBACK").unwrap();
+    });
+}
+
+#[test]
+fn a_file_that_was_moved_is_written_to_when_it_is_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = open_with_a_row(directory.path(), OnFailure::Closed);
+    let (file, aside) = (ledger.file().unwrap(), directory.path().join("aside"));
+    fs::rename(file, &aside).unwrap();
+    suffers(&ledger, || {
+        assert!(ledger.health().unwrap().error.unwrap().contains("moved"));
+        assert!(!file.exists(), "no new ledger is begun in secret");
+        fs::rename(&aside, file).unwrap();
+    });
+}
+
+#[test]
+fn a_connection_that_went_bad_is_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = open_with_a_row(directory.path(), OnFailure::Closed);
+    queue(&ledger).inject(|connection| connection.pragma_update(None, "query_only", true).unwrap());
+    ledger.settle(entry("a"));
+    assert_eq!(wait(ledger.durable()), Err(NotDurable));
+    until("it recovers", || ledger.health().unwrap().writable);
+    wait(ledger.durable()).unwrap();
+    assert_eq!(rows_on_disk(ledger.file().unwrap()), [entry("before"), entry("a")]);
+}
+
+#[test]
+fn beyond_the_bound_sums_are_kept_and_rows_are_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = config(directory.path()).file.unwrap();
+    let (mut store, _) = Store::open(path.clone(), now()).unwrap();
+    let queue = Queue::new(10, std::iter::empty());
+    queue.hold(hold("14"));
+    let fetch = || match queue.next(Duration::ZERO, Instant::now()) {
+        queue::Turn::Write(batch) => batch,
+        other => panic!("{other:?}"),
+    };
+    let holds = fetch();
+    store.write(&holds).unwrap();
+    queue.committed(&holds);
+    for n in 0..15 {
+        queue.settle(entry(&n.to_string()));
+    }
+    let health = queue.health();
+    assert_eq!((health.rows_waiting, health.rows_folded), (10, 5));
+    let batch = fetch();
+    store.write(&batch).unwrap();
+    queue.committed(&batch);
+    assert_eq!(rows_on_disk(&path).len(), 10);
+    let (key, sums) = &sums_on_disk(&path)[0];
+    assert_eq!(*key, request("").key());
+    assert_eq!((sums.requests, sums.without_row, sums.usage.output_tokens, sums.cost), (15, 5, 30, NanoUsd(90)));
+    assert_eq!(holds_on_disk(&path), [], "the hold of a row that was given up ends all the same");
+    assert_eq!(Reader::open(&path).unwrap().verify().unwrap(), Verdict { rows: 10, sums: 1, ..Verdict::default() });
+    queue.settle(entry("later"));
+    assert_eq!(queue.health().rows_waiting, 1, "there is room again");
+}
+
+#[test]
+fn a_writer_that_died_admits_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = open_with_a_row(directory.path(), OnFailure::Closed);
+    queue(&ledger).inject(|_| panic!("a bug"));
+    ledger.settle(entry("a"));
+    assert_eq!(wait(ledger.durable()), Err(NotDurable));
+    until("admission knows", || !ledger.admits());
+}
+
+#[test]
+fn the_end_does_not_wait_for_ever_for_a_disk_that_refuses() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = open_with_a_row(directory.path(), OnFailure::Closed);
+    let (file, aside) = (ledger.file().unwrap().to_owned(), directory.path().join("aside"));
+    fs::rename(&file, &aside).unwrap();
+    ledger.settle(entry("a"));
+    drop(ledger);
+    fs::rename(&aside, &file).unwrap();
+    assert_eq!(rows_on_disk(&file), [entry("before")]);
+}

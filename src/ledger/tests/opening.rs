@@ -1,0 +1,143 @@
+//! Which files are opened, which are refused and left as they are, and what a restart finds.
+
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use rusqlite::Connection;
+
+use super::*;
+
+fn refusal(directory: &Path) -> LedgerError {
+    Ledger::open(&config(directory), now()).unwrap_err()
+}
+
+#[test]
+fn a_file_that_is_no_ledger_is_refused_and_left_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = config(directory.path()).file.unwrap();
+    let sqlite = directory.path().join("other");
+    Connection::open(&sqlite).unwrap().execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (1)").unwrap();
+    let long = b"[listeners]\n".repeat(1_000);
+    for contents in [b"Dear diary".to_vec(), long, fs::read(&sqlite).unwrap()] {
+        fs::write(&path, &contents).unwrap();
+        let error = refusal(directory.path());
+        assert!(matches!(error, LedgerError::Foreign(_)), "{error}");
+        assert!(error.to_string().contains("set `file` in [ledger] to another path"));
+        assert!(fs::read(&path).unwrap() == contents);
+    }
+}
+
+#[test]
+fn a_ledger_of_a_later_version_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = config(directory.path()).file.unwrap();
+    drop(open(directory.path()));
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", schema::VERSION + 1).unwrap();
+    assert!(matches!(refusal(directory.path()), LedgerError::Newer { found, .. } if found == schema::VERSION + 1));
+    assert!(matches!(Reader::open(&path).unwrap_err(), LedgerError::Newer { .. }));
+}
+
+#[test]
+fn a_damaged_ledger_is_refused_and_left_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = config(directory.path()).file.unwrap();
+    let (ledger, _) = open(directory.path());
+    for n in 0..2_000 {
+        let request = Request { model: format!("model {n}").into(), ..request(&n.to_string()) };
+        ledger.settle(Entry { request, ..entry("") });
+    }
+    drop(ledger);
+    let sound = fs::read(&path).unwrap();
+    let page = 4_096;
+    let truncated = sound[..sound.len() / 2].to_vec();
+    let mut overwritten = sound.clone();
+    overwritten[page * 2..].chunks_mut(page).for_each(|page| page[..64].fill(0x5a));
+    for damaged in [truncated, overwritten] {
+        fs::write(&path, &damaged).unwrap();
+        let error = refusal(directory.path());
+        assert!(matches!(error, LedgerError::Damaged { .. }), "{error}");
+        assert!(error.to_string().contains("Restore a backup"), "{error}");
+        assert!(fs::read(&path).unwrap() == damaged);
+    }
+    fs::write(&path, sound).unwrap();
+    assert_eq!(open(directory.path()).1.sums.len(), 2_000);
+}
+
+#[test]
+fn a_second_writer_is_refused_while_the_first_lives_and_readers_are_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let (ledger, _) = open(directory.path());
+    let error = refusal(directory.path());
+    assert!(matches!(error, LedgerError::InUse(_)), "{error}");
+    assert!(Reader::open(ledger.file().unwrap()).is_ok());
+    drop(ledger);
+    open(directory.path());
+}
+
+#[test]
+fn nobody_else_can_read_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (ledger, _) = open(directory.path());
+    ledger.settle(entry("a"));
+    wait(ledger.durable()).unwrap();
+    let mut seen = 0;
+    for found in fs::read_dir(directory.path()).unwrap().map(Result::unwrap) {
+        assert_eq!(found.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", found.path());
+        seen += 1;
+    }
+    assert_eq!(seen, 4, "the file, its WAL, their index, the lock");
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let nowhere = directory.path().join("nowhere");
+    assert!(refusal(&nowhere).to_string().contains("its directory must exist"));
+    assert!(!nowhere.exists());
+    let error = Reader::open(directory.path().join("none")).unwrap_err();
+    assert!(matches!(error, LedgerError::Missing(_)), "{error}");
+    fs::write(directory.path().join("empty"), "").unwrap();
+    assert!(matches!(Reader::open(directory.path().join("empty")).unwrap_err(), LedgerError::Missing(_)));
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "a reader makes nothing");
+}
+
+#[test]
+fn a_restart_finds_this_months_and_last_months_sums() {
+    let directory = tempfile::tempdir().unwrap();
+    let days = [date(2026, 9, 30), date(2026, 10, 1), date(2026, 10, 31), date(2026, 11, 22)];
+    let (ledger, _) = open(directory.path());
+    for (n, day) in days.into_iter().enumerate() {
+        ledger.settle(Entry { request: Request { day, ..request(&n.to_string()) }, ..entry("") });
+    }
+    drop(ledger);
+    let found: Vec<_> = open(directory.path()).1.sums.into_iter().map(|(key, _)| key.day).collect();
+    assert_eq!(found, days[1..]);
+    // In Samoa it is still the last day of October, when it is the first of November in London.
+    let new_month = "2026-11-01T10:00:00Z".parse().unwrap();
+    let found = Ledger::open(&config(directory.path()), new_month).unwrap().1.sums;
+    assert_eq!(found[0].0.day, days[0]);
+}
+
+#[test]
+fn a_restart_finds_open_holds_and_charges_the_input_of_those_that_expired() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = config(directory.path()).file.unwrap();
+    let long = Hold { expires: "2026-11-22T14:00:00Z".parse().unwrap(), ..hold("long") };
+    let (ledger, _) = open(directory.path());
+    ledger.hold(hold("short"));
+    ledger.hold(long.clone());
+    drop(ledger);
+    assert_eq!(open(directory.path()).1.holds, [long.clone(), hold("short")]);
+
+    let (ledger, recovered) = Ledger::open(&config(directory.path()), hold("short").expires).unwrap();
+    assert_eq!(recovered.holds, std::slice::from_ref(&long));
+    assert_eq!(recovered.sums, folded(&[hold("short").lost()]));
+    let rows = rows_on_disk(&path);
+    assert_eq!(rows, [hold("short").lost()]);
+    let lost = &rows[0];
+    assert_eq!((&*lost.outcome, lost.estimated, lost.usage.total(), lost.cost), (LOST, true, 100, NanoUsd(100)));
+
+    ledger.settle(long.clone().lost());
+    wait(ledger.durable()).unwrap();
+    assert_eq!(holds_on_disk(&path), []);
+    assert_eq!(sums_on_disk(&path), folded(&[lost.clone(), long.lost()]));
+}

@@ -1,0 +1,368 @@
+//! The account's state, and every change of it: plain data without a lock, a clock or an effect, so that tests can hold it against an
+//! oracle. What was settled and what is held is the truth; tallies and buckets follow from it, and are there to be quick.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::civil::Date;
+
+use super::{
+    ask::{Amounts, Ask, Now},
+    bucket::Bucket,
+    calendar::{Edges, Today, window},
+    hold::{Expired, Hold, OpenHold},
+    quotas::{Limit, Quotas},
+    scope::{ScopeSet, Scopes},
+    sums::{Spent, Sums},
+    tally::Tally,
+};
+use crate::{
+    bedrock::usage::Usage,
+    pricing::NanoUsd,
+    quota::{Measure, Span},
+};
+
+/// The configuration before a reload, of which requests may still come, and the one after.
+const BINDINGS_MAX: usize = 2;
+
+/// One tenant's state.
+#[derive(Default)]
+pub struct Book {
+    next_id: u64,
+    holds: BTreeMap<u64, Hold>,
+    sums: Sums,
+    scopes: Scopes,
+    tallies: Vec<Option<Tally>>,
+    buckets: Vec<Option<Slot>>,
+    bindings: VecDeque<Binding>,
+    tolls: Tolls,
+}
+
+/// What should not happen often, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tolls {
+    /// Requests that used more than they held.
+    pub overdrawn: u64,
+    /// Holds that expired.
+    pub expired: u64,
+    /// Requests that ended after that.
+    pub late: u64,
+}
+
+/// What settling found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// The request used more than it held.
+    pub overdrawn: bool,
+    /// Its hold had expired; it was charged all the same.
+    pub late: bool,
+}
+
+/// A bucket, by what it counts: the `nth` limit in the file with this scope and measure.
+struct Slot {
+    bit: u32,
+    measure: Measure,
+    nth: usize,
+    bucket: Bucket,
+}
+
+/// Where the limits of one compiled configuration are counted.
+struct Binding {
+    quotas: u64,
+    counters: Vec<Option<Counter>>,
+    today: Today,
+}
+
+#[derive(Clone, Copy)]
+struct Counter {
+    bit: u32,
+    place: Place,
+}
+
+#[derive(Clone, Copy)]
+enum Place {
+    Tally(usize),
+    Bucket(usize),
+}
+
+/// A limit's counter at one moment.
+pub(super) struct Reading<'a> {
+    pub(super) settled: u128,
+    pub(super) reserved: u128,
+    /// Of the calendar window.
+    pub(super) edges: Edges,
+    pub(super) bucket: Option<&'a Bucket>,
+}
+
+/// A request's way into the book.
+pub(super) struct Entry {
+    pub(super) id: u64,
+    pub(super) hold: Hold,
+}
+
+impl Book {
+    /// Shows every limit that has the model, in their order, or every limit there is. Changes nothing that is counted.
+    pub(super) fn read(&mut self, quotas: &Quotas, model: Option<&str>, now: &Now, mut visit: impl FnMut(&Limit, Reading<'_>)) {
+        let at = self.bind(quotas, now);
+        let met = model.map_or(ScopeSet::MAX, |model| self.scopes.of(model).1);
+        let Some((today, count)) = self.bindings.get(at).map(|binding| (binding.today, binding.counters.len())) else { return };
+        for (index, limit) in quotas.limits.iter().enumerate().take(count) {
+            let counter = self.bindings.get(at).and_then(|binding| *binding.counters.get(index)?);
+            let Some(Counter { bit, place }) = counter else { continue };
+            if met & (1 << bit) == 0 {
+                continue;
+            }
+            let edges = today.edges(limit.span);
+            match place {
+                Place::Tally(place) => {
+                    let first = window(limit.span, today.date);
+                    if let Some((settled, reserved)) = self.turn(place, first) {
+                        visit(limit, Reading { settled, reserved, edges, bucket: None });
+                    }
+                }
+                Place::Bucket(place) => {
+                    let Some(Some(Slot { bucket, .. })) = self.buckets.get_mut(place) else { continue };
+                    bucket.refill(now.monotonic);
+                    let (used, reserved) = (u128::from(bucket.used()), 0);
+                    visit(limit, Reading { settled: used, reserved, edges, bucket: Some(bucket) });
+                }
+            }
+        }
+    }
+
+    /// Holds what a request asks for, in everything that counts it. Nobody else may have been in between since `read`.
+    pub(super) fn hold(&mut self, quotas: &Quotas, ask: &Ask<'_>, now: &Now) -> Entry {
+        let at = self.bind(quotas, now);
+        let date = self.bindings.get(at).map_or(Date::ZERO, |binding| binding.today.date);
+        let (model, met) = self.scopes.of(ask.model);
+        let hold = Hold {
+            request: ask.request,
+            model,
+            date,
+            amounts: Amounts::asked(ask),
+            burndown_factor: ask.burndown_factor,
+            admitted: Some(now.monotonic),
+            deadline: now.monotonic.checked_add(quotas.hold_max).unwrap_or(now.monotonic),
+        };
+        let id = self.insert(hold.clone(), met);
+        Entry { id, hold }
+    }
+
+    fn insert(&mut self, hold: Hold, met: ScopeSet) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        for tally in self.tallies.iter_mut().flatten().filter(|tally| met & (1 << tally.bit) != 0 && tally.is_of(hold.date)) {
+            tally.reserved += u128::from(hold.amounts.get(tally.measure));
+        }
+        if let Some(admitted) = hold.admitted {
+            for slot in self.buckets.iter_mut().flatten().filter(|slot| met & (1 << slot.bit) != 0) {
+                slot.bucket.refill(admitted);
+                slot.bucket.hold(id, hold.amounts.get(slot.measure));
+            }
+        }
+        self.holds.insert(id, hold);
+        id
+    }
+
+    /// Charges what a request used, on the day of its admission, and gives back the rest of what it held.
+    pub(super) fn settle(&mut self, entry: &Entry, usage: &Usage, cost: NanoUsd, now: &Now) -> Settled {
+        let Entry { id, hold } = entry;
+        let used = Amounts::used(usage, cost, hold.burndown_factor);
+        let late = self.holds.remove(id).is_none();
+        if late {
+            // What it held has been given back long ago; to a bucket, its charge is one of now.
+            self.buckets.iter_mut().flatten().for_each(|slot| slot.bucket.refill(now.monotonic));
+        }
+        self.end(*id, hold, !late, &used);
+        self.sums.add(hold.date, &hold.model, &Spent::request(*usage, cost));
+        let overdrawn = used.exceed(&hold.amounts);
+        self.tolls.overdrawn += u64::from(overdrawn);
+        self.tolls.late += u64::from(late);
+        Settled { overdrawn, late }
+    }
+
+    /// Gives back all of what a request held, unless it has expired.
+    pub(super) fn release(&mut self, id: u64) {
+        if let Some(hold) = self.holds.remove(&id) {
+            self.end(id, &hold, true, &Amounts::default());
+        }
+    }
+
+    fn end(&mut self, id: u64, hold: &Hold, was_open: bool, used: &Amounts) {
+        let met = self.scopes.of(&hold.model).1;
+        for tally in self.tallies.iter_mut().flatten().filter(|tally| met & (1 << tally.bit) != 0 && tally.is_of(hold.date)) {
+            let held = if was_open { hold.amounts.get(tally.measure) } else { 0 };
+            tally.reserved = tally.reserved.saturating_sub(u128::from(held));
+            tally.settled += u128::from(used.get(tally.measure));
+        }
+        if hold.admitted.is_some() {
+            for slot in self.buckets.iter_mut().flatten().filter(|slot| met & (1 << slot.bit) != 0) {
+                slot.bucket.settle(id, used.get(slot.measure));
+            }
+        }
+    }
+
+    /// Gives back what has been held for too long.
+    pub(super) fn expire(&mut self, tenant: &Arc<str>, now: &Now) -> Vec<Expired> {
+        let over: Vec<u64> = self.holds.iter().filter(|(_, hold)| hold.deadline <= now.monotonic).map(|(id, _)| *id).collect();
+        let mut expired = Vec::with_capacity(over.len());
+        for id in over {
+            let Some(hold) = self.holds.remove(&id) else { continue };
+            self.end(id, &hold, true, &Amounts::default());
+            let Hold { request, model, date, amounts, .. } = hold;
+            expired.push(Expired { tenant: tenant.clone(), request, model, date, amounts });
+        }
+        self.tolls.expired += expired.len() as u64;
+        expired
+    }
+
+    /// Adds what a former process settled. Running sums are found anew.
+    pub(super) fn restore(&mut self, date: Date, model: &str, spent: &Spent) {
+        let (model, _) = self.scopes.of(model);
+        self.sums.add(date, &model, spent);
+        self.tallies.iter_mut().flatten().for_each(|tally| tally.first = None);
+    }
+
+    /// Adds what a former process held.
+    pub(super) fn restore_hold(&mut self, open: &OpenHold, hold_max: Duration, now: &Now) {
+        // A wall clock that is wrong by decades must not hold anything for as long.
+        let left = Duration::try_from(open.expires.duration_since(now.wall)).unwrap_or_default().min(hold_max);
+        let (model, met) = self.scopes.of(&open.model);
+        let hold = Hold {
+            request: open.request,
+            model,
+            date: open.date,
+            amounts: open.amounts,
+            burndown_factor: 1,
+            admitted: None,
+            deadline: now.monotonic.checked_add(left).unwrap_or(now.monotonic),
+        };
+        self.insert(hold, met);
+    }
+
+    pub(super) fn sums(&self) -> impl Iterator<Item = (Date, &Arc<str>, &Spent)> {
+        self.sums.iter()
+    }
+
+    pub(super) fn holds(&self) -> impl Iterator<Item = &Hold> {
+        self.holds.values()
+    }
+
+    pub(super) fn tolls(&self) -> Tolls {
+        self.tolls
+    }
+
+    #[cfg(test)]
+    pub(super) fn slots(&self) -> usize {
+        self.tallies.len() + self.buckets.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn models(&self) -> usize {
+        self.scopes.models()
+    }
+
+    /// The running sums of a window, found anew if the tally stands on another.
+    fn turn(&mut self, place: usize, first: Date) -> Option<(u128, u128)> {
+        let tally = self.tallies.get_mut(place)?.as_mut()?;
+        if tally.first != Some(first) {
+            let (bit, measure, span) = (tally.bit, tally.measure, tally.span);
+            let has = |model: &str| self.scopes.has(bit, model);
+            tally.first = Some(first);
+            tally.settled = self.sums.total(measure, span, first, has);
+            let held = self.holds.values().filter(|hold| window(span, hold.date) == first && has(&hold.model));
+            tally.reserved = held.map(|hold| u128::from(hold.amounts.get(measure))).sum();
+        }
+        Some((tally.settled, tally.reserved))
+    }
+
+    /// Ties the limits of a configuration to their counters, and sees to it that it is today.
+    fn bind(&mut self, quotas: &Quotas, now: &Now) -> usize {
+        if let Some(at) = self.bindings.iter().position(|binding| binding.quotas == quotas.id) {
+            if let Some(binding) = self.bindings.get_mut(at).filter(|binding| !binding.today.contains(now.wall)) {
+                binding.today = Today::of(now.wall, &quotas.zone);
+            }
+            return at;
+        }
+        let newest = self.bindings.iter().all(|binding| binding.quotas < quotas.id);
+        if self.bindings.len() >= BINDINGS_MAX {
+            self.forget_oldest();
+        }
+        let mut counters: Vec<Option<Counter>> = Vec::with_capacity(quotas.limits.len());
+        for (index, limit) in quotas.limits.iter().enumerate() {
+            let same =
+                |other: &&Limit| other.span == Span::Minute && other.scope == limit.scope && other.measure == limit.measure;
+            let nth = quotas.limits.iter().take(index).filter(same).count();
+            counters.push(self.counter_of(limit, nth, newest, now));
+        }
+        self.bindings.push_back(Binding { quotas: quotas.id, counters, today: Today::of(now.wall, &quotas.zone) });
+        self.bindings.len() - 1
+    }
+
+    fn counter_of(&mut self, limit: &Limit, nth: usize, newest: bool, now: &Now) -> Option<Counter> {
+        let bit = self.scopes.bit_of(&limit.scope)?;
+        let place = match limit.span {
+            Span::Minute => self.bucket_of(bit, limit, nth, newest, now),
+            Span::Day | Span::Month => {
+                let same = |tally: &Tally| tally.bit == bit && tally.measure == limit.measure && tally.span == limit.span;
+                Place::Tally(place(&mut self.tallies, same, || Tally::new(bit, limit.measure, limit.span)))
+            }
+        };
+        Some(Counter { bit, place })
+    }
+
+    /// A bucket that is new begins with what open requests hold; what was settled in the last minute, nobody knows.
+    fn bucket_of(&mut self, bit: u32, limit: &Limit, nth: usize, newest: bool, now: &Now) -> Place {
+        let measure = limit.measure;
+        let (holds, scopes) = (&self.holds, &self.scopes);
+        let begin = || {
+            let held = || {
+                holds
+                    .iter()
+                    .filter(|(_, hold)| scopes.has(bit, &hold.model))
+                    .filter_map(|(id, hold)| Some((id, hold, hold.admitted?)))
+            };
+            let mut bucket = Bucket::new(limit.amount, held().map(|(.., admitted)| admitted).next().unwrap_or(now.monotonic));
+            for (id, hold, admitted) in held() {
+                bucket.refill(admitted);
+                bucket.hold(*id, hold.amounts.get(measure));
+            }
+            Slot { bit, measure, nth, bucket }
+        };
+        let same = |slot: &Slot| slot.bit == bit && slot.measure == measure && slot.nth == nth;
+        let at = place(&mut self.buckets, same, begin);
+        if let (true, Some(Some(slot))) = (newest, self.buckets.get_mut(at)) {
+            slot.bucket.resize(limit.amount, now.monotonic);
+        }
+        Place::Bucket(at)
+    }
+
+    /// Drops the oldest configuration, and the counters that only it had.
+    fn forget_oldest(&mut self) {
+        let oldest = self.bindings.iter().enumerate().min_by_key(|(_, binding)| binding.quotas).map(|(at, _)| at);
+        oldest.and_then(|at| self.bindings.remove(at));
+        let counters: Vec<Counter> =
+            self.bindings.iter().flat_map(|binding| binding.counters.iter().flatten().copied()).collect();
+        let tally = |at| counters.iter().any(|counter| matches!(counter.place, Place::Tally(place) if place == at));
+        let bucket = |at| counters.iter().any(|counter| matches!(counter.place, Place::Bucket(place) if place == at));
+        self.tallies.iter_mut().enumerate().filter(|(at, _)| !tally(*at)).for_each(|(_, slot)| *slot = None);
+        self.buckets.iter_mut().enumerate().filter(|(at, _)| !bucket(*at)).for_each(|(_, slot)| *slot = None);
+        self.scopes.keep(counters.iter().fold(0, |set, counter| set | (1 << counter.bit)));
+    }
+}
+
+/// Where something stands among the slots; it is put into a free one if it is nowhere.
+fn place<T>(slots: &mut Vec<Option<T>>, same: impl Fn(&T) -> bool, new: impl FnOnce() -> T) -> usize {
+    if let Some(at) = slots.iter().position(|slot| slot.as_ref().is_some_and(&same)) {
+        return at;
+    }
+    let free = slots.iter().position(Option::is_none).unwrap_or(slots.len());
+    match slots.get_mut(free) {
+        Some(slot) => *slot = Some(new()),
+        None => slots.push(Some(new())),
+    }
+    free
+}

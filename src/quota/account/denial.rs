@@ -1,0 +1,113 @@
+//! Why a request does not fit, in the words its caller reads.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use jiff::{Timestamp, tz::Offset};
+
+use crate::quota::{LimitKind, Measure, Span};
+
+/// How a limit said no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum QuotaKind {
+    /// There will be room as the bucket refills.
+    Temporary,
+    /// There will be room in the next window.
+    Spent,
+    /// There will never be room: the request asks for more than the whole limit.
+    Never,
+}
+
+/// The limit that binds, and by how much.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuotaDenial {
+    /// Who.
+    pub tenant: Arc<str>,
+    /// The quota's label.
+    pub quota: Arc<str>,
+    /// What it counts.
+    pub measure: Measure,
+    /// For how long.
+    pub span: Span,
+    /// How it said no.
+    pub kind: QuotaKind,
+    /// The limit: tokens, or nano-dollars.
+    pub amount: u64,
+    /// What is left of it.
+    pub remaining: u64,
+    /// What the request may need.
+    pub asked: u64,
+    /// When a spent window ends.
+    pub resets: Option<(Timestamp, Offset)>,
+    /// The exact wait until all buckets have room, if nothing else happens. Only a temporary refusal has one.
+    pub retry_after: Option<Duration>,
+}
+
+impl QuotaDenial {
+    /// The metric label, beside the quota's.
+    pub fn reason(&self) -> &'static str {
+        LimitKind::Per(self.measure, self.span).name()
+    }
+}
+
+impl std::error::Error for QuotaDenial {}
+
+impl fmt::Display for QuotaDenial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let QuotaDenial { tenant, measure, .. } = self;
+        let shown = |amount| measure.shown(amount);
+        let (asked, amount, remaining) = (shown(self.asked), shown(self.amount), shown(self.remaining));
+        let (noun, per) = (measure.noun(), self.span.noun());
+        let scope = Scope(&self.quota);
+        let verb = if *measure == Measure::Cost { "may cost" } else { "needs up to" };
+        match self.kind {
+            QuotaKind::Never => {
+                let advice =
+                    if *measure == Measure::InputTokens { "shorten the input" } else { "lower max_tokens or shorten the input" };
+                write!(
+                    f,
+                    "this request {verb} {asked} {noun}, but tenant {tenant} has {amount} per {per} in all{scope}, so it can never fit; {advice}"
+                )
+            }
+            _ => {
+                write!(
+                    f,
+                    "tenant {tenant} has {remaining} of {amount} {noun} per {per} left{scope}; this request {verb} {asked}"
+                )?;
+                if let Some(wait) = self.retry_after {
+                    write!(f, "; try again in {} ms", milliseconds(wait))?;
+                }
+                match self.resets {
+                    Some((resets, offset)) => write!(f, "; it resets {:.0}", resets.display_with_offset(offset)),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+/// The label, where there is more than one scope to tell apart.
+struct Scope<'a>(&'a str);
+
+impl fmt::Display for Scope<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == "all" { Ok(()) } else { write!(f, " for `{}`", self.0) }
+    }
+}
+
+fn milliseconds(wait: Duration) -> u128 {
+    wait.as_nanos().div_ceil(1_000_000)
+}
+
+/// A request that asks for more `max_tokens` than its tenant may.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("tenant {tenant} may ask for at most {max} max_tokens{}; this request asks for {asked}", Scope(quota))]
+pub struct CapDenial {
+    /// Who.
+    pub tenant: Arc<str>,
+    /// The quota's label.
+    pub quota: Arc<str>,
+    /// The most.
+    pub max: u64,
+    /// What it asked for.
+    pub asked: u64,
+}

@@ -1,0 +1,195 @@
+//! What the caller reads: which limit, how much is left, until when; and the same words in advance.
+
+use std::collections::BTreeSet;
+
+use super::{super::*, *};
+use crate::config::MaxTokensOver;
+
+fn refusal(quotas: &Quotas, before: &[Ask<'_>], ask: &Ask<'_>) -> QuotaDenial {
+    let (account, now) = (account(), noon());
+    let held: Vec<_> = before.iter().map(|ask| account.reserve(quotas, ask, &now).unwrap()).collect();
+    let denial = account.reserve(quotas, ask, &now).unwrap_err();
+    assert_eq!(account.explain(quotas, ask, None, &now).answer.unwrap_err().to_string(), denial.to_string());
+    drop(held);
+    denial
+}
+
+#[test]
+fn a_spent_day_says_what_is_left_and_when_it_resets_in_the_tenants_time() {
+    let quotas =
+        quotas("time_zone = \"Europe/Berlin\"\n[[quotas]]\nname = \"claude\"\nmodels = [\"*claude*\"]\ntokens_per_day = 100_000");
+    let denial = refusal(&quotas, &[ask(CLAUDE, 90_000, 9_880)], &ask(CLAUDE, 200, 4_000));
+    assert_eq!(
+        denial.to_string(),
+        "tenant acme has 120 of 100000 tokens per day left for `claude`; this request needs up to 4200; it resets 2026-11-23T00:00:00+01:00"
+    );
+    assert_eq!((denial.kind, denial.retry_after, denial.reason()), (QuotaKind::Spent, None, "tokens-per-day"));
+}
+
+#[test]
+fn an_empty_bucket_says_how_long_to_wait() {
+    let quotas = quotas("[[quotas]]\ntokens_per_minute = 6_000");
+    let denial = refusal(&quotas, &[ask(CLAUDE, 5_000, 500)], &ask(CLAUDE, 100, 1_001));
+    let text = "tenant acme has 500 of 6000 tokens per minute left; this request needs up to 1101; try again in 6010 ms";
+    assert_eq!(denial.to_string(), text);
+    assert_eq!(denial.retry_after, Some(Duration::from_millis(6_010)));
+}
+
+#[test]
+fn money_is_shown_in_dollars() {
+    let quotas = quotas("[[quotas]]\nusd_per_month = \"0.01\"");
+    let denial = refusal(&quotas, &[ask(CLAUDE, 4_000, 1_000)], &ask(CLAUDE, 500, 200));
+    let text = "tenant acme has 0.001 of 0.01 US dollars per month left; this request may cost 0.0015; it resets 2026-12-01T00:00:00+00:00";
+    assert_eq!(denial.to_string(), text);
+}
+
+#[test]
+fn a_request_that_can_never_fit_is_told_so_whatever_else_binds() {
+    let quotas = quotas("[[quotas]]\ntokens_per_minute = 6_000\ntokens_per_day = 100_000\noutput_tokens_per_day = 4_000");
+    let denial = refusal(&quotas, &[ask(CLAUDE, 3_000, 0)], &ask(CLAUDE, 200, 4_001));
+    let text = "this request needs up to 4001 output tokens, but tenant acme has 4000 per day in all, so it can never fit; \
+                lower max_tokens or shorten the input";
+    assert_eq!((denial.to_string().as_str(), denial.kind, denial.retry_after), (text, QuotaKind::Never, None));
+}
+
+#[test]
+fn a_spent_window_outranks_an_empty_bucket_for_waiting_would_not_help() {
+    let quotas = quotas("[[quotas]]\ntokens_per_minute = 1_000\ntokens_per_day = 1_000");
+    assert_eq!(refusal(&quotas, &[ask(CLAUDE, 900, 0)], &ask(CLAUDE, 200, 0)).kind, QuotaKind::Spent);
+}
+
+#[test]
+fn of_two_empty_buckets_the_first_is_named_and_the_longer_wait_told() {
+    let quotas = quotas("[[quotas]]\ntokens_per_minute = 6_000\noutput_tokens_per_minute = 600");
+    let denial = refusal(&quotas, &[ask(CLAUDE, 5_500, 500)], &ask(CLAUDE, 0, 600));
+    assert_eq!((denial.reason(), denial.retry_after), ("tokens-per-minute", Some(Duration::from_secs(50))));
+}
+
+#[test]
+fn nothing_is_held_of_any_limit_if_one_says_no() {
+    let (account, now) = (account(), noon());
+    let quotas = quotas("[[quotas]]\ntokens_per_minute = 1_000\ntokens_per_day = 1_000\nusd_per_day = \"0.000001\"");
+    let before = account.balances(&quotas, &now);
+    assert_eq!(account.reserve(&quotas, &ask(CLAUDE, 100, 100), &now).unwrap_err().measure, crate::quota::Measure::Cost);
+    assert_eq!(account.balances(&quotas, &now), before);
+    assert_eq!(account.reserved(), (0, Amounts::default()));
+}
+
+#[test]
+fn a_shadow_limit_counts_and_reports_but_refuses_nothing() {
+    let (account, now) = (account(), noon());
+    let quotas = quotas("[[quotas]]\nshadow = true\ntokens_per_day = 1_000\nmax_tokens = 10");
+    for (asked, reported) in [(800, 0), (800, 1), (2_000, 1)] {
+        let grant = account.reserve(&quotas, &ask(CLAUDE, asked, 0), &now).unwrap();
+        assert_eq!((grant.shadowed.len(), grant.standings.len()), (reported, 0));
+        grant.reservation.settle(&usage(asked, 0), NanoUsd::ZERO, &now);
+    }
+    assert_eq!(used(&account, &quotas, &now), (3_600, 0));
+    assert_eq!((quotas.max_tokens_for(CLAUDE), quotas.shadow_max_tokens_for(CLAUDE).unwrap().max), (None, 10));
+}
+
+#[test]
+fn what_takes_nothing_of_a_limit_passes_though_it_is_overdrawn() {
+    let (account, now) = (account(), noon());
+    let quotas = quotas("[[quotas]]\noutput_tokens_per_day = 100");
+    let grant = account.reserve(&quotas, &ask(CLAUDE, 0, 100), &now).unwrap();
+    assert!(grant.reservation.settle(&usage(0, 130), NanoUsd::ZERO, &now).overdrawn);
+    assert_eq!(balance(&account, &quotas, &now).remaining, 0);
+    assert!(account.reserve(&quotas, &ask(CLAUDE, 500, 0), &now).is_ok());
+    assert!(account.reserve(&quotas, &ask(CLAUDE, 0, 1), &now).is_err());
+    assert_eq!(account.tolls().overdrawn, 1);
+}
+
+#[test]
+fn burndown_weighs_output_and_gives_cache_reads_back() {
+    let (account, now) = (account(), noon());
+    let quotas = quotas("[[quotas]]\ncount_burndown = true\ntokens_per_minute = 10_000");
+    let grant = account.reserve(&quotas, &ask(CLAUDE, 1_000, 200), &now).unwrap();
+    assert_eq!(used(&account, &quotas, &now), (0, 2_000));
+    let usage = Usage { cache_read_tokens: 700, cache_write_tokens: 50, cache_write_1h_tokens: 50, ..usage(200, 100) };
+    grant.reservation.settle(&usage, NanoUsd::ZERO, &now);
+    assert_eq!(used(&account, &quotas, &now), (800, 0));
+}
+
+#[test]
+fn the_smallest_cap_that_applies_counts() {
+    let quotas = quotas(
+        "[[quotas]]\nmax_tokens = 8_192\nmax_tokens_over = \"lower\"\n[[quotas]]\nname = \"claude\"\nmodels = [\"*claude*\"]\nmax_tokens = 4_096",
+    );
+    let (claude, nova) = (quotas.max_tokens_for(CLAUDE).unwrap(), quotas.max_tokens_for(NOVA).unwrap());
+    assert_eq!((claude.max, claude.over, nova.max, nova.over), (4_096, MaxTokensOver::Refuse, 8_192, MaxTokensOver::Lower));
+    let explained = account().explain(&quotas, &ask(CLAUDE, 1, 5_000), Some(5_000), &noon());
+    let text = "tenant acme may ask for at most 4096 max_tokens for `claude`; this request asks for 5000";
+    assert_eq!(explained.cap.unwrap().to_string(), text);
+    assert!(account().explain(&quotas, &ask(CLAUDE, 1, 4_096), Some(4_096), &noon()).cap.is_none());
+}
+
+#[test]
+fn limits_are_asked_in_the_order_of_the_reference_and_have_names_of_their_own() {
+    let quotas = quotas(
+        r#"
+[[quotas]]
+usd_per_month = "5"
+usd_per_day = "1"
+output_tokens_per_month = 9
+input_tokens_per_month = 8
+tokens_per_month = 7
+output_tokens_per_day = 6
+input_tokens_per_day = 5
+tokens_per_day = 4
+output_tokens_per_minute = 3
+input_tokens_per_minute = 2
+tokens_per_minute = 1
+[[quotas]]
+models = ["*nova*"]
+tokens_per_day = 1
+"#,
+    );
+    let names: Vec<&str> = quotas.limits.iter().map(|limit| &*limit.policy).collect();
+    let expected = [
+        "tokens-per-minute",
+        "input-tokens-per-minute",
+        "output-tokens-per-minute",
+        "tokens-per-day",
+        "input-tokens-per-day",
+        "output-tokens-per-day",
+        "tokens-per-month",
+        "input-tokens-per-month",
+        "output-tokens-per-month",
+        "usd-per-day",
+        "usd-per-month",
+        "*nova*-tokens-per-day",
+    ];
+    assert_eq!(names, expected);
+    assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
+    let amounts: Vec<u64> = quotas.limits.iter().map(|limit| limit.amount).take(10).collect();
+    assert_eq!(amounts, [1, 2, 3, 4, 5, 6, 7, 8, 9, 1_000_000_000]);
+}
+
+#[test]
+fn standings_count_the_request_itself() {
+    let (account, now) = (account(), noon());
+    let quotas = quotas("[[quotas]]\ntokens_per_minute = 6_000\nusd_per_day = \"0.01\"");
+    let grant = account.reserve(&quotas, &ask(CLAUDE, 500, 100), &now).unwrap();
+    let shown: Vec<_> =
+        grant.standings.iter().map(|s| (s.name(), s.kind.unit(), s.quota, s.remaining, s.reset.as_secs())).collect();
+    assert_eq!(
+        shown,
+        [("tokens-per-minute", Some("tokens"), 6_000, 5_400, 6), ("usd-per-day", Some("micro-usd"), 10_000, 9_000, 43_200)]
+    );
+}
+
+#[test]
+fn the_forecast_is_a_line_from_the_windows_start() {
+    let (account, now) = (account(), noon());
+    let quotas = quotas("[[quotas]]\ntokens_per_day = 1_000");
+    let spend = |tokens| {
+        let grant = account.reserve(&quotas, &ask(CLAUDE, tokens, 0), &now).unwrap();
+        grant.reservation.settle(&usage(tokens, 0), NanoUsd::ZERO, &now);
+    };
+    assert_eq!(balance(&account, &quotas, &now).exhausted, None);
+    spend(500);
+    assert_eq!(balance(&account, &quotas, &now).exhausted, None);
+    spend(250);
+    assert_eq!(balance(&account, &quotas, &now).exhausted.unwrap().to_string(), "2026-11-22T16:00:00Z");
+}

@@ -1,0 +1,105 @@
+//! How often and how much at once: request rates and concurrency per tenant.
+
+pub mod concurrency;
+pub mod counters;
+pub mod rate;
+
+pub use concurrency::Permit;
+pub use counters::{Counters, TenantCounters};
+
+use std::time::Duration;
+
+use super::Standing;
+use crate::config::RequestLimits;
+
+/// A limit said no.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("tenant {tenant} has reached its limit of {} {}; try again in {} ms", .standing.quota, .standing.kind.name(), .retry_after.as_millis())]
+pub struct RateDenial {
+    /// Who.
+    pub tenant: String,
+    /// The limit that bound first.
+    pub standing: Standing,
+    /// The exact wait until one request fits; a guess where it depends on when others end.
+    pub retry_after: Duration,
+}
+
+/// What an admitted request holds and shows.
+#[derive(Debug)]
+pub struct Admission {
+    /// Given back when the request ends.
+    pub permit: Permit,
+    /// One per limit, in the order in which they were asked.
+    pub standings: Vec<Standing>,
+}
+
+/// Asks every limit; counts the request only if all agree.
+pub fn admit(tenant: &str, limits: &RequestLimits, counters: &TenantCounters) -> Result<Admission, RateDenial> {
+    let mut standings = Vec::with_capacity(3);
+    let denied = |(standing, retry_after)| RateDenial { tenant: tenant.to_owned(), standing, retry_after };
+    let permit = counters.start(limits.concurrent_requests, &mut standings).map_err(denied)?;
+    counters.count(limits, &mut standings).map_err(denied)?;
+    Ok(Admission { permit, standings })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quota::LimitKind;
+
+    #[test]
+    fn the_limit_is_reached_exactly_and_refusals_do_not_count() {
+        let counters = Counters::default().of("acme");
+        let limits = RequestLimits { requests_per_minute: Some(5), ..RequestLimits::default() };
+        for left in (0..5).rev() {
+            let admission = admit("acme", &limits, &counters).unwrap();
+            assert_eq!(admission.standings[0].remaining, left);
+        }
+        for _ in 0..100 {
+            let denial = admit("acme", &limits, &counters).unwrap_err();
+            assert_eq!((denial.standing.quota, denial.standing.remaining), (5, 0));
+            assert!(denial.retry_after <= Duration::from_secs(73) && denial.retry_after > Duration::ZERO);
+        }
+    }
+
+    #[test]
+    fn a_refused_request_holds_no_permit() {
+        let counters = Counters::default().of("acme");
+        let limits = RequestLimits { requests_per_minute: Some(1), concurrent_requests: Some(2), ..RequestLimits::default() };
+        let first = admit("acme", &limits, &counters).unwrap();
+        for _ in 0..10 {
+            assert_eq!(admit("acme", &limits, &counters).unwrap_err().standing.kind, LimitKind::RequestsPerMinute);
+        }
+        assert_eq!(first.permit.running(), 1);
+    }
+
+    #[test]
+    fn concurrency_is_given_back_when_the_permit_drops() {
+        let counters = Counters::default().of("acme");
+        let limits = RequestLimits { concurrent_requests: Some(2), ..RequestLimits::default() };
+        let (a, _b) = (admit("acme", &limits, &counters).unwrap(), admit("acme", &limits, &counters).unwrap());
+        assert_eq!(admit("acme", &limits, &counters).unwrap_err().standing.kind, LimitKind::ConcurrentRequests);
+        drop(a);
+        assert!(admit("acme", &limits, &counters).is_ok());
+    }
+
+    #[test]
+    fn tenants_do_not_share() {
+        let counters = Counters::default();
+        let limits = RequestLimits { requests_per_second: Some(1), ..RequestLimits::default() };
+        assert!(admit("a", &limits, &counters.of("a")).is_ok());
+        assert!(admit("b", &limits, &counters.of("b")).is_ok());
+    }
+
+    #[test]
+    fn many_threads_get_no_more_than_the_limit() {
+        let counters = Counters::default().of("acme");
+        let limits = RequestLimits { requests_per_minute: Some(100), ..RequestLimits::default() };
+        let admitted: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> =
+                (0..8).map(|_| scope.spawn(|| (0..50).filter(|_| admit("acme", &limits, &counters).is_ok()).count())).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(admitted, 100);
+    }
+}

@@ -1,0 +1,172 @@
+//! Limits by what they count, and where a tenant stands against one, for response headers.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use crate::pricing::NanoUsd;
+
+/// A limit, by what it counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LimitKind {
+    /// Requests in a second.
+    RequestsPerSecond,
+    /// Requests in a minute.
+    RequestsPerMinute,
+    /// Requests running at once.
+    ConcurrentRequests,
+    /// Tokens or money.
+    Per(Measure, Span),
+}
+
+/// What is counted of a request. Amounts are whole: tokens, or nano-dollars.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Measure {
+    /// Input, cache reads and writes included, and output.
+    Tokens,
+    /// Input, cache reads and writes included.
+    InputTokens,
+    /// Output.
+    OutputTokens,
+    /// As Bedrock counts against its own quotas: input and cache writes, and output times the model's burndown factor.
+    Burndown,
+    /// Nano-dollars.
+    Cost,
+}
+
+/// For how long it counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Span {
+    /// Refilled without pause, whole again after a minute.
+    Minute,
+    /// From midnight to midnight in the tenant's time zone.
+    Day,
+    /// A calendar month there.
+    Month,
+}
+
+impl LimitKind {
+    /// The name in `RateLimit-Policy`, metrics and configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            LimitKind::RequestsPerSecond => "requests-per-second",
+            LimitKind::RequestsPerMinute => "requests-per-minute",
+            LimitKind::ConcurrentRequests => "concurrent-requests",
+            LimitKind::Per(measure, span) => name(measure, span),
+        }
+    }
+
+    /// The window, in seconds; concurrency has none, and a month has no fixed length.
+    pub fn window_seconds(self) -> Option<u64> {
+        match self {
+            LimitKind::RequestsPerSecond => Some(1),
+            LimitKind::RequestsPerMinute | LimitKind::Per(_, Span::Minute) => Some(60),
+            LimitKind::Per(_, Span::Day) => Some(86_400),
+            LimitKind::ConcurrentRequests | LimitKind::Per(_, Span::Month) => None,
+        }
+    }
+
+    /// The `qu` of `RateLimit-Policy`, where it is not requests.
+    pub fn unit(self) -> Option<&'static str> {
+        match self {
+            LimitKind::Per(Measure::Cost, _) => Some("micro-usd"),
+            LimitKind::Per(..) => Some("tokens"),
+            _ => None,
+        }
+    }
+}
+
+fn name(measure: Measure, span: Span) -> &'static str {
+    match (measure, span) {
+        (Measure::Tokens | Measure::Burndown, Span::Minute) => "tokens-per-minute",
+        (Measure::Tokens | Measure::Burndown, Span::Day) => "tokens-per-day",
+        (Measure::Tokens | Measure::Burndown, Span::Month) => "tokens-per-month",
+        (Measure::InputTokens, Span::Minute) => "input-tokens-per-minute",
+        (Measure::InputTokens, Span::Day) => "input-tokens-per-day",
+        (Measure::InputTokens, Span::Month) => "input-tokens-per-month",
+        (Measure::OutputTokens, Span::Minute) => "output-tokens-per-minute",
+        (Measure::OutputTokens, Span::Day) => "output-tokens-per-day",
+        (Measure::OutputTokens, Span::Month) => "output-tokens-per-month",
+        (Measure::Cost, Span::Minute) => "usd-per-minute",
+        (Measure::Cost, Span::Day) => "usd-per-day",
+        (Measure::Cost, Span::Month) => "usd-per-month",
+    }
+}
+
+impl Measure {
+    /// An amount as people write it: `4200`, or `12.50` dollars.
+    pub fn shown(self, amount: u64) -> impl fmt::Display {
+        struct Shown(Measure, u64);
+        impl fmt::Display for Shown {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self.0 {
+                    Measure::Cost => NanoUsd(i64::try_from(self.1).unwrap_or(i64::MAX)).fmt(f),
+                    _ => self.1.fmt(f),
+                }
+            }
+        }
+        Shown(self, amount)
+    }
+
+    /// What the amounts are of: `tokens`.
+    pub fn noun(self) -> &'static str {
+        match self {
+            Measure::Tokens => "tokens",
+            Measure::InputTokens => "input tokens",
+            Measure::OutputTokens => "output tokens",
+            Measure::Burndown => "burndown tokens",
+            Measure::Cost => "US dollars",
+        }
+    }
+}
+
+impl Span {
+    /// `day`.
+    pub fn noun(self) -> &'static str {
+        match self {
+            Span::Minute => "minute",
+            Span::Day => "day",
+            Span::Month => "month",
+        }
+    }
+}
+
+/// Where a tenant stands against one limit, for response headers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Which limit.
+    pub kind: LimitKind,
+    /// The name among the tenant's limits, if the kind alone does not tell.
+    pub policy: Option<Arc<str>>,
+    /// The limit, in [`LimitKind::unit`]s.
+    pub quota: u64,
+    /// What is left of it.
+    pub remaining: u64,
+    /// When it is whole again.
+    pub reset: Duration,
+}
+
+/// The largest integer a structured field holds (RFC 9651 §3.3.1).
+const FIELD_MAX: u64 = 999_999_999_999_999;
+
+impl Standing {
+    pub(super) fn of_requests(kind: LimitKind, quota: u32, remaining: u32, reset: Duration) -> Standing {
+        Standing { kind, policy: None, quota: quota.into(), remaining: remaining.into(), reset }
+    }
+
+    /// Money in whole millionths, rounded down: what the field shows is there.
+    pub(super) fn of_account(
+        (measure, span): (Measure, Span),
+        policy: &Arc<str>,
+        quota: u64,
+        remaining: u64,
+        reset: Duration,
+    ) -> Standing {
+        let shown = |amount: u64| if measure == Measure::Cost { amount / 1_000 } else { amount }.min(FIELD_MAX);
+        let (quota, remaining) = (shown(quota), shown(remaining));
+        Standing { kind: LimitKind::Per(measure, span), policy: Some(policy.clone()), quota, remaining, reset }
+    }
+
+    /// The name in `RateLimit` and `RateLimit-Policy`.
+    pub fn name(&self) -> &str {
+        self.policy.as_deref().unwrap_or(self.kind.name())
+    }
+}
