@@ -24,9 +24,10 @@
 //!
 //! | station | phase | runs | does | fails as |
 //! |---|---|---|---|---|
-//! | [`listener`](proxy::listener), [`edge`](proxy::edge) | – | per connection | TCP, TLS, protocol, the deadline for a head | closed |
+//! | [`listener`](proxy::listener) | – | per connection | room, PROXY header, source, TLS, protocol | closed |
+//! | [`edge`](proxy::edge), [`wire`](proxy::wire) | – | per connection | the deadline for a head, strict chunks, floods of frames | closed |
 //! | [`arrival`](proxy::arrival) | early_request_filter | once | the request's id and clock | – |
-//! | [`admit`](proxy::admit) | request_filter | once | [`head`](proxy::head) strict; principal; tenant; route; policy; rate → `Admitted` | 400 403 404 429 431 |
+//! | [`admit`](proxy::admit) | request_filter | once | [`load`](proxy::load); [`head`](proxy::head) strict; principal; tenant; route; policy; rate → `Admitted` | 400 403 404 429 431 503 |
 //! | [`vend`](proxy::vend) | request_filter | once | instead of all below, for `/credentials` and `/sts`: AWS credentials for a token | 400 403 |
 //! | [`body`](proxy::body) | request_filter | once | room, bounded read, hash; what only the body tells; then the session replays it | 400 403 408 413 503 |
 //! | [`charge`](proxy::charge) | request_filter; response_body_filter or logging | once | holds what the request may use in every limit of its tenant; settles by what Bedrock reported | 400 402 429 503 |
@@ -47,7 +48,7 @@
 //! # Where this differs from the first design, and why
 //!
 //! - Connections are accepted by [`proxy::listener`], not by `pingora_core::server::Server`: that one tells nobody which port it took,
-//!   has no deadline for a request's head, waits for its whole grace period whether or not anything runs, and ends the process on
+//!   has no cap, no PROXY protocol and no deadline for a request's head, waits for its whole grace period whether or not anything runs, and ends the process on
 //!   SIGHUP. `HttpProxy` behind it is stock.
 //! - The canonical request is made in [`aws::sigv4`]; aws-sigv4 derives the key and computes the HMAC, and its own signer is the oracle
 //!   of the tests. Its `sign()` derives the key for every request and reads the path through `http::Uri`.

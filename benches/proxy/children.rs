@@ -24,7 +24,7 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 use tollgate::{
     auth::DevelopmentIssuer,
     aws::Signer,
-    proxy::listener::{Application, Connections, Listener},
+    proxy::listener::{Application, Connections, Listener, Opening},
     simulator::{Simulator, SimulatorConfig, SimulatorKey},
 };
 
@@ -192,7 +192,7 @@ impl Application for Bare {
     type App = HttpProxy<PassThrough>;
     const H2C: bool = false;
 
-    fn serve(&self, _: bool) -> Arc<Self::App> {
+    fn serve(&self, _: Opening) -> Arc<Self::App> {
         self.0.clone()
     }
 }

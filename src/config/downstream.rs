@@ -2,10 +2,19 @@
 
 use serde::Deserialize;
 
-/// Bounds on connections and headers.
+/// Bounds on connections, headers and requests.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Downstream {
+    /// Connections open at once, over all listeners; more are closed as soon as they are accepted. Default 10,000, and never more than
+    /// the limit on open files allows.
+    pub connections_max: u64,
+    /// Requests running at once, over all tenants; more are answered with 503. Default 5,000: 500 MB if each of them streams.
+    pub requests_max: u64,
+    /// Requests after which a connection is closed in order. Default 10,000.
+    pub requests_per_connection_max: u32,
+    /// Streams open at once on an HTTP/2 connection. Default 100.
+    pub streams_per_connection_max: u32,
     /// Bytes of request line and headers together. Default 32,768: a long ARN percent-encoded, metadata of 8,500 and a large JWT fit.
     pub header_bytes_max: usize,
     /// Seconds from the first byte of a request to the end of its headers. Default 10.
@@ -18,6 +27,15 @@ pub struct Downstream {
 
 impl Default for Downstream {
     fn default() -> Self {
-        Downstream { header_bytes_max: 32_768, header_seconds_max: 10, idle_seconds_max: 60, drain_seconds_max: 600 }
+        Downstream {
+            connections_max: 10_000,
+            requests_max: 5_000,
+            requests_per_connection_max: 10_000,
+            streams_per_connection_max: 100,
+            header_bytes_max: 32_768,
+            header_seconds_max: 10,
+            idle_seconds_max: 60,
+            drain_seconds_max: 600,
+        }
     }
 }

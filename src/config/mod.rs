@@ -11,12 +11,14 @@ pub mod ledger;
 pub mod listeners;
 pub mod log;
 pub mod metering;
+pub mod network;
 pub mod prices;
 pub mod quotas;
 pub mod routing;
 pub mod secret;
 pub mod tenants;
 pub mod upstream;
+pub mod validity;
 pub mod vending;
 
 pub mod problems;
@@ -43,9 +45,10 @@ pub use downstream::Downstream;
 pub use issuers::{Algorithm, Issuer, KeySetSource};
 pub use keys::{AccessKey, ApiKey, Keys, KeysFile, KeysFileError};
 pub use ledger::{Durability, Ledger, OnFailure};
-pub use listeners::{Listener, TlsFiles};
+pub use listeners::{ClientCertificates, Listener, Tls, TlsFiles, TlsPolicy};
 pub use log::Log;
 pub use metering::Metering;
+pub use network::{Network, NetworkError};
 pub use prices::{Prices, Unpriced, examine_prices, parse_prices};
 pub use problems::{Problem, Problems, Severity};
 pub use quotas::{AccountKeeping, MaxTokensOver, Quota};
@@ -54,6 +57,7 @@ pub use routing::{Routing, SurfaceService};
 pub use secret::{Secret, SecretError};
 pub use tenants::{RequestLimits, Tenant};
 pub use upstream::Upstream;
+pub use validity::Validity;
 pub use vending::{SealingKey, Vending};
 
 /// A whole configuration file.

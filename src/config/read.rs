@@ -202,6 +202,13 @@ fn resolve_paths(config: &mut Config, directory: &Path) {
     for tls in config.listeners.iter_mut().filter_map(|listener| listener.tls.as_mut()) {
         resolve(&mut tls.certificate_file);
         resolve(&mut tls.private_key_file);
+        for more in &mut tls.certificates {
+            resolve(&mut more.certificate_file);
+            resolve(&mut more.private_key_file);
+        }
+        if let Some(path) = &mut tls.client_ca_file {
+            resolve(path);
+        }
     }
     for path in [&mut config.upstream.ca_file, &mut config.prices.file].into_iter().flatten() {
         resolve(path);

@@ -8,7 +8,7 @@ use http::{HeaderMap, header};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
-use super::{Denial, Passage, charge::Charge, head};
+use super::{Denial, Passage, charge::Charge, head, load::Burden};
 use crate::{
     auth::{Claim, Identity, IdentityError, Principal, Signed, query_carries_credential},
     aws::{Received, SignatureError, received::Payload},
@@ -49,6 +49,7 @@ pub struct Admitted {
 /// A place among the tenant's running requests.
 struct Slot {
     _permit: quota::Permit,
+    _burden: Burden,
     _in_flight: Counted,
 }
 
@@ -179,8 +180,14 @@ pub fn identify(session: &Session, snapshot: &Snapshot) -> Result<Claim, Denial>
     Ok(snapshot.authenticator.identify(&received, SystemTime::now())?)
 }
 
-/// Decides on the head and on whom it is from.
-pub fn admit(session: &Session, passage: &mut Passage, identity: Identity, metrics: &Metrics) -> Result<Admitted, Denial> {
+/// Decides on the head and on whom it is from. The burden has been taken on before anything was spent on the request.
+pub fn admit(
+    session: &Session,
+    passage: &mut Passage,
+    identity: Identity,
+    burden: Burden,
+    metrics: &Metrics,
+) -> Result<Admitted, Denial> {
     let live = passage.live.clone();
     let snapshot = &live.snapshot;
     let Identity { principal, signed } = identity;
@@ -209,7 +216,7 @@ pub fn admit(session: &Session, passage: &mut Passage, identity: Identity, metri
     let Admission { permit, standings } = quota::admit(&tenant.name, &tenant.limits, &tenant.counters)?;
     let dialect = Dialect::of_path(route.path.as_bytes());
     let in_flight = Counted::in_gauge(metrics.in_flight.with_label_values(&[&tenant.name]));
-    let slot = Some(Slot { _permit: permit, _in_flight: in_flight });
+    let slot = Some(Slot { _permit: permit, _burden: burden, _in_flight: in_flight });
     Ok(Admitted { tenant, route, dialect, signed, standings, slot, charge: None, hide_usage: false })
 }
 

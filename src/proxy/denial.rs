@@ -61,6 +61,8 @@ pub enum Denial {
     StreamIdle { seconds_max: u64 },
     #[error("A stream may last {seconds_max} seconds.")]
     StreamTooLong { seconds_max: u64 },
+    #[error("The gateway runs as many requests as it may. Try again shortly.")]
+    Overloaded,
     #[error("The request body is larger than {bytes_max} bytes.")]
     BodyTooLarge { bytes_max: u64 },
     #[error("The request body did not arrive within {seconds_max} seconds.")]
@@ -140,6 +142,7 @@ impl Denial {
             Denial::StreamTooLarge { .. } => too_much("stream_too_large"),
             Denial::StreamIdle { .. } => timed_out("stream_idle"),
             Denial::StreamTooLong { .. } => timed_out("stream_too_long"),
+            Denial::Overloaded => unavailable(503, "overloaded"),
             Denial::BodyTooLarge { .. } => Verdict { anthropic: "request_too_large", ..invalid(413, "body_too_large") },
             Denial::BodyTooSlow { .. } => Verdict { anthropic: "timeout_error", ..invalid(408, "body_too_slow") },
             Denial::BodyBroken => invalid(400, "body_broken"),

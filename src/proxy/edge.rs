@@ -6,7 +6,7 @@ use std::{
     pin::{Pin, pin},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     task::Poll,
     time::Duration,
@@ -23,18 +23,32 @@ use pingora_core::{
     server::ShutdownWatch,
 };
 use pingora_proxy::HttpProxy;
+use tokio::{sync::watch, time::sleep};
 
-use super::{Gateway, Live, listener::Application};
+use super::{
+    Gateway, Live,
+    listener::{Application, Opening},
+    wire::{Progress, Running},
+};
 use crate::config::Downstream;
 
+/// 64 KiB, the protocol's default, would make a 25 MB upload take 19 s at a round trip of 50 ms.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+/// What a client can make the gateway hold before anybody has room for it: `connections_max` times this is the worst there is, and only
+/// for callers with a valid token, since everybody else's bytes are thrown away as they come.
+const CONNECTION_WINDOW_BYTES: u32 = 2 << 20;
+const HEADER_LIST_BYTES_MIN: u32 = 64 << 10;
+const RESETS_PENDING_MAX: usize = 20;
+const FAULTS_MAX: usize = 100;
+
 tokio::task_local! {
-    static HEAD_WAS_READ: Arc<AtomicBool>;
+    static PROGRESS: Arc<Progress>;
 }
 
 /// Tells the deadline of this task's request that its head has come.
 pub fn head_was_read() {
     // Streams of HTTP/2 have no deadline here: their head is complete before there is a stream.
-    let _ = HEAD_WAS_READ.try_with(|read| read.store(true, Ordering::Relaxed));
+    let _ = PROGRESS.try_with(|progress| progress.take_head());
 }
 
 /// A client that takes nothing of its answer for as long as an idle connection may last is gone: it would hold its stream, its slot
@@ -56,21 +70,28 @@ impl Application for Edges {
     type App = Edge;
     const H2C: bool = true;
 
-    fn serve(&self, prior_knowledge: bool) -> Arc<Edge> {
+    fn serve(&self, opening: Opening) -> Arc<Edge> {
+        let bounds = self.live.load().snapshot.downstream.clone();
         let mut options = HttpServerOptions::default();
-        options.h2c = prior_knowledge;
-        options.h2_idle_timeout = Some(Duration::from_secs(self.live.load().snapshot.downstream.idle_seconds_max));
-        Arc::new(Edge { proxy: self.proxy.clone(), live: self.live.clone(), options, begun: AtomicBool::new(false) })
+        options.h2c = opening.prior_knowledge;
+        options.h2_idle_timeout = Some(Duration::from_secs(bounds.idle_seconds_max));
+        // Pingora counts the requests after the first.
+        options.keepalive_request_limit = Some(bounds.requests_per_connection_max.saturating_sub(1));
+        let Opening { progress, end, .. } = opening;
+        Arc::new(Edge { proxy: self.proxy.clone(), bounds, options, progress, end, requests: AtomicU64::new(0) })
     }
 }
 
 /// The proxy behind one connection.
 pub struct Edge {
     proxy: Arc<HttpProxy<Gateway>>,
-    live: Arc<ArcSwap<Live>>,
+    /// Those in force when it connected.
+    bounds: Downstream,
     options: HttpServerOptions,
-    /// The first request is behind; later ones may come late, since the connection may be idle before them.
-    begun: AtomicBool,
+    progress: Arc<Progress>,
+    end: watch::Sender<bool>,
+    /// Begun so far.
+    requests: AtomicU64,
 }
 
 #[async_trait]
@@ -87,28 +108,29 @@ impl HttpServerApp for Edge {
         'b: 'f,
         Self: 'f,
     {
+        let count = self.requests.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         if session.is_http2() {
-            return self.proxy.process_new_http(session, shutdown);
+            if count >= u64::from(self.bounds.requests_per_connection_max) {
+                self.end.send_replace(true);
+            }
+            let (running, serve) = (Running::on(&self.progress), self.proxy.process_new_http(session, shutdown));
+            return Box::pin(async move {
+                let _running = running;
+                serve.await
+            });
         }
-        let (idle, head) = {
-            let live = self.live.load();
-            let bounds = &live.snapshot.downstream;
-            (bounds.idle_seconds_max, bounds.header_seconds_max)
-        };
-        let first = !self.begun.swap(true, Ordering::Relaxed);
         if session.get_keepalive().is_some() {
-            session.set_keepalive(Some(idle));
+            session.set_keepalive(Some(self.bounds.idle_seconds_max));
         }
-        let deadline = Duration::from_secs(if first { head } else { idle + head });
-        let read = Arc::new(AtomicBool::new(false));
-        let serve = HEAD_WAS_READ.scope(read.clone(), self.proxy.process_new_http(session, shutdown));
+        self.progress.serve(count);
+        let serve = PROGRESS.scope(self.progress.clone(), self.proxy.process_new_http(session, shutdown));
         Box::pin(async move {
             let mut serve = pin!(serve);
-            let mut head_is_late = pin!(tokio::time::sleep(deadline));
+            let mut head_is_late = pin!(self.head_is_late(count));
             poll_fn(|context| match serve.as_mut().poll(context) {
                 Poll::Ready(reused) => Poll::Ready(reused),
                 // A head that has come is never late; asking the timer at each piece of an answer would cost something.
-                Poll::Pending if read.load(Ordering::Relaxed) => Poll::Pending,
+                Poll::Pending if self.progress.head_is_taken() => Poll::Pending,
                 Poll::Pending => head_is_late.as_mut().poll(context).map(|()| None),
             })
             .await
@@ -116,10 +138,17 @@ impl HttpServerApp for Edge {
     }
 
     fn h2_options(&self) -> Option<H2Options> {
+        // Pingora's own bounds first: they are lost if one begins with H2Options::new.
         let mut options = default_h2_options();
-        // 64 KiB, the protocol's default, would make a 25 MB upload take 19 s at a round trip of 50 ms.
-        options.initial_window_size(1 << 20);
-        options.initial_connection_window_size(16 << 20);
+        options.max_concurrent_streams(self.bounds.streams_per_connection_max);
+        // Larger than ours, so that what is too large is told in the words of the API; much larger is answered by h2 alone.
+        let header_list = u32::try_from(self.bounds.header_bytes_max).unwrap_or(u32::MAX).saturating_mul(2);
+        options.max_header_list_size(header_list.max(HEADER_LIST_BYTES_MIN));
+        options.initial_window_size(STREAM_WINDOW_BYTES);
+        options.initial_connection_window_size(CONNECTION_WINDOW_BYTES);
+        // Streams that the client resets before they are taken up, and those that we reset for its faults; beyond, it is sent away.
+        options.max_pending_accept_reset_streams(RESETS_PENDING_MAX);
+        options.max_local_error_reset_streams(Some(FAULTS_MAX));
         Some(options)
     }
 
@@ -129,5 +158,17 @@ impl HttpServerApp for Edge {
 
     async fn http_cleanup(&self) {
         self.proxy.http_cleanup().await;
+    }
+}
+
+impl Edge {
+    /// Resolves when the head of the `count`-th request should have come. The first has from the beginning, the others from their first
+    /// byte: before that the connection is idle, which Pingora bounds.
+    async fn head_is_late(&self, count: u64) {
+        if count > 1 {
+            self.progress.request_begins(count).await;
+        }
+        sleep(Duration::from_secs(self.bounds.header_seconds_max)).await;
+        self.progress.blame("head_late");
     }
 }

@@ -11,6 +11,7 @@ use super::{
     body::HeldBody,
     charge::{self, Bill, Charge},
     decimal,
+    listener::handshake::{ClientCertificate, client_certificate},
     respond::Refusal,
 };
 use crate::bedrock::usage::Usage;
@@ -126,6 +127,7 @@ fn line<'a>(
         client: session
             .client_addr()
             .map(|client| client.as_inet().map_or_else(|| client.to_string(), |it| decimal::address(*it))),
+        client_certificate: client_certificate(session).and_then(ClientCertificate::name),
         method: request.method.as_str(),
         service,
         operation,

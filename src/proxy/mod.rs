@@ -17,6 +17,7 @@ pub mod edge;
 pub mod finish;
 pub mod head;
 pub mod listener;
+pub mod load;
 pub mod meter;
 pub mod peers;
 mod replay;
@@ -24,13 +25,17 @@ pub mod respond;
 pub mod sign;
 pub mod upstream;
 pub mod vend;
+pub mod wire;
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use pingora_core::{connectors::http::Connector, modules::http::HttpModules, protocols::Digest, upstreams::peer::HttpPeer};
+use pingora_core::{
+    connectors::http::Connector, listeners::tls::Acceptor, modules::http::HttpModules, protocols::Digest,
+    upstreams::peer::HttpPeer,
+};
 use pingora_error::{Error, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
@@ -42,6 +47,8 @@ use self::{
     body::{HeldBody, ReadBody},
     budget::BodyBudget,
     denial::Denial,
+    listener::handshake,
+    load::Load,
     meter::Meter,
     peers::Peers,
     respond::Answered,
@@ -54,18 +61,22 @@ use crate::{
     telemetry::{AccessLog, Metrics, Outcome},
 };
 
-/// What a reload replaces: the snapshot, and the peers made of it.
+/// What a reload replaces: the snapshot, and what is made of it in Pingora's types.
 pub struct Live {
     /// The configuration.
     pub snapshot: Snapshot,
     /// How its endpoints are connected to.
     pub peers: Peers,
+    /// How its listeners shake hands; `None`: plaintext.
+    pub acceptors: Vec<Option<Acceptor>>,
 }
 
 impl Live {
-    /// Makes the peers of a snapshot.
+    /// Makes peers and acceptors of a snapshot.
     pub fn new(snapshot: Snapshot) -> Live {
-        Live { peers: Peers::new(&snapshot), snapshot }
+        let tls = snapshot.listeners.iter().map(|listener| listener.tls.as_ref());
+        let acceptors = tls.map(|tls| tls.map(|tls| handshake::acceptor(tls.config.clone()))).collect();
+        Live { peers: Peers::new(&snapshot), acceptors, snapshot }
     }
 }
 
@@ -79,6 +90,8 @@ pub struct Gateway {
     pub addresses: Arc<Addresses>,
     /// Upstream connections of streams in both directions; those of all others are the proxy's own.
     pub conversations: Connector,
+    /// Room for requests.
+    pub load: Arc<Load>,
     /// Room for request bodies.
     pub budget: Arc<BodyBudget>,
     /// What was spent.
@@ -115,11 +128,12 @@ impl Gateway {
     async fn let_in(&self, session: &mut Session, passage: &mut Passage) -> Result<Next, Denial> {
         let live = passage.live.clone();
         let bounds = &live.snapshot.bodies;
+        let burden = self.load.take_on(live.snapshot.downstream.requests_max)?;
         let claim = admit::identify(session, &live.snapshot)?;
         // Before a signature over the body is proved, nothing is told or counted of whom it would be.
         let early = if claim.needs_body() { Some(body::read(session, passage, &self.budget, bounds).await?) } else { None };
         let identity = claim.prove(early.as_ref().map(|body| body.sha256.as_str()))?;
-        let mut admitted = admit::admit(session, passage, identity, &self.metrics)?;
+        let mut admitted = admit::admit(session, passage, identity, burden, &self.metrics)?;
         if admitted.is_conversation() {
             charge::hold(session, passage, &mut admitted, &mut ReadBody::default(), self).await?;
             passage.admitted = Some(admitted);

@@ -10,7 +10,7 @@ use pingora_core::{
 };
 use pingora_proxy::HttpProxy;
 
-use super::{account, drain::Drain, key_sets, vitals::GatewayVitals};
+use super::{account, drain::Drain, expiry, files_limit, key_sets, vitals::GatewayVitals};
 use crate::{
     admin::Admin,
     auth::{KeySets, TokenCache},
@@ -18,7 +18,11 @@ use crate::{
     config::Config,
     ledger::Ledger,
     proxy::{
-        Gateway, Live, addresses::Addresses, budget::BodyBudget, edge::Edges, listener::Application, listener::Listener,
+        Gateway, Live,
+        addresses::Addresses,
+        budget::BodyBudget,
+        edge::Edges,
+        listener::{Application, Gate, Listener, Opening},
         upstream::ATTEMPTS_MAX,
     },
     quota::{Accounts, Counters},
@@ -70,6 +74,7 @@ impl Parts {
         let snapshot = Snapshot::compile(config, 1, &lasting)?;
         let (ledger, orphans) = account::restore(config, &lasting.accounts).await?;
         let metrics = Metrics::new()?;
+        expiry::show(&snapshot, &metrics);
         metrics.config_generation.set(1);
         metrics.config_last_reload_successful.set(1);
         metrics.config_last_reload_success.set(super::reload::unix_seconds(SystemTime::now()));
@@ -98,12 +103,15 @@ pub(super) fn serve(
     let edges = Edges { proxy, live: parts.live.clone() };
 
     let mut traffic = Vec::with_capacity(sockets.traffic.len());
-    for (socket, listener) in sockets.traffic.into_iter().zip(&config.listeners) {
-        let listening = match listener.tls {
-            Some(_) => Listener::tls(socket, edges.clone(), listener.address, parts.live.clone())?,
-            None => Listener::plaintext(socket, edges.clone())?,
-        };
-        traffic.push(accept(listening, drain)?);
+    let files_max = files_limit::connections_max();
+    if config.downstream.connections_max > files_max as u64 {
+        tracing::warn!(connections_max = files_max, "the limit on open files leaves room for fewer connections than configured");
+    }
+    for (index, socket) in sockets.traffic.into_iter().enumerate() {
+        let gate = Gate::new(parts.live.clone(), index, socket.local_addr()?, files_max, &parts.metrics);
+        let listener = Listener::guarded(socket, edges.clone(), gate)?;
+        traffic.push(listener.address()?);
+        tokio::spawn(listener.serve(drain.begun(), drain.begun(), drain.connections()));
     }
     let vitals = GatewayVitals { parts, draining: drain.begun() };
     let admin = Listener::plaintext(sockets.admin, AdminPages(Arc::new(Admin(Arc::new(vitals)))))?;
@@ -119,15 +127,9 @@ impl Application for AdminPages {
     type App = Admin;
     const H2C: bool = false;
 
-    fn serve(&self, _: bool) -> Arc<Admin> {
+    fn serve(&self, _: Opening) -> Arc<Admin> {
         self.0.clone()
     }
-}
-
-fn accept<F: Application>(listener: Listener<F>, drain: &Drain) -> anyhow::Result<SocketAddr> {
-    let address = listener.address()?;
-    tokio::spawn(listener.serve(drain.begun(), drain.begun(), drain.connections()));
-    Ok(address)
 }
 
 fn proxy(parts: &Parts) -> Arc<HttpProxy<Gateway>> {
@@ -136,6 +138,7 @@ fn proxy(parts: &Parts) -> Arc<HttpProxy<Gateway>> {
         credentials: parts.credentials.clone(),
         addresses: parts.gateway_addresses.clone(),
         conversations: Connector::new(Some(ConnectorOptions::new(POOLED_CONVERSATIONS_MAX))),
+        load: Arc::default(),
         budget: BodyBudget::new(parts.metrics.bodies_held_bytes.clone()),
         metrics: parts.metrics.clone(),
         access_log: parts.access_log.clone(),

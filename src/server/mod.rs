@@ -5,6 +5,8 @@ mod account;
 mod assembly;
 pub mod credentials;
 mod drain;
+mod expiry;
+mod files_limit;
 pub mod key_sets;
 mod reload;
 mod vitals;
@@ -107,6 +109,11 @@ async fn start_with(
     tokio::spawn({
         let (addresses, ending) = (parts.gateway_addresses.clone(), ending.clone());
         async move { every(RESOLVE_EVERY, ending, || addresses.refresh()).await }
+    });
+    tokio::spawn({
+        let (live, ending) = (parts.live.clone(), ending.clone());
+        expiry::warn(&live.load().snapshot, SystemTime::now());
+        async move { every(expiry::SAY_EVERY, ending, || async { expiry::warn(&live.load().snapshot, SystemTime::now()) }).await }
     });
     tokio::spawn({
         let (lasting, ledger, orphans) = (parts.lasting.clone(), parts.ledger.clone(), parts.orphans.clone());

@@ -1,7 +1,7 @@
 //! Hot reload: a new configuration is read and compiled beside the old one and takes its place at once, or changes nothing.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex as StdMutex, PoisonError},
@@ -13,12 +13,12 @@ use arc_swap::ArcSwap;
 use sd_notify::NotifyState;
 use tokio::sync::{Mutex, watch};
 
-use super::{assembly::Parts, credentials, key_sets};
+use super::{assembly::Parts, credentials, expiry, key_sets};
 use crate::{
     aws::CredentialsSlot,
     config::{self, Config, Issuer, KeySetSource, Secret, StaticCredentials},
     proxy::Live,
-    snapshot::{Lasting, Snapshot},
+    snapshot::{Lasting, Snapshot, listeners},
     telemetry::{Metrics, logging::LogFilter},
 };
 
@@ -101,12 +101,14 @@ impl Reloader {
         }
         let generation = self.live.load().snapshot.generation + 1;
         let mut snapshot = Snapshot::compile(&config, generation, &self.lasting)?;
-        keep_certificates(&mut snapshot.certificates, &self.live.load().snapshot.certificates);
+        snapshot.listeners = listeners::in_order_of(&self.live.load().snapshot.listeners, snapshot.listeners);
         // The last thing that can fail comes before the first that takes effect.
         self.keep_credentials_fresh(&config).await?;
         if let Some(filter) = &self.log_filter {
             filter.set(&config.log.level);
         }
+        expiry::show(&snapshot, &self.metrics);
+        expiry::warn(&snapshot, SystemTime::now());
         self.live.store(Arc::new(Live::new(snapshot)));
         *self.files.lock().unwrap_or_else(PoisonError::into_inner) = files(&self.path, &config);
         self.metrics.config_generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
@@ -137,13 +139,6 @@ impl Reloader {
     }
 }
 
-/// A listener that is bound goes on with the certificate it has if the new file does not name it.
-fn keep_certificates<C: Clone>(new: &mut HashMap<SocketAddr, C>, old: &HashMap<SocketAddr, C>) {
-    for (address, certificate) in old {
-        new.entry(*address).or_insert_with(|| certificate.clone());
-    }
-}
-
 fn addresses(config: &Config) -> Vec<(SocketAddr, bool)> {
     let listeners = config.listeners.iter().map(|listener| (listener.address, listener.tls.is_some()));
     listeners.chain([(config.admin.address, false)]).collect()
@@ -151,8 +146,7 @@ fn addresses(config: &Config) -> Vec<(SocketAddr, bool)> {
 
 /// The configuration and all files it names.
 pub(super) fn files(path: &Path, config: &Config) -> Vec<PathBuf> {
-    let tls = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
-    let tls = tls.flat_map(|files| [&files.certificate_file, &files.private_key_file]);
+    let tls: Vec<_> = config.listeners.iter().filter_map(|listener| listener.tls.as_ref()).flat_map(config::Tls::files).collect();
     let key_sets = config.issuers.values().filter_map(|issuer| match &issuer.key_set {
         KeySetSource::File(file) => Some(file),
         KeySetSource::Url(_) => None,
@@ -164,7 +158,7 @@ pub(super) fn files(path: &Path, config: &Config) -> Vec<PathBuf> {
         Secret::Env(_) => None,
     });
     let keys = config.keys.as_ref().map(|keys| &keys.file);
-    let named = tls.chain(&config.upstream.ca_file).chain(&config.prices.file).chain(key_sets).chain(secrets).chain(keys);
+    let named = tls.iter().chain(&config.upstream.ca_file).chain(&config.prices.file).chain(key_sets).chain(secrets).chain(keys);
     [path.to_owned()].into_iter().chain(named.cloned()).collect()
 }
 

@@ -1,15 +1,16 @@
 //! A configuration compiled into what a request reads. Immutable; a request keeps the one it began with, so a reload is never seen by
 //! half of a request. Compiling reads the files the configuration names, and changes nothing if one is bad.
 
+mod certificates;
 mod endpoints;
+pub mod listeners;
 mod tls;
 
-use std::{collections::HashMap, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
 
 pub use endpoints::{Endpoint, EndpointError};
-pub use tls::TlsError;
-
-use rustls::sign::CertifiedKey;
+pub use listeners::Listener;
+pub use tls::{Certificate, Tls, TlsError};
 
 use crate::{
     auth::{Authenticator, Issued, KeyRing, KeyRingError, SealError, SealingKeys},
@@ -60,8 +61,8 @@ pub struct Snapshot {
     pub bidirectional: config::Bidirectional,
     /// Bounds on connections and headers.
     pub downstream: config::Downstream,
-    /// The certificate of each TLS listener, by the address in the file.
-    pub certificates: HashMap<SocketAddr, Arc<CertifiedKey>>,
+    /// In the order in which they were bound; see [`listeners::in_order_of`].
+    pub listeners: Vec<Arc<Listener>>,
     /// What models cost.
     pub prices: PriceBook,
     /// What becomes of requests that cannot be priced, where no budget is.
@@ -106,6 +107,8 @@ pub enum CompileError {
     #[error("{0}")]
     Tls(#[from] TlsError),
     #[error("{0}")]
+    Network(#[from] config::NetworkError),
+    #[error("{0}")]
     Endpoint(#[from] EndpointError),
     #[error("{0}")]
     Prices(#[from] config::Problems),
@@ -120,10 +123,6 @@ pub enum CompileError {
 impl Snapshot {
     /// Compiles `config` as generation `generation`.
     pub fn compile(config: &Config, generation: u64, lasting: &Lasting) -> Result<Snapshot, CompileError> {
-        let certificate = |listener: &config::Listener| {
-            let files = listener.tls.as_ref()?;
-            Some(tls::read_certificate(files).map(|certificate| (listener.address, certificate)))
-        };
         let authenticator = Authenticator::new(&config.issuers, lasting.key_sets.clone(), lasting.tokens.clone());
         let vends = |vending: &config::Vending| Vends { container_credentials: vending.container_credentials, sts: vending.sts };
         Ok(Snapshot {
@@ -143,13 +142,18 @@ impl Snapshot {
             bodies: config.bodies.clone(),
             bidirectional: config.bidirectional.clone(),
             downstream: config.downstream.clone(),
-            certificates: config.listeners.iter().filter_map(certificate).collect::<Result<_, _>>()?,
+            listeners: listeners::compile(&config.listeners)?,
             prices: config.prices.book()?,
             unpriced: config.prices.unpriced,
             reservation_seconds_max: config.account.reservation_seconds_max,
             metering: config.metering.clone(),
             log: config.log.clone(),
         })
+    }
+
+    /// The certificates of all listeners.
+    pub fn certificates(&self) -> impl Iterator<Item = &Certificate> {
+        self.listeners.iter().filter_map(|listener| listener.tls.as_ref()).flat_map(|tls| &tls.certificates)
     }
 
     /// The endpoint of a service.

@@ -1,15 +1,35 @@
-//! Certificates and keys, from PEM files into what rustls takes.
+//! TLS of a listener: files and policy into what rustls takes.
 
 use std::{path::Path, sync::Arc};
 
 use rustls::{
-    crypto::aws_lc_rs::sign::any_supported_type,
+    RootCertStore, ServerConfig, SupportedProtocolVersion,
+    crypto::aws_lc_rs::{Ticketer, default_provider, sign::any_supported_type},
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
     sign::CertifiedKey,
+    version::{TLS12, TLS13},
 };
 
-use super::shown;
-use crate::config::TlsFiles;
+use super::{certificates::CertificateChoice, shown};
+use crate::config::{self, ClientCertificates, TlsFiles, TlsPolicy, Validity};
+
+/// A listener's TLS, ready for handshakes.
+pub struct Tls {
+    /// With certificates, policy, client authorities and tickets.
+    pub config: Arc<ServerConfig>,
+    /// Whose end is watched.
+    pub certificates: Vec<Certificate>,
+}
+
+/// What operators are told of a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// Where it was read from.
+    pub file: String,
+    /// How long it lasts.
+    pub validity: Validity,
+}
 
 /// A PEM file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -19,8 +39,61 @@ pub struct TlsError {
     problem: String,
 }
 
+/// Mozilla's intermediate list is rustls's own but for finite-field Diffie-Hellman, which rustls does not have:
+/// <https://ssl-config.mozilla.org/guidelines/5.7.json>.
+static INTERMEDIATE: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
+static MODERN: [&SupportedProtocolVersion; 1] = [&TLS13];
+
+/// Reads everything that a listener's TLS needs.
+pub(super) fn compile(tls: &config::Tls) -> Result<Tls, TlsError> {
+    let failed = |problem: String| TlsError { file: shown(&tls.certificate_file), problem };
+    let mut certificates = Vec::new();
+    let mut keys = Vec::new();
+    for files in tls.all_certificates() {
+        let key = read_certificate(&files)?;
+        let file = shown(&files.certificate_file);
+        match key.end_entity_cert().map(|leaf| Validity::of(leaf)) {
+            Ok(Ok(validity)) => certificates.push(Certificate { file, validity }),
+            Ok(Err(error)) => return Err(TlsError { file, problem: error.to_string() }),
+            Err(error) => return Err(TlsError { file, problem: error.to_string() }),
+        }
+        keys.push(key);
+    }
+    let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_protocol_versions(match tls.policy {
+            TlsPolicy::Intermediate => &INTERMEDIATE,
+            TlsPolicy::Modern => &MODERN,
+        })
+        .map_err(|e| failed(e.to_string()))?;
+    let builder = match &tls.client_ca_file {
+        Some(file) => builder.with_client_cert_verifier(client_verifier(file, tls.client_certificates)?),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(Arc::new(CertificateChoice::new(keys)));
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    if tls.client_ca_file.is_some() {
+        // A resumed session is believed without another look at the certificate, however long it has been expired or distrusted.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    } else {
+        // Stateless: its key lives 6 hours, is believed for 6 more, and ends with this configuration.
+        config.ticketer = Ticketer::new().map_err(|e| failed(e.to_string()))?;
+    }
+    Ok(Tls { config: Arc::new(config), certificates })
+}
+
+fn client_verifier(file: &Path, certificates: ClientCertificates) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let failed = |problem: String| TlsError { file: shown(file), problem };
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(root_store(file)?), Arc::new(default_provider()));
+    let builder = match certificates {
+        ClientCertificates::Required => builder,
+        ClientCertificates::Optional => builder.allow_unauthenticated(),
+    };
+    builder.build().map_err(|e| failed(e.to_string()))
+}
+
 /// A certificate chain and its key.
-pub(super) fn read_certificate(files: &TlsFiles) -> Result<Arc<CertifiedKey>, TlsError> {
+fn read_certificate(files: &TlsFiles) -> Result<Arc<CertifiedKey>, TlsError> {
     let chain = read_certificates(&files.certificate_file)?;
     let failed = |problem: String| TlsError { file: shown(&files.private_key_file), problem };
     let key = PrivateKeyDer::from_pem_file(&files.private_key_file).map_err(|e| failed(e.to_string()))?;
@@ -34,13 +107,16 @@ pub(super) fn read_certificate(files: &TlsFiles) -> Result<Arc<CertifiedKey>, Tl
 
 /// The certificates of a bundle, in DER, each fit to be a root.
 pub(super) fn read_roots(path: &Path) -> Result<Vec<Vec<u8>>, TlsError> {
-    let failed = |problem: String| TlsError { file: shown(path), problem };
-    let mut store = rustls::RootCertStore::empty();
-    let certificates = read_certificates(path)?;
-    for certificate in &certificates {
-        store.add(certificate.clone()).map_err(|e| failed(e.to_string()))?;
+    root_store(path)?;
+    Ok(read_certificates(path)?.into_iter().map(|certificate| certificate.to_vec()).collect())
+}
+
+fn root_store(path: &Path) -> Result<RootCertStore, TlsError> {
+    let mut store = RootCertStore::empty();
+    for certificate in read_certificates(path)? {
+        store.add(certificate).map_err(|e| TlsError { file: shown(path), problem: e.to_string() })?;
     }
-    Ok(certificates.into_iter().map(|certificate| certificate.to_vec()).collect())
+    Ok(store)
 }
 
 fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

@@ -56,6 +56,9 @@ pub struct AccessLine<'a> {
     /// The client's address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
+    /// The name in the client's verified certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<&'a str>,
     /// `POST`
     pub method: &'a str,
     /// Endpoint prefix.

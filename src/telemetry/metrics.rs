@@ -32,6 +32,12 @@ pub struct Metrics {
     pub upstream_connections: IntCounterVec,
     /// Requests sent a second time, because a pooled connection had died.
     pub upstream_retries: IntCounterVec,
+    /// Connections open now, by listener.
+    pub connections: IntGaugeVec,
+    /// Connections the gateway closed for what their client did or is.
+    pub connections_refused: IntCounterVec,
+    /// When the certificates of listeners expire, by file.
+    pub certificate_expiry: IntGaugeVec,
     /// Tokens as charged.
     pub tokens: IntCounterVec,
     /// What they cost.
@@ -161,6 +167,19 @@ impl Metrics {
                 "Requests sent again because a pooled connection had died before any byte of a response.",
                 &["service"],
             )?,
+            connections: gauges(r, "tollgate_connections", "Connections of clients open now.", &["listener"])?,
+            connections_refused: counters(
+                r,
+                "tollgate_connections_refused_total",
+                "Connections the gateway closed: no room, not allowed, no handshake, or what came was too late or too much.",
+                &["listener", "reason"],
+            )?,
+            certificate_expiry: gauges(
+                r,
+                "tollgate_certificate_expiry_timestamp_seconds",
+                "When the certificate in the file expires.",
+                &["file"],
+            )?,
             tokens: counters(
                 r,
                 "tollgate_tokens_total",
@@ -263,7 +282,7 @@ impl Metrics {
 
     /// The names of all metrics, those without a series yet included.
     pub fn names(&self) -> Vec<String> {
-        let collectors: [&dyn Collector; 34] = [
+        let collectors: [&dyn Collector; 37] = [
             &self.requests,
             &self.duration,
             &self.first_byte,
@@ -275,6 +294,9 @@ impl Metrics {
             &self.bodies_held_bytes,
             &self.upstream_connections,
             &self.upstream_retries,
+            &self.connections,
+            &self.connections_refused,
+            &self.certificate_expiry,
             &self.tokens,
             &self.cost,
             &self.estimated,

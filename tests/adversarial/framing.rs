@@ -71,6 +71,68 @@ async fn nothing_follows_a_body_that_broke_off() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn heads_that_pingora_cannot_read_are_refused_in_our_words_too() {
+    let world = World::start("[\"*\"]", "").await;
+    let heads = ["POST /model/<m>/converse HTTP/1.1\r\nHost: h\r\n\r\n", "POST /`id` HTTP/1.1\r\nHost: h\r\n\r\n", "\0\r\n\r\n"];
+    for head in heads {
+        // As the first request of a connection, and behind one that was served.
+        for served in [false, true] {
+            let mut raw = Raw::connect(&world).await;
+            if served {
+                raw.send(world.good().as_bytes()).await;
+                assert!(raw.answer().await.starts_with("HTTP/1.1 200 "));
+            }
+            raw.send(head.as_bytes()).await;
+            let answer = raw.rest().await.unwrap();
+            assert!(answer.starts_with("HTTP/1.1 400 ") && answer.matches("HTTP/1.1").count() == 1, "{head:?}: {answer}");
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            assert!(head.contains("\r\nx-amzn-ErrorType: ValidationException\r\n"), "{head}");
+            assert!(head.contains("\r\nx-tollgate-source: gateway\r\n") && head.contains("\r\nConnection: close"), "{head}");
+            assert!(head.contains(&format!("\r\nContent-Length: {}", body.len())), "{answer}");
+            assert!(body.starts_with("{\"__type\":\"ValidationException\""), "{body}");
+        }
+    }
+    world.until_metric("connections_refused_total", "reason=\"malformed\"", 6.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chunks_that_pingora_takes_but_others_read_differently_end_the_connection() {
+    let world = World::start("[\"*\"]", "").await;
+    let after = smuggled(&world);
+    for chunks in [
+        format!("2;\n{{}}\r\n{{}}\r\n0\r\n\r\n{after}"),
+        format!("2;a=\"\n0\n\n{after}\"\r\n{{}}\r\n0\r\n\r\n"),
+        format!("2\r\n{{}}\r\n\r\n\r\n{after}"),
+        format!("2 x\r\n{{}}\r\n0\r\n\r\n{after}"),
+        format!("2\r\n{{}}\r\n0;{}\r\n\r\n{after}", "a".repeat(300)),
+    ] {
+        // At once, and with the head alone in a segment.
+        for together in [true, false] {
+            let mut raw = Raw::connect(&world).await;
+            let head = world.head(CONVERSE, "Transfer-Encoding: chunked\r\n");
+            if together {
+                raw.send((head + &chunks).as_bytes()).await;
+            } else {
+                raw.send(head.as_bytes()).await;
+                tokio::task::yield_now().await;
+                raw.send(chunks.as_bytes()).await;
+            }
+            let answer = raw.rest().await.unwrap_or_else(|| panic!("stays open: {chunks:?}"));
+            assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400 "), "{chunks:?}: {answer}");
+            assert_eq!(answer.matches("HTTP/1.1 ").count().min(2), usize::from(!answer.is_empty()), "{chunks:?}: {answer}");
+        }
+    }
+    assert_eq!(world.served(), 0);
+    world.until_metric("connections_refused_total", "reason=\"framing\"", 10.0).await;
+    let mut raw = Raw::connect(&world).await;
+    for _ in 0..2 {
+        let chunked = world.head(CONVERSE, "Transfer-Encoding: chunked\r\n") + "1;a=\"b\"\r\n{\r\n1\r\n}\r\n0\r\nX: y\r\n\r\n";
+        raw.send(chunked.as_bytes()).await;
+        assert!(raw.answer().await.starts_with("HTTP/1.1 200 "), "what is right stays right");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bodies_of_refused_requests_are_not_requests() {
     let world = World::start("[\"*\"]", "").await;
     let after = smuggled(&world);

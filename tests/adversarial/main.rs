@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // nothing here but tests and what they call
 
 mod bypass;
+mod connections;
+mod floods;
+mod frames;
 mod framing;
 mod raw;
 mod slow;

@@ -47,6 +47,20 @@ impl Raw {
         String::from_utf8(head).unwrap()
     }
 
+    /// The next response, with a body whose length it says.
+    pub async fn answer(&mut self) -> String {
+        let head = self.head().await;
+        let length = head.to_lowercase().lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+        let mut body = vec![0; length.unwrap_or(0)];
+        timeout(SOON, self.0.read_exact(&mut body)).await.unwrap().unwrap();
+        head + &String::from_utf8(body).unwrap()
+    }
+
+    /// The socket itself.
+    pub fn into_inner(self) -> TcpStream {
+        self.0
+    }
+
     /// Everything until the gateway closes; `None` if it does not.
     pub async fn rest(&mut self) -> Option<String> {
         let mut all = Vec::new();

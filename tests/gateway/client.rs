@@ -72,7 +72,8 @@ impl Client {
         Client { sender: Sender::H1(sender), driver, authorization }
     }
 
-    async fn http2<S>(stream: S, authorization: String) -> Client
+    /// HTTP/2 over a stream of one's own.
+    pub async fn http2<S>(stream: S, authorization: String) -> Client
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     {

@@ -1,6 +1,5 @@
 //! PEM files of certificates and keys, as rustls takes them, and what X.509 says about their time.
 
-use jiff::Timestamp;
 use rustls::{
     Error, InconsistentKeys, RootCertStore,
     crypto::aws_lc_rs::sign::any_supported_type,
@@ -8,11 +7,7 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-/// Seconds since 1970.
-pub(super) struct Validity {
-    pub(super) not_before: i64,
-    pub(super) not_after: i64,
-}
+use crate::config::Validity;
 
 /// The certificates of a PEM file; at least one.
 pub(super) fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
@@ -42,10 +37,7 @@ pub(super) fn match_up(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'
 /// When the leaf is valid.
 pub(super) fn validity(chain: &[CertificateDer<'_>]) -> Result<Validity, String> {
     let leaf = chain.first().ok_or("no certificate in the file")?;
-    let (_, certificate) =
-        x509_parser::parse_x509_certificate(leaf).map_err(|error| format!("not an X.509 certificate: {error}"))?;
-    let validity = certificate.validity();
-    Ok(Validity { not_before: validity.not_before.timestamp(), not_after: validity.not_after.timestamp() })
+    Validity::of(leaf).map_err(|error| format!("not an X.509 certificate: {error}"))
 }
 
 /// Whether a PEM file holds certificates that can be trusted as roots, all of them.
@@ -55,9 +47,4 @@ pub(super) fn authorities(pem: &[u8]) -> Result<(), String> {
         roots.add(certificate).map_err(|error| format!("certificate {} cannot be used: {error}", index + 1))?;
     }
     Ok(())
-}
-
-/// RFC 3339, for people.
-pub(super) fn date(seconds: i64) -> String {
-    Timestamp::from_second(seconds).map_or_else(|_| format!("second {seconds}"), |time| time.to_string())
 }

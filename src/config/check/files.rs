@@ -16,17 +16,21 @@ const FILE_BYTES_MAX: u64 = 16 << 20;
 
 pub(super) fn check(check: &mut Check<'_>, config: &Config, now: SystemTime) {
     for (index, listener) in config.listeners.iter().enumerate() {
-        if let Some(files) = &listener.tls {
-            tls(check, files, &KeyPath::of("listeners").index(index).key("tls"), now);
+        let Some(settings) = &listener.tls else { continue };
+        let path = KeyPath::of("listeners").index(index).key("tls");
+        for (position, files) in settings.all_certificates().enumerate() {
+            let path = match position.checked_sub(1) {
+                None => path.clone(),
+                Some(more) => path.clone().key("certificates").index(more),
+            };
+            tls(check, &files, &path, now);
+        }
+        if let Some(file) = &settings.client_ca_file {
+            authorities(check, path.key("client_ca_file"), file);
         }
     }
     if let Some(file) = &config.upstream.ca_file {
-        let path = KeyPath::of("upstream").key("ca_file");
-        if let Some(bytes) = read(check, &path, file)
-            && let Err(message) = certificates::authorities(&bytes)
-        {
-            check.error(path, message, "it must hold the PEM certificates of one or more certification authorities");
-        }
+        authorities(check, KeyPath::of("upstream").key("ca_file"), file);
     }
     if let Err(problems) = config.prices.book() {
         for (_, line) in problems.lines() {
@@ -55,6 +59,14 @@ pub(super) fn check(check: &mut Check<'_>, config: &Config, now: SystemTime) {
     }
 }
 
+fn authorities(check: &mut Check<'_>, path: KeyPath, file: &Path) {
+    if let Some(bytes) = read(check, &path, file)
+        && let Err(message) = certificates::authorities(&bytes)
+    {
+        check.error(path, message, "it must hold the PEM certificates of one or more certification authorities");
+    }
+}
+
 fn tls(check: &mut Check<'_>, files: &TlsFiles, path: &KeyPath, now: SystemTime) {
     let (certificate_path, key_path) = (path.clone().key("certificate_file"), path.clone().key("private_key_file"));
     let chain = read(check, &certificate_path, &files.certificate_file).and_then(|bytes| {
@@ -75,13 +87,8 @@ fn tls(check: &mut Check<'_>, files: &TlsFiles, path: &KeyPath, now: SystemTime)
         Err(message) => check.error(certificate_path, message, "the first certificate must be an X.509 certificate"),
         Ok(validity) => {
             let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs().cast_signed();
-            if now > validity.not_after {
-                let date = certificates::date(validity.not_after);
-                check.warning(certificate_path, format!("the certificate expired on {date}"), "clients will refuse it: renew it");
-            } else if now < validity.not_before {
-                let date = certificates::date(validity.not_before);
-                let help = "clients will refuse it until then; is the clock right?";
-                check.warning(certificate_path, format!("the certificate is not valid before {date}"), help);
+            if let Some((message, help)) = validity.complaint(now) {
+                check.warning(certificate_path, message, help);
             }
         }
     }

@@ -1,9 +1,9 @@
-//! `[[listeners]]` and `[admin]`: addresses that clash, and plaintext where others can read it.
+//! `[[listeners]]` and `[admin]`: addresses that clash, plaintext where others can read it, listeners open to everybody or nobody.
 
 use std::net::SocketAddr;
 
 use super::{Check, KeyPath};
-use crate::config::{Config, Listener};
+use crate::config::{ClientCertificates, Config, Listener, Network, NetworkError};
 
 pub(super) fn check(check: &mut Check<'_>, config: &Config) {
     if config.listeners.is_empty() {
@@ -15,6 +15,9 @@ pub(super) fn check(check: &mut Check<'_>, config: &Config) {
     }
     for (index, listener) in config.listeners.iter().enumerate() {
         plaintext(check, index, listener);
+        anybody(check, index, config);
+        networks(check, index, listener);
+        client_certificates(check, index, listener);
     }
     clashes(check, config);
     if !config.admin.address.ip().is_loopback() {
@@ -33,6 +36,54 @@ fn plaintext(check: &mut Check<'_>, index: usize, listener: &Listener) {
             KeyPath::of("listeners").index(index).key("address"),
             "plaintext off loopback: tokens and prompts would be readable on the network",
             "add `tls`, or set `allow_plaintext_off_loopback = true` if something in front terminates TLS on this very host or link",
+        );
+    }
+}
+
+/// A public listener without authentication. What `[vending]` gives out is given for an issuer's token, so it vouches for nobody alone.
+fn anybody(check: &mut Check<'_>, index: usize, config: &Config) {
+    let nobody_vouches = config.issuers.is_empty() && config.keys.is_none();
+    if nobody_vouches && !config.listeners[index].address.ip().is_loopback() {
+        check.error(
+            KeyPath::of("listeners").index(index).key("address"),
+            "a public listener, and nothing says who may call",
+            "add an `[issuers.NAME]` or `[keys]` section, or listen on 127.0.0.1 until there is one",
+        );
+    }
+}
+
+fn networks(check: &mut Check<'_>, index: usize, listener: &Listener) {
+    let path = KeyPath::of("listeners").index(index);
+    for (key, networks) in [("allow_from", &listener.allow_from), ("proxy_protocol_from", &listener.proxy_protocol_from)] {
+        for (position, text) in networks.iter().enumerate() {
+            let Err(error) = text.parse::<Network>() else { continue };
+            let help = match error {
+                NetworkError::HostBits => "write the network's first address, or a single address without `/`",
+                _ => "write an address, or one with the length of a prefix: `10.0.0.0/8`, `2001:db8::/32`, `192.0.2.7`",
+            };
+            check.error(path.clone().key(key).index(position), error.to_string(), help);
+        }
+    }
+    if listener.allow_from.is_empty() {
+        check.error(path.clone().key("allow_from"), "empty: nobody could connect", "remove the line to allow everybody");
+    }
+    let everybody = listener.proxy_protocol_from.iter().any(|text| text.ends_with("/0"));
+    if everybody {
+        check.warning(
+            path.key("proxy_protocol_from"),
+            "everybody can claim any client address",
+            "name the subnets of the load balancer only",
+        );
+    }
+}
+
+fn client_certificates(check: &mut Check<'_>, index: usize, listener: &Listener) {
+    let Some(tls) = &listener.tls else { return };
+    if tls.client_ca_file.is_none() && tls.client_certificates != ClientCertificates::default() {
+        check.error(
+            KeyPath::of("listeners").index(index).key("tls").key("client_certificates"),
+            "nobody is asked for a certificate, because nothing says which to believe",
+            "add `client_ca_file`, the authorities that client certificates must chain to",
         );
     }
 }

@@ -82,6 +82,13 @@ fn each_bad_file_is_reported_where_it_is_named() {
         ),
         ("\"server.key\"", "\"other.key\"", "listeners[0].tls.private_key_file", "does not belong to the certificate"),
         ("\"server.key\"", "\"server.pem\"", "listeners[0].tls.private_key_file", "no private key"),
+        ("\"server.key\" }", "\"server.key\", client_ca_file = \"empty\" }", "listeners[0].tls.client_ca_file", "no certificate"),
+        (
+            "\"server.key\" }",
+            "\"server.key\", certificates = [{ certificate_file = \"none.pem\", private_key_file = \"server.key\" }] }",
+            "listeners[0].tls.certificates[0].certificate_file",
+            "cannot read",
+        ),
         ("ca_file = \"server.pem\"", "ca_file = \"empty\"", "upstream.ca_file", "no certificate"),
         ("file = \"keys.json\"", "file = \"secret\"", "issuers.corporate.key_set.file", "not a key set"),
         ("{ file = \"secret\" }", "{ file = \"empty\" }", "credentials.secret_access_key.file", "empty"),
@@ -107,7 +114,7 @@ fn each_bad_file_is_reported_where_it_is_named() {
 #[test]
 fn a_certificate_out_of_its_time_is_warned_about() {
     let directory = directory();
-    for (year, says) in [(2032, "expired on 2030-01-01"), (2018, "not valid before 2020-01-01")] {
+    for (year, says) in [(2032, "expired on 2030-01-01"), (2030, "renew it now"), (2018, "not valid before 2020-01-01")] {
         let problems = examined_in(&directory, &with_files(), year);
         assert_eq!(problems.errors().count(), 0, "{problems}");
         assert!(problems.to_string().contains(says), "{problems}");

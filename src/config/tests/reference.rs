@@ -81,7 +81,7 @@ fn the_reference_has_every_key_of_every_section() {
             sections.entry(known).or_default().extend(written);
         }
     }
-    assert_eq!(sections.len(), 22, "every section type, and the types within: {sections:#?}");
+    assert_eq!(sections.len(), 23, "every section type, and the types within: {sections:#?}");
     for (known, written) in sections {
         assert_eq!(known, written, "what serde knows, what conf/tollgate.toml shows");
     }
@@ -101,6 +101,8 @@ fn relative_paths_start_from_the_directory_of_the_file() {
     for file in [
         "tls/server.pem",
         "tls/server.key",
+        "tls/other.pem",
+        "tls/client-ca.pem",
         "tls/upstream-ca.pem",
         "secrets/session_token",
         "secrets/sealing-2026-11",

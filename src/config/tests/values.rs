@@ -9,6 +9,24 @@ fn a_bad_value_is_reported_once_where_it_stands() {
         ("127.0.0.1:8080", "0.0.0.0:8080", "listeners[0].address", "plaintext off loopback"),
         ("127.0.0.1:8080", "127.0.0.1:9464", "listeners[0].address", "cannot be bound: `admin.address` takes"),
         ("[upstream]", "[admin]\naddress = \"0.0.0.0:9464\"\n[upstream]", "admin.address", "not loopback"),
+        (":8080\"", ":8080\"\nallow_from = [\"10.0.0.1/8\"]", "listeners[0].allow_from[0]", "bits beyond its prefix"),
+        (":8080\"", ":8080\"\nallow_from = [\"::/129\"]", "listeners[0].allow_from[0]", "at most 128 bits"),
+        (":8080\"", ":8080\"\nallow_from = []", "listeners[0].allow_from", "nobody could connect"),
+        (":8080\"", ":8080\"\nproxy_protocol_from = [\"nlb\"]", "listeners[0].proxy_protocol_from[0]", "not a network"),
+        (":8080\"", ":8080\"\nproxy_protocol_from = [\"::/0\"]", "listeners[0].proxy_protocol_from", "any client address"),
+        (
+            ":8080\"",
+            ":8080\"\ntls = { certificate_file = \"c\", private_key_file = \"k\", client_certificates = \"optional\" }",
+            "listeners[0].tls.client_certificates",
+            "add `client_ca_file`",
+        ),
+        (
+            ":8080\"",
+            ":8080\"\ntls = { certificate_file = \"c\", private_key_file = \"k\", policy = \"old\" }",
+            "listeners[0].tls.policy",
+            "`intermediate`",
+        ),
+        ("[issuers", "[downstream]\nrequests_max = 0\n[issuers", "downstream.requests_max", "refuse every request"),
         ("us-east-1", "us_east_1", "upstream.region", "not the name of an AWS region"),
         (
             "[issuers",
@@ -59,6 +77,22 @@ fn a_bad_value_is_reported_once_where_it_stands() {
         assert_eq!(found, path, "{from} → {to}: {text}");
         assert!(text.contains(says), "{from} → {to}: {text}");
     }
+}
+
+#[test]
+fn a_public_listener_without_anybody_to_vouch_for_callers_is_an_error() {
+    let start = GOOD.find("[issuers").unwrap();
+    let end = GOOD.find("[tenants").unwrap();
+    let nobody = GOOD[..start].to_owned() + &GOOD[end..];
+    assert_eq!(examined(&nobody).errors().count(), 0, "on loopback it is for trying out");
+    let public = nobody.replace("127.0.0.1:8080\"", "0.0.0.0:8080\"\nallow_plaintext_off_loopback = true");
+    let problems = examined(&public);
+    let found: Vec<_> = problems.errors().map(|p| (p.key_path.as_str(), p.message.as_str())).collect();
+    assert_eq!(found, [("listeners[0].address", "a public listener, and nothing says who may call")]);
+    let with_keys = format!("{public}[keys]\nfile = \"keys.toml\"\n");
+    assert_eq!(examined(&with_keys).errors().count(), 0, "keys vouch for callers as well");
+    let sealing = "[vending]\nsealing_keys = [{ id = \"a\", secret = { file = \"sealing\" } }]\n";
+    assert_eq!(examined(&format!("{public}{sealing}")).errors().count(), 1, "what is vended is vended for an issuer's token");
 }
 
 #[test]

@@ -1,0 +1,262 @@
+//! Accepting connections: who may connect, TLS, and the protocol they speak. An accept loop of our own, because Pingora's tells nobody
+//! its port, has no cap, no PROXY protocol and no deadline for h2c's preface, and cannot end a drain before its grace period is over.
+
+mod gate;
+pub mod handshake;
+mod preface;
+mod proxy_protocol;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use pingora_core::{
+    apps::ServerApp,
+    protocols::{GetSocketDigest, SocketDigest, Stream, l4::stream::Stream as L4Stream},
+    server::ShutdownWatch,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    time::{sleep, timeout},
+};
+
+pub use self::gate::{Connections, Gate};
+use self::{gate::Place, proxy_protocol::Source};
+use super::wire::{Progress, Watched};
+use crate::{config::Network, snapshot};
+
+/// For everything before the first request: PROXY header, TLS handshake, HTTP/2's preface.
+const GREETING_MAX: Duration = Duration::from_secs(10);
+/// For a client to close an HTTP/2 connection that it was told will end.
+const LINGER_MAX: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// After a failed accept: out of file descriptors, most likely.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A bound address, ready to accept connections.
+pub struct Listener<F> {
+    socket: TcpListener,
+    welcome: Welcome<F>,
+}
+
+/// What an accepted connection goes through.
+struct Welcome<F> {
+    /// `None`: plaintext for everybody who can connect.
+    gate: Option<Gate>,
+    application: F,
+}
+
+/// Makes the application of a new connection, so that each has the settings in force.
+pub trait Application: Send + Sync + 'static {
+    /// What serves a connection.
+    type App: ServerApp + Send + Sync + 'static;
+    /// Whether connections without TLS may begin with HTTP/2's preface.
+    const H2C: bool;
+    /// Makes it.
+    fn serve(&self, opening: Opening) -> Arc<Self::App>;
+}
+
+/// A connection that is about to be served.
+pub struct Opening {
+    /// It began with HTTP/2's preface, without TLS.
+    pub prior_knowledge: bool,
+    /// What is known of its bytes.
+    pub progress: Arc<Progress>,
+    /// True ends it in order: GOAWAY, or `Connection: close`.
+    pub end: watch::Sender<bool>,
+}
+
+/// Why a connection is not served.
+enum Turned {
+    /// By the gateway; a metric label.
+    Away(&'static str),
+    /// By the client.
+    Back,
+}
+
+struct Greeted {
+    stream: Stream,
+    http2: bool,
+    prior_knowledge: bool,
+}
+
+impl<F: Application> Listener<F> {
+    /// Accepts plaintext, from everybody.
+    pub fn plaintext(socket: std::net::TcpListener, application: F) -> std::io::Result<Self> {
+        Listener::new(socket, Welcome { gate: None, application })
+    }
+
+    /// Accepts what the gate lets through.
+    pub fn guarded(socket: std::net::TcpListener, application: F, gate: Gate) -> std::io::Result<Self> {
+        Listener::new(socket, Welcome { gate: Some(gate), application })
+    }
+
+    fn new(socket: std::net::TcpListener, welcome: Welcome<F>) -> std::io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Ok(Listener { socket: TcpListener::from_std(socket)?, welcome })
+    }
+
+    /// Where clients connect.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Accepts until `stop` is true. Connections go on; `shutdown` tells them to end.
+    pub async fn serve(self, mut stop: watch::Receiver<bool>, shutdown: ShutdownWatch, connections: Connections) {
+        // The socket ends with this loop, while connections go on: what is not accepted any more has to be refused.
+        let Listener { socket: listening, welcome } = self;
+        let welcome = Arc::new(welcome);
+        loop {
+            let accepted = tokio::select! {
+                accepted = listening.accept() => accepted,
+                _ = stop.wait_for(|&stop| stop) => return,
+            };
+            match accepted {
+                Ok((socket, peer)) => {
+                    let Some(place) = welcome.place(&connections) else { continue };
+                    let (welcome, shutdown) = (welcome.clone(), shutdown.clone());
+                    tokio::spawn(async move {
+                        welcome.serve_connection(socket, peer, shutdown).await;
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept connections");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+impl<F: Application> Welcome<F> {
+    /// `None`: there is no room. Listeners without a gate do not count their connections.
+    fn place(&self, connections: &Connections) -> Option<Option<Place>> {
+        match &self.gate {
+            Some(gate) => gate.admit(connections).map(Some),
+            None => Some(None),
+        }
+    }
+
+    async fn serve_connection(&self, socket: TcpStream, peer: SocketAddr, mut shutdown: ShutdownWatch) {
+        let _ = socket.set_nodelay(true);
+        // Boxed, so that its memory is given back when it is over, and not kept for as long as the connection lives.
+        let greeting = Box::pin(timeout(GREETING_MAX, self.greet(socket, peer)));
+        let greeted = tokio::select! {
+            greeted = greeting => greeted.unwrap_or(Err(Turned::Away("silent"))),
+            Ok(_) = shutdown.wait_for(|&ends| ends) => return,
+        };
+        match greeted {
+            Ok(greeted) => self.converse(greeted, shutdown).await,
+            Err(Turned::Away(reason)) => self.refuse(reason),
+            Err(Turned::Back) => {}
+        }
+    }
+
+    /// Everything before HTTP.
+    async fn greet(&self, mut socket: TcpStream, peer: SocketAddr) -> Result<Greeted, Turned> {
+        let mut client = peer;
+        if let Some(rules) = self.gate.as_ref().and_then(Gate::rules) {
+            client = known_client(&rules, &mut socket, peer).await?;
+        }
+        let tls = self.gate.as_ref().map(|gate| (gate.live(), gate.index()));
+        let acceptor = tls.as_ref().and_then(|(live, index)| live.acceptors.get(*index)?.as_ref());
+        match acceptor {
+            Some(acceptor) => match acceptor.tls_handshake(with_peer(socket, client)).await {
+                Ok(stream) => {
+                    let stream: Stream = Box::new(stream);
+                    let http2 = matches!(stream.selected_alpn_proto(), Some(pingora_core::protocols::ALPN::H2));
+                    Ok(Greeted { stream, http2, prior_knowledge: false })
+                }
+                Err(error) => {
+                    tracing::debug!(%client, %error, "TLS handshake failed");
+                    Err(Turned::Away("tls"))
+                }
+            },
+            None => {
+                let http2 = F::H2C && preface::speaks_h2(&socket).await.ok_or(Turned::Back)?;
+                Ok(Greeted { stream: Box::new(with_peer(socket, client)), http2, prior_knowledge: http2 })
+            }
+        }
+    }
+
+    async fn converse(&self, greeted: Greeted, mut shutdown: ShutdownWatch) {
+        let Greeted { stream, http2, prior_knowledge } = greeted;
+        let progress = Arc::new(Progress::default());
+        let (end, ending) = watch::channel(false);
+        let application = self.application.serve(Opening { prior_knowledge, progress: progress.clone(), end: end.clone() });
+        let stream = Box::new(Watched::new(stream, http2, progress.clone()));
+        let mut serving = application.process_new(stream, &ending);
+        // HTTP/1 has a deadline for its head; HTTP/2 would be waited for.
+        let (mut told, mut greeted) = (false, !http2);
+        loop {
+            tokio::select! {
+                biased;
+                _ = &mut serving => break,
+                ends = shutdown.wait_for(|&ends| ends), if !told => {
+                    told = true;
+                    if ends.is_ok() {
+                        end.send_replace(true);
+                    }
+                }
+                () = deserted(ending.clone(), &progress), if http2 => break,
+                heard = timeout(GREETING_MAX, progress.begins()), if !greeted => {
+                    greeted = true;
+                    if heard.is_err() {
+                        progress.blame("silent");
+                        break;
+                    }
+                }
+            }
+        }
+        if let Some(reason) = progress.fault() {
+            self.refuse(reason);
+        }
+    }
+
+    fn refuse(&self, reason: &'static str) {
+        if let Some(gate) = &self.gate {
+            gate.refuse(reason);
+        }
+    }
+}
+
+/// Resolves when a connection that was told to end has had nothing to do for a while. Pingora waits for the client to answer its last
+/// PING, without end.
+async fn deserted(mut ending: ShutdownWatch, progress: &Progress) {
+    if ending.wait_for(|&ends| ends).await.is_err() {
+        return std::future::pending().await;
+    }
+    let mut quiet = Duration::ZERO;
+    while quiet < LINGER_MAX {
+        sleep(LOOK_EVERY).await;
+        quiet = if progress.is_busy() { Duration::ZERO } else { quiet + LOOK_EVERY };
+    }
+}
+
+/// The client's address, if it may connect.
+async fn known_client(rules: &snapshot::Listener, socket: &mut TcpStream, peer: SocketAddr) -> Result<SocketAddr, Turned> {
+    let contain = |networks: &[Network], address: SocketAddr| networks.iter().any(|network| network.contains(address.ip()));
+    let client = if contain(&rules.proxy_protocol_from, peer) {
+        match proxy_protocol::read(socket).await {
+            // Whoever may speak for others may connect for itself.
+            Ok(Source::Balancer) => return Ok(peer),
+            Ok(Source::Client(client)) => client,
+            Err(error) => {
+                tracing::debug!(%peer, %error, "no PROXY header");
+                return Err(Turned::Away("proxy_protocol"));
+            }
+        }
+    } else {
+        peer
+    };
+    if contain(&rules.allow_from, client) { Ok(client) } else { Err(Turned::Away("allow_from")) }
+}
+
+fn with_peer(socket: TcpStream, peer: SocketAddr) -> L4Stream {
+    use std::os::fd::AsRawFd;
+    let digest = SocketDigest::from_raw_fd(socket.as_raw_fd());
+    let _ = digest.peer_addr.set(Some(pingora_core::protocols::l4::socket::SocketAddr::Inet(peer)));
+    let mut stream = L4Stream::from(socket);
+    stream.set_socket_digest(digest);
+    stream
+}

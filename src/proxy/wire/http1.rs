@@ -1,0 +1,257 @@
+//! Where requests of an HTTP/1 connection begin and end, read beside Pingora from the same bytes, for two things that it does not do:
+//! tell when a request begins, and be strict about chunks (RFC 9112 §7.1). It takes a bare LF in a chunk's extension for part of it,
+//! and an empty size line for the end. Heads are not judged here, but for being too unclear to follow.
+
+/// Bytes of a line that are looked at: enough for a framing field and for any chunk line that is meant well.
+const LINE_BYTES_MAX: usize = 256;
+/// Of all trailers together.
+const TRAILER_BYTES_MAX: usize = 16 * 1024;
+
+/// Follows one connection.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    part: Part,
+    line: Vec<u8>,
+    /// Of the request whose head is being read.
+    length: Length,
+    has_request_line: bool,
+    trailer_bytes: usize,
+    begun: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+enum Part {
+    /// Nothing of the next request is there.
+    #[default]
+    Between,
+    Head,
+    Body(u64),
+    ChunkSize,
+    ChunkData(u64),
+    /// CR and LF behind a chunk; how many of them were there.
+    ChunkEnd(u8),
+    Trailers,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+enum Length {
+    #[default]
+    None,
+    Known(u64),
+    Chunked,
+}
+
+/// The bytes from here on are no HTTP.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct BrokenAt(pub usize);
+
+impl Requests {
+    /// How many requests have begun.
+    pub fn begun(&self) -> u64 {
+        self.begun
+    }
+
+    /// Takes note of bytes that arrived.
+    pub fn follow(&mut self, bytes: &[u8]) -> Result<(), BrokenAt> {
+        let mut at = 0;
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            at += self.step(rest).ok_or(BrokenAt(at))?;
+        }
+        Ok(())
+    }
+
+    /// Goes on by some bytes; `None` if they are wrong.
+    fn step(&mut self, rest: &[u8]) -> Option<usize> {
+        match self.part {
+            Part::Between => {
+                self.begun += 1;
+                self.part = Part::Head;
+                (self.length, self.has_request_line, self.trailer_bytes) = (Length::None, false, 0);
+                Some(0)
+            }
+            Part::Head => self.line(rest, Requests::head_line),
+            Part::Body(left) => Some(self.skip(left, rest, Part::Body, Part::Between)),
+            Part::ChunkSize => self.line(rest, Requests::chunk_size),
+            Part::ChunkData(left) => Some(self.skip(left, rest, Part::ChunkData, Part::ChunkEnd(0))),
+            Part::ChunkEnd(seen) => {
+                self.part = if seen == 0 { Part::ChunkEnd(1) } else { Part::ChunkSize };
+                let expected = if seen == 0 { b'\r' } else { b'\n' };
+                (rest.first() == Some(&expected)).then_some(1)
+            }
+            Part::Trailers => self.line(rest, Requests::trailer),
+        }
+    }
+
+    fn skip(&mut self, left: u64, rest: &[u8], during: fn(u64) -> Part, then: Part) -> usize {
+        let taken = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
+        let left = left.saturating_sub(taken as u64);
+        self.part = if left == 0 { then } else { during(left) };
+        taken
+    }
+
+    /// Gathers a line up to its LF, and hands it on without that.
+    fn line(&mut self, rest: &[u8], done: fn(&mut Requests, &[u8]) -> Option<()>) -> Option<usize> {
+        let end = memchr::memchr(b'\n', rest);
+        let piece = &rest[..end.unwrap_or(rest.len())];
+        let room = (LINE_BYTES_MAX + 1).saturating_sub(self.line.len());
+        self.line.extend_from_slice(&piece[..piece.len().min(room)]);
+        if matches!(self.part, Part::Trailers) {
+            self.trailer_bytes = self.trailer_bytes.saturating_add(piece.len());
+        }
+        let Some(end) = end else { return self.is_short().then_some(rest.len()) };
+        let line = std::mem::take(&mut self.line);
+        if !matches!(self.part, Part::Head) && (!self.is_short() || line.len() > LINE_BYTES_MAX) {
+            return None;
+        }
+        done(self, &line)?;
+        self.line = line;
+        self.line.clear();
+        Some(end + 1)
+    }
+
+    fn is_short(&self) -> bool {
+        match self.part {
+            Part::ChunkSize => self.line.len() <= LINE_BYTES_MAX,
+            Part::Trailers => self.line.len() <= LINE_BYTES_MAX && self.trailer_bytes <= TRAILER_BYTES_MAX,
+            _ => true,
+        }
+    }
+
+    fn head_line(&mut self, line: &[u8]) -> Option<()> {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.is_empty() && !self.has_request_line {
+            // An empty line before a request is passed over (RFC 9112 §2.2).
+            return Some(());
+        }
+        self.has_request_line = true;
+        if line.is_empty() {
+            self.part = match self.length {
+                Length::None | Length::Known(0) => Part::Between,
+                Length::Known(length) => Part::Body(length),
+                Length::Chunked => Part::ChunkSize,
+            };
+            return Some(());
+        }
+        let Some(colon) = memchr::memchr(b':', line) else { return Some(()) };
+        let (name, value) = (line[..colon].trim_ascii(), line[colon + 1..].trim_ascii());
+        if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            self.length = Length::Chunked;
+        } else if name.eq_ignore_ascii_case(b"content-length") && !matches!(self.length, Length::Chunked) {
+            if line.len() > LINE_BYTES_MAX {
+                return None;
+            }
+            // One that is no number is refused by `head`, and the connection closed.
+            let length = std::str::from_utf8(value).ok().and_then(|value| value.parse().ok());
+            self.length = Length::Known(length.unwrap_or(u64::MAX));
+        }
+        Some(())
+    }
+
+    /// Hexadecimal digits, and extensions without control bytes.
+    fn chunk_size(&mut self, line: &[u8]) -> Option<()> {
+        let line = line.strip_suffix(b"\r")?;
+        let digits = line.iter().take_while(|b| b.is_ascii_hexdigit()).count();
+        let (digits, rest) = line.split_at(digits);
+        let extension = rest.trim_ascii_start();
+        let is_extension = extension.first() == Some(&b';') && !extension.iter().any(|&b| b.is_ascii_control() && b != b'\t');
+        if digits.len() > 15 || !(rest.is_empty() || is_extension) {
+            return None;
+        }
+        let size = u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+        self.part = if size == 0 { Part::Trailers } else { Part::ChunkData(size) };
+        Some(())
+    }
+
+    fn trailer(&mut self, line: &[u8]) -> Option<()> {
+        let line = line.strip_suffix(b"\r")?;
+        if line.is_empty() {
+            self.part = Part::Between;
+        }
+        line.iter().all(|&b| !b.is_ascii_control() || b == b'\t').then_some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const CHUNKED: &str = "POST / HTTP/1.1\r\nHost: h\r\ntransfer-ENCODING:  chunked\r\n\r\n";
+
+    /// As the bytes arrive one by one, and at once.
+    fn follow(text: &str) -> Result<u64, usize> {
+        let mut whole = Requests::default();
+        let at_once = whole.follow(text.as_bytes()).map(|()| whole.begun()).map_err(|e| e.0);
+        let mut slow = Requests::default();
+        let one_by_one = text.bytes().try_for_each(|byte| slow.follow(&[byte]).map_err(drop)).map(|()| slow.begun());
+        assert_eq!(at_once.ok(), one_by_one.ok(), "{text:?}");
+        at_once
+    }
+
+    #[test]
+    fn requests_are_counted_from_their_first_byte() {
+        let get = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+        let post = "POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nGET /";
+        let chunks = format!("{CHUNKED}5;a=\"b\"\r\nGET /\r\n0\r\nX: y\r\n\r\n");
+        for (text, requests) in [
+            (String::new(), 0),
+            ("P".to_owned(), 1),
+            (get.repeat(3), 3),
+            (get.repeat(3) + "G", 4),
+            (format!("\r\n{get}\r\n\r\n{get}"), 2),
+            (post.repeat(2), 2),
+            (format!("{post}{chunks}{get}{chunks}{post}"), 5),
+        ] {
+            assert_eq!(follow(&text), Ok(requests), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn chunks_that_two_parsers_could_read_differently_are_broken() {
+        for chunks in [
+            "2;\nxx\r\n{}\r\n0\r\n\r\n",
+            "2;a\r\r\n{}\r\n0\r\n\r\n",
+            "2 a\r\n{}\r\n0\r\n\r\n",
+            "2\n{}\r\n0\r\n\r\n",
+            "\r\n\r\n",
+            ";a\r\n\r\n",
+            "2\r\n{}\n0\r\n\r\n",
+            "2\r\n{}\r\r0\r\n\r\n",
+            "2\r\n{}XX0\r\n\r\n",
+            "-2\r\n{}",
+            "0x2\r\n{}",
+            "1000000000000000\r\n{}",
+            "2\r\n{}\r\n0\r\nX: y\n\r\n",
+            "2\r\n{}\r\n0\r\n\n",
+        ] {
+            let found = follow(&format!("{CHUNKED}{chunks}"));
+            assert!(found.is_err_and(|at| at >= CHUNKED.len()), "{chunks:?}: {found:?}");
+        }
+        for endless in [format!("2;{}", "a".repeat(300)), format!("0\r\n{}", "X: y\r\n".repeat(4_000))] {
+            assert!(follow(&format!("{CHUNKED}{endless}")).is_err());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_in_chunks_is_followed_to_its_end(
+            bodies in prop::collection::vec(prop::collection::vec("[\\x00-\\x7f]{1,40}", 0..5), 1..5),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let mut text = String::new();
+            for body in &bodies {
+                text += CHUNKED;
+                for chunk in body {
+                    text += &format!("{:X};x=y\r\n{chunk}\r\n", chunk.len());
+                }
+                text += "0\r\n\r\n";
+            }
+            let (mut requests, at) = (Requests::default(), cut.index(text.len()));
+            prop_assert_eq!(requests.follow(&text.as_bytes()[..at]), Ok(()));
+            prop_assert_eq!(requests.follow(&text.as_bytes()[at..]), Ok(()));
+            prop_assert_eq!(requests.begun(), bodies.len() as u64);
+            prop_assert!(matches!(requests.part, Part::Between));
+        }
+    }
+}

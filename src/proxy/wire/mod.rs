@@ -1,0 +1,220 @@
+//! The bytes of a connection on their way to Pingora: passed on as they come, and looked at for what Pingora does not see or does not
+//! mind. What is wrong ends the stream with an error at that byte.
+
+mod answer;
+mod http1;
+mod http2;
+mod progress;
+
+use std::{
+    io::{Error, ErrorKind, IoSlice, Result},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use bytes::{Buf, Bytes};
+use pingora_core::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest, UniqueID,
+    UniqueIDType,
+    raw_connect::ProxyDigest,
+    tls::{SslDigest, TlsRef},
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+pub use self::progress::{Progress, Running};
+
+use self::{
+    http1::{BrokenAt, Requests},
+    http2::{Flood, Frames},
+};
+
+/// A connection that is looked at.
+#[derive(Debug)]
+pub struct Watched {
+    inner: Stream,
+    protocol: Protocol,
+    progress: Arc<Progress>,
+    broken: bool,
+    /// What is left of an answer in place of Pingora's.
+    answer: Option<Bytes>,
+}
+
+#[derive(Debug)]
+enum Protocol {
+    Http1(Requests),
+    Http2(Frames),
+}
+
+impl Watched {
+    /// `http2`: what the connection is known to speak, by ALPN or by its first bytes.
+    pub fn new(inner: Stream, http2: bool, progress: Arc<Progress>) -> Watched {
+        let protocol = if http2 { Protocol::Http2(Frames::new(Instant::now())) } else { Protocol::Http1(Requests::default()) };
+        Watched { inner, protocol, progress, broken: false, answer: None }
+    }
+
+    /// How many of the bytes may be passed on; fewer than all if something is wrong with the rest.
+    fn look_at(&mut self, bytes: &[u8]) -> usize {
+        let sound = match &mut self.protocol {
+            Protocol::Http1(requests) => {
+                let followed = requests.follow(bytes);
+                self.progress.count_begun(requests.begun());
+                followed.map_err(|BrokenAt(at)| (at, "framing"))
+            }
+            Protocol::Http2(frames) => {
+                let followed = frames.follow(bytes, Instant::now());
+                self.progress.greet(frames.greeted());
+                followed.map_err(|Flood| (0, "flood"))
+            }
+        };
+        self.progress.advance();
+        match sound {
+            Ok(()) => bytes.len(),
+            Err((at, reason)) => {
+                self.broken = true;
+                self.progress.blame(reason);
+                at
+            }
+        }
+    }
+
+    /// Whether what is written now is Pingora's own refusal of a head that it could not read: without a body, and unknown to the stations.
+    fn is_bare_refusal(&self) -> bool {
+        matches!(self.protocol, Protocol::Http1(_)) && !self.progress.head_is_taken()
+    }
+
+    /// Writes our answer for `length` bytes of Pingora's.
+    fn poll_answer(&mut self, cx: &mut Context<'_>, length: usize) -> Poll<Result<usize>> {
+        self.progress.blame("malformed");
+        let mut left = self.answer.take().unwrap_or_else(answer::malformed);
+        while !left.is_empty() {
+            let written = match Pin::new(&mut self.inner).poll_write(cx, &left) {
+                Poll::Ready(written) => written?,
+                Poll::Pending => {
+                    self.answer = Some(left);
+                    return Poll::Pending;
+                }
+            };
+            left.advance(written.min(left.len()));
+        }
+        // Nothing follows: whatever else Pingora writes is part of the same refusal.
+        self.answer = Some(left);
+        Poll::Ready(Ok(length))
+    }
+
+    fn error() -> Error {
+        Error::new(ErrorKind::InvalidData, "the client's bytes are not what they should be")
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
+        if self.broken {
+            return Poll::Ready(Err(Watched::error()));
+        }
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+        let sound = match buf.filled().get(before..) {
+            Some(bytes) if !bytes.is_empty() => self.look_at(bytes),
+            _ => return Poll::Ready(Ok(())),
+        };
+        buf.set_filled(before + sound);
+        // No bytes would mean the end.
+        Poll::Ready(if sound == 0 { Err(Watched::error()) } else { Ok(()) })
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
+        if self.is_bare_refusal() {
+            return self.poll_answer(cx, buf.len());
+        }
+        Pin::new(&mut self.inner).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<Result<usize>> {
+        if self.is_bare_refusal() {
+            let length = bufs.iter().map(|buf| buf.len()).sum();
+            return self.poll_answer(cx, length);
+        }
+        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+#[async_trait]
+impl Shutdown for Watched {
+    async fn shutdown(&mut self) {
+        self.inner.shutdown().await;
+    }
+}
+
+impl UniqueID for Watched {
+    fn id(&self) -> UniqueIDType {
+        self.inner.id()
+    }
+}
+
+impl Ssl for Watched {
+    fn get_ssl(&self) -> Option<&TlsRef> {
+        self.inner.get_ssl()
+    }
+
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.inner.get_ssl_digest()
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.inner.selected_alpn_proto()
+    }
+}
+
+impl GetTimingDigest for Watched {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        self.inner.get_timing_digest()
+    }
+
+    fn get_read_pending_time(&self) -> Duration {
+        self.inner.get_read_pending_time()
+    }
+
+    fn get_write_pending_time(&self) -> Duration {
+        self.inner.get_write_pending_time()
+    }
+}
+
+impl GetProxyDigest for Watched {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        self.inner.get_proxy_digest()
+    }
+
+    fn set_proxy_digest(&mut self, digest: ProxyDigest) {
+        self.inner.set_proxy_digest(digest);
+    }
+}
+
+impl GetSocketDigest for Watched {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        self.inner.get_socket_digest()
+    }
+
+    fn set_socket_digest(&mut self, digest: SocketDigest) {
+        self.inner.set_socket_digest(digest);
+    }
+}
+
+/// What was looked at for HTTP/2's preface is not asked again: the listener knows the protocol.
+impl Peek for Watched {}

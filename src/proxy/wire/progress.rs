@@ -1,0 +1,104 @@
+//! What is known of a connection, between those who see its bytes and those who wait for them.
+
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use tokio::sync::Notify;
+
+/// What is known of a connection's bytes so far.
+#[derive(Debug, Default)]
+pub struct Progress {
+    requests_begun: AtomicU64,
+    running: AtomicU64,
+    /// The request that Pingora reads or serves, and the last whose head it could read (HTTP/1 only).
+    serving: AtomicU64,
+    taken: AtomicU64,
+    greeted: AtomicBool,
+    advanced: Notify,
+    fault: OnceLock<&'static str>,
+}
+
+impl Progress {
+    pub(super) fn count_begun(&self, requests: u64) {
+        self.requests_begun.store(requests, Ordering::Relaxed);
+    }
+
+    pub(super) fn greet(&self, greeted: bool) {
+        self.greeted.store(greeted, Ordering::Relaxed);
+    }
+
+    /// Wakes those who wait for what was noted.
+    pub(super) fn advance(&self) {
+        self.advanced.notify_waiters();
+    }
+
+    /// Waits for the first byte of the connection's `count`-th request (HTTP/1 only).
+    pub async fn request_begins(&self, count: u64) {
+        self.until(|| self.requests_begun.load(Ordering::Relaxed) >= count).await;
+    }
+
+    /// Waits until HTTP/2's preface is complete.
+    pub async fn begins(&self) {
+        self.until(|| self.greeted.load(Ordering::Relaxed)).await;
+    }
+
+    /// Pingora reads the connection's `count`-th request from now on.
+    pub fn serve(&self, count: u64) {
+        self.serving.store(count, Ordering::Relaxed);
+    }
+
+    /// It could read the head.
+    pub fn take_head(&self) {
+        self.taken.store(self.serving.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// Whether it could.
+    pub fn head_is_taken(&self) -> bool {
+        self.taken.load(Ordering::Relaxed) == self.serving.load(Ordering::Relaxed)
+    }
+
+    /// Whether a request is running (HTTP/2 only).
+    pub fn is_busy(&self) -> bool {
+        self.running.load(Ordering::Relaxed) > 0
+    }
+
+    async fn until(&self, so: impl Fn() -> bool) {
+        loop {
+            let mut advanced = std::pin::pin!(self.advanced.notified());
+            advanced.as_mut().enable();
+            if so() {
+                return;
+            }
+            advanced.await;
+        }
+    }
+
+    /// Why the gateway ended the connection; a metric label. The first reason stays.
+    pub fn fault(&self) -> Option<&'static str> {
+        self.fault.get().copied()
+    }
+
+    /// Says why the gateway ends the connection.
+    pub fn blame(&self, reason: &'static str) {
+        let _ = self.fault.set(reason);
+    }
+}
+
+/// A request that is running, until it is dropped.
+pub struct Running(Arc<Progress>);
+
+impl Running {
+    /// One more on this connection.
+    pub fn on(progress: &Arc<Progress>) -> Running {
+        progress.running.fetch_add(1, Ordering::Relaxed);
+        Running(progress.clone())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,113 @@
+//! HTTP/2 clients that send what costs them nothing and the gateway something, for as long as they are let.
+
+use std::{fs, time::Instant};
+
+use crate::{
+    frames::{
+        CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, HEADERS, Http2, PING, PRIORITY, RST_STREAM, SETTINGS, WINDOW_UPDATE,
+        field, fields, frame, request,
+    },
+    raw::{Raw, SOON},
+    world::World,
+};
+
+/// Of this process: gateway, simulator and attacker.
+fn resident_bytes() -> usize {
+    let status = fs::read_to_string("/proc/self/statm").unwrap();
+    status.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
+/// The connection is closed soon, memory stays, and somebody else is served meanwhile.
+async fn closed(world: &World, name: &str, opening: Vec<u8>, piece: impl FnMut(u32) -> Vec<u8>) {
+    let before = resident_bytes();
+    let mut attacker = Http2::connect(world).await;
+    attacker.send(&opening).await;
+    let (flooded, other) = tokio::join!(attacker.flood(piece), async {
+        let began = Instant::now();
+        let mut raw = Raw::connect(world).await;
+        for _ in 0..20 {
+            raw.send(world.good().as_bytes()).await;
+            assert!(raw.answer().await.starts_with("HTTP/1.1 200 "), "{name}");
+        }
+        began.elapsed()
+    });
+    let count = flooded.unwrap_or_else(|| panic!("goes on: {name}"));
+    let grown = resident_bytes().saturating_sub(before);
+    assert!(grown < 64 << 20, "{name}: grown by {grown}");
+    assert!(other < SOON / 2, "{name}: others waited {other:?}");
+    assert!(count < 1_000_000, "{name}: {count}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_without_end_close_the_connection() {
+    let world = World::start("[\"*\"]", "").await;
+    let nothing = Vec::new;
+    closed(&world, "PING", nothing(), |_| frame(PING, 0, 0, &[0; 8])).await;
+    closed(&world, "SETTINGS", nothing(), |_| frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 100])).await;
+    closed(&world, "empty SETTINGS", nothing(), |_| frame(SETTINGS, 0, 0, &[])).await;
+    closed(&world, "PRIORITY", nothing(), |n| frame(PRIORITY, 0, 2 * n + 1, &[0, 0, 0, 0, 7])).await;
+    closed(&world, "unknown", nothing(), |_| frame(0x42, 0, 0, &[0; 100])).await;
+    let open = frame(HEADERS, END_HEADERS, 1, &fields("/model/m/converse"));
+    closed(&world, "empty DATA", open.clone(), |_| frame(DATA, 0, 1, &[])).await;
+    closed(&world, "WINDOW_UPDATE", open, |_| frame(WINDOW_UPDATE, 0, 0, &[0x7f, 0xff, 0xff, 0xff])).await;
+    assert!(world.metric("connections_refused_total", "reason=\"flood\"").await >= 5.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heads_without_end_close_the_connection() {
+    let world = World::start("[\"*\"]", "").await;
+    let begun = frame(HEADERS, END_STREAM, 1, &fields("/model/m/converse"));
+    closed(&world, "empty CONTINUATION", begun.clone(), |_| frame(CONTINUATION, 0, 1, &[])).await;
+    let more = (0..100).flat_map(|_| field("x", "y")).collect::<Vec<_>>();
+    closed(&world, "CONTINUATION", begun, |_| frame(CONTINUATION, 0, 1, &more)).await;
+    // One entry of 4,000 bytes in the table, and then a byte for each copy of it (RFC 7541 §7.3).
+    let mut entry = vec![0x40, 1, b'x', 0x7f, 0xa0, 0x1e];
+    entry.extend([b'y'; 127 + 0x20 + (0x1e << 7)]);
+    let bomb = frame(HEADERS, END_STREAM | END_HEADERS, 1, &[fields("/"), entry, vec![0xbe; 4_000]].concat());
+    let next = |n: u32| frame(HEADERS, END_STREAM | END_HEADERS, 2 * n + 3, &[fields("/"), vec![0xbe; 16_000]].concat());
+    closed(&world, "HPACK bomb", bomb, next).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_are_reset_at_once_close_the_connection() {
+    let world = World::start("[\"*\"]", "").await;
+    let reset = |n: u32| [request(2 * n + 1, "/model/m/converse"), frame(RST_STREAM, 0, 2 * n + 1, &[0, 0, 0, 8])].concat();
+    closed(&world, "rapid reset", Vec::new(), reset).await;
+    // MadeYouReset: the gateway is made to do the resetting.
+    let provoked = |n: u32| {
+        let stream = 2 * n + 1;
+        let open = frame(HEADERS, END_HEADERS, stream, &fields("/model/m/converse"));
+        [open, frame(WINDOW_UPDATE, 0, stream, &[0; 4])].concat()
+    };
+    closed(&world, "provoked resets", Vec::new(), provoked).await;
+    assert_eq!(world.served(), 20 * 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_may_hold_two_mebibytes_and_a_hundred_streams() {
+    let world = World::start("[\"*\"]", "").await;
+    let mut http2 = Http2::connect(&world).await;
+    let (mut streams, mut window) = (None, 65_535);
+    while window == 65_535 || streams.is_none() {
+        let Frame { kind, stream, payload } = http2.next().await.unwrap();
+        let number = |bytes: &[u8]| u32::from_be_bytes(bytes.try_into().unwrap());
+        match (kind, stream) {
+            (SETTINGS, 0) => {
+                let value = |id: u8| payload.chunks(6).find(|setting| setting[1] == id).map(|setting| number(&setting[2..]));
+                streams = streams.or(value(3));
+            }
+            (WINDOW_UPDATE, 0) => window += number(&payload),
+            _ => {}
+        }
+    }
+    assert_eq!((streams, window), (Some(100), 2 << 20));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preface_that_does_not_end_is_not_waited_for() {
+    let world = World::start("[\"*\"]", "").await;
+    let mut raw = Raw::connect(&world).await;
+    raw.send(b"PRI * HTTP/2.0\r\n\r\nSM").await;
+    assert_eq!(raw.rest().await.as_deref(), Some(""));
+    world.until_metric("connections_refused_total", "reason=\"silent\"", 1.0).await;
+}

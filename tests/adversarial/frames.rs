@@ -1,0 +1,121 @@
+//! HTTP/2 by hand: frames as no library would send them.
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    time::timeout,
+};
+
+use crate::{
+    raw::{Raw, SOON},
+    world::World,
+};
+
+pub const DATA: u8 = 0x0;
+pub const HEADERS: u8 = 0x1;
+pub const PRIORITY: u8 = 0x2;
+pub const RST_STREAM: u8 = 0x3;
+pub const SETTINGS: u8 = 0x4;
+pub const PING: u8 = 0x6;
+pub const GOAWAY: u8 = 0x7;
+pub const WINDOW_UPDATE: u8 = 0x8;
+pub const CONTINUATION: u8 = 0x9;
+
+pub const END_STREAM: u8 = 0x1;
+pub const END_HEADERS: u8 = 0x4;
+
+/// A frame that came.
+pub struct Frame {
+    pub kind: u8,
+    pub stream: u32,
+    pub payload: Vec<u8>,
+}
+
+/// A plaintext connection that has sent its preface and empty SETTINGS.
+pub struct Http2 {
+    reading: OwnedReadHalf,
+    writing: OwnedWriteHalf,
+}
+
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+/// HPACK, literal and not indexed (RFC 7541 §6.2.2).
+pub fn field(name: &str, value: &str) -> Vec<u8> {
+    assert!(name.len() < 127 && value.len() < 127);
+    [&[0, name.len() as u8], name.as_bytes(), &[value.len() as u8], value.as_bytes()].concat()
+}
+
+/// The fields of a POST without a body and without a token.
+pub fn fields(path: &str) -> Vec<u8> {
+    [field(":method", "POST"), field(":scheme", "http"), field(":path", path), field(":authority", "localhost")].concat()
+}
+
+/// A whole request.
+pub fn request(stream: u32, path: &str) -> Vec<u8> {
+    frame(HEADERS, END_STREAM | END_HEADERS, stream, &fields(path))
+}
+
+impl Http2 {
+    pub async fn connect(world: &World) -> Http2 {
+        let mut connection = Http2::over(Raw::connect(world).await.into_inner());
+        connection.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
+        connection.send(&frame(SETTINGS, 0, 0, &[])).await;
+        connection
+    }
+
+    fn over(socket: TcpStream) -> Http2 {
+        let (reading, writing) = socket.into_split();
+        Http2 { reading, writing }
+    }
+
+    /// Whether the connection still takes bytes.
+    pub async fn send(&mut self, bytes: &[u8]) -> bool {
+        self.writing.write_all(bytes).await.is_ok()
+    }
+
+    pub async fn next(&mut self) -> Option<Frame> {
+        let mut header = [0; 9];
+        self.reading.read_exact(&mut header).await.ok()?;
+        let [a, b, c, kind, _, stream @ ..] = header;
+        let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+        self.reading.read_exact(&mut payload).await.ok()?;
+        Some(Frame { kind, stream: u32::from_be_bytes(stream), payload })
+    }
+
+    /// Every frame until the gateway closes; `None` if it does not.
+    pub async fn rest(&mut self) -> Option<Vec<Frame>> {
+        let mut frames = Vec::new();
+        let all = async {
+            while let Some(frame) = self.next().await {
+                frames.push(frame);
+            }
+        };
+        timeout(SOON, all).await.ok()?;
+        Some(frames)
+    }
+
+    /// Sends pieces as fast as they are taken, reading what comes, until the gateway closes; how many pieces it took. `None` if it goes
+    /// on for too long.
+    pub async fn flood(mut self, mut piece: impl FnMut(u32) -> Vec<u8>) -> Option<u32> {
+        let flooding = async {
+            let mut count = 0;
+            // Several at once, or the test floods itself with system calls.
+            while self.writing.write_all(&(0..16).flat_map(|more| piece(count + more)).collect::<Vec<_>>()).await.is_ok() {
+                count += 16;
+            }
+            count
+        };
+        let mut nowhere = tokio::io::sink();
+        let listening = tokio::io::copy(&mut self.reading, &mut nowhere);
+        timeout(SOON, async { tokio::join!(flooding, listening).0 }).await.ok()
+    }
+}
