@@ -21,7 +21,7 @@ use crate::{
     config::{MaxTokensOver, Unpriced},
     ledger::{self, Ledger},
     pricing::{NanoUsd, Price},
-    quota::{Ask, Now, QuotaDenial, Reservation},
+    quota::{Ask, Now, QuotaDenial, Reservation, Spent},
     snapshot::{Snapshot, Tenant},
     telemetry::{Metrics, NONE, Outcome},
 };
@@ -231,7 +231,8 @@ impl Charge {
             None if self.by_request && self.request_price > NanoUsd::ZERO => Cow::Borrowed("per request"),
             None => Cow::Borrowed("unpriced"),
         };
-        let settled = reservation.settle(&usage, cost, &Now::read());
+        let spent = if estimated { Spent::estimate(usage, cost) } else { Spent::request(usage, cost) };
+        let settled = reservation.settle(&spent, &Now::read());
         self.ledger.settle(ledger::Entry {
             request: self.request.clone(),
             tier,

@@ -39,7 +39,7 @@ pub(super) async fn restore(config: &Config, accounts: &Accounts) -> anyhow::Res
 
 fn bring_back(recovered: Recovered, accounts: &Accounts, now: &Now) -> Orphans {
     for (key, sums) in &recovered.sums {
-        let spent = Spent { requests: sums.requests, usage: sums.usage, cost: sums.cost };
+        let spent = Spent { usage: sums.usage, cost: sums.cost, requests: sums.requests, estimated: sums.estimated };
         accounts.of(&key.tenant).restore([(key.day, &*key.model, spent)], [], AFTERMATH_MAX, now);
     }
     let mut orphans = HashMap::new();
@@ -75,7 +75,7 @@ pub(super) fn expire(lasting: &Lasting, ledger: &Ledger, orphans: &Orphans, now:
             continue;
         };
         let lost = orphan.lost();
-        let spent = Spent::request(lost.usage, lost.cost);
+        let spent = Spent::estimate(lost.usage, lost.cost);
         lasting.accounts.of(&expired.tenant).restore([(expired.date, &*expired.model, spent)], [], AFTERMATH_MAX, now);
         ledger.settle(lost);
     }
