@@ -73,6 +73,11 @@ impl Admitted {
         self.slot = None;
     }
 
+    /// In whose words it is answered.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
     /// For whom.
     pub fn tenant(&self) -> &Arc<Tenant> {
         &self.tenant

@@ -22,6 +22,7 @@ pub mod peers;
 mod replay;
 pub mod respond;
 pub mod sign;
+pub mod standings;
 pub mod upstream;
 pub mod vend;
 
