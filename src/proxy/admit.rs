@@ -189,15 +189,15 @@ pub fn admit(session: &Session, passage: &mut Passage, identity: Identity, metri
     let live = passage.live.clone();
     let snapshot = &live.snapshot;
     let Identity { principal, signed } = identity;
-    let tenant = snapshot.tenants.get(principal.tenant.as_ref()).cloned();
-    let caller = passage.caller.insert(Caller { principal, tenant: tenant.clone(), called: None, model: None });
-    let tenant = tenant.ok_or(Denial::UnknownTenant)?;
+    let tenant = tenant_of(passage, principal)?;
 
     let request = session.req_header();
     let path = RawPath::parse(split_target(request).0)?;
     let route = routing::route(&routing_head(request), path, &snapshot.overrides)?;
-    caller.called = Some((route.service.name(), route.operation_name()));
-    caller.model = route.model.clone();
+    if let Some(caller) = &mut passage.caller {
+        caller.called = Some((route.service.name(), route.operation_name()));
+        caller.model = route.model.clone();
+    }
     if let Some(signed) = &signed {
         check_scope(signed, &route)?;
     }
@@ -216,6 +216,13 @@ pub fn admit(session: &Session, passage: &mut Passage, identity: Identity, metri
     let in_flight = Counted::in_gauge(metrics.in_flight.with_label_values(&[&tenant.name]));
     let slot = Some(Slot { _permit: permit, _in_flight: in_flight });
     Ok(Admitted { tenant, route, dialect, signed, standings, slot, charge: None, hide_usage: false })
+}
+
+/// For whom it is; from here on metrics and log know that too.
+pub fn tenant_of(passage: &mut Passage, principal: Arc<Principal>) -> Result<Arc<Tenant>, Denial> {
+    let tenant = passage.live.snapshot.tenants.get(principal.tenant.as_ref()).cloned();
+    passage.caller = Some(Caller { principal, tenant: tenant.clone(), called: None, model: None });
+    tenant.ok_or(Denial::UnknownTenant)
 }
 
 /// A signature for one service is none for another, and only a stream of signed events is signed event by event.

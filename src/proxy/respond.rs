@@ -187,6 +187,9 @@ fn compose(session: &Session, passage: &Passage, denial: &Denial, verdict: &Verd
     if status == 401 {
         response.insert_header(header::WWW_AUTHENTICATE, "Bearer")?;
     }
+    if let Denial::Method(allowed) = denial {
+        response.insert_header(header::ALLOW, *allowed)?;
+    }
     retry_headers(&mut response, verdict.retry_after)?;
     let standings = match denial {
         Denial::Rate(denial) => std::slice::from_ref(&denial.standing),

@@ -21,4 +21,5 @@ mod retries;
 mod shutdown;
 mod signed;
 mod streaming;
+mod usage_page;
 mod vending;
