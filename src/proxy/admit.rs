@@ -204,18 +204,20 @@ pub fn admit(session: &Session, passage: &mut Passage, identity: Identity, metri
     if takes_both_streams(&route) && session.as_http2().is_none() {
         return Err(Denial::NeedsHttp2);
     }
-    let operation = route.operation.map(|known| known.0);
-    if route.peek.is_none() {
-        tenant.policy.check_operation(&tenant.name, route.service, operation)?;
-    }
-    if let Some(model) = &route.model {
-        tenant.policy.check_model(&tenant.name, model)?;
-    }
+    check_route(&tenant, &route)?;
     let Admission { permit, standings } = quota::admit(&tenant.name, &tenant.limits, &tenant.counters)?;
     let dialect = Dialect::of_path(route.path.as_bytes());
     let in_flight = Counted::in_gauge(metrics.in_flight.with_label_values(&[&tenant.name]));
     let slot = Some(Slot { _permit: permit, _in_flight: in_flight });
     Ok(Admitted { tenant, route, dialect, signed, standings, slot, charge: None, hide_usage: false })
+}
+
+/// Whether the tenant may go where a route leads, as far as that is known without the body.
+pub fn check_route(tenant: &Tenant, route: &Route) -> Result<(), PolicyDenial> {
+    if route.peek.is_none() {
+        tenant.policy.check_operation(&tenant.name, route.service, route.operation.map(|known| known.0))?;
+    }
+    route.model.as_ref().map_or(Ok(()), |model| tenant.policy.check_model(&tenant.name, model))
 }
 
 /// For whom it is; from here on metrics and log know that too.

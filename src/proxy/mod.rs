@@ -14,6 +14,7 @@ mod decimal;
 pub mod denial;
 pub mod departure;
 pub mod edge;
+pub mod estimate;
 pub mod finish;
 pub mod head;
 pub mod listener;

@@ -193,7 +193,7 @@ fn compose(session: &Session, passage: &Passage, denial: &Denial, verdict: &Verd
     retry_headers(&mut response, verdict.retry_after)?;
     let standings = match denial {
         Denial::Rate(denial) => std::slice::from_ref(&denial.standing),
-        Denial::Quota(denial) => std::slice::from_ref(&denial.standing),
+        Denial::Quota(denial) => std::slice::from_ref(&*denial.standing),
         _ => passage.admitted.as_ref().map_or(&[][..], Admitted::standings),
     };
     rate_limit_headers(&mut response, dialect, standings)?;

@@ -39,7 +39,7 @@ pub fn rate_limit_headers(response: &mut ResponseHeader, dialect: Dialect, stand
     response.insert_header("ratelimit", HeaderValue::try_from(left).map_err(internal)?)?;
     match dialect {
         Dialect::Aws => Ok(()),
-        Dialect::OpenAi => own_headers(response, &OPENAI, standings, |reset| openai_reset(reset)),
+        Dialect::OpenAi => own_headers(response, &OPENAI, standings, openai_reset),
         Dialect::Anthropic => own_headers(response, &ANTHROPIC, standings, |reset| anthropic_reset(reset, Timestamp::now())),
     }
 }

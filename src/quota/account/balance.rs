@@ -116,7 +116,7 @@ pub(super) fn judge(tenant: &Arc<str>, limit: &Limit, reading: &Reading<'_>, ask
         asked,
         resets: (kind == QuotaKind::Spent).then_some((reading.edges.end, reading.edges.offset)),
         retry_after: wait(kind),
-        standing: standing(limit, reading, 0, now),
+        standing: Box::new(standing(limit, reading, 0, now)),
     })
 }
 

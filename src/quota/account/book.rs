@@ -239,6 +239,18 @@ impl Book {
         self.insert(hold, met);
     }
 
+    /// Lets the minutes know what was used a moment ago; days and months have it from [`Book::restore`].
+    pub(super) fn replay(&mut self, quotas: &Quotas, model: &str, used: &Amounts, at: &Now) {
+        self.bind(quotas, at);
+        let (_, met) = self.scopes.of(model);
+        // Nobody holds it, so it is charged as of now.
+        let id = self.next_id;
+        for slot in self.buckets.iter_mut().flatten().filter(|slot| met & (1 << slot.bit) != 0) {
+            slot.bucket.refill(at.monotonic);
+            slot.bucket.settle(id, used.get(slot.measure));
+        }
+    }
+
     pub(super) fn sums(&self) -> impl Iterator<Item = (Date, &Arc<str>, &Spent)> {
         self.sums.iter()
     }

@@ -41,7 +41,7 @@ pub struct QuotaDenial {
     /// The exact wait until all buckets have room, if nothing else happens. Only a temporary refusal has one.
     pub retry_after: Option<Duration>,
     /// The same for header fields.
-    pub standing: Standing,
+    pub standing: Box<Standing>,
 }
 
 impl QuotaDenial {

@@ -192,6 +192,12 @@ impl<L: Lock> Account<L> {
         });
     }
 
+    /// Lets the minutes know what was used a moment ago, the oldest first; nothing else is changed. For whoever looks at an account from
+    /// outside of the process that keeps it.
+    pub fn replay(&self, quotas: &Quotas, model: &str, used: &Amounts, at: &Now) {
+        self.book.with(|book| book.replay(quotas, model, used, at));
+    }
+
     /// Settled sums per day and model, of the current and the previous month at least, in the order of days.
     pub fn sums(&self) -> Vec<(Date, Arc<str>, Spent)> {
         self.book.with(|book| book.sums().map(|(date, model, spent)| (date, model.clone(), *spent)).collect())
