@@ -37,7 +37,7 @@ use tollgate::{
     config::{self, Algorithm, Issuer, KeySetSource},
     pricing::NanoUsd,
     proxy::head,
-    quota::{Accounts, Ask, Now, Quotas},
+    quota::{Accounts, Ask, Now, Quotas, Spent},
     routing::{self, Head, Overrides},
 };
 use uuid::Uuid;
@@ -275,7 +275,11 @@ fn reserve_and_settle(criterion: &mut Criterion) -> anyhow::Result<()> {
     criterion.bench_function("reserve and settle, four limits", |bencher| {
         bencher.iter_batched(
             Now::read,
-            |now| account.reserve(&quotas, &ask, &now).map(|grant| grant.reservation.settle(&usage, NanoUsd(362_500), &now)),
+            |now| {
+                account
+                    .reserve(&quotas, &ask, &now)
+                    .map(|grant| grant.reservation.settle(&Spent::request(usage, NanoUsd(362_500)), &now))
+            },
             BatchSize::SmallInput,
         )
     });

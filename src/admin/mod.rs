@@ -1,4 +1,4 @@
-//! The operators' listener, apart from traffic: `/metrics`, `/healthz`, `/readyz`. Read-only. What it shows is asked of `server`
+//! The operators' listener, apart from traffic: `/metrics`, `/healthz`, `/readyz`, `/usage`. Read-only. What it shows is asked of `server`
 //! through one trait, so that this module knows HTTP and nothing else.
 
 use std::sync::Arc;
@@ -13,6 +13,10 @@ pub trait Vitals: Send + Sync + 'static {
     fn metrics(&self) -> Result<Vec<u8>, prometheus::Error>;
     /// Why no traffic should be sent here; empty if it should.
     fn unready(&self) -> Vec<&'static str>;
+    /// What all tenants used and have left, as JSON.
+    fn usage(&self) -> serde_json::Result<Vec<u8>>;
+    /// The same of one, if there is one of that name.
+    fn usage_of(&self, tenant: &str) -> Option<serde_json::Result<Vec<u8>>>;
 }
 
 /// The listener's application.
@@ -27,7 +31,8 @@ impl ServeHttp for Admin {
             return text(StatusCode::METHOD_NOT_ALLOWED, "only GET here\n");
         }
         let head = request.method == Method::HEAD;
-        let mut response = match request.uri.path() {
+        let path = request.uri.path();
+        let mut response = match path {
             "/metrics" => match self.0.metrics() {
                 Ok(body) => build(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", body),
                 Err(error) => {
@@ -40,13 +45,28 @@ impl ServeHttp for Admin {
                 [] => text(StatusCode::OK, "ready\n"),
                 reasons => text(StatusCode::SERVICE_UNAVAILABLE, &format!("{}\n", reasons.join("\n"))),
             },
-            _ => text(StatusCode::NOT_FOUND, "here are /metrics, /healthz and /readyz\n"),
+            "/usage" => json(self.0.usage()),
+            _ => match path.strip_prefix("/usage/").map(|tenant| self.0.usage_of(tenant)) {
+                Some(Some(usage)) => json(usage),
+                Some(None) => text(StatusCode::NOT_FOUND, "no tenant of that name\n"),
+                None => text(StatusCode::NOT_FOUND, "here are /metrics, /healthz, /readyz, /usage and /usage/TENANT\n"),
+            },
         };
         if head {
             response.body_mut().clear();
         }
         response
     }
+}
+
+fn json(body: serde_json::Result<Vec<u8>>) -> Response<Vec<u8>> {
+    body.map_or_else(
+        |error| {
+            tracing::error!(%error, "cannot write JSON");
+            text(StatusCode::INTERNAL_SERVER_ERROR, "cannot write JSON\n")
+        },
+        |body| build(StatusCode::OK, "application/json", body),
+    )
 }
 
 fn text(status: StatusCode, body: &str) -> Response<Vec<u8>> {

@@ -3,6 +3,7 @@
 pub mod check;
 mod demo;
 mod demo_directory;
+pub mod explain;
 mod key;
 pub mod ledger;
 mod prices;
@@ -53,6 +54,8 @@ enum Command {
     VerifyToken(verify_token::VerifyTokenArgs),
     /// Says what was used and what it cost, from the ledger
     Usage(usage::UsageArgs),
+    /// Says what a tenant's request would meet, and the answer it would get; exit 0, or 1 if that is a refusal
+    Explain(explain::ExplainArgs),
     /// Looks after the ledger
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
@@ -80,6 +83,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
         Some(Command::Key(args)) => key::run(args),
         Some(Command::VerifyToken(args)) => verify_token::run(args),
         Some(Command::Usage(args)) => usage::run(args),
+        Some(Command::Explain(args)) => explain::run(&args),
         Some(Command::Ledger(command)) => ledger::run(command),
         None => Ok(ExitCode::from(2)),
     }

@@ -74,6 +74,11 @@ impl Admitted {
         self.slot = None;
     }
 
+    /// In whose words it is answered.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
     /// For whom.
     pub fn tenant(&self) -> &Arc<Tenant> {
         &self.tenant
@@ -191,33 +196,42 @@ pub fn admit(
     let live = passage.live.clone();
     let snapshot = &live.snapshot;
     let Identity { principal, signed } = identity;
-    let tenant = snapshot.tenants.get(principal.tenant.as_ref()).cloned();
-    let caller = passage.caller.insert(Caller { principal, tenant: tenant.clone(), called: None, model: None });
-    let tenant = tenant.ok_or(Denial::UnknownTenant)?;
+    let tenant = tenant_of(passage, principal)?;
 
     let request = session.req_header();
     let path = RawPath::parse(split_target(request).0)?;
     let route = routing::route(&routing_head(request), path, &snapshot.overrides)?;
-    caller.called = Some((route.service.name(), route.operation_name()));
-    caller.model = route.model.clone();
+    if let Some(caller) = &mut passage.caller {
+        caller.called = Some((route.service.name(), route.operation_name()));
+        caller.model = route.model.clone();
+    }
     if let Some(signed) = &signed {
         check_scope(signed, &route)?;
     }
     if takes_both_streams(&route) && session.as_http2().is_none() {
         return Err(Denial::NeedsHttp2);
     }
-    let operation = route.operation.map(|known| known.0);
-    if route.peek.is_none() {
-        tenant.policy.check_operation(&tenant.name, route.service, operation)?;
-    }
-    if let Some(model) = &route.model {
-        tenant.policy.check_model(&tenant.name, model)?;
-    }
+    check_route(&tenant, &route)?;
     let Admission { permit, standings } = quota::admit(&tenant.name, &tenant.limits, &tenant.counters)?;
     let dialect = Dialect::of_path(route.path.as_bytes());
     let in_flight = Counted::in_gauge(metrics.in_flight.with_label_values(&[&tenant.name]));
     let slot = Some(Slot { _permit: permit, _burden: burden, _in_flight: in_flight });
     Ok(Admitted { tenant, route, dialect, signed, standings, slot, charge: None, hide_usage: false })
+}
+
+/// Whether the tenant may go where a route leads, as far as that is known without the body.
+pub fn check_route(tenant: &Tenant, route: &Route) -> Result<(), PolicyDenial> {
+    if route.peek.is_none() {
+        tenant.policy.check_operation(&tenant.name, route.service, route.operation.map(|known| known.0))?;
+    }
+    route.model.as_ref().map_or(Ok(()), |model| tenant.policy.check_model(&tenant.name, model))
+}
+
+/// For whom it is; from here on metrics and log know that too.
+pub fn tenant_of(passage: &mut Passage, principal: Arc<Principal>) -> Result<Arc<Tenant>, Denial> {
+    let tenant = passage.live.snapshot.tenants.get(principal.tenant.as_ref()).cloned();
+    passage.caller = Some(Caller { principal, tenant: tenant.clone(), called: None, model: None });
+    tenant.ok_or(Denial::UnknownTenant)
 }
 
 /// A signature for one service is none for another, and only a stream of signed events is signed event by event.

@@ -10,28 +10,19 @@ use super::{
     Denial, Gateway, Passage,
     admit::Admitted,
     body::{HeldBody, ReadBody},
+    estimate::Tariff,
 };
 use crate::{
     bedrock::{
-        ask::{Ask as Asked, Caching},
-        model::canonical,
         sonic::SpeechUsage,
         usage::{Metering, Reading, ServiceTier, Usage},
     },
-    config::{MaxTokensOver, Unpriced},
     ledger::{self, Ledger},
     pricing::{NanoUsd, Price},
-    quota::{Ask, Now, QuotaDenial, Reservation},
-    snapshot::{Snapshot, Tenant},
+    quota::{Now, QuotaDenial, Reservation, Spent},
+    snapshot::Snapshot,
     telemetry::{Metrics, NONE, Outcome},
 };
-
-/// Longer names of models are the client's invention; sums are not kept for each.
-const MODEL_BYTES_MAX: usize = 256;
-const LONG_MODEL: &str = "other";
-
-/// Of a body that nobody reads for its tokens.
-const BYTES_PER_TOKEN: u64 = 4;
 
 /// A request's part of its tenant's account, from the hold to the bill.
 pub struct Charge {
@@ -126,34 +117,21 @@ pub async fn hold(
     let live = passage.live.clone();
     let tenant = admitted.tenant().clone();
     let now = Now::read();
-    let by_request = metering == Metering::PerRequest;
-    let named = admitted.route().model.clone().unwrap_or_else(|| NONE.to_owned());
-    let model = if named.len() > MODEL_BYTES_MAX { LONG_MODEL } else { canonical(&named) };
-    let price = if by_request { None } else { live.snapshot.prices.price(&named, now.wall) };
-    let request_price = live.snapshot.prices.request_price(admitted.route().operation_name());
-    let priced = if by_request { request_price.is_some() } else { price.is_some() };
-    if !priced {
-        check_unpriced(&live.snapshot, &tenant, model, admitted)?;
-    }
+    let tariff = Tariff::of(&live.snapshot.prices, admitted.route(), metering, now.wall);
+    tariff.check(live.snapshot.unpriced, &tenant, admitted.route())?;
     if !ledger.admits() {
         return Err(Denial::LedgerUnavailable);
     }
-    let mut tokens = if by_request { Tokens::default() } else { tokens(&live.snapshot, &tenant, admitted, body, &named)? };
+    let operation = admitted.route().operation.map(|known| known.0);
+    let (mut tokens, changes) = tariff.tokens(&live.snapshot.prices, &tenant, operation, &body.pieces)?;
+    admitted.hide_usage = changes.hide_usage;
+    if let Some(pieces) = changes.body {
+        body.replace(pieces);
+    }
     if let Some(tier) = session.req_header().headers.get("x-amzn-bedrock-service-tier") {
         tokens.tier = tier.to_str().ok().and_then(ServiceTier::parse).unwrap_or_default();
     }
-    let cost = match &price {
-        Some(price) => price.at_most(tokens.input, tokens.output, tokens.caching, tokens.tier),
-        None => request_price.unwrap_or_default(),
-    };
-    let ask = Ask {
-        request: passage.arrival.id,
-        model,
-        input_tokens: tokens.input,
-        output_tokens: tokens.output,
-        burndown_factor: live.snapshot.prices.burndown(&named),
-        cost,
-    };
+    let ask = tariff.ask(passage.arrival.id, &tokens);
     let granted = tenant.account.reserve(&tenant.quotas, &ask, &now);
     let grant = granted.inspect_err(|denial| count(denial, "enforced", metrics))?;
     grant.shadowed.iter().for_each(|denial| count(denial, "shadow", metrics));
@@ -167,25 +145,24 @@ pub async fn hold(
         principal: passage.caller.as_ref().map_or_else(|| NONE.into(), |caller| caller.principal.subject.clone()),
         service: Cow::Borrowed(admitted.route().service.name()),
         operation: Cow::Borrowed(admitted.route().operation_name()),
-        model: model.into(),
+        model: ask.model.into(),
     };
-    let input = Usage { input_tokens: tokens.input, ..Usage::default() };
     ledger.hold(ledger::Hold {
         request: request.clone(),
         input_tokens: tokens.input,
         output_tokens: tokens.output,
-        cost,
-        input_cost: price.as_ref().map_or(cost, |price| price.cost(&input, tokens.tier)),
-        price_source: price.as_ref().map_or("none", |price| price.source()).into(),
+        cost: ask.cost,
+        input_cost: tariff.input_cost(&ask, tokens.tier),
+        price_source: tariff.price.as_ref().map_or("none", |price| price.source()).into(),
         expires: expiry(now.wall, &live.snapshot),
     });
     admitted.charge = Some(Charge {
         reservation: Some(grant.reservation),
         ledger: ledger.clone(),
         request,
-        by_request,
-        price,
-        request_price: request_price.unwrap_or_default(),
+        by_request: tariff.by_request,
+        price: tariff.price,
+        request_price: tariff.request_price.unwrap_or_default(),
         tier: tokens.tier,
         input_estimate: tokens.input,
         bill: None,
@@ -231,7 +208,8 @@ impl Charge {
             None if self.by_request && self.request_price > NanoUsd::ZERO => Cow::Borrowed("per request"),
             None => Cow::Borrowed("unpriced"),
         };
-        let settled = reservation.settle(&usage, cost, &Now::read());
+        let spent = if estimated { Spent::estimate(usage, cost) } else { Spent::request(usage, cost) };
+        let settled = reservation.settle(&spent, &Now::read());
         self.ledger.settle(ledger::Entry {
             request: self.request.clone(),
             tier,
@@ -286,64 +264,7 @@ impl Drop for Charge {
     }
 }
 
-fn check_unpriced(snapshot: &Snapshot, tenant: &Tenant, model: &str, admitted: &Admitted) -> Result<(), Denial> {
-    if !tenant.quotas.limit_money(model) && snapshot.unpriced == Unpriced::Allow {
-        return Ok(());
-    }
-    let what = match &admitted.route().model {
-        Some(model) => format!("model {model}"),
-        None => format!("operation {}", admitted.route().operation_name()),
-    };
-    Err(Denial::Unpriced { what })
-}
-
 fn expiry(now: Timestamp, snapshot: &Snapshot) -> Timestamp {
     let longest = jiff::SignedDuration::from_secs(i64::try_from(snapshot.reservation_seconds_max).unwrap_or(i64::MAX));
     now.checked_add(longest).unwrap_or(Timestamp::MAX)
-}
-
-/// What a request may use at most.
-#[derive(Default)]
-struct Tokens {
-    input: u64,
-    output: u64,
-    caching: bool,
-    tier: ServiceTier,
-}
-
-/// Reads what the request asks for, lowers it to the tenant's cap, and asks for usage where the client did not.
-fn tokens(
-    snapshot: &Snapshot,
-    tenant: &Tenant,
-    admitted: &mut Admitted,
-    body: &mut ReadBody,
-    model: &str,
-) -> Result<Tokens, Denial> {
-    let output_max = snapshot.prices.max_output_tokens(model);
-    let Some(operation) = admitted.route().operation.map(|known| known.0) else { return Ok(Tokens::default()) };
-    let is_chat = operation.name == "ChatCompletions";
-    if tenant.quotas.is_empty() && !is_chat {
-        // Nothing depends on it but the estimate of an answer that breaks off, and reading takes its time.
-        return Ok(Tokens { input: body.length() / BYTES_PER_TOKEN, output: output_max, ..Tokens::default() });
-    }
-    let ask = Asked::read(operation, Some(model), &body.pieces);
-    let mut output = ask.output_max().unwrap_or_else(|| output_max.saturating_mul(ask.choices));
-    if let Some(cap) = tenant.quotas.max_tokens_for(canonical(model)).filter(|_| ask.generates) {
-        let asked = ask.max_tokens.unwrap_or(output_max);
-        if asked > cap.max {
-            let lowered = cap.over == MaxTokensOver::Lower && ask.thinking_budget.is_none_or(|budget| budget < cap.max);
-            let pieces = if lowered { ask.with_max_tokens(&body.pieces, cap.max) } else { None };
-            body.replace(pieces.ok_or_else(|| cap.denial(&tenant.name, asked))?);
-            output = cap.max.saturating_mul(ask.choices);
-        }
-    }
-    if is_chat {
-        // The lowered body has other offsets.
-        let ask = Asked::read(operation, Some(model), &body.pieces);
-        if let Some(pieces) = ask.asking_for_usage(&body.pieces) {
-            body.replace(pieces);
-            admitted.hide_usage = true;
-        }
-    }
-    Ok(Tokens { input: ask.input_estimate, output, caching: ask.caching != Caching::Off, tier: ask.tier.unwrap_or_default() })
 }

@@ -40,6 +40,8 @@ pub enum Denial {
     Unpriced { what: String },
     #[error("The gateway cannot write its ledger, and spends nothing it cannot account for. Try again shortly.")]
     LedgerUnavailable,
+    #[error("The method has to be {0}.")]
+    Method(&'static str),
     #[error("{0}")]
     Vend(#[from] VendError),
     #[error(
@@ -130,7 +132,7 @@ impl Denial {
             Denial::Cap(_) => invalid(400, "max_tokens"),
             Denial::Unpriced { .. } => invalid(400, "unpriced"),
             Denial::LedgerUnavailable => unavailable(503, "ledger"),
-            Denial::Vend(VendError::Method(_)) => invalid(405, "method"),
+            Denial::Method(_) | Denial::Vend(VendError::Method(_)) => invalid(405, "method"),
             Denial::Vend(VendError::Sealing(_)) => Verdict { aws: "InternalServerException", ..unavailable(500, "sealing") },
             Denial::Vend(_) => invalid(400, "vending_parameter"),
             Denial::NeedsHttp2 => invalid(400, "needs_http2"),

@@ -8,10 +8,7 @@ use http::{HeaderValue, header};
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 
-use super::{
-    Denial, Passage,
-    respond::{denied, rate_limit_headers},
-};
+use super::{Denial, Passage, respond::denied, standings::rate_limit_headers};
 use crate::bedrock::usage::{Reading, UsageChunkFilter, UsageReader};
 
 /// What was seen of the response.
@@ -115,7 +112,7 @@ pub fn response_head(response: &mut ResponseHeader, passage: &mut Passage) -> Re
             meter.hidden = Some(UsageChunkFilter::default());
             let_length_go(response)?;
         }
-        rate_limit_headers(response, admitted.standings())?;
+        rate_limit_headers(response, admitted.dialect(), admitted.standings())?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The way of a request, as Pingora's phases call it. This file is the timetable: what is done to a request stands in the stations,
 //! in this order: [`arrival`] → [`admit`] → [`body`] → [`charge`] → [`upstream`] → [`sign`] → [`meter`] → [`finish`], and [`respond`] for what
-//! is refused on the way. [`vend`] answers for itself. A request whose body is a stream of events goes from `admit`
-//! to [`conversation`] instead, and then to `finish`.
+//! is refused on the way. [`vend`] and [`usage_page`] answer for themselves. A request whose body is a stream of events goes
+//! from `admit` to [`conversation`] instead, and then to `finish`.
 
 pub mod addresses;
 pub mod admit;
@@ -14,6 +14,7 @@ mod decimal;
 pub mod denial;
 pub mod departure;
 pub mod edge;
+pub mod estimate;
 pub mod finish;
 pub mod head;
 pub mod listener;
@@ -23,7 +24,9 @@ pub mod peers;
 mod replay;
 pub mod respond;
 pub mod sign;
+pub mod standings;
 pub mod upstream;
+pub mod usage_page;
 pub mod vend;
 pub mod wire;
 
@@ -183,6 +186,9 @@ impl ProxyHttp for Gateway {
     async fn request_filter(&self, session: &mut Session, passage: &mut Passage) -> Result<bool> {
         if let Some(endpoint) = vend::endpoint(session, passage.live.snapshot.vends) {
             return vend::serve(session, passage, endpoint, self).await.map(|()| true);
+        }
+        if usage_page::is_asked_for(session) {
+            return usage_page::serve(session, passage, self).await.map(|()| true);
         }
         match self.let_in(session, passage).await {
             Ok(next) => Ok(next == Next::Finish),

@@ -3,7 +3,7 @@
 use std::{error::Error as StdError, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderValue, Version, header};
+use http::{Version, header};
 use pingora_core::protocols::http::ServerSession;
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::ResponseHeader;
@@ -13,11 +13,12 @@ use tokio::time::timeout;
 
 use super::{
     Denial, Passage,
+    admit::Admitted,
     body::{content_length, expects_continue},
-    decimal,
     denial::Verdict,
+    standings::rate_limit_headers,
 };
-use crate::{bedrock::Dialect, bedrock::Service, quota::Standing};
+use crate::{bedrock::Dialect, bedrock::Service};
 
 /// A body this small is read to its end after a refusal, so that the connection can go on.
 const READ_ON_BYTES_MAX: u64 = 256 * 1024;
@@ -186,12 +187,16 @@ fn compose(session: &Session, passage: &Passage, denial: &Denial, verdict: &Verd
     if status == 401 {
         response.insert_header(header::WWW_AUTHENTICATE, "Bearer")?;
     }
-    retry_headers(&mut response, verdict.retry_after)?;
-    if let Denial::Rate(denial) = denial {
-        rate_limit_headers(&mut response, std::slice::from_ref(&denial.standing))?;
-    } else if let Some(admitted) = &passage.admitted {
-        rate_limit_headers(&mut response, admitted.standings())?;
+    if let Denial::Method(allowed) = denial {
+        response.insert_header(header::ALLOW, *allowed)?;
     }
+    retry_headers(&mut response, verdict.retry_after)?;
+    let standings = match denial {
+        Denial::Rate(denial) => std::slice::from_ref(&denial.standing),
+        Denial::Quota(denial) => std::slice::from_ref(&*denial.standing),
+        _ => passage.admitted.as_ref().map_or(&[][..], Admitted::standings),
+    };
+    rate_limit_headers(&mut response, dialect, standings)?;
     let without_body = session.req_header().method == http::Method::HEAD;
     Ok((response, if without_body { Bytes::new() } else { body }))
 }
@@ -207,38 +212,8 @@ fn retry_headers(response: &mut ResponseHeader, retry_after: Option<Duration>) -
     response.insert_header("x-amz-retry-after", milliseconds)
 }
 
-/// `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-11).
-pub fn rate_limit_headers(response: &mut ResponseHeader, standings: &[Standing]) -> Result<()> {
-    if standings.is_empty() {
-        return Ok(());
-    }
-    let (mut policy, mut left) = (String::with_capacity(128), String::with_capacity(128));
-    for standing in standings {
-        for list in [&mut policy, &mut left] {
-            list.push_str(if list.is_empty() { "\"" } else { ", \"" });
-            list.push_str(standing.name());
-        }
-        push_parameter(&mut policy, "\";q=", standing.quota);
-        if let Some(unit) = standing.kind.unit() {
-            [";qu=\"", unit, "\""].iter().for_each(|part| policy.push_str(part));
-        }
-        if let Some(seconds) = standing.kind.window_seconds() {
-            push_parameter(&mut policy, ";w=", seconds);
-        }
-        push_parameter(&mut left, "\";r=", standing.remaining);
-        let reset = standing.reset.as_secs().saturating_add((standing.reset.subsec_millis() > 0).into());
-        push_parameter(&mut left, ";t=", reset);
-    }
-    response.insert_header("ratelimit-policy", HeaderValue::try_from(policy).map_err(internal)?)?;
-    response.insert_header("ratelimit", HeaderValue::try_from(left).map_err(internal)?)
-}
-
-fn push_parameter(out: &mut String, name: &str, value: u64) {
-    out.push_str(name);
-    decimal::push(out, value);
-}
-
-fn internal(e: impl StdError + Send + Sync + 'static) -> Box<Error> {
+/// A response that cannot be composed.
+pub fn internal(e: impl StdError + Send + Sync + 'static) -> Box<Error> {
     Error::because(ErrorType::InternalError, "composing a header", Box::new(e))
 }
 

@@ -7,7 +7,7 @@ pub mod standing;
 
 pub use account::{
     Account, Accounts, Amounts, Ask, Balance, Cap, CapDenial, Expired, Explanation, Grant, Now, OpenHold, QuotaDenial, QuotaKind,
-    Quotas, Reservation, Settled, Spent,
+    Quotas, Reservation, Settled, Spent, Statement,
 };
-pub use requests::{Admission, Counters, Permit, RateDenial, TenantCounters, admit};
+pub use requests::{Admission, Counters, Permit, RateDenial, TenantCounters, admit, count};
 pub use standing::{LimitKind, Measure, Span, Standing};

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     config::Config,
-    ledger::{Hold, Ledger, Recovered},
+    ledger::{Hold, Ledger, Recovered, Sums},
     quota::{Accounts, Amounts, Now, OpenHold, Spent},
     snapshot::Lasting,
 };
@@ -39,24 +39,12 @@ pub(super) async fn restore(config: &Config, accounts: &Accounts) -> anyhow::Res
 
 fn bring_back(recovered: Recovered, accounts: &Accounts, now: &Now) -> Orphans {
     for (key, sums) in &recovered.sums {
-        let spent = Spent { requests: sums.requests, usage: sums.usage, cost: sums.cost };
-        accounts.of(&key.tenant).restore([(key.day, &*key.model, spent)], [], AFTERMATH_MAX, now);
+        accounts.of(&key.tenant).restore([(key.day, &*key.model, spent(sums))], [], AFTERMATH_MAX, now);
     }
     let mut orphans = HashMap::new();
     for hold in recovered.holds {
-        let Ok(id) = hold.request.id.parse::<Uuid>() else { continue };
-        let open = OpenHold {
-            request: id,
-            model: hold.request.model.to_string(),
-            date: hold.request.day,
-            amounts: Amounts {
-                input_tokens: hold.input_tokens,
-                output_tokens: hold.output_tokens,
-                burndown: hold.input_tokens.saturating_add(hold.output_tokens),
-                cost: u64::try_from(hold.cost.0).unwrap_or(0),
-            },
-            expires: hold.expires,
-        };
+        let Some(open) = open_hold(&hold) else { continue };
+        let id = open.request;
         accounts.of(&hold.request.tenant).restore([], [open], AFTERMATH_MAX, now);
         orphans.insert(id, hold);
     }
@@ -64,6 +52,27 @@ fn bring_back(recovered: Recovered, accounts: &Accounts, now: &Now) -> Orphans {
         tracing::warn!(requests = orphans.len(), "the ledger has requests that were running when the gateway ended last");
     }
     Orphans(Mutex::new(orphans))
+}
+
+/// What the ledger has of a day and model, as the account has it.
+pub fn spent(sums: &Sums) -> Spent {
+    Spent { usage: sums.usage, cost: sums.cost, requests: sums.requests, estimated: sums.estimated }
+}
+
+/// What the ledger has of a running request; nothing if no gateway can have written it.
+pub fn open_hold(hold: &Hold) -> Option<OpenHold> {
+    Some(OpenHold {
+        request: hold.request.id.parse().ok()?,
+        model: hold.request.model.to_string(),
+        date: hold.request.day,
+        amounts: Amounts {
+            input_tokens: hold.input_tokens,
+            output_tokens: hold.output_tokens,
+            burndown: hold.input_tokens.saturating_add(hold.output_tokens),
+            cost: u64::try_from(hold.cost.0).unwrap_or(0),
+        },
+        expires: hold.expires,
+    })
 }
 
 /// Gives back what has expired, and charges what a former process had begun.
@@ -75,7 +84,7 @@ pub(super) fn expire(lasting: &Lasting, ledger: &Ledger, orphans: &Orphans, now:
             continue;
         };
         let lost = orphan.lost();
-        let spent = Spent::request(lost.usage, lost.cost);
+        let spent = Spent::estimate(lost.usage, lost.cost);
         lasting.accounts.of(&expired.tenant).restore([(expired.date, &*expired.model, spent)], [], AFTERMATH_MAX, now);
         ledger.settle(lost);
     }

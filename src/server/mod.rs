@@ -1,7 +1,7 @@
 //! Composition: the only place that knows everything. Starts a gateway from its configuration file, owns the background tasks, and
 //! ends it in order: not ready, no new connections, running requests finish.
 
-mod account;
+pub mod account;
 mod assembly;
 pub mod credentials;
 mod drain;

@@ -1,16 +1,25 @@
 //! What the admin listener shows, gathered when it is asked for.
 
+use std::sync::Arc;
+
 use tokio::sync::watch;
 
 use super::{assembly::Parts, reload::unix_seconds};
 use crate::{
     admin::Vitals,
-    quota::{LimitKind, Now},
+    quota::{LimitKind, Now, Statement},
+    snapshot::Tenant,
 };
 
 pub(super) struct GatewayVitals {
     pub parts: Parts,
     pub draining: watch::Receiver<bool>,
+}
+
+/// An object, so that there is room for more beside it.
+#[derive(serde::Serialize)]
+struct AllTenants {
+    tenants: Vec<Statement>,
 }
 
 impl Vitals for GatewayVitals {
@@ -40,9 +49,29 @@ impl Vitals for GatewayVitals {
         }
         reasons
     }
+
+    fn usage(&self) -> serde_json::Result<Vec<u8>> {
+        let live = self.parts.live.load();
+        let mut tenants: Vec<&Arc<Tenant>> = live.snapshot.tenants.values().collect();
+        tenants.sort_by(|a, b| a.name.cmp(&b.name));
+        let now = Now::read();
+        let tenants = tenants.into_iter().map(|tenant| self.statement(tenant, &now)).collect();
+        serde_json::to_vec(&AllTenants { tenants })
+    }
+
+    fn usage_of(&self, tenant: &str) -> Option<serde_json::Result<Vec<u8>>> {
+        let live = self.parts.live.load();
+        let tenant = live.snapshot.tenants.get(tenant)?;
+        Some(serde_json::to_vec(&self.statement(tenant, &Now::read())))
+    }
 }
 
 impl GatewayVitals {
+    fn statement(&self, tenant: &Tenant, now: &Now) -> Statement {
+        let running = self.parts.metrics.in_flight.with_label_values(&[&tenant.name]).get();
+        tenant.account.statement(&tenant.quotas, u64::try_from(running).unwrap_or(0), now)
+    }
+
     /// How every tenant of the configuration in force stands.
     fn balances(&self) {
         let metrics = &self.parts.metrics;

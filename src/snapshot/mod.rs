@@ -132,7 +132,7 @@ impl Snapshot {
             tenants: config
                 .tenants
                 .iter()
-                .map(|(name, tenant)| (name.clone(), compile_tenant(name, tenant, config, lasting)))
+                .map(|(name, tenant)| (name.clone(), Arc::new(Tenant::compile(name, tenant, config, lasting))))
                 .collect(),
             overrides: overrides(config),
             region: config.upstream.region.clone(),
@@ -172,19 +172,24 @@ pub fn issued(config: &Config) -> Result<Issued, CompileError> {
     Ok(Issued::new(sealing, lifetime, ring, vec![config.upstream.region.clone()]))
 }
 
-fn compile_tenant(name: &str, tenant: &config::Tenant, config: &Config, lasting: &Lasting) -> Arc<Tenant> {
-    Arc::new(Tenant {
-        name: name.into(),
-        policy: Policy::new(tenant),
-        limits: tenant.limits.clone(),
-        counters: lasting.counters.of(name),
-        quotas: Quotas::new(tenant, &config.account),
-        account: lasting.accounts.of(name),
-    })
+impl Tenant {
+    /// Compiles a tenant of `config`, with the counters and the account it has already.
+    pub fn compile(name: &str, tenant: &config::Tenant, config: &Config, lasting: &Lasting) -> Tenant {
+        Tenant {
+            name: name.into(),
+            policy: Policy::new(tenant),
+            limits: tenant.limits.clone(),
+            counters: lasting.counters.of(name),
+            quotas: Quotas::new(tenant, &config.account),
+            account: lasting.accounts.of(name),
+        }
+    }
 }
 
+/// What decides where a request goes before the table of operations does.
+///
 /// AWS's own host names are believed too, for gateways that private DNS puts in Bedrock's place.
-fn overrides(config: &Config) -> Overrides {
+pub fn overrides(config: &Config) -> Overrides {
     let region = &config.upstream.region;
     let partition = aws::endpoint::partition(region);
     let own = [partition.suffix, partition.dual_stack_suffix].map(|suffix| format!("{region}.{suffix}"));

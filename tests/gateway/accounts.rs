@@ -16,18 +16,18 @@ const MESSAGES: &str = "/anthropic/v1/messages";
 const NANO_USD: (i64, i64) = (250, 1_250);
 
 /// `acme` has this quota.
-async fn with_quota(quota: &str) -> World {
+pub async fn with_quota(quota: &str) -> World {
     with_quota_and(quota, "").await
 }
 
-async fn with_quota_and(quota: &str, sections: &str) -> World {
+pub async fn with_quota_and(quota: &str, sections: &str) -> World {
     let acme = format!("{}[[tenants.acme.quotas]]\n{quota}\n", tenant("acme", ""));
     let sections = format!("[ledger]\nfile = \"ledger.sqlite\"\n{sections}");
     World::with(Settings { tenants: acme + &tenant("globex", ""), sections, ..Settings::default() }).await
 }
 
 /// An answer that reports so many tokens.
-fn reporting(target: &str, body: &str, input: u64, output: u64) -> http::Request<crate::client::Upload> {
+pub fn reporting(target: &str, body: &str, input: u64, output: u64) -> http::Request<crate::client::Upload> {
     let request = with(post(target, body.to_owned()), "x-simulator-input-tokens", &input.to_string());
     with(request, "x-simulator-output-tokens", &output.to_string())
 }
@@ -42,7 +42,7 @@ fn ledger(world: &World) -> Sums {
     })
 }
 
-async fn until_ledger(world: &World, requests: u64) -> Sums {
+pub async fn until_ledger(world: &World, requests: u64) -> Sums {
     until("the ledger has them", || ledger(world).requests >= requests).await;
     ledger(world)
 }

@@ -2,7 +2,7 @@
 
 mod check;
 mod diff;
-mod show;
+pub(super) mod show;
 
 use std::{path::Path, process::ExitCode};
 

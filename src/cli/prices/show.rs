@@ -73,7 +73,8 @@ fn second(at: Timestamp) -> String {
 
 const COLUMNS: [&str; 6] = ["input", "output", "cache read", "cache write", "cache write 1h", "source"];
 
-fn table(price: &Price) -> String {
+/// All its rates.
+pub(in crate::cli) fn table(price: &Price) -> String {
     let mut out = format!("{:<10}{:>11}", "tier", "input over");
     for column in &COLUMNS[..5] {
         let _ = write!(out, "{column:>16}");

@@ -93,7 +93,7 @@ pub(super) fn standing(limit: &Limit, reading: &Reading<'_>, asked: u64, now: &N
 }
 
 /// The verdict of one limit.
-pub(super) fn judge(tenant: &Arc<str>, limit: &Limit, reading: &Reading<'_>, asked: u64) -> Result<(), QuotaDenial> {
+pub(super) fn judge(tenant: &Arc<str>, limit: &Limit, reading: &Reading<'_>, asked: u64, now: &Now) -> Result<(), QuotaDenial> {
     let used = reading.settled + reading.reserved;
     // What takes nothing of a limit is not in its way, though it may be overdrawn.
     if asked == 0 || used + u128::from(asked) <= u128::from(limit.amount) {
@@ -116,6 +116,7 @@ pub(super) fn judge(tenant: &Arc<str>, limit: &Limit, reading: &Reading<'_>, ask
         asked,
         resets: (kind == QuotaKind::Spent).then_some((reading.edges.end, reading.edges.offset)),
         retry_after: wait(kind),
+        standing: Box::new(standing(limit, reading, 0, now)),
     })
 }
 

@@ -19,11 +19,7 @@ use super::{
     sums::{Spent, Sums},
     tally::Tally,
 };
-use crate::{
-    bedrock::usage::Usage,
-    pricing::NanoUsd,
-    quota::{Measure, Span},
-};
+use crate::quota::{Measure, Span};
 
 /// The configuration before a reload, of which requests may still come, and the one after.
 const BINDINGS_MAX: usize = 2;
@@ -168,16 +164,16 @@ impl Book {
     }
 
     /// Charges what a request used, on the day of its admission, and gives back the rest of what it held.
-    pub(super) fn settle(&mut self, entry: &Entry, usage: &Usage, cost: NanoUsd, now: &Now) -> Settled {
+    pub(super) fn settle(&mut self, entry: &Entry, spent: &Spent, now: &Now) -> Settled {
         let Entry { id, hold } = entry;
-        let used = Amounts::used(usage, cost, hold.burndown_factor);
+        let used = Amounts::used(&spent.usage, spent.cost, hold.burndown_factor);
         let late = self.holds.remove(id).is_none();
         if late {
             // What it held has been given back long ago; to a bucket, its charge is one of now.
             self.buckets.iter_mut().flatten().for_each(|slot| slot.bucket.refill(now.monotonic));
         }
         self.end(*id, hold, !late, &used);
-        self.sums.add(hold.date, &hold.model, &Spent::request(*usage, cost));
+        self.sums.add(hold.date, &hold.model, spent);
         let overdrawn = used.exceed(&hold.amounts);
         self.tolls.overdrawn += u64::from(overdrawn);
         self.tolls.late += u64::from(late);
@@ -241,6 +237,18 @@ impl Book {
             deadline: now.monotonic.checked_add(left).unwrap_or(now.monotonic),
         };
         self.insert(hold, met);
+    }
+
+    /// Lets the minutes know what was used a moment ago; days and months have it from [`Book::restore`].
+    pub(super) fn replay(&mut self, quotas: &Quotas, model: &str, used: &Amounts, at: &Now) {
+        self.bind(quotas, at);
+        let (_, met) = self.scopes.of(model);
+        // Nobody holds it, so it is charged as of now.
+        let id = self.next_id;
+        for slot in self.buckets.iter_mut().flatten().filter(|slot| met & (1 << slot.bit) != 0) {
+            slot.bucket.refill(at.monotonic);
+            slot.bucket.settle(id, used.get(slot.measure));
+        }
     }
 
     pub(super) fn sums(&self) -> impl Iterator<Item = (Date, &Arc<str>, &Spent)> {

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use jiff::{Timestamp, tz::Offset};
 
-use crate::quota::{LimitKind, Measure, Span};
+use crate::quota::{LimitKind, Measure, Span, Standing};
 
 /// How a limit said no.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,6 +40,8 @@ pub struct QuotaDenial {
     pub resets: Option<(Timestamp, Offset)>,
     /// The exact wait until all buckets have room, if nothing else happens. Only a temporary refusal has one.
     pub retry_after: Option<Duration>,
+    /// The same for header fields.
+    pub standing: Box<Standing>,
 }
 
 impl QuotaDenial {

@@ -15,6 +15,7 @@ mod lock;
 mod quotas;
 mod reservation;
 mod scope;
+mod statement;
 mod sums;
 mod tally;
 
@@ -38,8 +39,10 @@ pub use hold::{Expired, OpenHold};
 pub use lock::Lock;
 pub use quotas::{Cap, Quotas};
 pub use reservation::Reservation;
+pub use statement::Statement;
 pub use sums::Spent;
 
+use self::statement::Taken;
 use crate::quota::Standing;
 
 /// All tenants' accounts, by name; they outlive reloads.
@@ -120,7 +123,7 @@ impl<L: Lock> Account<L> {
         let entry = self.book.with(|book| {
             book.read(quotas, Some(ask.model), now, |limit, reading| {
                 let asked = asked.get(limit.measure);
-                match balance::judge(&self.tenant, limit, &reading, asked) {
+                match balance::judge(&self.tenant, limit, &reading, asked, now) {
                     Err(refusal) if limit.shadow => shadowed.push(refusal),
                     Err(refusal) => denial = Some(balance::graver(denial.take(), refusal)),
                     Ok(()) if limit.shadow => {}
@@ -141,7 +144,7 @@ impl<L: Lock> Account<L> {
         let (mut limits, mut denial) = (Vec::new(), None);
         self.book.with(|book| {
             book.read(quotas, Some(ask.model), now, |limit, reading| {
-                let verdict = balance::judge(&self.tenant, limit, &reading, asked.get(limit.measure));
+                let verdict = balance::judge(&self.tenant, limit, &reading, asked.get(limit.measure), now);
                 if let (false, Err(refusal)) = (limit.shadow, &verdict) {
                     denial = Some(balance::graver(denial.take(), refusal.clone()));
                 }
@@ -163,6 +166,12 @@ impl<L: Lock> Account<L> {
         balances
     }
 
+    /// All that the tenant may see of its account; `running`: how many of its requests are, holding something or not.
+    pub fn statement(&self, quotas: &Quotas, running: u64, now: &Now) -> Statement {
+        let taken = self.book.with(|book| Taken::of(book, quotas, now));
+        taken.statement(&self.tenant, quotas, running, now)
+    }
+
     /// Gives back what requests hold that nobody saw end.
     pub fn expire(&self, now: &Now) -> Vec<Expired> {
         self.book.with(|book| book.expire(&self.tenant, now))
@@ -181,6 +190,12 @@ impl<L: Lock> Account<L> {
             sums.into_iter().for_each(|(date, model, spent)| book.restore(date, model, &spent));
             holds.into_iter().for_each(|hold| book.restore_hold(&hold, hold_max, now));
         });
+    }
+
+    /// Lets the minutes know what was used a moment ago, the oldest first; nothing else is changed. For whoever looks at an account from
+    /// outside of the process that keeps it.
+    pub fn replay(&self, quotas: &Quotas, model: &str, used: &Amounts, at: &Now) {
+        self.book.with(|book| book.replay(quotas, model, used, at));
     }
 
     /// Settled sums per day and model, of the current and the previous month at least, in the order of days.

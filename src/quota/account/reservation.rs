@@ -7,8 +7,8 @@ use super::{
     ask::{Amounts, Now},
     book::{Book, Entry, Settled},
     lock::Lock,
+    sums::Spent,
 };
-use crate::{bedrock::usage::Usage, pricing::NanoUsd};
 
 /// Held amounts of one request.
 pub struct Reservation<L: Lock = Mutex<Book>> {
@@ -38,9 +38,9 @@ impl<L: Lock> Reservation<L> {
     }
 
     /// Charges what the request used, more than was held included, and gives back the rest. Exactly once, also if it has expired.
-    pub fn settle(mut self, usage: &Usage, cost: NanoUsd, now: &Now) -> Settled {
+    pub fn settle(mut self, spent: &Spent, now: &Now) -> Settled {
         match self.entry.take() {
-            Some(entry) => self.account.book.with(|book| book.settle(&entry, usage, cost, now)),
+            Some(entry) => self.account.book.with(|book| book.settle(&entry, spent, now)),
             None => Settled { overdrawn: false, late: false },
         }
     }

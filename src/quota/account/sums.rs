@@ -32,12 +32,19 @@ pub struct Spent {
     pub cost: NanoUsd,
     /// How many requests.
     pub requests: u64,
+    /// How many of them were charged by estimate.
+    pub estimated: u64,
 }
 
 impl Spent {
     /// One request.
     pub fn request(usage: Usage, cost: NanoUsd) -> Spent {
-        Spent { usage, cost, requests: 1 }
+        Spent { usage, cost, requests: 1, estimated: 0 }
+    }
+
+    /// One request whose tokens are a guess.
+    pub fn estimate(usage: Usage, cost: NanoUsd) -> Spent {
+        Spent { estimated: 1, ..Spent::request(usage, cost) }
     }
 
     /// Both; the end of the range instead of overflow.
@@ -50,6 +57,7 @@ impl Spent {
             (&mut sum.cache_write_tokens, usage.cache_write_tokens),
             (&mut sum.cache_write_1h_tokens, usage.cache_write_1h_tokens),
             (&mut self.requests, more.requests),
+            (&mut self.estimated, more.estimated),
         ] {
             *sum = sum.saturating_add(tokens);
         }

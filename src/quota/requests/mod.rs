@@ -42,6 +42,14 @@ pub fn admit(tenant: &str, limits: &RequestLimits, counters: &TenantCounters) ->
     Ok(Admission { permit, standings })
 }
 
+/// As [`admit`], but without regard to what is running.
+pub fn count(tenant: &str, limits: &RequestLimits, counters: &TenantCounters) -> Result<Vec<Standing>, RateDenial> {
+    let mut standings = Vec::with_capacity(2);
+    let counted = counters.count(limits, &mut standings);
+    counted.map_err(|(standing, retry_after)| RateDenial { tenant: tenant.to_owned(), standing, retry_after })?;
+    Ok(standings)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,7 @@ mod properties;
 mod refusals;
 mod reloads;
 mod schedules;
+mod statements;
 mod threads;
 mod windows;
 

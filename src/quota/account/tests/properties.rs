@@ -187,7 +187,7 @@ impl World {
         } else {
             request.state = State::Settled(amounts, spent);
         }
-        assert_eq!(reservation.settle(&usage, cost, &self.now), Settled { overdrawn: over, late });
+        assert_eq!(reservation.settle(&Spent::request(usage, cost), &self.now), Settled { overdrawn: over, late });
     }
 
     fn expire(&mut self) {

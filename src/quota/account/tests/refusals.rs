@@ -82,7 +82,7 @@ fn a_shadow_limit_counts_and_reports_but_refuses_nothing() {
     for (asked, reported) in [(800, 0), (800, 1), (2_000, 1)] {
         let grant = account.reserve(&quotas, &ask(CLAUDE, asked, 0), &now).unwrap();
         assert_eq!((grant.shadowed.len(), grant.standings.len()), (reported, 0));
-        grant.reservation.settle(&usage(asked, 0), NanoUsd::ZERO, &now);
+        grant.reservation.settle(&Spent::request(usage(asked, 0), NanoUsd::ZERO), &now);
     }
     assert_eq!(used(&account, &quotas, &now), (3_600, 0));
     assert_eq!((quotas.max_tokens_for(CLAUDE), quotas.shadow_max_tokens_for(CLAUDE).unwrap().max), (None, 10));
@@ -93,7 +93,7 @@ fn what_takes_nothing_of_a_limit_passes_though_it_is_overdrawn() {
     let (account, now) = (account(), noon());
     let quotas = quotas("[[quotas]]\noutput_tokens_per_day = 100");
     let grant = account.reserve(&quotas, &ask(CLAUDE, 0, 100), &now).unwrap();
-    assert!(grant.reservation.settle(&usage(0, 130), NanoUsd::ZERO, &now).overdrawn);
+    assert!(grant.reservation.settle(&Spent::request(usage(0, 130), NanoUsd::ZERO), &now).overdrawn);
     assert_eq!(balance(&account, &quotas, &now).remaining, 0);
     assert!(account.reserve(&quotas, &ask(CLAUDE, 500, 0), &now).is_ok());
     assert!(account.reserve(&quotas, &ask(CLAUDE, 0, 1), &now).is_err());
@@ -107,7 +107,7 @@ fn burndown_weighs_output_and_gives_cache_reads_back() {
     let grant = account.reserve(&quotas, &ask(CLAUDE, 1_000, 200), &now).unwrap();
     assert_eq!(used(&account, &quotas, &now), (0, 2_000));
     let usage = Usage { cache_read_tokens: 700, cache_write_tokens: 50, cache_write_1h_tokens: 50, ..usage(200, 100) };
-    grant.reservation.settle(&usage, NanoUsd::ZERO, &now);
+    grant.reservation.settle(&Spent::request(usage, NanoUsd::ZERO), &now);
     assert_eq!(used(&account, &quotas, &now), (800, 0));
 }
 
@@ -185,7 +185,7 @@ fn the_forecast_is_a_line_from_the_windows_start() {
     let quotas = quotas("[[quotas]]\ntokens_per_day = 1_000");
     let spend = |tokens| {
         let grant = account.reserve(&quotas, &ask(CLAUDE, tokens, 0), &now).unwrap();
-        grant.reservation.settle(&usage(tokens, 0), NanoUsd::ZERO, &now);
+        grant.reservation.settle(&Spent::request(usage(tokens, 0), NanoUsd::ZERO), &now);
     };
     assert_eq!(balance(&account, &quotas, &now).exhausted, None);
     spend(500);

@@ -10,7 +10,7 @@ fn a_limit_that_is_new_or_changed_starts_from_what_was_used() {
     let settled = account.reserve(&first, &ask(CLAUDE, 300, 50), &now).unwrap();
     let _open = account.reserve(&first, &ask(CLAUDE, 200, 0), &now).unwrap();
     let _other = account.reserve(&first, &ask(NOVA, 70, 0), &now).unwrap();
-    settled.reservation.settle(&usage(100, 20), NanoUsd(200_000), &now);
+    settled.reservation.settle(&Spent::request(usage(100, 20), NanoUsd(200_000)), &now);
     for (toml, expected) in [
         ("[[quotas]]\ntokens_per_day = 400", (120, 270)),
         ("[[quotas]]\ntokens_per_day = 4_000", (120, 270)),
@@ -27,7 +27,11 @@ fn a_limit_that_is_new_or_changed_starts_from_what_was_used() {
 fn a_bucket_keeps_its_level_when_its_amount_changes() {
     let (account, now) = (account(), noon());
     let (small, large) = (quotas("[[quotas]]\ntokens_per_minute = 600"), quotas("[[quotas]]\ntokens_per_minute = 6_000"));
-    account.reserve(&small, &ask(CLAUDE, 600, 0), &now).unwrap().reservation.settle(&usage(600, 0), NanoUsd::ZERO, &now);
+    account
+        .reserve(&small, &ask(CLAUDE, 600, 0), &now)
+        .unwrap()
+        .reservation
+        .settle(&Spent::request(usage(600, 0), NanoUsd::ZERO), &now);
     assert_eq!(balance(&account, &large, &now).remaining, 5_400);
     assert_eq!(balance(&account, &large, &after(&now, 3)).remaining, 5_700);
 }
@@ -38,7 +42,7 @@ fn two_limits_that_count_the_same_differ_in_what_they_allow() {
     let quotas =
         quotas("[[quotas]]\ntokens_per_minute = 6_000\n[[quotas]]\nname = \"watched\"\nshadow = true\ntokens_per_minute = 600");
     let grant = account.reserve(&quotas, &ask(CLAUDE, 600, 0), &now).unwrap();
-    grant.reservation.settle(&usage(600, 0), NanoUsd::ZERO, &now);
+    grant.reservation.settle(&Spent::request(usage(600, 0), NanoUsd::ZERO), &now);
     let remaining: Vec<u64> = account.balances(&quotas, &after(&now, 3)).iter().map(|balance| balance.remaining).collect();
     assert_eq!(remaining, [5_700, 30]);
 }
@@ -90,7 +94,11 @@ fn a_tenants_load_does_not_change_anothers_verdict() {
 fn an_explicit_zero_is_a_request_that_used_nothing() {
     let (account, now) = (account(), noon());
     let quotas = quotas("[[quotas]]\ntokens_per_day = 1_000");
-    account.reserve(&quotas, &ask(CLAUDE, 1_000, 0), &now).unwrap().reservation.settle(&Usage::default(), NanoUsd::ZERO, &now);
+    account
+        .reserve(&quotas, &ask(CLAUDE, 1_000, 0), &now)
+        .unwrap()
+        .reservation
+        .settle(&Spent::request(Usage::default(), NanoUsd::ZERO), &now);
     assert_eq!(used(&account, &quotas, &now), (0, 0));
     assert_eq!(account.sums()[0].2.requests, 1);
 }

@@ -65,7 +65,7 @@ fn the_last_place_goes_to_one_request_under_every_schedule() {
                     drop(grant);
                     return 1;
                 }
-                grant.reservation.settle(&usage(30, 0), NanoUsd::ZERO, &now);
+                grant.reservation.settle(&Spent::request(usage(30, 0), NanoUsd::ZERO), &now);
                 2
             })
         };
@@ -100,7 +100,7 @@ fn a_settlement_and_an_expiry_charge_once_under_every_schedule() {
             let (account, quotas) = (account.clone(), quotas.clone());
             thread::spawn(move || account.reserve(&quotas, &ask(CLAUDE, 50, 0), &now).is_ok())
         };
-        let settled = grant.reservation.settle(&usage(60, 0), NanoUsd::ZERO, &now);
+        let settled = grant.reservation.settle(&Spent::request(usage(60, 0), NanoUsd::ZERO), &now);
         let (expired, taken) = (expirer.join().unwrap(), taker.join().unwrap());
         assert_eq!(settled.late, expired == 1);
         assert_eq!(account.sums()[0].2, Spent::request(usage(60, 0), NanoUsd::ZERO));
@@ -125,7 +125,7 @@ fn a_limit_that_appears_in_mid_flight_is_right_under_every_schedule() {
             let (account, quotas) = (account.clone(), quotas.clone());
             thread::spawn(move || {
                 let Ok(grant) = account.reserve(&quotas, &ask(CLAUDE, 60, 0), &now) else { return false };
-                grant.reservation.settle(&usage(60, 0), NanoUsd::ZERO, &now);
+                grant.reservation.settle(&Spent::request(usage(60, 0), NanoUsd::ZERO), &now);
                 true
             })
         };

@@ -49,7 +49,7 @@ fn what_many_threads_settle_adds_up_and_never_exceeds_the_limit() {
                     }
                     let used = number(asked + 1);
                     settled.fetch_add(used, Ordering::Relaxed);
-                    grant.reservation.settle(&usage(used, 0), NanoUsd(1), now);
+                    grant.reservation.settle(&Spent::request(usage(used, 0), NanoUsd(1)), now);
                 }
             });
         }

@@ -13,7 +13,7 @@ fn a_charge_counts_on_the_day_of_its_admission() {
     let grant = account.reserve(&quotas, &ask(CLAUDE, 900, 0), &evening).unwrap();
     assert_eq!((used(&account, &quotas, &evening), used(&account, &quotas, &morning)), ((0, 900), (0, 0)));
     assert!(account.reserve(&quotas, &ask(CLAUDE, 1_000, 0), &morning).is_ok());
-    grant.reservation.settle(&usage(600, 0), NanoUsd::ZERO, &morning);
+    grant.reservation.settle(&Spent::request(usage(600, 0), NanoUsd::ZERO), &morning);
     assert_eq!((used(&account, &quotas, &morning), used(&account, &quotas, &evening)), ((0, 0), (600, 0)));
 }
 
@@ -45,7 +45,11 @@ fn a_month_has_all_of_its_days() {
     let quotas = quotas("[[quotas]]\ntokens_per_month = 3_100");
     for day in 1..=31 {
         let now = at(&format!("2026-10-{day:02}T08:00:00Z"));
-        account.reserve(&quotas, &ask(CLAUDE, 100, 0), &now).unwrap().reservation.settle(&usage(100, 0), NanoUsd::ZERO, &now);
+        account
+            .reserve(&quotas, &ask(CLAUDE, 100, 0), &now)
+            .unwrap()
+            .reservation
+            .settle(&Spent::request(usage(100, 0), NanoUsd::ZERO), &now);
     }
     assert!(account.reserve(&quotas, &ask(CLAUDE, 1, 0), &at("2026-10-31T23:59:59Z")).is_err());
     assert!(account.reserve(&quotas, &ask(CLAUDE, 3_100, 0), &at("2026-11-01T00:00:00Z")).is_ok());
@@ -59,7 +63,7 @@ fn a_clock_that_jumps_finds_its_sums_again_when_it_comes_back() {
     let spend = |now: &Now| {
         account
             .reserve(&quotas, &ask(CLAUDE, 600, 0), now)
-            .map(|grant| grant.reservation.settle(&usage(600, 0), NanoUsd::ZERO, now))
+            .map(|grant| grant.reservation.settle(&Spent::request(usage(600, 0), NanoUsd::ZERO), now))
     };
     spend(&now).unwrap();
     for wall in [
@@ -85,7 +89,7 @@ fn many_days_in_the_future_do_not_push_out_the_present() {
     let quotas = quotas("[[quotas]]\ntokens_per_day = 1_000");
     let spend = |now: &Now| {
         let grant = account.reserve(&quotas, &ask(CLAUDE, 10, 0), now).unwrap();
-        grant.reservation.settle(&usage(10, 0), NanoUsd::ZERO, now);
+        grant.reservation.settle(&Spent::request(usage(10, 0), NanoUsd::ZERO), now);
     };
     let (now, future) = (noon(), at("2030-01-01T12:00:00Z"));
     spend(&now);
@@ -100,7 +104,11 @@ fn buckets_do_not_know_the_wall_clock() {
     let account = account();
     let quotas = quotas("[[quotas]]\ntokens_per_minute = 600");
     let now = noon();
-    account.reserve(&quotas, &ask(CLAUDE, 600, 0), &now).unwrap().reservation.settle(&usage(600, 0), NanoUsd::ZERO, &now);
+    account
+        .reserve(&quotas, &ask(CLAUDE, 600, 0), &now)
+        .unwrap()
+        .reservation
+        .settle(&Spent::request(usage(600, 0), NanoUsd::ZERO), &now);
     let tomorrow = Now { wall: at("2026-11-23T12:00:00Z").wall, ..now };
     assert_eq!(account.reserve(&quotas, &ask(CLAUDE, 10, 0), &tomorrow).unwrap_err().retry_after, Some(Duration::from_secs(1)));
     let yesterday = Now { wall: at("2026-11-21T12:00:00Z").wall, monotonic: now.monotonic + Duration::from_secs(1) };
@@ -118,7 +126,10 @@ fn a_hold_expires_by_the_clock_that_never_jumps_and_is_still_charged_once() {
     let expired = account.expire(&after(&now, 7_200));
     assert_eq!(expired.iter().map(|expired| expired.amounts.input_tokens).collect::<Vec<_>>(), [1_000]);
     let other = account.reserve(&quotas, &ask(CLAUDE, 700, 0), &now).unwrap();
-    assert_eq!(slow.reservation.settle(&usage(900, 0), NanoUsd(7), &now), Settled { overdrawn: false, late: true });
+    assert_eq!(
+        slow.reservation.settle(&Spent::request(usage(900, 0), NanoUsd(7)), &now),
+        Settled { overdrawn: false, late: true }
+    );
     assert_eq!(used(&account, &quotas, &now), (900, 700));
     drop(other);
     assert_eq!(used(&account, &quotas, &now), (900, 0));

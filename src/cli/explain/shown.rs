@@ -1,0 +1,149 @@
+//! The way of a request, as text: a line a station, the limits as a table, and the answer in the words of the refusal.
+
+use std::fmt::Write;
+
+use uuid::Uuid;
+
+use super::{ExplainArgs, Findings};
+use crate::{
+    bedrock::Dialect,
+    cli::prices::show::table,
+    proxy::{denial::Denial, estimate::Tariff},
+    quota::{Balance, LimitKind, QuotaDenial},
+    snapshot::Tenant,
+};
+
+pub(super) fn text(
+    args: &ExplainArgs,
+    findings: &Findings,
+    tenant: Option<&Tenant>,
+    notes: &[&str],
+    answer: &Result<(), Denial>,
+) -> String {
+    let mut out = format!("tenant     {}\nmodel      {}\n", visible(&args.tenant), visible(&args.model));
+    let mut dialect = Dialect::Aws;
+    if let Some(route) = &findings.route {
+        dialect = Dialect::of_path(route.path.as_bytes());
+        let _ = writeln!(out, "route      {} {}", route.service, route.operation_name());
+        let verdict = if is_of_policy(answer) { "refuses" } else { "allows it" };
+        let _ = writeln!(out, "policy     {verdict}");
+    }
+    match (&findings.tariff, &findings.route, answer) {
+        (Some(tariff), ..) => out += &price(tariff),
+        (None, Some(_), Ok(())) => out += "price      free: nothing is held and nothing charged\n",
+        _ => {}
+    }
+    out += &asked(args, findings);
+    out += &rates(tenant);
+    out += &limits(findings);
+    notes.iter().for_each(|note| out += &format!("\n{note}\n"));
+    out += "\n";
+    out += &match answer {
+        Ok(()) => "answer     admitted\n".to_owned(),
+        Err(denial) => refused(denial, dialect),
+    };
+    out
+}
+
+fn is_of_policy(answer: &Result<(), Denial>) -> bool {
+    matches!(answer, Err(Denial::Policy(_)))
+}
+
+fn price(tariff: &Tariff) -> String {
+    match (&tariff.price, tariff.request_price) {
+        (Some(price), _) => {
+            let rates = table(price).lines().map(|line| format!("  {line}\n")).collect::<String>();
+            format!("price      US dollars per million tokens, from {}\n{rates}", price.source())
+        }
+        (None, Some(price)) => format!("price      ${price} a request\n"),
+        (None, None) => "price      none\n".to_owned(),
+    }
+}
+
+/// What it would hold.
+fn asked(args: &ExplainArgs, findings: &Findings) -> String {
+    let (Some((tokens, changes)), Some(tariff)) = (&findings.asked, &findings.tariff) else { return String::new() };
+    let cost = tariff.ask(Uuid::nil(), tokens).cost;
+    let mut out = match tariff.by_request {
+        true => format!("holds      ${cost}, as a request\n"),
+        false => format!("holds      {} input and {} output tokens, ${cost} at most\n", tokens.input, tokens.output),
+    };
+    match (changes.lowered_to, args.max_tokens) {
+        (Some(max), Some(asked)) => _ = writeln!(out, "max_tokens lowered from {asked} to {max}"),
+        (Some(max), None) => _ = writeln!(out, "max_tokens set to {max}"),
+        _ => {}
+    }
+    out
+}
+
+/// The gateway counts them in memory.
+fn rates(tenant: Option<&Tenant>) -> String {
+    let Some(limits) = tenant.map(|tenant| &tenant.limits) else { return String::new() };
+    let limits = [
+        (LimitKind::RequestsPerSecond, limits.requests_per_second),
+        (LimitKind::RequestsPerMinute, limits.requests_per_minute),
+        (LimitKind::ConcurrentRequests, limits.concurrent_requests),
+    ];
+    let set: Vec<String> =
+        limits.iter().filter_map(|(kind, limit)| Some(format!("{} {}", limit.as_ref()?, kind.name()))).collect();
+    if set.is_empty() {
+        String::new()
+    } else {
+        format!("requests   {}; only the running gateway knows how many are left\n", set.join(", "))
+    }
+}
+
+const HEADINGS: [&str; 8] = ["limit", "quota", "amount", "spent", "reserved", "remaining", "resets", "verdict"];
+
+fn limits(findings: &Findings) -> String {
+    let Some(limits) = findings.limits.as_ref().map(|explained| &explained.limits).filter(|limits| !limits.is_empty()) else {
+        return String::new();
+    };
+    let mut lines = vec![HEADINGS.map(str::to_owned)];
+    lines.extend(limits.iter().map(|(balance, verdict)| row(balance, verdict)));
+    let width = |column: usize| lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..HEADINGS.len()).map(|column| width(column).unwrap_or_default()).collect();
+    let mut out = "\n".to_owned();
+    for line in &lines {
+        let cells: Vec<String> = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let _ = writeln!(out, "{}", cells.join("  ").trim_end());
+    }
+    out
+}
+
+fn row(balance: &Balance, verdict: &Result<(), QuotaDenial>) -> [String; 8] {
+    let shown = |amount| balance.measure.shown(amount).to_string();
+    let (resets, offset) = balance.resets;
+    let verdict = match (verdict, balance.shadow) {
+        (Ok(()), false) => "fits",
+        (Ok(()), true) => "fits (shadow)",
+        (Err(_), false) => "refuses",
+        (Err(_), true) => "would refuse, but only watches (shadow)",
+    };
+    [
+        LimitKind::Per(balance.measure, balance.span).name().to_owned(),
+        visible(&balance.quota),
+        shown(balance.amount),
+        shown(balance.settled),
+        shown(balance.reserved),
+        shown(balance.remaining),
+        format!("{:.0}", resets.display_with_offset(offset)),
+        verdict.to_owned(),
+    ]
+}
+
+/// As the client would read it.
+fn refused(denial: &Denial, dialect: Dialect) -> String {
+    let verdict = denial.verdict();
+    let (status, name) = match dialect {
+        Dialect::Aws => (verdict.status, verdict.aws),
+        Dialect::OpenAi => (verdict.surface_status, verdict.openai),
+        Dialect::Anthropic => (verdict.surface_status, verdict.anthropic),
+    };
+    format!("answer     {status} {name}\n{}\n", visible(&denial.to_string()))
+}
+
+/// A name is somebody else's text: it does not command the terminal.
+fn visible(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}

@@ -1,0 +1,165 @@
+//! What a request may use and cost at most, before it runs: from its route, its body, the prices and the tenant's cap. Pure, so that
+//! `tollgate explain` asks what a request would ask; what is held of it is `charge`'s.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::Denial;
+use crate::{
+    bedrock::{
+        Operation,
+        ask::{Ask as Asked, Caching},
+        model::canonical,
+        usage::{Metering, ServiceTier, Usage},
+    },
+    config::{MaxTokensOver, Unpriced},
+    pricing::{NanoUsd, Price, PriceBook},
+    quota::Ask,
+    routing::Route,
+    snapshot::Tenant,
+    telemetry::NONE,
+};
+
+/// Longer names of models are the client's invention; sums are not kept for each.
+const MODEL_BYTES_MAX: usize = 256;
+const LONG_MODEL: &str = "other";
+
+/// Of a body that nobody reads for its tokens.
+const BYTES_PER_TOKEN: u64 = 4;
+
+/// What a model or an operation costs.
+pub struct Tariff {
+    /// The model as the client named it.
+    named: String,
+    /// It is charged as a request, not by its tokens.
+    pub by_request: bool,
+    /// Of tokens.
+    pub price: Option<Arc<Price>>,
+    /// What a request costs that reports no tokens.
+    pub request_price: Option<NanoUsd>,
+    burndown_factor: u64,
+}
+
+/// What a request may use at most.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tokens {
+    /// On the high side.
+    pub input: u64,
+    /// Of all its answers together.
+    pub output: u64,
+    /// Its input may be written to a cache.
+    pub caching: bool,
+    /// What it asks to be served in.
+    pub tier: ServiceTier,
+}
+
+/// What is sent in the place of what came, and taken out of the answer.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// The body.
+    pub body: Option<Vec<Bytes>>,
+    /// The `max_tokens` it was lowered to.
+    pub lowered_to: Option<u64>,
+    /// The gateway asks for usage where the client did not, so the client does not get it.
+    pub hide_usage: bool,
+}
+
+impl Tariff {
+    /// What is charged on a route.
+    pub fn of(prices: &PriceBook, route: &Route, metering: Metering, now: Timestamp) -> Tariff {
+        let named = route.model.clone().unwrap_or_else(|| NONE.to_owned());
+        let by_request = metering == Metering::PerRequest;
+        Tariff {
+            by_request,
+            price: if by_request { None } else { prices.price(&named, now) },
+            request_price: prices.request_price(route.operation_name()),
+            burndown_factor: prices.burndown(&named),
+            named,
+        }
+    }
+
+    /// The model as limits know it, and sums are kept for it.
+    pub fn model(&self) -> &str {
+        if self.named.len() > MODEL_BYTES_MAX { LONG_MODEL } else { canonical(&self.named) }
+    }
+
+    /// Whether the tenant may spend what nobody can tell.
+    pub fn check(&self, unpriced: Unpriced, tenant: &Tenant, route: &Route) -> Result<(), Denial> {
+        let priced = if self.by_request { self.request_price.is_some() } else { self.price.is_some() };
+        if priced || (!tenant.quotas.limit_money(self.model()) && unpriced == Unpriced::Allow) {
+            return Ok(());
+        }
+        let what = match &route.model {
+            Some(model) => format!("model {model}"),
+            None => format!("operation {}", route.operation_name()),
+        };
+        Err(Denial::Unpriced { what })
+    }
+
+    /// Reads what a request asks for, lowers it to the tenant's cap, and asks for usage where the client did not.
+    pub fn tokens(
+        &self,
+        prices: &PriceBook,
+        tenant: &Tenant,
+        operation: Option<&Operation>,
+        pieces: &[Bytes],
+    ) -> Result<(Tokens, Changes), Denial> {
+        let mut changes = Changes::default();
+        let Some(operation) = operation.filter(|_| !self.by_request) else { return Ok((Tokens::default(), changes)) };
+        let model = &*self.named;
+        let output_max = prices.max_output_tokens(model);
+        let is_chat = operation.name == "ChatCompletions";
+        if tenant.quotas.is_empty() && !is_chat {
+            // Nothing depends on it but the estimate of an answer that breaks off, and reading takes its time.
+            let bytes: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
+            return Ok((Tokens { input: bytes / BYTES_PER_TOKEN, output: output_max, ..Tokens::default() }, changes));
+        }
+        let ask = Asked::read(operation, Some(model), pieces);
+        let mut output = ask.output_max().unwrap_or_else(|| output_max.saturating_mul(ask.choices));
+        if let Some(cap) = tenant.quotas.max_tokens_for(canonical(model)).filter(|_| ask.generates) {
+            let asked = ask.max_tokens.unwrap_or(output_max);
+            if asked > cap.max {
+                let lowers = cap.over == MaxTokensOver::Lower && ask.thinking_budget.is_none_or(|budget| budget < cap.max);
+                let lowered = if lowers { ask.with_max_tokens(pieces, cap.max) } else { None };
+                changes.body = Some(lowered.ok_or_else(|| cap.denial(&tenant.name, asked))?);
+                changes.lowered_to = Some(cap.max);
+                output = cap.max.saturating_mul(ask.choices);
+            }
+        }
+        if is_chat {
+            let pieces = changes.body.as_deref().unwrap_or(pieces);
+            // The lowered body has other offsets.
+            if let Some(asking) = Asked::read(operation, Some(model), pieces).asking_for_usage(pieces) {
+                changes.body = Some(asking);
+                changes.hide_usage = true;
+            }
+        }
+        let (caching, tier) = (ask.caching != Caching::Off, ask.tier.unwrap_or_default());
+        Ok((Tokens { input: ask.input_estimate, output, caching, tier }, changes))
+    }
+
+    /// What the account is asked for.
+    pub fn ask(&self, request: Uuid, tokens: &Tokens) -> Ask<'_> {
+        let cost = match &self.price {
+            Some(price) => price.at_most(tokens.input, tokens.output, tokens.caching, tokens.tier),
+            None => self.request_price.unwrap_or_default(),
+        };
+        Ask {
+            request,
+            model: self.model(),
+            input_tokens: tokens.input,
+            output_tokens: tokens.output,
+            burndown_factor: self.burndown_factor,
+            cost,
+        }
+    }
+
+    /// The part of an ask's cost that is the input's.
+    pub fn input_cost(&self, ask: &Ask<'_>, tier: ServiceTier) -> NanoUsd {
+        let input = Usage { input_tokens: ask.input_tokens, ..Usage::default() };
+        self.price.as_ref().map_or(ask.cost, |price| price.cost(&input, tier))
+    }
+}

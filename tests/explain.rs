@@ -1,0 +1,85 @@
+//! `tollgate explain` as an operator runs it, without a gateway.
+
+#![allow(clippy::unwrap_used)] // nothing here but tests and what they call
+
+use std::{fs, path::Path, process::Command};
+
+/// TLS files and secrets are named that nobody can read here: this is none of their business.
+const CONFIG: &str = r#"
+[[listeners]]
+address = "127.0.0.1:8443"
+tls = { certificate_file = "no.pem", private_key_file = "no.key" }
+[upstream]
+region = "us-east-1"
+[ledger]
+file = "ledger.sqlite"
+[tenants.acme]
+models = ["*"]
+services = ["*"]
+operations = ["*"]
+[tenants.acme.limits]
+requests_per_minute = 60
+[[tenants.acme.quotas]]
+tokens_per_day = 10_000
+[[tenants.acme.quotas]]
+name = "trial"
+shadow = true
+usd_per_day = "0.001"
+"#;
+
+const HAIKU: &str = "anthropic.claude-3-haiku-20240307-v1:0";
+
+/// Exit code, standard output and standard error.
+fn explain(directory: &Path, config: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let file = directory.join("tollgate.toml");
+    fs::write(&file, config).unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_tollgate")).arg("explain").arg("-c").arg(&file).args(arguments).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn every_station_says_its_part() {
+    let directory = tempfile::tempdir().unwrap();
+    let (code, text, error) = explain(directory.path(), CONFIG, &["--tenant", "acme", "--model", HAIKU, "--max-tokens", "1000"]);
+    assert_eq!((code, error.as_str()), (Some(0), ""), "{text}");
+    for says in [
+        "route      bedrock-runtime Converse\n",
+        "policy     allows it\n",
+        "price      US dollars per million tokens, from genai-prices ",
+        "holds      1000 input and 1000 output tokens, $0.0015 at most\n",
+        "requests   60 requests-per-minute; only the running gateway knows how many are left\n",
+        "would refuse, but only watches (shadow)\n",
+        "there is no ledger yet: as if nothing were used\n",
+        "\nanswer     admitted\n",
+    ] {
+        assert!(text.contains(says), "{says:?} in {text}");
+    }
+}
+
+#[test]
+fn what_costs_nothing_and_what_is_charged_as_a_request_say_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let asked = |operation| explain(directory.path(), CONFIG, &["--tenant", "acme", "--model", HAIKU, "--operation", operation]);
+    let (code, text, _) = asked("CountTokens");
+    assert!(code == Some(0) && text.contains("price      free"), "{text}");
+    let (code, text, _) = asked("InvokeAgent");
+    assert!(code == Some(0) && text.contains("holds      $0.00, as a request"), "{text}");
+}
+
+#[test]
+fn nobody_and_nonsense_are_told_apart_by_the_exit_code() {
+    let directory = tempfile::tempdir().unwrap();
+    let (code, text, _) = explain(directory.path(), CONFIG, &["--tenant", "nobody", "--model", HAIKU]);
+    assert_eq!(code, Some(1));
+    assert!(text.ends_with("Ask its operator to add the tenant.\n"), "{text}");
+    let asked = ["--tenant", "acme", "--model", HAIKU];
+    let unknown = [&asked[..], &["--operation", "Convers"]].concat();
+    assert_eq!(explain(directory.path(), CONFIG, &unknown).0, Some(2));
+    assert_eq!(explain(directory.path(), &CONFIG.replace("[upstream]", "[upstraem]"), &asked).0, Some(78));
+    fs::write(directory.path().join("ledger.sqlite"), "not a ledger, but somebody's letters").unwrap();
+    let (code, text, error) = explain(directory.path(), CONFIG, &asked);
+    assert_eq!((code, text.as_str()), (Some(74), ""));
+    assert!(error.contains("is not a tollgate ledger"), "{error}");
+}
