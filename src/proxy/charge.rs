@@ -99,13 +99,15 @@ fn count(denial: &QuotaDenial, mode: &str, metrics: &Metrics) {
 
 /// How the answer ended, for what is charged.
 #[derive(Clone, Copy, Debug)]
-pub struct Ending {
+pub struct Ending<'a> {
     /// Bedrock's status; `None` if no answer began.
     pub status: Option<u16>,
     /// What was read of its usage.
     pub reading: Reading,
     /// The client left, and the answer was given up before it began.
     pub abandoned: bool,
+    /// Bedrock's id of the request.
+    pub upstream_request_id: Option<&'a str>,
     /// For the ledger.
     pub outcome: &'static str,
 }
@@ -200,7 +202,13 @@ pub fn settle(passage: &mut Passage, outcome: Outcome) {
     let meter = &passage.meter;
     let abandoned = left && !meter.response_began() && passage.attempts.was_sent();
     let outcome = if left { Outcome::ClientLeft } else { outcome };
-    charge.settle(&Ending { status: meter.status, reading: meter.reading(), abandoned, outcome: outcome.label() });
+    charge.settle(&Ending {
+        status: meter.status,
+        reading: meter.reading(),
+        abandoned,
+        upstream_request_id: meter.upstream_request_id.as_deref(),
+        outcome: outcome.label(),
+    });
 }
 
 impl Charge {
@@ -210,7 +218,7 @@ impl Charge {
     }
 
     /// Charges what Bedrock bills for an answer that ended so; gives back the rest. Does nothing the second time.
-    pub fn settle(&mut self, ending: &Ending) {
+    pub fn settle(&mut self, ending: &Ending<'_>) {
         let Some((usage, estimated)) = self.billed(ending) else { return self.release() };
         let Some(reservation) = self.reservation.take() else { return };
         let tier = ending.reading.tier.unwrap_or(self.tier);
@@ -224,6 +232,7 @@ impl Charge {
         let settled = reservation.settle(&usage, cost, &Now::read());
         self.ledger.settle(ledger::Entry {
             request: self.request.clone(),
+            upstream_request_id: ending.upstream_request_id.map(Into::into),
             tier,
             usage,
             cost,
@@ -244,7 +253,7 @@ impl Charge {
     }
 
     /// The tokens that Bedrock bills, and whether they are a guess; `None`: it bills nothing.
-    fn billed(&self, ending: &Ending) -> Option<(Usage, bool)> {
+    fn billed(&self, ending: &Ending<'_>) -> Option<(Usage, bool)> {
         let reading = &ending.reading;
         let accepted = ending.status.is_some_and(|status| (200..300).contains(&status));
         if !accepted {

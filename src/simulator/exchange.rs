@@ -82,9 +82,11 @@ impl Exchange {
             return self.respond(answer, &Behaviour::default(), None, in_flight);
         }
         let model = classified.model.clone().or_else(|| answers::model_in(&upload.kept));
-        let (answer, behaviour, verdict) = self.judge(&parts, &classified, model.as_deref(), &upload);
+        let id = uuid::Uuid::new_v4().to_string();
+        let (answer, behaviour, verdict) = self.judge(&parts, &classified, model.as_deref(), &upload, &id);
         upload.kept = Bytes::new();
-        let served = self.recorded(&parts, &classified, model, upload, (&answer, &behaviour), verdict, in_flight.connection());
+        let served =
+            self.recorded(&parts, &classified, model, upload, (&answer, &behaviour), verdict, id, in_flight.connection());
         if let Some(idle_ms) = behaviour.close_idle_ms {
             in_flight.connection().close_when_idle(idle_ms);
         }
@@ -99,8 +101,8 @@ impl Exchange {
         classified: &Classified,
         model: Option<&str>,
         upload: &Upload,
+        id: &str,
     ) -> (Answer, Behaviour, Result<String, Refusal>) {
-        let id = uuid::Uuid::new_v4().to_string();
         let dialect = Dialect::of_path(parts.uri.path().as_bytes());
         let (service, operation) = names(classified);
         let mut behaviour = self.playing.load().behaviour(service, operation, model);
@@ -117,7 +119,7 @@ impl Exchange {
                     body: &upload.kept,
                     behaviour: &behaviour,
                     region: &self.region,
-                    id: &id,
+                    id,
                 };
                 answers::answer(&asked)
             }),
@@ -157,12 +159,14 @@ impl Exchange {
         upload: Upload,
         (answer, behaviour): (&Answer, &Behaviour),
         verdict: Result<String, Refusal>,
+        request_id: String,
         connection: &Connection,
     ) -> Arc<Served> {
         let (service, operation) = names(classified);
         let said = |refusal: &Refusal| format!("{}: {}", refusal.code(), refusal.summary());
         let served = Arc::new(Served {
             id: self.record.next_id(),
+            request_id,
             time: Timestamp::now(),
             service,
             operation,
