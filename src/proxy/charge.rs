@@ -192,7 +192,7 @@ pub async fn hold(
         bill: None,
     });
     // With `strict`, a request that is upstream is on disk.
-    ledger.acknowledged().await.map_err(|_| Denial::LedgerUnavailable)
+    ledger.acknowledged_hold().await.map_err(|_| Denial::LedgerUnavailable)
 }
 
 /// Settles what has a charge; `outcome` says how the request ended.
