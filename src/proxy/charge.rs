@@ -271,6 +271,14 @@ impl Charge {
         Some(reading.charge(self.input_estimate))
     }
 
+    /// Gives back all of it, before the client can know that its request has failed: a gateway that is killed right after must not
+    /// find a hold, and charge it.
+    pub async fn give_back(mut self) {
+        self.release();
+        // If it cannot be written the hold stays in the file, and to hold the answer back would help nobody.
+        let _ = self.ledger.acknowledged().await;
+    }
+
     fn release(&mut self) {
         if self.reservation.take().is_some() {
             self.ledger.release(&self.request.id);
