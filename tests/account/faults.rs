@@ -12,7 +12,7 @@ use std::{
 use tokio::task::JoinSet;
 
 use crate::{
-    client::{Client, post},
+    client::Client,
     harness::{MODEL, World},
 };
 
