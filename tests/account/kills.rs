@@ -61,8 +61,10 @@ async fn survives(durability: &str, grace: Option<Duration>) {
         sleep(Duration::from_millis(pause.below(400))).await;
         never_over(&world).await;
         kills.push(Instant::now());
+        crowd.down.store(true, Ordering::Release);
         drop(gateway);
         gateway = world.start().await;
+        crowd.down.store(false, Ordering::Release);
     }
     let calm = Timestamp::now();
     answers(&crowd, ANSWERS).await;

@@ -44,6 +44,8 @@ pub struct Seen {
 #[derive(Default)]
 pub struct Crowd {
     pub stop: AtomicBool,
+    /// Nobody listens. A client that connected all the same could be given the gateway's own port.
+    pub down: AtomicBool,
     pub seen: Mutex<Vec<Seen>>,
 }
 
@@ -66,12 +68,13 @@ pub async fn run(number: u64, mut dice: Dice, world: Arc<World>, crowd: Arc<Crow
     while !crowd.is_over() {
         let mut client = match connection.take() {
             Some(client) => client,
+            None if crowd.down.load(Ordering::Acquire) => {
+                sleep(Duration::from_millis(10)).await;
+                continue;
+            }
             None => match connect(number, &world, &bearer).await {
                 Ok(client) => client,
-                Err(_) => {
-                    sleep(Duration::from_millis(20)).await; // It was killed, and is being started again.
-                    continue;
-                }
+                Err(_) => continue, // Killed just now.
             },
         };
         let (began, patience) = (Instant::now(), patience(&mut dice));
