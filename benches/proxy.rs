@@ -3,7 +3,8 @@
 //!
 //! Everything runs in a process of its own: the simulator and bare Pingora are this binary with another first argument, tollgate is the
 //! binary that ships. Both proxies have one worker thread and a plaintext HTTP/1.1 listener, and speak TLS to the simulator. Bare Pingora
-//! has the gateway's accept loop and its settings for upstream connections: the gateway's own work is the only difference.
+//! has the gateway's accept loop and its settings for upstream connections: the gateway's own work is the only difference. A second
+//! tollgate has every kind of quota, in tokens and in money, and a ledger on disk: what that adds is a ratio of its own.
 //!
 //! A word after `--` measures only what is named so: `cargo bench --bench proxy -- "1 KB"`. `TOLLGATE=path` measures another build,
 //! or a wrapper that starts one under a profiler; `ROUNDS=1` then measures for no longer than that can bear.
@@ -25,13 +26,15 @@ use self::{
     children::World,
     load::{Shape, Times},
     process::thread_cpu,
-    report::{CPU_TARGETS, Figures, Memory},
+    report::{CPU_TARGETS, Figures, LIMITED, Memory},
 };
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const ROUNDS_DEFAULT: usize = 9;
+/// How long a charge waits for others, as configured by default.
+const COMMIT_MAX: Duration = Duration::from_millis(200);
 /// Streams that are open at once while memory is looked at.
 const OPEN_STREAMS: usize = 500;
 
@@ -74,29 +77,35 @@ async fn measure(filter: Option<&str>) -> anyhow::Result<()> {
 
 /// One figure for each proxy, in an order that changes from round to round.
 async fn cpu_round(world: &World, shape: &Shape, round: usize, figures: &mut Figures) -> anyhow::Result<()> {
-    let mut order = CPU_TARGETS;
-    if round % 2 == 1 {
-        order.reverse();
-    }
-    let mut measured = [0.0; 2];
-    for name in order {
+    let mut order: Vec<(usize, &str)> = CPU_TARGETS.into_iter().enumerate().collect();
+    order.rotate_left(round % CPU_TARGETS.len());
+    let mut measured = [0.0; CPU_TARGETS.len()];
+    for (index, name) in order {
         let target = world.target(name);
         let mut connections = load::connect(target, shape.connections).await?;
         load::closed_loop(&mut connections, target, shape, 2 * shape.connections).await?;
+        until_written(name).await;
         let before = process::cpu(target.process)?;
         load::closed_loop(&mut connections, target, shape, shape.cpu_requests).await?;
+        until_written(name).await;
         let used = process::cpu(target.process)?.saturating_sub(before);
-        let index = usize::from(name == CPU_TARGETS[1]);
         measured[index] = used.as_secs_f64() * 1e6 / shape.cpu_requests as f64;
     }
     figures.cpu_us.push(measured);
     Ok(())
 }
 
+/// What is written to the ledger counts with the requests that it is about.
+async fn until_written(name: &str) {
+    if name == LIMITED {
+        tokio::time::sleep(2 * COMMIT_MAX).await;
+    }
+}
+
 /// One request after the other, each target in turn, so that what disturbs one disturbs all.
 async fn latency_round(world: &World, shape: &Shape, figures: &mut Figures) -> anyhow::Result<()> {
     let mut connections = Vec::new();
-    for target in &world.targets {
+    for (target, _) in world.targets.iter().zip(&figures.times) {
         let mut connection = load::connect(target, 1).await?;
         load::closed_loop(&mut connection, target, &shape.at_once(), 5).await?;
         connections.extend(connection);

@@ -61,6 +61,7 @@ async fn written(config: &Path) -> Ledger {
                 operation: "Converse".into(),
                 model: "anthropic.claude-sonnet-4-5".into(),
             },
+            upstream_request_id: None,
             tier: ServiceTier::Standard,
             usage: Usage { input_tokens: 7, output_tokens: 11, ..Usage::default() },
             cost: NanoUsd(cost),

@@ -28,7 +28,10 @@ use tollgate::{
     simulator::{Simulator, SimulatorConfig, SimulatorKey},
 };
 
-use crate::load::{Access, HOST, REGION, Target};
+use crate::{
+    load::{Access, HOST, REGION, Target},
+    report::LIMITED,
+};
 
 const AUDIENCE: &str = "bench";
 const ISSUER: &str = "https://issuer.bench.invalid";
@@ -37,9 +40,9 @@ const START_MAX: Duration = Duration::from_secs(20);
 
 /// Everything that runs, for as long as this value lives.
 pub struct World {
-    /// Direct, bare Pingora, tollgate.
-    pub targets: [Target; 3],
-    _children: [Running; 3],
+    /// Direct, bare Pingora, tollgate, tollgate with quotas and a ledger.
+    pub targets: [Target; 4],
+    _children: [Running; 4],
     _directory: tempfile::TempDir,
 }
 
@@ -60,7 +63,9 @@ impl World {
         let ca_file = directory.path().join("ca.pem");
         let (simulator, upstream) = start_self(&["simulator".as_ref(), ca_file.as_ref()])?;
         let (bare, bare_address) = start_self(&["bare".as_ref(), upstream.to_string().as_ref(), ca_file.as_ref()])?;
-        let (tollgate, address, token) = start_tollgate(directory.path(), upstream)?;
+        let (tollgate, address, token) = start_tollgate(&directory.path().join("plain"), &ca_file, upstream, "")?;
+        let (limited, limited_address, limited_token) =
+            start_tollgate(&directory.path().join("limited"), &ca_file, upstream, LIMITS)?;
 
         let key = SimulatorKey::for_tests();
         let credentials = Credentials::new(key.access_key_id, key.secret_access_key, key.session_token, None, "bench");
@@ -70,14 +75,15 @@ impl World {
             Target::new("direct", simulator.0.id(), upstream, Some(&ca), Access::Signed(signer.clone()))?,
             Target::new("bare", bare.0.id(), bare_address, None, Access::Signed(signer))?,
             Target::new("tollgate", tollgate.0.id(), address, None, Access::Token(token))?,
+            Target::new(LIMITED, limited.0.id(), limited_address, None, Access::Token(limited_token))?,
         ];
-        Ok(World { targets, _children: [simulator, bare, tollgate], _directory: directory })
+        Ok(World { targets, _children: [simulator, bare, tollgate, limited], _directory: directory })
     }
 
     /// The target of that name.
     pub fn target(&self, name: &str) -> &Target {
-        let [direct, bare, tollgate] = &self.targets;
-        [bare, tollgate].into_iter().find(|target| target.name == name).unwrap_or(direct)
+        let [direct, others @ ..] = &self.targets;
+        others.iter().find(|target| target.name == name).unwrap_or(direct)
     }
 }
 
@@ -91,7 +97,33 @@ fn start_self(arguments: &[&std::ffi::OsStr]) -> anyhow::Result<(Running, Socket
     Ok((child, line.trim().parse().context("a child did not start")?))
 }
 
-fn start_tollgate(directory: &Path, upstream: SocketAddr) -> anyhow::Result<(Running, SocketAddr, String)> {
+/// Every kind of limit, of all models and of some, and none that is ever reached.
+const LIMITS: &str = r#"
+        [[tenants.acme.quotas]]
+        tokens_per_minute = 1_000_000_000
+        input_tokens_per_minute = 1_000_000_000
+        output_tokens_per_minute = 1_000_000_000
+        tokens_per_day = 1_000_000_000_000
+        tokens_per_month = 1_000_000_000_000
+        usd_per_day = "1000000"
+        usd_per_month = "1000000"
+        max_tokens = 1_000_000
+        [[tenants.acme.quotas]]
+        models = ["anthropic.*"]
+        tokens_per_day = 1_000_000_000_000
+        usd_per_month = "1000000"
+        [ledger]
+        file = "account/ledger.sqlite"
+        "#;
+
+fn start_tollgate(
+    directory: &Path,
+    ca_file: &Path,
+    upstream: SocketAddr,
+    limits: &str,
+) -> anyhow::Result<(Running, SocketAddr, String)> {
+    fs::create_dir_all(directory.join("account"))?;
+    fs::copy(ca_file, directory.join("ca.pem"))?;
     // Nobody else is likely to take the ports in between.
     let free = || TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let (address, admin) = (free()?, free()?);
@@ -112,6 +144,7 @@ fn start_tollgate(directory: &Path, upstream: SocketAddr) -> anyhow::Result<(Run
         operations = ["Converse*"]
         models = ["anthropic.*"]
         limits = {{ requests_per_second = 1000000, requests_per_minute = 60000000, concurrent_requests = 100000 }}
+        {limits}
         "#,
         key.access_key_id,
     );

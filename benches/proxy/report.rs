@@ -5,13 +5,16 @@ use std::time::Duration;
 use crate::{Exchanges, load::Shape};
 
 /// Whose CPU is measured, in the order of [`Figures::cpu_us`].
-pub const CPU_TARGETS: [&str; 2] = ["bare", "tollgate"];
+pub const CPU_TARGETS: [&str; 3] = ["bare", "tollgate", LIMITED];
+
+/// tollgate with quotas and a ledger.
+pub const LIMITED: &str = "limited";
 
 /// What was measured of one shape.
 #[derive(Default)]
 pub struct Figures {
-    /// CPU microseconds per request of bare Pingora and of tollgate, per round.
-    pub cpu_us: Vec<[f64; 2]>,
+    /// CPU microseconds per request of [`CPU_TARGETS`], per round.
+    pub cpu_us: Vec<[f64; 3]>,
     /// Every exchange: direct, bare Pingora, tollgate.
     pub times: [Exchanges; 3],
 }
@@ -29,16 +32,27 @@ pub fn print(shapes: &[Shape], figures: &[Figures], sha256: &[f64], memory: Opti
     let sha256_us = median(sha256.iter().copied());
     for (shape, figures) in shapes.iter().zip(figures) {
         let rounds = || figures.cpu_us.iter();
-        let (bare, ours) = (median(rounds().map(|[bare, _]| *bare)), median(rounds().map(|[_, ours]| *ours)));
-        let ratio = median(rounds().map(|[bare, ours]| ours / bare));
+        let (bare, ours) = (median(rounds().map(|[bare, ..]| *bare)), median(rounds().map(|[_, ours, _]| *ours)));
+        let ratio = median(rounds().map(|[bare, ours, _]| ours / bare));
         let target = if shape.name == "1 KB" { verdict(ratio, 1.4) } else { String::new() };
         println!("{:<12}{bare:>10.1}{ours:>10.1}{ratio:>16.2}  {target}", shape.name);
         if shape.name == "1 MB" {
-            let hashed = median(rounds().zip(sha256).map(|([bare, ours], sha256)| ours / (bare + sha256)));
+            let hashed = median(rounds().zip(sha256).map(|([bare, ours, _], sha256)| ours / (bare + sha256)));
             println!("{:<12}{:>10.1}{ours:>10.1}{hashed:>16.2}  {}", " + SHA-256", bare + sha256_us, verdict(hashed, 1.15));
         }
     }
     println!("SHA-256 of 1 MB alone: {sha256_us:.1} µs");
+    println!("\nWith every kind of quota and a ledger on disk, CPU in µs per request; ratio: to tollgate without");
+    for (shape, figures) in shapes.iter().zip(figures) {
+        let limited = median(figures.cpu_us.iter().map(|[_, _, limited]| *limited));
+        let ratio = median(figures.cpu_us.iter().map(|[_, ours, limited]| limited / ours));
+        let target = match shape.name {
+            "1 KB" => verdict(ratio, 1.10),
+            "50 events" => verdict(ratio, 1.05),
+            _ => String::new(),
+        };
+        println!("{:<12}{limited:>20.1}{ratio:>16.2}  {target}", shape.name);
+    }
 
     println!("\nLatency in µs, one request at a time: direct, and what is added to it; ratio: tollgate : bare : direct");
     println!("{:<12}{:>21}{:>21}{:>21}  {:<20}", "", "direct p50/p99", "bare adds", "tollgate adds", "p50 ratio");

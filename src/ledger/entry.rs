@@ -62,6 +62,8 @@ pub struct Hold {
 pub struct Entry {
     /// Which.
     pub request: Request,
+    /// Bedrock's id of it, as in its own logs; nothing if Bedrock never answered.
+    pub upstream_request_id: Option<Arc<str>>,
     /// The tier Bedrock served it in.
     pub tier: ServiceTier,
     /// Its tokens.
@@ -88,6 +90,7 @@ impl Hold {
     pub fn lost(self) -> Entry {
         Entry {
             request: self.request,
+            upstream_request_id: None,
             tier: ServiceTier::Standard,
             usage: Usage { input_tokens: self.input_tokens, ..Usage::default() },
             cost: self.input_cost,

@@ -48,6 +48,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use tokio::time::timeout;
 
 pub use entry::{Entry, Hold, LOST, Request};
 pub use error::{LedgerError, NotDurable};
@@ -131,15 +132,25 @@ impl Ledger {
         }
     }
 
-    /// With `durability = "strict"`, waits until all that was said before is on disk; otherwise returns at once.
+    /// With `durability = "strict"`, waits until all that was said before is on disk, but not for a disk that has stalled; otherwise
+    /// returns at once.
     ///
     /// # Errors
-    /// A write has failed. What was said is kept and tried again.
+    /// A write has failed, or takes too long. What was said is kept and tried again.
     pub async fn acknowledged(&self) -> Result<(), NotDurable> {
         match self.durability {
-            Durability::Strict => self.durable().await,
+            Durability::Strict => timeout(STALL, self.durable()).await.unwrap_or(Err(NotDurable)),
             Durability::Group => Ok(()),
         }
+    }
+
+    /// The same for a request that is about to begin: where new requests may spend while the file cannot be written, it goes on.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn acknowledged_hold(&self) -> Result<(), NotDurable> {
+        let acknowledged = self.acknowledged().await;
+        if self.on_failure == OnFailure::Open { Ok(()) } else { acknowledged }
     }
 
     /// Waits until all that was said before is on disk.

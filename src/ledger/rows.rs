@@ -14,8 +14,8 @@ use crate::{
 /// False if the id has a row already.
 pub(super) fn insert_request(connection: &Connection, entry: &Entry) -> rusqlite::Result<bool> {
     const SQL: &str = "INSERT INTO requests VALUES (:id, :time, :day, :tenant, :principal, :service, :operation, :model, :tier,
-        :input, :output, :cache_read, :cache_write, :cache_write_1h, :cost, :price_source, :estimated, :by_request, :outcome)
-        ON CONFLICT (id) DO NOTHING";
+        :input, :output, :cache_read, :cache_write, :cache_write_1h, :cost, :price_source, :estimated, :by_request, :outcome,
+        :upstream_id) ON CONFLICT (id) DO NOTHING";
     let Entry { request, usage, .. } = entry;
     let inserted = connection.prepare_cached(SQL)?.execute(named_params! {
         ":id": request.id,
@@ -37,6 +37,7 @@ pub(super) fn insert_request(connection: &Connection, entry: &Entry) -> rusqlite
         ":estimated": entry.estimated,
         ":by_request": entry.by_request,
         ":outcome": entry.outcome,
+        ":upstream_id": entry.upstream_request_id,
     })?;
     Ok(inserted == 1)
 }
@@ -85,6 +86,7 @@ pub(super) fn holds(connection: &Connection) -> rusqlite::Result<Vec<Hold>> {
 pub(super) fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
     Ok(Entry {
         request: request(row)?,
+        upstream_request_id: row.get("upstream_request_id")?,
         tier: ServiceTier::parse(&row.get::<_, String>("tier")?).unwrap_or_default(),
         usage: usage(row)?,
         cost: NanoUsd(row.get("cost_nano_usd")?),

@@ -3,7 +3,10 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// One script a version; only ever appended to.
-const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), UPSTREAM_REQUEST_ID];
+
+/// By which a row is found in Bedrock's own logs.
+const UPSTREAM_REQUEST_ID: &str = "ALTER TABLE requests ADD COLUMN upstream_request_id TEXT";
 
 /// `user_version` of a file this version writes.
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;

@@ -91,13 +91,15 @@ fn count(denial: &QuotaDenial, mode: &str, metrics: &Metrics) {
 
 /// How the answer ended, for what is charged.
 #[derive(Clone, Copy, Debug)]
-pub struct Ending {
+pub struct Ending<'a> {
     /// Bedrock's status; `None` if no answer began.
     pub status: Option<u16>,
     /// What was read of its usage.
     pub reading: Reading,
     /// The client left, and the answer was given up before it began.
     pub abandoned: bool,
+    /// Bedrock's id of the request.
+    pub upstream_request_id: Option<&'a str>,
     /// For the ledger.
     pub outcome: &'static str,
 }
@@ -168,7 +170,7 @@ pub async fn hold(
         bill: None,
     });
     // With `strict`, a request that is upstream is on disk.
-    ledger.acknowledged().await.map_err(|_| Denial::LedgerUnavailable)
+    ledger.acknowledged_hold().await.map_err(|_| Denial::LedgerUnavailable)
 }
 
 /// Settles what has a charge; `outcome` says how the request ended.
@@ -180,7 +182,13 @@ pub fn settle(passage: &mut Passage, outcome: Outcome) {
     let outcome = if left { Outcome::ClientLeft } else { outcome };
     let spoken = passage.conversation.as_ref().and_then(|conversation| conversation.usage);
     let reading = spoken.map_or_else(|| meter.reading(), reading_of_speech);
-    charge.settle(&Ending { status: meter.status, reading, abandoned, outcome: outcome.label() });
+    charge.settle(&Ending {
+        status: meter.status,
+        reading,
+        abandoned,
+        upstream_request_id: meter.upstream_request_id.as_deref(),
+        outcome: outcome.label(),
+    });
 }
 
 /// The last totals of a conversation: Bedrock counts them up as it goes.
@@ -197,7 +205,7 @@ impl Charge {
     }
 
     /// Charges what Bedrock bills for an answer that ended so; gives back the rest. Does nothing the second time.
-    pub fn settle(&mut self, ending: &Ending) {
+    pub fn settle(&mut self, ending: &Ending<'_>) {
         let Some((usage, estimated)) = self.billed(ending) else { return self.release() };
         let Some(reservation) = self.reservation.take() else { return };
         let tier = ending.reading.tier.unwrap_or(self.tier);
@@ -212,6 +220,7 @@ impl Charge {
         let settled = reservation.settle(&spent, &Now::read());
         self.ledger.settle(ledger::Entry {
             request: self.request.clone(),
+            upstream_request_id: ending.upstream_request_id.map(Into::into),
             tier,
             usage,
             cost,
@@ -232,7 +241,7 @@ impl Charge {
     }
 
     /// The tokens that Bedrock bills, and whether they are a guess; `None`: it bills nothing.
-    fn billed(&self, ending: &Ending) -> Option<(Usage, bool)> {
+    fn billed(&self, ending: &Ending<'_>) -> Option<(Usage, bool)> {
         let reading = &ending.reading;
         let accepted = ending.status.is_some_and(|status| (200..300).contains(&status));
         if !accepted {
@@ -248,6 +257,14 @@ impl Charge {
             return None;
         }
         Some(reading.charge(self.input_estimate))
+    }
+
+    /// Gives back all of it, before the client can know that its request has failed: a gateway that is killed right after must not
+    /// find a hold, and charge it.
+    pub async fn give_back(mut self) {
+        self.release();
+        // If it cannot be written the hold stays in the file, and to hold the answer back would help nobody.
+        let _ = self.ledger.acknowledged().await;
     }
 
     fn release(&mut self) {

@@ -121,7 +121,9 @@ pub async fn fail(session: &mut Session, passage: &mut Passage, e: &Error) -> Fa
         if let Some(admitted) = &mut passage.admitted {
             admitted.release();
             // Nothing was answered, so nothing is billed.
-            admitted.charge = None;
+            if let Some(charge) = admitted.charge.take() {
+                charge.give_back().await;
+            }
         }
         if write(session.as_mut(), response, body).await.is_ok() {
             written = Some(status);

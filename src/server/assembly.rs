@@ -105,7 +105,7 @@ pub(super) fn serve(
     let mut traffic = Vec::with_capacity(sockets.traffic.len());
     let files_max = files_limit::connections_max();
     if config.downstream.connections_max > files_max as u64 {
-        tracing::warn!(connections_max = files_max, "the limit on open files leaves room for fewer connections than configured");
+        tracing::info!(connections_max = files_max, "the limit on open files leaves room for fewer connections than configured");
     }
     for (index, socket) in sockets.traffic.into_iter().enumerate() {
         let gate = Gate::new(parts.live.clone(), index, socket.local_addr()?, files_max, &parts.metrics);

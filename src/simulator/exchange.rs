@@ -86,9 +86,11 @@ impl Exchange {
             return self.respond(answer, &Behaviour::default(), None, in_flight);
         }
         let model = classified.model.clone().or_else(|| answers::model_in(&upload.kept));
-        let (answer, behaviour, verdict) = self.judge(&parts, &classified, model.as_deref(), &upload);
+        let id = uuid::Uuid::new_v4().to_string();
+        let (answer, behaviour, verdict) = self.judge(&parts, &classified, model.as_deref(), &upload, &id);
         upload.kept = Bytes::new();
-        let served = self.recorded(&parts, &classified, model, upload, (&answer, &behaviour), verdict, in_flight.connection());
+        let served =
+            self.recorded(&parts, &classified, model, upload, (&answer, &behaviour), verdict, id, in_flight.connection());
         if let Some(idle_ms) = behaviour.close_idle_ms {
             in_flight.connection().close_when_idle(idle_ms);
         }
@@ -100,9 +102,10 @@ impl Exchange {
     async fn converse(&self, parts: &Parts, classified: &Classified, incoming: Incoming, in_flight: InFlight) -> Response<Body> {
         let upload = Upload { bytes: 0, sha256: hex(&Sha256::digest(b"")), kept: Bytes::new() };
         let model = classified.model.clone();
-        let (mut answer, behaviour, verdict) = self.judge(parts, classified, model.as_deref(), &upload);
+        let id = uuid::Uuid::new_v4().to_string();
+        let (mut answer, behaviour, verdict) = self.judge(parts, classified, model.as_deref(), &upload, &id);
         let chain = self.verifier.chain(&parts.headers).filter(|_| verdict.is_ok() && answer.status == StatusCode::OK);
-        let served = self.recorded(parts, classified, model, upload, (&answer, &behaviour), verdict, in_flight.connection());
+        let served = self.recorded(parts, classified, model, upload, (&answer, &behaviour), verdict, id, in_flight.connection());
         hold(&behaviour, in_flight.connection()).await;
         if let Some(chain) = chain {
             let connection = in_flight.shared();
@@ -121,8 +124,8 @@ impl Exchange {
         classified: &Classified,
         model: Option<&str>,
         upload: &Upload,
+        id: &str,
     ) -> (Answer, Behaviour, Result<String, Refusal>) {
-        let id = uuid::Uuid::new_v4().to_string();
         let dialect = Dialect::of_path(parts.uri.path().as_bytes());
         let (service, operation) = names(classified);
         let mut behaviour = self.playing.load().behaviour(service, operation, model);
@@ -139,7 +142,7 @@ impl Exchange {
                     body: &upload.kept,
                     behaviour: &behaviour,
                     region: &self.region,
-                    id: &id,
+                    id,
                 };
                 answers::answer(&asked)
             }),
@@ -179,12 +182,14 @@ impl Exchange {
         upload: Upload,
         (answer, behaviour): (&Answer, &Behaviour),
         verdict: Result<String, Refusal>,
+        request_id: String,
         connection: &Connection,
     ) -> Arc<Served> {
         let (service, operation) = names(classified);
         let said = |refusal: &Refusal| format!("{}: {}", refusal.code(), refusal.summary());
         let served = Arc::new(Served {
             id: self.record.next_id(),
+            request_id,
             time: Timestamp::now(),
             service,
             operation,

@@ -68,6 +68,8 @@ impl Usage {
 pub struct Served {
     /// Counts from 1 and never starts again.
     pub id: u64,
+    /// Its `x-amzn-RequestId`.
+    pub request_id: String,
     /// When its last byte had come.
     pub time: Timestamp,
     /// By host name, or by path for other hosts; `Unknown`.
@@ -161,6 +163,7 @@ impl Served {
     pub(super) fn to_json(&self) -> serde_json::Value {
         serde_json::json!({
             "id": self.id,
+            "request_id": self.request_id,
             "time": self.time.to_string(),
             "service": self.service,
             "operation": self.operation,

@@ -46,11 +46,21 @@ enum Sender {
 
 impl Client {
     pub async fn h1(address: SocketAddr, authorization: String) -> Client {
-        Client::http1(TcpStream::connect(address).await.unwrap(), authorization).await
+        Client::try_h1(address, authorization).await.unwrap()
     }
 
     pub async fn h2c(address: SocketAddr, authorization: String) -> Client {
-        Client::http2(TcpStream::connect(address).await.unwrap(), authorization).await
+        Client::try_h2c(address, authorization).await.unwrap()
+    }
+
+    /// Where the gateway may be gone.
+    pub async fn try_h1(address: SocketAddr, authorization: String) -> io::Result<Client> {
+        Client::http1(TcpStream::connect(address).await?, authorization).await.map_err(io::Error::other)
+    }
+
+    /// Where the gateway may be gone.
+    pub async fn try_h2c(address: SocketAddr, authorization: String) -> io::Result<Client> {
+        Client::http2(TcpStream::connect(address).await?, authorization).await.map_err(io::Error::other)
     }
 
     /// `protocol`: the one offered with ALPN.
@@ -58,28 +68,28 @@ impl Client {
         let stream = tls(address, ca, protocol).await?;
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(protocol.as_bytes()));
         Ok(match protocol {
-            "h2" => Client::http2(stream, authorization).await,
-            _ => Client::http1(stream, authorization).await,
+            "h2" => Client::http2(stream, authorization).await.map_err(io::Error::other)?,
+            _ => Client::http1(stream, authorization).await.map_err(io::Error::other)?,
         })
     }
 
-    async fn http1<S>(stream: S, authorization: String) -> Client
+    async fn http1<S>(stream: S, authorization: String) -> hyper::Result<Client>
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     {
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let driver = tokio::spawn(async move { drop(connection.await) });
-        Client { sender: Sender::H1(sender), driver, authorization }
+        Ok(Client { sender: Sender::H1(sender), driver, authorization })
     }
 
     /// HTTP/2 over a stream of one's own.
-    pub async fn http2<S>(stream: S, authorization: String) -> Client
+    pub async fn http2<S>(stream: S, authorization: String) -> hyper::Result<Client>
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     {
-        let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
         let driver = tokio::spawn(async move { drop(connection.await) });
-        Client { sender: Sender::H2(sender), driver, authorization }
+        Ok(Client { sender: Sender::H2(sender), driver, authorization })
     }
 
     /// Sends a request and waits for the head of its answer.

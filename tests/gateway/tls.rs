@@ -154,7 +154,7 @@ async fn required_client_certificates_are_verified_and_named_in_the_log() {
     let mut h2 = ClientConfig::clone(&authority.client_named(&authority, "h2 farm"));
     h2.alpn_protocols = vec![b"h2".to_vec()];
     let stream = connect(world.gateway.traffic[2], &Arc::new(h2), "localhost").await.unwrap();
-    Client::http2(stream, world.bearer("acme")).await.post(INVOKE, "{}").await.assert_served();
+    Client::http2(stream, world.bearer("acme")).await.unwrap().post(INVOKE, "{}").await.assert_served();
     assert_eq!(world.log_lines(2).await[1]["client_certificate"], "h2 farm");
     for refused in [authority.client(), authority.client_named(&stranger, "build farm")] {
         assert!(ask(&world, &refused, "localhost").await.is_err());

@@ -161,3 +161,22 @@ fn the_end_does_not_wait_for_ever_for_a_disk_that_refuses() {
     fs::rename(&aside, &file).unwrap();
     assert_eq!(rows_on_disk(&file), [entry("before")]);
 }
+
+#[test]
+fn with_strict_durability_only_the_closed_mode_stops_a_request_whose_hold_is_not_on_disk() {
+    for (on_failure, goes_on) in [(OnFailure::Closed, false), (OnFailure::Open, true)] {
+        let directory = tempfile::tempdir().unwrap();
+        let strict = config::Ledger { on_failure, durability: Durability::Strict, ..config(directory.path()) };
+        let (ledger, _) = Ledger::open(&strict, now()).unwrap();
+        let aside = directory.path().join("aside");
+        fs::rename(ledger.file().unwrap(), &aside).unwrap();
+        ledger.hold(hold("a"));
+        assert_eq!(wait(ledger.acknowledged_hold()).is_ok(), goes_on);
+        ledger.settle(entry("a"));
+        assert_eq!(wait(ledger.acknowledged()), Err(NotDurable));
+        fs::rename(&aside, ledger.file().unwrap()).unwrap();
+        until("it recovers", || ledger.health().unwrap().writable);
+        wait(ledger.acknowledged_hold()).unwrap();
+        assert_eq!(rows_on_disk(ledger.file().unwrap()).len(), 1);
+    }
+}

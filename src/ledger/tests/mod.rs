@@ -46,6 +46,7 @@ fn request(id: &str) -> Request {
 fn entry(id: &str) -> Entry {
     Entry {
         request: request(id),
+        upstream_request_id: Some("bedrock-1".into()),
         tier: ServiceTier::Standard,
         usage: Usage { input_tokens: 1, output_tokens: 2, cache_read_tokens: 3, cache_write_tokens: 4, cache_write_1h_tokens: 5 },
         cost: NanoUsd(6),

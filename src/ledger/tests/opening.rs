@@ -37,6 +37,24 @@ fn a_ledger_of_a_later_version_is_refused() {
 }
 
 #[test]
+fn a_ledger_of_the_first_version_is_brought_to_this_one_with_its_rows() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = config(directory.path()).file.unwrap();
+    let old = Connection::open(&path).unwrap();
+    old.execute_batch(include_str!("../schema.sql")).unwrap();
+    old.pragma_update(None, "application_id", schema::APPLICATION_ID).unwrap();
+    old.pragma_update(None, "user_version", 1).unwrap();
+    let row = "INSERT INTO requests VALUES ('a', 0, '2026-11-22', 'acme', 'ann', 's', 'o', 'm', 'standard', 1, 2, 3, 4, 5, 6, 'p', 0, 0, 'x')";
+    old.execute(row, ()).unwrap();
+    drop(old);
+    let (ledger, _) = open(directory.path());
+    ledger.settle(entry("b"));
+    drop(ledger);
+    let ids: Vec<_> = rows_on_disk(&path).into_iter().map(|row| (row.request.id, row.upstream_request_id)).collect();
+    assert_eq!(ids, [("a".into(), None), ("b".into(), Some("bedrock-1".into()))]);
+}
+
+#[test]
 fn a_damaged_ledger_is_refused_and_left_as_it_is() {
     let directory = tempfile::tempdir().unwrap();
     let path = config(directory.path()).file.unwrap();

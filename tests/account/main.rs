@@ -1,0 +1,16 @@
+//! The account end to end: the binary that ships, killed in the middle, its disk taken away, its answers cut; what the simulator reported
+//! stands in the ledger, exactly and once.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // nothing here but tests and what they call
+
+#[path = "../gateway/client.rs"]
+#[allow(dead_code, reason = "made for tests/gateway")]
+mod client;
+
+mod audit;
+mod cuts;
+mod dice;
+mod faults;
+mod harness;
+mod kills;
+mod load;
