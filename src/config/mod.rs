@@ -112,7 +112,7 @@ pub struct Config {
     pub log: Log,
 }
 
-/// The admin listener: `/metrics`, `/healthz`, `/readyz`; plaintext.
+/// The admin listener: `/metrics`, `/healthz`, `/readyz`, `/usage`; plaintext.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
 use crate::{
     config::Config,
@@ -15,6 +15,9 @@ use crate::{
 
 /// A minute's bucket that was overdrawn is not full before.
 const LOOK_BACK: SignedDuration = SignedDuration::from_mins(5);
+
+/// No calendar month goes further back, wherever it is counted.
+const MONTH_MAX: SignedDuration = SignedDuration::from_hours(33 * 24);
 
 /// Rows that are looked at for minutes.
 const ROWS_MAX: u32 = 50_000;
@@ -34,7 +37,8 @@ pub(super) fn restore(
         Err(LedgerError::Missing(_)) => return Ok(Some("there is no ledger yet: as if nothing were used")),
         reader => reader?,
     };
-    let selection = Selection { tenant: Some(tenant.name.to_string()), ..Selection::default() };
+    let since = now.wall.checked_sub(MONTH_MAX).unwrap_or(now.wall).to_zoned(TimeZone::UTC).date();
+    let selection = Selection { tenant: Some(tenant.name.to_string()), since: Some(since), until: None };
     let sums = reader.sums(&selection)?;
     let holds = reader.holds()?;
     let held_for = Duration::from_secs(config.account.reservation_seconds_max);

@@ -4,6 +4,7 @@ mod oracle;
 mod properties;
 mod refusals;
 mod reloads;
+mod replays;
 mod schedules;
 mod statements;
 mod threads;
