@@ -1,10 +1,12 @@
 //! The command line: one file a command.
 
 pub mod check;
+mod completions;
 mod demo;
 mod demo_directory;
 mod key;
 pub mod ledger;
+mod man;
 mod prices;
 mod run;
 mod simulate;
@@ -14,7 +16,7 @@ pub mod verify_token;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// A self-hosted gateway for Amazon Bedrock
 #[derive(Debug, Parser)]
@@ -56,6 +58,10 @@ enum Command {
     /// Looks after the ledger
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
+    /// Prints what a shell needs to complete the command line
+    Completions(completions::CompletionsArgs),
+    /// Prints tollgate(1), or writes a man page for each command
+    Man(man::ManArgs),
 }
 
 /// Parses the command line and does what it says.
@@ -81,6 +87,8 @@ pub fn main() -> anyhow::Result<ExitCode> {
         Some(Command::VerifyToken(args)) => verify_token::run(args),
         Some(Command::Usage(args)) => usage::run(args),
         Some(Command::Ledger(command)) => ledger::run(command),
+        Some(Command::Completions(args)) => completions::run(args, Cli::command()),
+        Some(Command::Man(args)) => man::run(args, Cli::command()),
         None => Ok(ExitCode::from(2)),
     }
 }
@@ -92,10 +100,10 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
-        super::Cli::command().debug_assert();
+        Cli::command().debug_assert();
     }
 }
