@@ -1,11 +1,13 @@
 //! The command line: one file a command.
 
 pub mod check;
+mod completions;
 mod demo;
 mod demo_directory;
 pub mod explain;
 mod key;
 pub mod ledger;
+mod man;
 mod prices;
 mod run;
 mod simulate;
@@ -15,7 +17,7 @@ pub mod verify_token;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// A self-hosted gateway for Amazon Bedrock
 #[derive(Debug, Parser)]
@@ -59,6 +61,10 @@ enum Command {
     /// Looks after the ledger
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
+    /// Prints what a shell needs to complete the command line
+    Completions(completions::CompletionsArgs),
+    /// Prints tollgate(1), or writes a man page for each command
+    Man(man::ManArgs),
 }
 
 /// Parses the command line and does what it says.
@@ -85,6 +91,8 @@ pub fn main() -> anyhow::Result<ExitCode> {
         Some(Command::Usage(args)) => usage::run(args),
         Some(Command::Explain(args)) => explain::run(&args),
         Some(Command::Ledger(command)) => ledger::run(command),
+        Some(Command::Completions(args)) => completions::run(args, Cli::command()),
+        Some(Command::Man(args)) => man::run(args, Cli::command()),
         None => Ok(ExitCode::from(2)),
     }
 }
@@ -96,10 +104,10 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
-        super::Cli::command().debug_assert();
+        Cli::command().debug_assert();
     }
 }

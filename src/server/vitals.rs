@@ -30,6 +30,7 @@ impl Vitals for GatewayVitals {
         metrics.token_cache_hits.set(number(tokens.hits()));
         metrics.token_cache_misses.set(number(tokens.misses()));
         metrics.token_cache_entries.set(number(tokens.len() as u64));
+        metrics.ready.set(self.unready().is_empty().into());
         metrics.credentials_expiry.set(self.parts.credentials.expiry().map_or(0, unix_seconds));
         self.balances();
         self.ledger_health();

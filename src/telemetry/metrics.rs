@@ -1,5 +1,7 @@
 //! The table of metrics. A field's help text is what Prometheus shows; every name starts with `tollgate_`.
 
+use std::collections::BTreeMap;
+
 use prometheus::{
     CounterVec, Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
@@ -72,6 +74,8 @@ pub struct Metrics {
     pub token_cache_misses: IntGauge,
     /// Tokens in the cache.
     pub token_cache_entries: IntGauge,
+    /// Whether traffic should be sent here, as `/readyz` says it.
+    pub ready: IntGauge,
     /// When the AWS credentials expire; 0 without expiry or credentials.
     pub credentials_expiry: IntGauge,
     /// The number of the configuration in force, 1 after start.
@@ -252,6 +256,7 @@ impl Metrics {
             token_cache_hits: gauge(r, "tollgate_token_cache_hits", "Tokens found in the cache since start.")?,
             token_cache_misses: gauge(r, "tollgate_token_cache_misses", "Tokens that had to be verified since start.")?,
             token_cache_entries: gauge(r, "tollgate_token_cache_entries", "Verified tokens in the cache.")?,
+            ready: gauge(r, "tollgate_ready", "1 if traffic should be sent here, as /readyz says it.")?,
             credentials_expiry: gauge(
                 r,
                 "tollgate_credentials_expiry_timestamp_seconds",
@@ -282,7 +287,12 @@ impl Metrics {
 
     /// The names of all metrics, those without a series yet included.
     pub fn names(&self) -> Vec<String> {
-        let collectors: [&dyn Collector; 37] = [
+        self.labels().into_keys().collect()
+    }
+
+    /// The labels of every metric of the table by its name; `le` of histograms is not among them.
+    pub fn labels(&self) -> BTreeMap<String, Vec<String>> {
+        let collectors: [&dyn Collector; 38] = [
             &self.requests,
             &self.duration,
             &self.first_byte,
@@ -313,6 +323,7 @@ impl Metrics {
             &self.token_cache_hits,
             &self.token_cache_misses,
             &self.token_cache_entries,
+            &self.ready,
             &self.credentials_expiry,
             &self.config_generation,
             &self.config_last_reload_successful,
@@ -325,7 +336,7 @@ impl Metrics {
             .into_iter()
             .chain(self.bidirectional.collectors())
             .flat_map(|c| c.desc())
-            .map(|desc| desc.fq_name.clone())
+            .map(|desc| (desc.fq_name.clone(), desc.variable_labels.clone()))
             .collect()
     }
 
