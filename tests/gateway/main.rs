@@ -20,5 +20,6 @@ mod reload;
 mod retries;
 mod shutdown;
 mod signed;
+mod signed_events;
 mod streaming;
 mod vending;

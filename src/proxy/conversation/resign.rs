@@ -9,6 +9,7 @@ use super::{Denial, client_chain::ClientChain, limits::Allowance};
 use crate::{
     aws::{
         EventChain,
+        event_chain::ChainError,
         event_stream::{FrameError, Splitter},
     },
     config::Bidirectional,
@@ -77,8 +78,11 @@ impl Resigner {
     /// # Errors
     /// It ended in the middle of an event, or without the end that proves it.
     pub fn end(&mut self, now: SystemTime) -> Result<Bytes, Denial> {
-        if !self.frames.is_empty() || (!self.closed && self.client.must_be_closed()) {
+        if !self.frames.is_empty() {
             return Err(FrameError::Truncated.into());
+        }
+        if !self.closed && self.client.must_be_closed() {
+            return Err(ChainError::Open.into());
         }
         let mut out = BytesMut::new();
         if !self.closed {
