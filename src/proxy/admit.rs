@@ -12,9 +12,9 @@ use super::{Denial, Passage, charge::Charge, head};
 use crate::{
     auth::{Claim, Identity, IdentityError, Principal, Signed, query_carries_credential},
     aws::{Received, SignatureError, received::Payload, sigv4::EMPTY_SHA256},
-    bedrock::{Dialect, RawPath, Service, Streams, body, usage::Metering},
+    bedrock::{Dialect, RawPath, Service, Streams, body, sonic::SpeechUsage, usage::Metering},
     policy::PolicyDenial,
-    quota::{self, Admission},
+    quota::{self, Admission, QuotaDenial},
     routing::{self, Head, KnownOperation, Peek, Route},
     snapshot::{Snapshot, Tenant},
     telemetry::{Counted, Metrics},
@@ -81,6 +81,11 @@ impl Admitted {
     /// How it is charged. Operations that nobody knows yet may run a model: they are charged as requests.
     pub fn metering(&self) -> Metering {
         self.route.operation.map_or(Metering::PerRequest, |known| Metering::of(known.0))
+    }
+
+    /// A conversation has used so much, and goes on.
+    pub fn afford(&mut self, used: SpeechUsage, metrics: &Metrics) -> Result<(), QuotaDenial> {
+        self.charge.as_mut().map_or(Ok(()), |charge| charge.grow(used, &self.tenant, metrics))
     }
 
     /// What is left of further limits.

@@ -33,12 +33,17 @@ const LONG_MODEL: &str = "other";
 /// Of a body that nobody reads for its tokens.
 const BYTES_PER_TOKEN: u64 = 4;
 
+/// A conversation's length is not known before: it holds so many tokens of input and as many of output, which is half a minute of speech or
+/// more, and as many again each time they are used up.
+const CONVERSATION_STEP: u64 = 1_000;
+
 /// A request's part of its tenant's account, from the hold to the bill.
 pub struct Charge {
     /// Until it is settled.
     reservation: Option<Reservation>,
     ledger: Arc<Ledger>,
-    request: ledger::Request,
+    /// As the ledger has it.
+    held: ledger::Hold,
     by_request: bool,
     price: Option<Arc<Price>>,
     /// What a request costs that reports no tokens.
@@ -170,24 +175,26 @@ pub async fn hold(
         model: model.into(),
     };
     let input = Usage { input_tokens: tokens.input, ..Usage::default() };
-    ledger.hold(ledger::Hold {
-        request: request.clone(),
+    let held = ledger::Hold {
+        request,
         input_tokens: tokens.input,
         output_tokens: tokens.output,
         cost,
         input_cost: price.as_ref().map_or(cost, |price| price.cost(&input, tokens.tier)),
         price_source: price.as_ref().map_or("none", |price| price.source()).into(),
         expires: expiry(now.wall, &live.snapshot),
-    });
+    };
+    ledger.hold(held.clone());
     admitted.charge = Some(Charge {
         reservation: Some(grant.reservation),
         ledger: ledger.clone(),
-        request,
+        held,
         by_request,
         price,
         request_price: request_price.unwrap_or_default(),
         tier: tokens.tier,
-        input_estimate: tokens.input,
+        // Of a conversation that says nothing of its usage, nobody knows even what went in.
+        input_estimate: if admitted.is_conversation() { 0 } else { tokens.input },
         bill: None,
     });
     // With `strict`, a request that is upstream is on disk.
@@ -208,15 +215,51 @@ pub fn settle(passage: &mut Passage, outcome: Outcome) {
 
 /// The last totals of a conversation: Bedrock counts them up as it goes.
 fn reading_of_speech(usage: SpeechUsage) -> Reading {
-    let SpeechUsage { input_tokens, output_tokens, .. } = usage;
-    let usage = Usage { input_tokens, output_tokens, ..Usage::default() };
-    Reading { usage: Some(usage), complete: true, ..Reading::default() }
+    Reading { usage: Some(usage_of_speech(usage)), complete: true, ..Reading::default() }
+}
+
+fn usage_of_speech(SpeechUsage { input_tokens, output_tokens, .. }: SpeechUsage) -> Usage {
+    Usage { input_tokens, output_tokens, ..Usage::default() }
 }
 
 impl Charge {
     /// The bill, once there is one.
     pub fn bill(&self) -> Option<&Bill> {
         self.bill.as_ref()
+    }
+
+    /// A conversation has used so much, and goes on: holds more, once that is more than it holds. A step at a time; if that does not fit, as
+    /// much as was used.
+    ///
+    /// # Errors
+    /// What was used is over a limit.
+    pub fn grow(&mut self, used: SpeechUsage, tenant: &Tenant, metrics: &Metrics) -> Result<(), QuotaDenial> {
+        let Some(reservation) = &mut self.reservation else { return Ok(()) };
+        let usage = usage_of_speech(used);
+        let spent = self.price.as_ref().map_or(NanoUsd::ZERO, |price| price.cost(&usage, self.tier));
+        let ledger::Hold { input_tokens, output_tokens, cost, .. } = self.held;
+        if usage.input_tokens <= input_tokens && usage.output_tokens <= output_tokens && spent <= cost {
+            return Ok(());
+        }
+        let now = Now::read();
+        let mut denial = None;
+        for step in [CONVERSATION_STEP, 0] {
+            let grown = |held: u64, used: u64| if used > held { used.saturating_add(step) } else { held };
+            let (input, output) = (grown(input_tokens, usage.input_tokens), grown(output_tokens, usage.output_tokens));
+            let most = self.price.as_ref().map_or(NanoUsd::ZERO, |price| price.at_most(input, output, false, self.tier));
+            let dearer = most.max(spent).max(cost);
+            let more = (input.saturating_sub(input_tokens), output.saturating_sub(output_tokens));
+            match reservation.extend(&tenant.quotas, more, NanoUsd(dearer.0.saturating_sub(cost.0)), &now) {
+                Ok(shadowed) => {
+                    shadowed.iter().for_each(|denial| count(denial, "shadow", metrics));
+                    (self.held.input_tokens, self.held.output_tokens, self.held.cost) = (input, output, dearer);
+                    self.ledger.hold(self.held.clone());
+                    return Ok(());
+                }
+                Err(refusal) => denial = Some(refusal),
+            }
+        }
+        denial.inspect(|denial| count(denial, "enforced", metrics)).map_or(Ok(()), Err)
     }
 
     /// Charges what Bedrock bills for an answer that ended so; gives back the rest. Does nothing the second time.
@@ -233,7 +276,7 @@ impl Charge {
         };
         let settled = reservation.settle(&usage, cost, &Now::read());
         self.ledger.settle(ledger::Entry {
-            request: self.request.clone(),
+            request: self.held.request.clone(),
             tier,
             usage,
             cost,
@@ -249,7 +292,7 @@ impl Charge {
             by_request: self.by_request,
             priced: charged.is_some() || self.by_request,
             overdrawn: settled.overdrawn,
-            model: if charged.is_some() { self.request.model.clone() } else { "other".into() },
+            model: if charged.is_some() { self.held.request.model.clone() } else { "other".into() },
         });
     }
 
@@ -274,7 +317,7 @@ impl Charge {
 
     fn release(&mut self) {
         if self.reservation.take().is_some() {
-            self.ledger.release(&self.request.id);
+            self.ledger.release(&self.held.request.id);
         }
     }
 }
@@ -322,6 +365,9 @@ fn tokens(
     let output_max = snapshot.prices.max_output_tokens(model);
     let Some(operation) = admitted.route().operation.map(|known| known.0) else { return Ok(Tokens::default()) };
     let is_chat = operation.name == "ChatCompletions";
+    if admitted.is_conversation() {
+        return Ok(Tokens { input: CONVERSATION_STEP, output: CONVERSATION_STEP, ..Tokens::default() });
+    }
     if tenant.quotas.is_empty() && !is_chat {
         // Nothing depends on it but the estimate of an answer that breaks off, and reading takes its time.
         return Ok(Tokens { input: body.length() / BYTES_PER_TOKEN, output: output_max, ..Tokens::default() });

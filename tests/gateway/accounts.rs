@@ -16,7 +16,7 @@ const MESSAGES: &str = "/anthropic/v1/messages";
 const NANO_USD: (i64, i64) = (250, 1_250);
 
 /// `acme` has this quota.
-async fn with_quota(quota: &str) -> World {
+pub async fn with_quota(quota: &str) -> World {
     with_quota_and(quota, "").await
 }
 
@@ -33,7 +33,7 @@ fn reporting(target: &str, body: &str, input: u64, output: u64) -> http::Request
 }
 
 /// All of the ledger, once everything said is in it.
-fn ledger(world: &World) -> Sums {
+pub fn ledger(world: &World) -> Sums {
     let reader = Reader::open(world.directory.path().join("ledger.sqlite")).unwrap();
     let groups = reader.usage(&Selection::default(), By::Tenant).unwrap();
     groups.into_iter().fold(Sums::default(), |mut all, (_, sums)| {
@@ -42,7 +42,7 @@ fn ledger(world: &World) -> Sums {
     })
 }
 
-async fn until_ledger(world: &World, requests: u64) -> Sums {
+pub async fn until_ledger(world: &World, requests: u64) -> Sums {
     until("the ledger has them", || ledger(world).requests >= requests).await;
     ledger(world)
 }

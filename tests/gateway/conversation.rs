@@ -195,7 +195,8 @@ impl Conversation {
     }
 }
 
-fn text(message: &Message, name: &str) -> String {
+/// A header.
+pub fn text(message: &Message, name: &str) -> String {
     let found = message.headers().iter().find(|header| header.name().as_str() == name);
     found.map_or_else(String::new, |header| header.value().as_string().unwrap().as_str().to_owned())
 }

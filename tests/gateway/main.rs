@@ -21,5 +21,7 @@ mod retries;
 mod shutdown;
 mod signed;
 mod signed_events;
+mod slow_readers;
+mod spending;
 mod streaming;
 mod vending;

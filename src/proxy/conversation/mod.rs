@@ -73,7 +73,7 @@ pub async fn carry(session: &mut Session, passage: &mut Passage, gateway: &Gatew
     let (head, seed) = connect::head(session, passage, &signer, now)?;
     let service = passage.admitted.as_ref().ok_or(Denial::Internal)?.route().service;
     let chain = EventChain::new(signer, &passage.live.snapshot.region, service.signing_name(), seed);
-    let mut resigner = Resigner::new(chain, client, &bounds, measured.clone());
+    let mut resigner = Resigner::new(chain, client, &bounds, tenant.counters.clone(), measured.clone());
     let mut output = Output::new(measured);
 
     let ServerSession::H2(downstream) = &mut *session.downstream_session else { return Err(Denial::Internal) };
@@ -81,7 +81,8 @@ pub async fn carry(session: &mut Session, passage: &mut Passage, gateway: &Gatew
     upstream.write_request_header(head, false).map_err(|_| Denial::UpstreamBroken)?;
     passage.arrival.goes_upstream(Instant::now());
     let upstream = Mutex::new(upstream);
-    let both = relay::Both { downstream: &Mutex::new(downstream), upstream: &upstream, clock: &Clock::new(&bounds) };
+    let (downstream, clock) = (Mutex::new(downstream), Clock::new(&bounds));
+    let both = relay::Both { downstream: &downstream, upstream: &upstream, clock: &clock, metrics: &gateway.metrics };
     let ended = both.relay(&mut resigner, &mut output, passage).await;
 
     let stream = UpstreamSession::H2(upstream.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner));

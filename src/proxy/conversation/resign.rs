@@ -1,7 +1,10 @@
 //! The client's events in, the gateway's out. Each event comes in a frame that the client signed; the frame is checked and dropped, and
 //! what it wraps goes on byte for byte in a frame that the gateway signs. Nothing of an event goes on before all of it was checked.
 
-use std::time::{Instant, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use bytes::{Bytes, BytesMut};
 
@@ -13,6 +16,7 @@ use crate::{
         event_stream::{FrameError, Splitter},
     },
     config::Bidirectional,
+    quota::TenantCounters,
     telemetry::BidirectionalOfTenant,
 };
 
@@ -30,8 +34,14 @@ pub struct Resigner {
 
 impl Resigner {
     /// Before the first event.
-    pub fn new(chain: EventChain, client: ClientChain, bounds: &Bidirectional, measured: BidirectionalOfTenant) -> Resigner {
-        let (frames, allowance) = (Splitter::new(bounds.event_bytes_max), Allowance::new(bounds));
+    pub fn new(
+        chain: EventChain,
+        client: ClientChain,
+        bounds: &Bidirectional,
+        tenant: Arc<TenantCounters>,
+        measured: BidirectionalOfTenant,
+    ) -> Resigner {
+        let (frames, allowance) = (Splitter::new(bounds.event_bytes_max), Allowance::new(bounds, tenant));
         Resigner { frames, client, chain, allowance, events: 0, closed: false, measured }
     }
 
@@ -50,7 +60,7 @@ impl Resigner {
     /// # Errors
     /// The stream is over: nobody knows where the next event would begin, or it may not come.
     pub fn take(&mut self, piece: &[u8], now: SystemTime) -> Result<Bytes, Denial> {
-        self.allowance.take_bytes(piece.len())?;
+        self.allowance.take_bytes(piece.len(), tokio::time::Instant::now())?;
         self.measured.bytes_in.inc_by(piece.len() as u64);
         self.frames.push(piece);
         let mut out = BytesMut::new();

@@ -1,15 +1,13 @@
 //! Chains in, chains out: what leaves is signed by the gateway, and nothing leaves that was not checked.
 
-use std::{
-    sync::Arc,
-    time::{Duration, UNIX_EPOCH},
-};
+use std::time::{Duration, UNIX_EPOCH};
 
 use aws_credential_types::Credentials;
 
 use super::*;
 use crate::{
     aws::{Authorization, ReceivedChain, Signer, received::SigningKey},
+    quota::Counters,
     telemetry::Metrics,
 };
 
@@ -37,7 +35,7 @@ fn known_client() -> ClientChain {
 
 fn resigner(client: ClientChain) -> Resigner {
     let measured = Metrics::new().unwrap().bidirectional.of_tenant("t");
-    Resigner::new(chain("gateway", 2), client, &Bidirectional::default(), measured)
+    Resigner::new(chain("gateway", 2), client, &Bidirectional::default(), Counters::default().of("t"), measured)
 }
 
 fn signed(secret: &str, events: &[&[u8]]) -> Vec<Bytes> {
