@@ -32,7 +32,7 @@
 //! | [`usage_page`](proxy::usage_page) | request_filter | once | instead of all below, for `/v1/usage`: what the caller's tenant used and has left | 400 403 405 429 |
 //! | [`body`](proxy::body) | request_filter | once | room, bounded read, hash; what only the body tells; then the session replays it | 400 403 408 413 503 |
 //! | [`charge`](proxy::charge) | request_filter; response_body_filter or logging | once | holds what the request may use in every limit of its tenant; settles by what Bedrock reported | 400 402 429 503 |
-//! | [`conversation`](proxy::conversation) | request_filter | once | instead of everything from `body` to `meter`, where both bodies are streams: frame by frame, both ways at once | 400 408 429, or an exception as the last event |
+//! | [`conversation`](proxy::conversation) | request_filter | once | instead of everything from `body` to `meter`, where both bodies are streams: frame by frame, both ways at once, and holds more as it goes on | 400 403 408 429, or an exception as the last event |
 //! | [`upstream`](proxy::upstream) | upstream_peer, fail_to_connect, error_while_proxy | per attempt | next address; may we try again? | 502 503 504 |
 //! | [`sign`](proxy::sign) | upstream_request_filter | per attempt | strip, set host, SigV4 | 503 |
 //! | [`meter`](proxy::meter) | upstream_response_filter, response_body_filter | per piece | counts on the side; every byte passes as it came | never |
@@ -41,7 +41,8 @@
 //! | [`finish`](proxy::finish) | logging | once, always | settles what is not settled, gives back, counts, writes one line | – |
 //!
 //! A caller that signs with a key of the gateway's own and does not announce its body's hash is not known before the body is there; then
-//! `body` reads it first, and `admit` decides when [`auth::Claim`] is proved.
+//! `body` reads it first, and `admit` decides when [`auth::Claim`] is proved. A stream of events has no body to wait for: its head is
+//! proved as one without, and every event after it by the chain that begins there.
 //!
 //! `Admitted` is made by `admit` alone and later stations take it, so nothing unadmitted is signed. A request that is
 //! metered carries a [`proxy::charge::Charge`], which gives back what it holds when it is dropped, whatever the way it ends.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::SystemTime};
 
 use super::{Authenticator, credential::Presented, error::IdentityError, issued::Signer, principal::Principal};
 use crate::aws::{
-    Authorization, Received, SignatureError,
+    Authorization, Received, ReceivedChain, SignatureError,
     received::{Payload, Pending, SIGNED_EVENTS},
 };
 
@@ -104,6 +104,22 @@ impl Authenticator {
                 self.check_signature(received, &authorization, session_token, now)
             }
         }
+    }
+
+    /// What the events of a request are held against whose head has been proved; `None` if it came with a token, which says nothing of
+    /// them. The keys of two days: the stream may go on over midnight.
+    ///
+    /// # Errors
+    /// As [`Authenticator::identify`].
+    pub fn event_chain(&self, received: &Received<'_>, now: SystemTime) -> Result<Option<ReceivedChain>, IdentityError> {
+        let Presented::Signature { authorization, session_token } = super::credential::present(received.headers)? else {
+            return Ok(None);
+        };
+        let today = Authorization::parse(authorization)?;
+        let next_day = today.next_day().ok_or(SignatureError::OtherDay)?;
+        let tomorrow = today.on(&next_day);
+        let [key, next] = [&today, &tomorrow].map(|scope| self.issued.signer(scope, session_token, now));
+        Ok(Some(ReceivedChain::new(&today, [(today.date, &key?.key), (&next_day, &next?.key)])))
     }
 
     fn check_signature(

@@ -101,7 +101,9 @@ impl IdentityError {
             IdentityError::LivesTooLong => "lifetime",
             IdentityError::Signature(SignatureError::Expired { .. } | SignatureError::NotYetCurrent { .. }) => "signature_time",
             IdentityError::Signature(SignatureError::Region | SignatureError::Service) => "signature_scope",
-            IdentityError::Signature(SignatureError::OtherPayload | SignatureError::UnsignedPayload) => "signature_payload",
+            IdentityError::Signature(
+                SignatureError::OtherPayload | SignatureError::UnsignedPayload | SignatureError::UnsignedEvents,
+            ) => "signature_payload",
             IdentityError::Signature(SignatureError::Incomplete(_)) => "signature_incomplete",
             IdentityError::Signature(_) => "signature_mismatch",
             IdentityError::UnknownAccessKey => "access_key_unknown",

@@ -5,6 +5,7 @@
 //! ```
 //!
 //! The key is that of the day of each event, of the credentials with which the chain began: those of the process may be others by then.
+//! [`EventChain`] signs, [`ReceivedChain`] holds another's signatures against keys that were derived for it.
 //! aws-sigv4 has the same for messages it encodes itself, with a derived key and a line of the trace log for each; it is the oracle of
 //! the tests. Rules: <https://docs.aws.amazon.com/transcribe/latest/dg/streaming-setting-up.html#streaming-http2>.
 
@@ -21,26 +22,38 @@ use aws_lc_rs::{
 use bytes::BytesMut;
 
 use super::{
-    Signer,
+    Authorization, Signer,
     canonical::push_hex,
     event_stream::{SignedFrame, date_header, put_signed},
+    received::SigningKey,
     sigv4::basic_date,
 };
-
-/// What stands for the hash of the body in the head of a request whose events are signed one by one.
-pub const SIGNED_EVENTS: &str = "STREAMING-AWS4-HMAC-SHA256-EVENTS";
 
 /// How far the clock of a signer may be off, as AWS has it.
 const SKEW_MAX: Duration = Duration::from_secs(300);
 
-/// One side's chain, at its last event.
+/// A chain of the gateway's own, at its last event.
 pub struct EventChain {
     signer: Arc<Signer>,
     region: String,
     service: &'static str,
-    previous: [u8; 32],
+    link: Link,
     /// Of the day that is kept beside it.
     key: Option<(u64, hmac::Key)>,
+}
+
+/// A chain of somebody else's, at the last event that was found right.
+pub struct ReceivedChain {
+    link: Link,
+    /// The day of the request's head and the one after it: no stream lasts longer.
+    days: [(String, hmac::Key); 2],
+}
+
+/// What the next signature covers beside its event.
+struct Link {
+    /// `us-east-1/bedrock/aws4_request`
+    scope: String,
+    previous: [u8; 32],
 }
 
 /// An event that is not the next of its chain.
@@ -49,15 +62,18 @@ pub enum ChainError {
     /// Another key, another payload, another order, or an event that was left out.
     #[error("An event's signature does not match")]
     Signature,
-    /// A date more than five minutes from the gateway's.
+    /// A date more than five minutes from the gateway's, or on no day that the chain can be on.
     #[error("An event's date is more than five minutes off")]
     Date,
+    /// Whoever cut it off there is not known.
+    #[error("The stream ends without the signed empty event that closes it")]
+    Open,
 }
 
 impl EventChain {
     /// Begins at `seed`, the signature of the request's head.
     pub fn new(signer: Arc<Signer>, region: &str, service: &'static str, seed: [u8; 32]) -> EventChain {
-        EventChain { signer, region: region.to_owned(), service, previous: seed, key: None }
+        EventChain { signer, region: region.to_owned(), service, link: Link::new(region, service, seed), key: None }
     }
 
     /// Appends `payload` to `out` as the next event, signed at `now`. Nothing ends the stream.
@@ -65,37 +81,10 @@ impl EventChain {
         // The date in the signature has whole seconds, so the header's has them too.
         let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let date = i64::try_from(seconds.saturating_mul(1_000)).unwrap_or(i64::MAX);
-        let text = self.text_to_sign(seconds, date, payload);
+        let text = self.link.text_to_sign(&basic_date(seconds), date, payload);
         let tag = hmac::sign(self.key(seconds), text.as_bytes());
-        self.previous.copy_from_slice(tag.as_ref());
-        put_signed(out, date, &self.previous, payload);
-    }
-
-    /// Checks that `frame` is the next event, and goes on to it.
-    pub fn verify(&mut self, frame: &SignedFrame, now: SystemTime) -> Result<(), ChainError> {
-        let at = u64::try_from(frame.date).map(Duration::from_millis).map_err(|_| ChainError::Date)?;
-        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        if at.abs_diff(now) > SKEW_MAX {
-            return Err(ChainError::Date);
-        }
-        let text = self.text_to_sign(at.as_secs(), frame.date, &frame.payload);
-        // Takes the same time whatever differs.
-        hmac::verify(self.key(at.as_secs()), text.as_bytes(), &frame.signature).map_err(|_| ChainError::Signature)?;
-        self.previous = frame.signature;
-        Ok(())
-    }
-
-    fn text_to_sign(&self, seconds: u64, date: i64, payload: &[u8]) -> String {
-        let time = basic_date(seconds);
-        let mut text = String::with_capacity(320);
-        let day = time.get(..8).unwrap_or_default();
-        let _ = write!(text, "AWS4-HMAC-SHA256-PAYLOAD\n{time}\n{day}/{}/{}/aws4_request\n", self.region, self.service);
-        push_hex(&mut text, &self.previous);
-        for covered in [&date_header(date)[..], payload] {
-            text.push('\n');
-            push_hex(&mut text, digest(&SHA256, covered).as_ref());
-        }
-        text
+        self.link.previous.copy_from_slice(tag.as_ref());
+        put_signed(out, date, &self.link.previous, payload);
     }
 
     fn key(&mut self, seconds: u64) -> &hmac::Key {
@@ -104,6 +93,51 @@ impl EventChain {
         let derive = || (day, hmac::Key::new(hmac::HMAC_SHA256, &self.signer.derived_key(&self.region, self.service, seconds)));
         let (_, key) = self.key.insert(kept.unwrap_or_else(derive));
         key
+    }
+}
+
+impl ReceivedChain {
+    /// Begins at the signature of a head that was found right; `keys` are those of its scope's day and of the next.
+    pub fn new(head: &Authorization<'_>, [(today, key), (tomorrow, next)]: [(&str, &SigningKey); 2]) -> ReceivedChain {
+        let link = Link::new(head.region, head.service, head.signature());
+        ReceivedChain { link, days: [(today.to_owned(), key.to_hmac()), (tomorrow.to_owned(), next.to_hmac())] }
+    }
+
+    /// Checks that `frame` is the next event, and goes on to it.
+    ///
+    /// # Errors
+    /// Nothing after it can be believed either.
+    pub fn verify(&mut self, frame: &SignedFrame, now: SystemTime) -> Result<(), ChainError> {
+        let at = u64::try_from(frame.date).map(Duration::from_millis).map_err(|_| ChainError::Date)?;
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        if at.abs_diff(now) > SKEW_MAX {
+            return Err(ChainError::Date);
+        }
+        let time = basic_date(at.as_secs());
+        let (_, key) = self.days.iter().find(|(day, _)| time.starts_with(day)).ok_or(ChainError::Date)?;
+        let text = self.link.text_to_sign(&time, frame.date, &frame.payload);
+        // Takes the same time whatever differs.
+        hmac::verify(key, text.as_bytes(), &frame.signature).map_err(|_| ChainError::Signature)?;
+        self.link.previous = frame.signature;
+        Ok(())
+    }
+}
+
+impl Link {
+    fn new(region: &str, service: &str, seed: [u8; 32]) -> Link {
+        Link { scope: format!("{region}/{service}/aws4_request"), previous: seed }
+    }
+
+    fn text_to_sign(&self, time: &str, date: i64, payload: &[u8]) -> String {
+        let mut text = String::with_capacity(320);
+        let day = time.get(..8).unwrap_or_default();
+        let _ = write!(text, "AWS4-HMAC-SHA256-PAYLOAD\n{time}\n{day}/{}\n", self.scope);
+        push_hex(&mut text, &self.previous);
+        for covered in [&date_header(date)[..], payload] {
+            text.push('\n');
+            push_hex(&mut text, digest(&SHA256, covered).as_ref());
+        }
+        text
     }
 }
 
@@ -119,23 +153,39 @@ mod tests {
     use crate::aws::event_stream::Splitter;
 
     const SEED: [u8; 32] = [0x5E; 32];
+    const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 
     fn at(seconds: u64) -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(seconds)
     }
 
     fn chain() -> EventChain {
-        let keys = Credentials::new("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", None, None, "test");
+        let keys = Credentials::new("AKIDEXAMPLE", SECRET, None, None, "test");
         EventChain::new(Arc::new(Signer::new(keys)), "us-east-1", "bedrock", SEED)
+    }
+
+    /// As the other side has it: from the head of a request of 2025-11-22.
+    fn received() -> ReceivedChain {
+        let signature = "5e".repeat(32);
+        let head = |day: &str| {
+            format!(
+                "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/{day}/us-east-1/bedrock/aws4_request, SignedHeaders=host, Signature={signature}"
+            )
+        };
+        let (today, tomorrow) = (head("20251122"), head("20251123"));
+        let [today, tomorrow] = [&today, &tomorrow].map(|text| Authorization::parse(text).unwrap());
+        assert_eq!(today.next_day().as_deref(), Some(tomorrow.date));
+        let [key, next] = [&today, &tomorrow].map(|head| SigningKey::derive(SECRET, head));
+        ReceivedChain::new(&today, [(today.date, &key), (tomorrow.date, &next)])
     }
 
     /// What aws-sigv4 makes of the same events, each signed at its own time; after the last, the empty one.
     fn oracle(events: &[(Vec<u8>, u64)]) -> Vec<SignedFrame> {
-        let identity = Credentials::new("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", None, None, "test").into();
+        let identity = Credentials::new("AKIDEXAMPLE", SECRET, None, None, "test").into();
         let mut splitter = Splitter::new(usize::MAX);
         let mut last = String::new();
         push_hex(&mut last, &SEED);
-        let empty = events.last().map_or(0, |(_, seconds)| *seconds);
+        let empty = events.last().map_or(1_763_855_000, |(_, seconds)| *seconds);
         for (payload, seconds) in events.iter().map(|(payload, seconds)| (Some(payload), *seconds)).chain([(None, empty)]) {
             let builder = aws_sigv4::sign::v4::SigningParams::builder().identity(&identity).region("us-east-1").name("bedrock");
             let params = builder.time(at(seconds)).settings(()).build().unwrap();
@@ -169,12 +219,12 @@ mod tests {
         ) {
             let signed = oracle(&events);
             prop_assert_eq!(signed.len(), events.len() + 1);
-            let (mut ours, mut theirs) = (chain(), chain());
+            let (mut ours, mut theirs) = (chain(), received());
             let mut out = BytesMut::new();
             for (payload, seconds) in &events {
                 ours.put(&mut out, &encoded(payload), at(*seconds));
             }
-            ours.put(&mut out, b"", at(events.last().map_or(0, |(_, seconds)| *seconds)));
+            ours.put(&mut out, b"", at(events.last().map_or(1_763_855_000, |(_, seconds)| *seconds)));
             let mut splitter = Splitter::new(usize::MAX);
             splitter.push(&out);
             for frame in &signed {
@@ -191,7 +241,7 @@ mod tests {
         let signed = oracle(&[(b"one".to_vec(), 1_763_855_000), (b"two".to_vec(), 1_763_855_000)]);
         let [one, two, end] = &signed[..] else { panic!("three frames") };
         let broken = |frames: &[&SignedFrame]| {
-            let mut chain = chain();
+            let mut chain = received();
             frames.iter().try_for_each(|frame| chain.verify(frame, now)).is_err()
         };
         assert!(!broken(&[one, two, end]));
@@ -204,9 +254,11 @@ mod tests {
     #[test]
     fn an_event_of_another_time_is_refused() {
         let [one, ..] = &oracle(&[(b"one".to_vec(), 1_763_855_000)])[..] else { panic!("a frame") };
-        assert_eq!(chain().verify(one, at(1_763_855_301)), Err(ChainError::Date));
-        assert_eq!(chain().verify(one, at(1_763_854_699)), Err(ChainError::Date));
-        assert_eq!(chain().verify(&SignedFrame { date: -1, ..one.clone() }, at(0)), Err(ChainError::Date));
-        assert_eq!(chain().verify(one, at(1_763_855_300)), Ok(()));
+        assert_eq!(received().verify(one, at(1_763_855_301)), Err(ChainError::Date));
+        assert_eq!(received().verify(one, at(1_763_854_699)), Err(ChainError::Date));
+        assert_eq!(received().verify(&SignedFrame { date: -1, ..one.clone() }, at(0)), Err(ChainError::Date));
+        assert_eq!(received().verify(one, at(1_763_855_300)), Ok(()));
+        let [late, ..] = &oracle(&[(b"one".to_vec(), 1_763_855_000 + 2 * 86_400)])[..] else { panic!("a frame") };
+        assert_eq!(received().verify(late, at(1_763_855_000 + 2 * 86_400)), Err(ChainError::Date));
     }
 }

@@ -3,11 +3,8 @@
 //! A frame is: total length, length of the headers, CRC-32 of these eight bytes; headers; payload; CRC-32 of everything before it.
 //! Rules: <https://smithy.io/2.0/aws/amazon-eventstream.html>. What a payload means is not known here.
 
-mod crc;
-
 use bytes::{BufMut, Bytes, BytesMut};
-
-use self::crc::crc32;
+use crc32fast::hash as crc32;
 
 /// Total length, length of the headers, and their checksum.
 const PRELUDE: usize = 12;
@@ -124,7 +121,7 @@ impl Prelude {
     pub fn read(bytes: &[u8], bytes_max: usize) -> Result<Option<Prelude>, FrameError> {
         let Some(prelude) = bytes.first_chunk::<PRELUDE>() else { return Ok(None) };
         let [total, headers, checksum] = [0, 4, 8].map(|at| be32(prelude, at));
-        if crc32(0, &prelude[..8]) != checksum {
+        if crc32(&prelude[..8]) != checksum {
             return Err(FrameError::Checksum);
         }
         let size = |length: u32| usize::try_from(length).unwrap_or(usize::MAX);
@@ -147,7 +144,7 @@ impl Prelude {
 impl Frame {
     fn check(bytes: Bytes, headers: usize) -> Result<Frame, FrameError> {
         let end = bytes.len() - 4;
-        if crc32(0, &bytes[..end]) != be32(&bytes, end) {
+        if crc32(&bytes[..end]) != be32(&bytes, end) {
             return Err(FrameError::Checksum);
         }
         let payload = PRELUDE + headers;
@@ -236,10 +233,10 @@ fn put(out: &mut BytesMut, headers: &[u8], payload: &[u8]) {
     // Frames are bounded far below 4 GiB where they come in.
     out.put_u32((AROUND + headers.len() + payload.len()) as u32);
     out.put_u32(headers.len() as u32);
-    out.put_u32(crc32(0, &out[start..]));
+    out.put_u32(crc32(&out[start..]));
     out.put_slice(headers);
     out.put_slice(payload);
-    out.put_u32(crc32(0, &out[start..]));
+    out.put_u32(crc32(&out[start..]));
 }
 
 #[cfg(test)]

@@ -10,6 +10,6 @@ pub mod received;
 pub mod sigv4;
 
 pub use credentials::{CredentialsError, CredentialsSlot};
-pub use event_chain::EventChain;
+pub use event_chain::{EventChain, ReceivedChain};
 pub use received::{Authorization, Received, SignatureError};
 pub use sigv4::{Signer, Signing};

@@ -18,7 +18,7 @@ use super::canonical::{hex_bytes, push_canonical_path, push_canonical_query, pus
 /// The algorithm's name, as the header begins.
 pub const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
-/// Stands for the payload hash where each event of the request's stream is signed by itself.
+/// Stands for the payload's hash where each event of the request's stream is signed by itself.
 pub const SIGNED_EVENTS: &str = "STREAMING-AWS4-HMAC-SHA256-EVENTS";
 
 /// What AWS allows between the two clocks.
@@ -74,6 +74,11 @@ pub enum SignatureError {
     /// The payload has to be signed.
     #[error("The payload must be signed: 'x-amz-content-sha256' has to be the SHA-256 of the body.")]
     UnsignedPayload,
+    /// The payload is a stream, whose events have to be signed.
+    #[error(
+        "The events of this operation are signed one by one: 'x-amz-content-sha256' has to be '{SIGNED_EVENTS}', or that of no body."
+    )]
+    UnsignedEvents,
     /// The body is not the one that was signed.
     #[error("The provided 'x-amz-content-sha256' header does not match what was computed.")]
     OtherPayload,
@@ -136,6 +141,25 @@ impl<'a> Authorization<'a> {
         let signature = hex_bytes(signature).filter(|_| lower_case);
         let signature = signature.ok_or(incomplete("Signature must be 64 hexadecimal digits in lower case."))?;
         Ok(Authorization { access_key_id, date, region, service, signed_headers, signature })
+    }
+
+    /// The signature itself, unproved.
+    pub fn signature(&self) -> [u8; 32] {
+        self.signature
+    }
+
+    /// The day after the scope's, in its form; `None` if that is no day.
+    pub fn next_day(&self) -> Option<String> {
+        let day = jiff::civil::Date::strptime("%Y%m%d", self.date).ok()?;
+        Some(day.tomorrow().ok()?.strftime("%Y%m%d").to_string())
+    }
+
+    /// The same of another day.
+    pub fn on<'b>(&self, date: &'b str) -> Authorization<'b>
+    where
+        'a: 'b,
+    {
+        Authorization { date, ..*self }
     }
 
     fn signs(&self, name: &str) -> bool {
@@ -286,8 +310,7 @@ impl Pending {
         self.canonical.extend_from_slice(payload_hash.as_bytes());
         let mut text = self.preamble;
         push_hex(&mut text, digest(&SHA256, &self.canonical).as_ref());
-        let key = hmac::Key::new(hmac::HMAC_SHA256, key.0.expose_secret());
-        hmac::verify(&key, text.as_bytes(), &self.signature).map_err(|_| SignatureError::Mismatch)
+        hmac::verify(&key.to_hmac(), text.as_bytes(), &self.signature).map_err(|_| SignatureError::Mismatch)
     }
 }
 
@@ -308,6 +331,10 @@ impl SigningKey {
             from = key.expose_secret();
         }
         SigningKey(key)
+    }
+
+    pub(super) fn to_hmac(&self) -> hmac::Key {
+        hmac::Key::new(hmac::HMAC_SHA256, self.0.expose_secret())
     }
 }
 

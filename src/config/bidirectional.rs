@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-/// Bounds on one stream.
+/// Bounds on one stream, and on a tenant's streams together.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Bidirectional {
@@ -12,8 +12,10 @@ pub struct Bidirectional {
     pub total_seconds_max: u64,
     /// Bytes of one event from the client, with its frame. Default 2,097,152: a chunk of 1,000,000 bytes in base64 fits.
     pub event_bytes_max: usize,
-    /// Events from the client in any second; 0 does not limit. Default 0.
+    /// Events a second from the clients of one tenant, over all its streams; 0 does not limit. Default 0.
     pub events_per_second_max: u64,
+    /// The same in bytes. Default 0.
+    pub bytes_per_second_max: u64,
     /// Bytes from the client in all; 0 does not limit. Default 0.
     pub bytes_max: u64,
 }
@@ -25,6 +27,7 @@ impl Default for Bidirectional {
             total_seconds_max: 540,
             event_bytes_max: 2 * 1024 * 1024,
             events_per_second_max: 0,
+            bytes_per_second_max: 0,
             bytes_max: 0,
         }
     }

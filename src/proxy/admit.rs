@@ -11,10 +11,10 @@ use pingora_proxy::Session;
 use super::{Denial, Passage, charge::Charge, head, load::Burden};
 use crate::{
     auth::{Claim, Identity, IdentityError, Principal, Signed, query_carries_credential},
-    aws::{Received, SignatureError, received::Payload},
-    bedrock::{Dialect, RawPath, Service, Streams, body, usage::Metering},
+    aws::{Received, SignatureError, received::Payload, sigv4::EMPTY_SHA256},
+    bedrock::{Dialect, RawPath, Service, Streams, body, sonic::SpeechUsage, usage::Metering},
     policy::PolicyDenial,
-    quota::{self, Admission},
+    quota::{self, Admission, QuotaDenial},
     routing::{self, Head, KnownOperation, Peek, Route},
     snapshot::{Snapshot, Tenant},
     telemetry::{Counted, Metrics},
@@ -87,6 +87,11 @@ impl Admitted {
     /// How it is charged. Operations that nobody knows yet may run a model: they are charged as requests.
     pub fn metering(&self) -> Metering {
         self.route.operation.map_or(Metering::PerRequest, |known| Metering::of(known.0))
+    }
+
+    /// A conversation has used so much, and goes on.
+    pub fn afford(&mut self, used: SpeechUsage, metrics: &Metrics) -> Result<(), QuotaDenial> {
+        self.charge.as_mut().map_or(Ok(()), |charge| charge.grow(used, &self.tenant, metrics))
     }
 
     /// What is left of further limits.
@@ -172,17 +177,29 @@ fn unreadable(e: body::BodyError) -> Denial {
 /// Whether the head can be believed at all, and who it says to be from.
 pub fn identify(session: &Session, snapshot: &Snapshot) -> Result<Claim, Denial> {
     check_head(session, snapshot)?;
+    Ok(snapshot.authenticator.identify(&received(session)?, SystemTime::now())?)
+}
+
+/// The request as its signature has it.
+pub fn received(session: &Session) -> Result<Received<'_>, Denial> {
     let request = session.req_header();
     let (path, query) = split_target(request);
-    let path = RawPath::parse(path)?;
-    let received = Received {
+    Ok(Received {
         method: request.method.as_str(),
-        path: path.as_str(),
+        path: RawPath::parse(path)?.as_str(),
         query,
         headers: &request.headers,
         authority: request.uri.authority().map(|authority| authority.as_str()),
-    };
-    Ok(snapshot.authenticator.identify(&received, SystemTime::now())?)
+    })
+}
+
+/// Whether the head is that of a stream in both directions, whoever it is from: then no body can be waited for. A head that does not
+/// announce that its events are signed has the hash of no body in its signature, as the Rust SDK sends it.
+pub fn opens_conversation(session: &Session, snapshot: &Snapshot) -> bool {
+    let request = session.req_header();
+    let path = RawPath::parse(split_target(request).0);
+    let route = path.ok().and_then(|path| routing::route(&routing_head(request), path, &snapshot.overrides).ok());
+    route.is_some_and(|route| takes_both_streams(&route))
 }
 
 /// Decides on the head and on whom it is from. The burden has been taken on before anything was spent on the request.
@@ -239,10 +256,11 @@ fn check_scope(signed: &Signed, route: &Route) -> Result<(), IdentityError> {
     if signed.service != route.service.signing_name() {
         return Err(SignatureError::Service.into());
     }
-    if signed.payload == Payload::SignedEvents && !takes_both_streams(route) {
-        return Err(SignatureError::UnsignedPayload.into());
+    match (&signed.payload, takes_both_streams(route)) {
+        (Payload::SignedEvents, false) => Err(SignatureError::UnsignedPayload.into()),
+        (Payload::Announced(hash), true) if hash != EMPTY_SHA256 => Err(SignatureError::UnsignedEvents.into()),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 fn takes_both_streams(route: &Route) -> bool {

@@ -60,7 +60,7 @@ pub async fn read(
     bounds: &Bodies,
 ) -> Result<ReadBody, Denial> {
     if session.as_mut().is_body_empty() {
-        return Ok(ReadBody { pieces: Vec::new(), length: 0, sha256: EMPTY_SHA256.to_owned(), room: None });
+        return Ok(ReadBody::empty());
     }
     let mut reading =
         Reading { pieces: Vec::new(), length: 0, hash: Context::new(&SHA256), room: budget.room(), waited: Duration::ZERO };
@@ -87,6 +87,11 @@ pub fn complete(passage: &mut Passage, admitted: &mut Admitted, body: &ReadBody)
 }
 
 impl ReadBody {
+    /// No body.
+    pub fn empty() -> ReadBody {
+        ReadBody { pieces: Vec::new(), length: 0, sha256: EMPTY_SHA256.to_owned(), room: None }
+    }
+
     /// Bytes.
     pub fn length(&self) -> u64 {
         self.length

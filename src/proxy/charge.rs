@@ -10,7 +10,7 @@ use super::{
     Denial, Gateway, Passage,
     admit::Admitted,
     body::{HeldBody, ReadBody},
-    estimate::Tariff,
+    estimate::{Tariff, Tokens},
 };
 use crate::{
     bedrock::{
@@ -20,16 +20,21 @@ use crate::{
     ledger::{self, Ledger},
     pricing::{NanoUsd, Price},
     quota::{Now, QuotaDenial, Reservation, Spent},
-    snapshot::Snapshot,
+    snapshot::{Snapshot, Tenant},
     telemetry::{Metrics, NONE, Outcome},
 };
+
+/// A conversation's length is not known before: it holds so many tokens of input and as many of output, which is half a minute of speech or
+/// more, and as many again each time they are used up.
+const CONVERSATION_STEP: u64 = 1_000;
 
 /// A request's part of its tenant's account, from the hold to the bill.
 pub struct Charge {
     /// Until it is settled.
     reservation: Option<Reservation>,
     ledger: Arc<Ledger>,
-    request: ledger::Request,
+    /// As the ledger has it.
+    held: ledger::Hold,
     by_request: bool,
     price: Option<Arc<Price>>,
     /// What a request costs that reports no tokens.
@@ -130,6 +135,9 @@ pub async fn hold(
     if let Some(pieces) = changes.body {
         body.replace(pieces);
     }
+    if admitted.is_conversation() {
+        tokens = Tokens { input: CONVERSATION_STEP, output: CONVERSATION_STEP, ..Tokens::default() };
+    }
     if let Some(tier) = session.req_header().headers.get("x-amzn-bedrock-service-tier") {
         tokens.tier = tier.to_str().ok().and_then(ServiceTier::parse).unwrap_or_default();
     }
@@ -149,24 +157,26 @@ pub async fn hold(
         operation: Cow::Borrowed(admitted.route().operation_name()),
         model: ask.model.into(),
     };
-    ledger.hold(ledger::Hold {
-        request: request.clone(),
+    let held = ledger::Hold {
+        request,
         input_tokens: tokens.input,
         output_tokens: tokens.output,
         cost: ask.cost,
         input_cost: tariff.input_cost(&ask, tokens.tier),
         price_source: tariff.price.as_ref().map_or("none", |price| price.source()).into(),
         expires: expiry(now.wall, &live.snapshot),
-    });
+    };
+    ledger.hold(held.clone());
     admitted.charge = Some(Charge {
         reservation: Some(grant.reservation),
         ledger: ledger.clone(),
-        request,
+        held,
         by_request: tariff.by_request,
         price: tariff.price,
         request_price: tariff.request_price.unwrap_or_default(),
         tier: tokens.tier,
-        input_estimate: tokens.input,
+        // Of a conversation that says nothing of its usage, nobody knows even what went in.
+        input_estimate: if admitted.is_conversation() { 0 } else { tokens.input },
         bill: None,
     });
     // With `strict`, a request that is upstream is on disk.
@@ -193,15 +203,51 @@ pub fn settle(passage: &mut Passage, outcome: Outcome) {
 
 /// The last totals of a conversation: Bedrock counts them up as it goes.
 fn reading_of_speech(usage: SpeechUsage) -> Reading {
-    let SpeechUsage { input_tokens, output_tokens, .. } = usage;
-    let usage = Usage { input_tokens, output_tokens, ..Usage::default() };
-    Reading { usage: Some(usage), complete: true, ..Reading::default() }
+    Reading { usage: Some(usage_of_speech(usage)), complete: true, ..Reading::default() }
+}
+
+fn usage_of_speech(SpeechUsage { input_tokens, output_tokens, .. }: SpeechUsage) -> Usage {
+    Usage { input_tokens, output_tokens, ..Usage::default() }
 }
 
 impl Charge {
     /// The bill, once there is one.
     pub fn bill(&self) -> Option<&Bill> {
         self.bill.as_ref()
+    }
+
+    /// A conversation has used so much, and goes on: holds more, once that is more than it holds. A step at a time; if that does not fit, as
+    /// much as was used.
+    ///
+    /// # Errors
+    /// What was used is over a limit.
+    pub fn grow(&mut self, used: SpeechUsage, tenant: &Tenant, metrics: &Metrics) -> Result<(), QuotaDenial> {
+        let Some(reservation) = &mut self.reservation else { return Ok(()) };
+        let usage = usage_of_speech(used);
+        let spent = self.price.as_ref().map_or(NanoUsd::ZERO, |price| price.cost(&usage, self.tier));
+        let ledger::Hold { input_tokens, output_tokens, cost, .. } = self.held;
+        if usage.input_tokens <= input_tokens && usage.output_tokens <= output_tokens && spent <= cost {
+            return Ok(());
+        }
+        let now = Now::read();
+        let mut denial = None;
+        for step in [CONVERSATION_STEP, 0] {
+            let grown = |held: u64, used: u64| if used > held { used.saturating_add(step) } else { held };
+            let (input, output) = (grown(input_tokens, usage.input_tokens), grown(output_tokens, usage.output_tokens));
+            let most = self.price.as_ref().map_or(NanoUsd::ZERO, |price| price.at_most(input, output, false, self.tier));
+            let dearer = most.max(spent).max(cost);
+            let more = (input.saturating_sub(input_tokens), output.saturating_sub(output_tokens));
+            match reservation.extend(&tenant.quotas, more, NanoUsd(dearer.0.saturating_sub(cost.0)), &now) {
+                Ok(shadowed) => {
+                    shadowed.iter().for_each(|denial| count(denial, "shadow", metrics));
+                    (self.held.input_tokens, self.held.output_tokens, self.held.cost) = (input, output, dearer);
+                    self.ledger.hold(self.held.clone());
+                    return Ok(());
+                }
+                Err(refusal) => denial = Some(refusal),
+            }
+        }
+        denial.inspect(|denial| count(denial, "enforced", metrics)).map_or(Ok(()), Err)
     }
 
     /// Charges what Bedrock bills for an answer that ended so; gives back the rest. Does nothing the second time.
@@ -219,7 +265,7 @@ impl Charge {
         let spent = if estimated { Spent::estimate(usage, cost) } else { Spent::request(usage, cost) };
         let settled = reservation.settle(&spent, &Now::read());
         self.ledger.settle(ledger::Entry {
-            request: self.request.clone(),
+            request: self.held.request.clone(),
             upstream_request_id: ending.upstream_request_id.map(Into::into),
             tier,
             usage,
@@ -236,7 +282,7 @@ impl Charge {
             by_request: self.by_request,
             priced: charged.is_some() || self.by_request,
             overdrawn: settled.overdrawn,
-            model: if charged.is_some() { self.request.model.clone() } else { "other".into() },
+            model: if charged.is_some() { self.held.request.model.clone() } else { "other".into() },
         });
     }
 
@@ -269,7 +315,7 @@ impl Charge {
 
     fn release(&mut self) {
         if self.reservation.take().is_some() {
-            self.ledger.release(&self.request.id);
+            self.ledger.release(&self.held.request.id);
         }
     }
 }

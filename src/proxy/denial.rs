@@ -55,8 +55,10 @@ pub enum Denial {
     Chain(#[from] ChainError),
     #[error("An event came after the signed empty event that ends a stream.")]
     EventAfterEnd,
-    #[error("More than {per_second_max} events came in a second. The stream is over.")]
+    #[error("More than {per_second_max} events of the tenant's streams came in a second. The stream is over.")]
     EventsTooFast { per_second_max: u64 },
+    #[error("More than {per_second_max} bytes of the tenant's streams came in a second. The stream is over.")]
+    BytesTooFast { per_second_max: u64 },
     #[error("The stream's events have more than {bytes_max} bytes.")]
     StreamTooLarge { bytes_max: u64 },
     #[error("Nothing was sent in either direction for {seconds_max} seconds.")]
@@ -141,6 +143,7 @@ impl Denial {
             Denial::Event(_) | Denial::EventAfterEnd => invalid(400, "event_broken"),
             Denial::Chain(_) => invalid(400, "event_signature"),
             Denial::EventsTooFast { .. } => too_much("events_too_fast"),
+            Denial::BytesTooFast { .. } => too_much("bytes_too_fast"),
             Denial::StreamTooLarge { .. } => too_much("stream_too_large"),
             Denial::StreamIdle { .. } => timed_out("stream_idle"),
             Denial::StreamTooLong { .. } => timed_out("stream_too_long"),

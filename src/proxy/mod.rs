@@ -134,7 +134,11 @@ impl Gateway {
         let burden = self.load.take_on(live.snapshot.downstream.requests_max)?;
         let claim = admit::identify(session, &live.snapshot)?;
         // Before a signature over the body is proved, nothing is told or counted of whom it would be.
-        let early = if claim.needs_body() { Some(body::read(session, passage, &self.budget, bounds).await?) } else { None };
+        let early = match claim.needs_body() {
+            true if admit::opens_conversation(session, &live.snapshot) => Some(ReadBody::empty()),
+            true => Some(body::read(session, passage, &self.budget, bounds).await?),
+            false => None,
+        };
         let identity = claim.prove(early.as_ref().map(|body| body.sha256.as_str()))?;
         let mut admitted = admit::admit(session, passage, identity, burden, &self.metrics)?;
         if admitted.is_conversation() {

@@ -49,7 +49,7 @@ impl Peers {
     /// need, since a client that reads nothing leaves them full.
     pub fn conversation_peer(&self, service: Service, address: SocketAddr) -> Box<HttpPeer> {
         const GROUPS: u64 = 1 << 32;
-        const WINDOW: u32 = 1 << 20;
+        const WINDOW: u32 = 1 << 18;
         let mut peer = self.peer(service, address);
         peer.group_key = peer.group_key.wrapping_add(GROUPS);
         peer.options.alpn = ALPN::H2;

@@ -8,7 +8,7 @@ use pingora_error::Result;
 use pingora_http::RequestHeader;
 
 use super::{Denial, Passage, admit::split_target, head::is_signed, respond::denied};
-use crate::aws::{CredentialsSlot, Signer, Signing, event_chain::SIGNED_EVENTS};
+use crate::aws::{CredentialsSlot, Signer, Signing, received::SIGNED_EVENTS};
 
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 

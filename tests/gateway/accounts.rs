@@ -33,7 +33,7 @@ pub fn reporting(target: &str, body: &str, input: u64, output: u64) -> http::Req
 }
 
 /// All of the ledger, once everything said is in it.
-fn ledger(world: &World) -> Sums {
+pub fn ledger(world: &World) -> Sums {
     let reader = Reader::open(world.directory.path().join("ledger.sqlite")).unwrap();
     let groups = reader.usage(&Selection::default(), By::Tenant).unwrap();
     groups.into_iter().fold(Sums::default(), |mut all, (_, sums)| {

@@ -63,6 +63,15 @@ impl Client {
         Client::http2(TcpStream::connect(address).await?, authorization).await.map_err(io::Error::other)
     }
 
+    /// HTTP/2 by prior knowledge; takes only so many bytes of an answer that nobody reads.
+    pub async fn h2c_taking(window: u32, address: SocketAddr, authorization: String) -> Client {
+        let stream = TokioIo::new(TcpStream::connect(address).await.unwrap());
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        let (sender, connection) = builder.initial_stream_window_size(window).handshake(stream).await.unwrap();
+        let driver = tokio::spawn(async move { drop(connection.await) });
+        Client { sender: Sender::H2(sender), driver, authorization }
+    }
+
     /// `protocol`: the one offered with ALPN.
     pub async fn tls(address: SocketAddr, ca: &str, protocol: &str, authorization: String) -> io::Result<Client> {
         let stream = tls(address, ca, protocol).await?;

@@ -1,5 +1,5 @@
-//! A client of InvokeModelWithBidirectionalStream: hyper's HTTP/2, and events signed by aws-sigv4 with placeholder keys, as SDKs that carry
-//! a bearer token do it.
+//! A client of InvokeModelWithBidirectionalStream: hyper's HTTP/2, and events signed by aws-sigv4, with placeholder keys as SDKs that carry
+//! a bearer token do it, or with keys of the gateway's.
 
 use std::{collections::VecDeque, time::SystemTime};
 
@@ -20,18 +20,26 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::{
     client::{Client, Upload, post_upload, with},
     harness::within,
+    signing,
 };
 
 pub const SONIC: &str = "/model/amazon.nova-sonic-v1%3A0/invoke-with-bidirectional-stream";
 
 /// A chain of signed events.
 pub struct Signer {
-    last: String,
+    pub last: String,
+    secret_access_key: String,
 }
 
 impl Signer {
+    /// Of placeholder keys.
     pub fn new() -> Signer {
-        Signer { last: "5e".repeat(32) }
+        Signer::of("placeholder", &"5e".repeat(32))
+    }
+
+    /// From a head with this signature on.
+    pub fn of(secret_access_key: &str, seed: &str) -> Signer {
+        Signer { last: seed.to_owned(), secret_access_key: secret_access_key.to_owned() }
     }
 
     /// A signed event.
@@ -45,7 +53,7 @@ impl Signer {
     }
 
     fn with_params(&mut self, sign: impl FnOnce(&str, &SigningParams<'_, ()>) -> (Message, String)) -> Bytes {
-        let identity = Credentials::new("placeholder", "placeholder", None, None, "test").into();
+        let identity = Credentials::new("any", &self.secret_access_key, None, None, "test").into();
         let params = SigningParams::builder().identity(&identity).region("us-east-1").name("bedrock");
         let (message, signature) = sign(&self.last, &params.time(SystemTime::now()).settings(()).build().unwrap());
         self.last = signature;
@@ -80,6 +88,11 @@ pub struct Conversation {
     decoded: VecDeque<Message>,
 }
 
+/// The head of a request, to be signed.
+pub fn head() -> signing::Message {
+    signing::Message::post(SONIC, "").replacing("content-type", |_| "application/vnd.amazon.eventstream".to_owned())
+}
+
 /// The head of a request, and what feeds its body.
 pub fn request() -> (UnboundedSender<Bytes>, Request<Upload>) {
     let (feed, upload) = Upload::fed(None);
@@ -98,6 +111,14 @@ impl Conversation {
         let (feed, request) = request();
         let request = headers.iter().fold(request, |request, (name, value)| with(request, name, value));
         Conversation::of(feed, client.send(request).await.unwrap())
+    }
+
+    /// With a head that these keys have signed, and with which the chain begins.
+    pub async fn open_signed(client: &mut Client, keys: &signing::Signer, head: &signing::Message) -> Conversation {
+        let (feed, upload) = Upload::fed(None);
+        let response = client.send(head.request().map(|_| upload)).await.unwrap();
+        let signer = Signer::of(&keys.secret_access_key, head.signature());
+        Conversation { signer, ..Conversation::of(feed, response) }
     }
 
     pub fn of(feed: UnboundedSender<Bytes>, response: Response<Incoming>) -> Conversation {
@@ -174,7 +195,8 @@ impl Conversation {
     }
 }
 
-fn text(message: &Message, name: &str) -> String {
+/// A header.
+pub fn text(message: &Message, name: &str) -> String {
     let found = message.headers().iter().find(|header| header.name().as_str() == name);
     found.map_or_else(String::new, |header| header.value().as_string().unwrap().as_str().to_owned())
 }

@@ -17,7 +17,7 @@ use crate::{
 const MISMATCH: &str = "InvalidSignatureException";
 const UNKNOWN: &str = "UnrecognizedClientException";
 
-fn sealing_keys(id: &str) -> SealingKeys {
+pub fn sealing_keys(id: &str) -> SealingKeys {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("key");
     let key = crate::vending::SEALING_KEYS.iter().find(|(name, _)| name.ends_with(id)).unwrap().1;
@@ -26,16 +26,16 @@ fn sealing_keys(id: &str) -> SealingKeys {
     SealingKeys::read(&[tollgate::config::SealingKey { id: id.to_owned(), secret }]).unwrap()
 }
 
-fn holder<'a>(tenant: &'a str, principal: Option<&'a str>, expires: Option<jiff::Timestamp>) -> NewKeyFor<'a> {
+pub fn holder<'a>(tenant: &'a str, principal: Option<&'a str>, expires: Option<jiff::Timestamp>) -> NewKeyFor<'a> {
     NewKeyFor { tenant, principal, expires }
 }
 
-fn signer_of(key: &NewKey) -> Signer {
+pub fn signer_of(key: &NewKey) -> Signer {
     Signer::new(&key.id, secrecy::ExposeSecret::expose_secret(&key.secret), None)
 }
 
 /// Vending under key `a`, and a keys file of these entries.
-fn with_keys(entries: &str) -> Settings {
+pub fn with_keys(entries: &str) -> Settings {
     let mut settings = vending(&["a"], "[keys]\nfile = \"keys.toml\"");
     settings.files.push(("keys.toml", entries.to_owned()));
     settings

@@ -42,7 +42,18 @@ impl Signer {
     }
 
     /// Signs a request with its body, its headers and `host`, and adds the headers that carry the signature.
-    pub fn sign(&self, mut message: Message) -> Message {
+    pub fn sign(&self, message: Message) -> Message {
+        let body = message.body.clone();
+        self.sign_over(message, SignableBody::Bytes(&body))
+    }
+
+    /// Signs the head of a request whose events are signed one by one.
+    pub fn sign_events(&self, message: Message) -> Message {
+        let announcing = Signer { announces_hash: true, ..self.clone() };
+        announcing.sign_over(message, SignableBody::Precomputed("STREAMING-AWS4-HMAC-SHA256-EVENTS".to_owned()))
+    }
+
+    fn sign_over(&self, mut message: Message, body: SignableBody<'_>) -> Message {
         let token = self.session_token.clone();
         let identity = Credentials::new(&self.access_key_id, &self.secret_access_key, token, None, "test").into();
         let mut settings = SigningSettings::default();
@@ -62,7 +73,7 @@ impl Signer {
         let host = message.header("host").unwrap_or("localhost").to_owned();
         let uri = format!("https://{host}{}", message.target);
         let headers = message.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let signable = SignableRequest::new(&message.method, uri, headers, SignableBody::Bytes(&message.body)).unwrap();
+        let signable = SignableRequest::new(&message.method, uri, headers, body).unwrap();
         let (instructions, _) = sign(signable, &params.into()).unwrap().into_parts();
         message.headers.extend(instructions.headers().map(|(name, value)| (name.to_owned(), value.to_owned())));
         message
@@ -101,6 +112,11 @@ impl Message {
 
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The signature that it carries.
+    pub fn signature(&self) -> &str {
+        self.header("authorization").and_then(|value| value.split("Signature=").nth(1)).unwrap()
     }
 
     /// Changes a header's value.

@@ -1,12 +1,12 @@
 //! The chain that the client itself signs its events with. Only keys that the gateway gave out can be held against it; a client that comes
 //! with a bearer token, or with the token beside placeholder keys, proves itself in the head, and the transport protects the rest.
 
-use std::{sync::Arc, time::SystemTime};
+use std::time::SystemTime;
 
-use crate::aws::{EventChain, Signer, event_chain::ChainError, event_stream::SignedFrame};
+use crate::aws::{ReceivedChain, event_chain::ChainError, event_stream::SignedFrame};
 
 /// What the client's signatures are held against.
-pub struct ClientChain(Option<EventChain>);
+pub struct ClientChain(Option<ReceivedChain>);
 
 impl ClientChain {
     /// Keys that nobody knows: nothing can be held against them.
@@ -14,9 +14,9 @@ impl ClientChain {
         ClientChain(None)
     }
 
-    /// Keys of ours, over the client's own scope; `seed` is the signature of the request's head, which has been verified.
-    pub fn of_keys(signer: Arc<Signer>, region: &str, service: &'static str, seed: [u8; 32]) -> ClientChain {
-        ClientChain(Some(EventChain::new(signer, region, service, seed)))
+    /// Keys of ours.
+    pub fn of_keys(chain: ReceivedChain) -> ClientChain {
+        ClientChain(Some(chain))
     }
 
     /// Whether `frame` is the client's next event.

@@ -1,29 +1,33 @@
 //! The limits of one conversation: what the client may send, and how long it may last.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use tokio::time::{Instant, sleep_until};
 
 use super::Denial;
-use crate::config::Bidirectional;
+use crate::{config::Bidirectional, quota::TenantCounters};
 
 /// What the client may send. 0 does not limit.
 pub struct Allowance {
     events_per_second_max: u64,
+    bytes_per_second_max: u64,
     bytes_max: u64,
-    second: Instant,
-    events: u64,
+    /// Of all the tenant's streams.
+    tenant: Arc<TenantCounters>,
     bytes: u64,
 }
 
 impl Allowance {
     /// Nothing was sent yet.
-    pub fn new(bounds: &Bidirectional) -> Allowance {
-        let Bidirectional { events_per_second_max, bytes_max, .. } = *bounds;
-        Allowance { events_per_second_max, bytes_max, second: Instant::now(), events: 0, bytes: 0 }
+    pub fn new(bounds: &Bidirectional, tenant: Arc<TenantCounters>) -> Allowance {
+        let Bidirectional { events_per_second_max, bytes_per_second_max, bytes_max, .. } = *bounds;
+        Allowance { events_per_second_max, bytes_per_second_max, bytes_max, tenant, bytes: 0 }
     }
 
     /// Bytes in all.
@@ -32,20 +36,21 @@ impl Allowance {
     }
 
     /// Some bytes came.
-    pub fn take_bytes(&mut self, bytes: usize) -> Result<(), Denial> {
+    pub fn take_bytes(&mut self, bytes: usize, now: Instant) -> Result<(), Denial> {
         self.bytes = self.bytes.saturating_add(bytes as u64);
-        let over = self.bytes_max > 0 && self.bytes > self.bytes_max;
-        if over { Err(Denial::StreamTooLarge { bytes_max: self.bytes_max }) } else { Ok(()) }
+        if self.bytes_max > 0 && self.bytes > self.bytes_max {
+            return Err(Denial::StreamTooLarge { bytes_max: self.bytes_max });
+        }
+        let per_second_max = self.bytes_per_second_max;
+        let within = self.tenant.take_bytes(bytes as u64, per_second_max, now.into_std());
+        if within { Ok(()) } else { Err(Denial::BytesTooFast { per_second_max }) }
     }
 
-    /// An event came. Seconds begin with their first event.
+    /// An event came.
     pub fn take_event(&mut self, now: Instant) -> Result<(), Denial> {
-        if now.duration_since(self.second) >= Duration::from_secs(1) {
-            (self.second, self.events) = (now, 0);
-        }
-        self.events += 1;
-        let over = self.events_per_second_max > 0 && self.events > self.events_per_second_max;
-        if over { Err(Denial::EventsTooFast { per_second_max: self.events_per_second_max }) } else { Ok(()) }
+        let per_second_max = self.events_per_second_max;
+        let within = self.tenant.take_event(per_second_max, now.into_std());
+        if within { Ok(()) } else { Err(Denial::EventsTooFast { per_second_max }) }
     }
 }
 
@@ -92,6 +97,7 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::quota::Counters;
 
     fn bounds(events_per_second_max: u64, bytes_max: u64) -> Bidirectional {
         Bidirectional {
@@ -103,24 +109,31 @@ mod tests {
         }
     }
 
+    fn allowance(bounds: &Bidirectional) -> Allowance {
+        Allowance::new(bounds, Counters::default().of("acme"))
+    }
+
     #[test]
-    fn each_second_has_its_own_events() {
-        let mut allowance = Allowance::new(&bounds(3, 0));
-        let start = Instant::now();
-        for second in 0..3 {
-            let now = start + Duration::from_secs(second * 2);
-            assert!((0..3).all(|_| allowance.take_event(now).is_ok()));
-            assert!(matches!(allowance.take_event(now), Err(Denial::EventsTooFast { per_second_max: 3 })));
-        }
+    fn a_tenants_streams_share_its_seconds() {
+        let bounds = Bidirectional { bytes_per_second_max: 1_000, ..bounds(3, 0) };
+        let (counters, now) = (Counters::default(), Instant::now());
+        let mut streams = ["acme", "acme", "acme", "globex"].map(|tenant| Allowance::new(&bounds, counters.of(tenant)));
+        let [one, two, three, other] = &mut streams;
+        assert!([&mut *one, &mut *two, &mut *three].into_iter().all(|stream| stream.take_event(now).is_ok()));
+        assert!(matches!(two.take_event(now), Err(Denial::EventsTooFast { per_second_max: 3 })));
+        assert!(one.take_bytes(600, now).is_ok() && other.take_bytes(600, now).is_ok() && other.take_event(now).is_ok());
+        assert!(matches!(two.take_bytes(600, now), Err(Denial::BytesTooFast { per_second_max: 1_000 })));
+        assert!(two.take_event(now + Duration::from_secs(1)).is_ok());
     }
 
     #[test]
     fn bytes_are_counted_and_zero_does_not_limit() {
-        let mut allowance = Allowance::new(&bounds(0, 100));
-        assert!(allowance.take_bytes(100).is_ok() && allowance.take_bytes(1).is_err());
-        let mut allowance = Allowance::new(&bounds(0, 0));
-        assert!(allowance.take_bytes(usize::MAX).is_ok() && allowance.take_bytes(usize::MAX).is_ok());
-        assert!((0..100_000).all(|_| allowance.take_event(Instant::now()).is_ok()));
+        let now = Instant::now();
+        let mut bounded = allowance(&bounds(0, 100));
+        assert!(bounded.take_bytes(100, now).is_ok() && bounded.take_bytes(1, now).is_err());
+        let mut unbounded = allowance(&bounds(0, 0));
+        assert!((0..2).all(|_| unbounded.take_bytes(usize::MAX, now).is_ok()));
+        assert!((0..100_000).all(|_| unbounded.take_event(now).is_ok()));
     }
 
     #[tokio::test(start_paused = true)]

@@ -28,7 +28,7 @@ use pingora_proxy::Session;
 
 use self::{client_chain::ClientChain, limits::Clock, output::Output, relay::Ended, resign::Resigner};
 use super::{
-    Denial, Gateway, Passage,
+    Denial, Gateway, Passage, admit,
     denial::Verdict,
     respond::{Answered, Refusal},
 };
@@ -67,11 +67,13 @@ pub async fn carry(session: &mut Session, passage: &mut Passage, gateway: &Gatew
     // The credentials of this moment sign to the end, whatever they are replaced by meanwhile.
     let now = SystemTime::now();
     let signer = gateway.credentials.current(now)?;
+    let client = passage.live.snapshot.authenticator.event_chain(&admit::received(session)?, now)?;
+    let client = client.map_or_else(ClientChain::of_placeholders, ClientChain::of_keys);
     let connected = connect::connect(passage, gateway).await?;
     let (head, seed) = connect::head(session, passage, &signer, now)?;
     let service = passage.admitted.as_ref().ok_or(Denial::Internal)?.route().service;
     let chain = EventChain::new(signer, &passage.live.snapshot.region, service.signing_name(), seed);
-    let mut resigner = Resigner::new(chain, ClientChain::of_placeholders(), &bounds, measured.clone());
+    let mut resigner = Resigner::new(chain, client, &bounds, tenant.counters.clone(), measured.clone());
     let mut output = Output::new(measured);
 
     let ServerSession::H2(downstream) = &mut *session.downstream_session else { return Err(Denial::Internal) };
@@ -79,7 +81,8 @@ pub async fn carry(session: &mut Session, passage: &mut Passage, gateway: &Gatew
     upstream.write_request_header(head, false).map_err(|_| Denial::UpstreamBroken)?;
     passage.arrival.goes_upstream(Instant::now());
     let upstream = Mutex::new(upstream);
-    let both = relay::Both { downstream: &Mutex::new(downstream), upstream: &upstream, clock: &Clock::new(&bounds) };
+    let (downstream, clock) = (Mutex::new(downstream), Clock::new(&bounds));
+    let both = relay::Both { downstream: &downstream, upstream: &upstream, clock: &clock, metrics: &gateway.metrics };
     let ended = both.relay(&mut resigner, &mut output, passage).await;
 
     let stream = UpstreamSession::H2(upstream.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner));

@@ -23,13 +23,15 @@ pub struct Output {
     opaque: bool,
     events: u64,
     usage: Option<SpeechUsage>,
+    /// They have changed since somebody asked.
+    moved: bool,
     measured: BidirectionalOfTenant,
 }
 
 impl Output {
     /// Before the first byte.
     pub fn new(measured: BidirectionalOfTenant) -> Output {
-        Output { held: BytesMut::new(), opaque: false, events: 0, usage: None, measured }
+        Output { held: BytesMut::new(), opaque: false, events: 0, usage: None, moved: false, measured }
     }
 
     /// The answer is no stream of events: it passes as it comes.
@@ -45,6 +47,11 @@ impl Output {
     /// The last totals.
     pub fn usage(&self) -> Option<SpeechUsage> {
         self.usage
+    }
+
+    /// The last totals, if they have changed since this was asked before.
+    pub fn usage_moved(&mut self) -> Option<SpeechUsage> {
+        std::mem::take(&mut self.moved).then_some(self.usage).flatten()
     }
 
     /// Takes a piece; gives what may go to the client now: the events that are whole.
@@ -105,7 +112,8 @@ impl Output {
         self.events += 1;
         self.measured.events_out.inc();
         if payload.len() <= USAGE_BYTES_MAX {
-            self.usage = usage_in(payload).or(self.usage);
+            let Some(usage) = usage_in(payload) else { return };
+            self.moved |= self.usage.replace(usage) != Some(usage);
         }
     }
 }

@@ -19,6 +19,7 @@ use super::{Denial, Passage, Verdict, limits::Clock, output::Output, resign::Res
 use crate::{
     aws::event_stream::text_frame,
     proxy::{meter, respond::blame},
+    telemetry::Metrics,
 };
 
 /// How long a client that reads nothing may take to read the event that ends its stream.
@@ -48,6 +49,13 @@ enum Sent {
     Refused(Denial),
 }
 
+/// What comes after a piece of Bedrock's answer.
+enum Next {
+    More,
+    End,
+    Refused(Denial),
+}
+
 /// Both streams. They are locked for as long as one of them is asked, never while anything waits.
 pub struct Both<'a> {
     /// To the client.
@@ -56,6 +64,8 @@ pub struct Both<'a> {
     pub upstream: &'a Mutex<Http2Session>,
     /// What the conversation's time is measured by.
     pub clock: &'a Clock,
+    /// Counters.
+    pub metrics: &'a Metrics,
 }
 
 /// What the client is to be told, once it is known.
@@ -152,29 +162,45 @@ impl Both<'_> {
                 _ = poll_fn(|cx| writer.poll_reset(cx)) => return Ended::ClientLeft,
             };
             self.clock.moved();
-            let (bytes, end, ended) = match piece {
-                Ok(Some(piece)) => {
-                    passage.meter.chunk(&mut Some(piece.clone()), false);
-                    (output.take(piece), false, Ended::Complete)
-                }
-                Ok(None) => {
-                    passage.meter.chunk(&mut None, true);
-                    (output.rest(), true, Ended::Complete)
-                }
+            let (bytes, ended) = match self.pass(piece, output, passage) {
+                (bytes, Next::More) => (bytes, None),
+                (bytes, Next::End) => (bytes, Some(Ended::Complete)),
                 // A reset is the only end that no client takes for a whole answer when no event can be told from the next.
-                Err(denial) if !output.is_between_events() => return Ended::Denied(denial.verdict()),
-                Err(denial) => (exception(&denial), true, Ended::Denied(denial.verdict())),
+                (_, Next::Refused(denial)) if !output.is_between_events() => return Ended::Denied(denial.verdict()),
+                (before, Next::Refused(denial)) => {
+                    ([before, exception(&denial)].concat().into(), Some(Ended::Denied(denial.verdict())))
+                }
             };
+            let end = ended.is_some();
             if let Some(admitted) = passage.admitted.as_mut().filter(|_| end) {
                 admitted.release();
             }
             if (end || !bytes.is_empty()) && write_body(&mut writer, bytes, end, None).await.is_err() {
                 return Ended::ClientLeft;
             }
-            if end {
+            if let Some(ended) = ended {
                 return ended;
             }
             self.clock.moved();
+        }
+    }
+
+    /// What may go to the client of a piece of the answer, or of its end (`None`), and what comes after that.
+    fn pass(&self, piece: Result<Option<Bytes>, Denial>, output: &mut Output, passage: &mut Passage) -> (Bytes, Next) {
+        let piece = match piece {
+            Ok(Some(piece)) => piece,
+            Ok(None) => {
+                passage.meter.chunk(&mut None, true);
+                return (output.rest(), Next::End);
+            }
+            Err(denial) => return (Bytes::new(), Next::Refused(denial)),
+        };
+        passage.meter.chunk(&mut Some(piece.clone()), false);
+        let whole = output.take(piece);
+        let Some(used) = output.usage_moved() else { return (whole, Next::More) };
+        match passage.admitted.as_mut().map(|admitted| admitted.afford(used, self.metrics)) {
+            Some(Err(denial)) => (whole, Next::Refused(denial.into())),
+            _ => (whole, Next::More),
         }
     }
 

@@ -1,7 +1,10 @@
 //! The client's events in, the gateway's out. Each event comes in a frame that the client signed; the frame is checked and dropped, and
 //! what it wraps goes on byte for byte in a frame that the gateway signs. Nothing of an event goes on before all of it was checked.
 
-use std::time::{Instant, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use bytes::{Bytes, BytesMut};
 
@@ -9,9 +12,11 @@ use super::{Denial, client_chain::ClientChain, limits::Allowance};
 use crate::{
     aws::{
         EventChain,
+        event_chain::ChainError,
         event_stream::{FrameError, Splitter},
     },
     config::Bidirectional,
+    quota::TenantCounters,
     telemetry::BidirectionalOfTenant,
 };
 
@@ -29,8 +34,14 @@ pub struct Resigner {
 
 impl Resigner {
     /// Before the first event.
-    pub fn new(chain: EventChain, client: ClientChain, bounds: &Bidirectional, measured: BidirectionalOfTenant) -> Resigner {
-        let (frames, allowance) = (Splitter::new(bounds.event_bytes_max), Allowance::new(bounds));
+    pub fn new(
+        chain: EventChain,
+        client: ClientChain,
+        bounds: &Bidirectional,
+        tenant: Arc<TenantCounters>,
+        measured: BidirectionalOfTenant,
+    ) -> Resigner {
+        let (frames, allowance) = (Splitter::new(bounds.event_bytes_max), Allowance::new(bounds, tenant));
         Resigner { frames, client, chain, allowance, events: 0, closed: false, measured }
     }
 
@@ -49,7 +60,7 @@ impl Resigner {
     /// # Errors
     /// The stream is over: nobody knows where the next event would begin, or it may not come.
     pub fn take(&mut self, piece: &[u8], now: SystemTime) -> Result<Bytes, Denial> {
-        self.allowance.take_bytes(piece.len())?;
+        self.allowance.take_bytes(piece.len(), tokio::time::Instant::now())?;
         self.measured.bytes_in.inc_by(piece.len() as u64);
         self.frames.push(piece);
         let mut out = BytesMut::new();
@@ -77,8 +88,11 @@ impl Resigner {
     /// # Errors
     /// It ended in the middle of an event, or without the end that proves it.
     pub fn end(&mut self, now: SystemTime) -> Result<Bytes, Denial> {
-        if !self.frames.is_empty() || (!self.closed && self.client.must_be_closed()) {
+        if !self.frames.is_empty() {
             return Err(FrameError::Truncated.into());
+        }
+        if !self.closed && self.client.must_be_closed() {
+            return Err(ChainError::Open.into());
         }
         let mut out = BytesMut::new();
         if !self.closed {

@@ -94,16 +94,39 @@ pub(super) fn standing(limit: &Limit, reading: &Reading<'_>, asked: u64, now: &N
 
 /// The verdict of one limit.
 pub(super) fn judge(tenant: &Arc<str>, limit: &Limit, reading: &Reading<'_>, asked: u64, now: &Now) -> Result<(), QuotaDenial> {
+    let never = asked > limit.amount;
+    refuse(tenant, limit, reading, asked, if never { QuotaKind::Never } else { passing(reading) }, now)
+}
+
+/// The same of a request that holds something already and asks for more: what it began with did fit.
+pub(super) fn judge_more(
+    tenant: &Arc<str>,
+    limit: &Limit,
+    reading: &Reading<'_>,
+    asked: u64,
+    now: &Now,
+) -> Result<(), QuotaDenial> {
+    refuse(tenant, limit, reading, asked, passing(reading), now)
+}
+
+/// How a limit says no to what may fit at another time.
+fn passing(reading: &Reading<'_>) -> QuotaKind {
+    if reading.bucket.is_some() { QuotaKind::Temporary } else { QuotaKind::Spent }
+}
+
+fn refuse(
+    tenant: &Arc<str>,
+    limit: &Limit,
+    reading: &Reading<'_>,
+    asked: u64,
+    kind: QuotaKind,
+    now: &Now,
+) -> Result<(), QuotaDenial> {
     let used = reading.settled + reading.reserved;
     // What takes nothing of a limit is not in its way, though it may be overdrawn.
     if asked == 0 || used + u128::from(asked) <= u128::from(limit.amount) {
         return Ok(());
     }
-    let kind = match reading.bucket {
-        _ if asked > limit.amount => QuotaKind::Never,
-        Some(_) => QuotaKind::Temporary,
-        None => QuotaKind::Spent,
-    };
     let wait = |kind| reading.bucket.filter(|_| kind == QuotaKind::Temporary).map(|bucket| bucket.wait(asked, limit.amount));
     Err(QuotaDenial {
         tenant: tenant.clone(),

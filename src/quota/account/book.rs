@@ -101,7 +101,19 @@ pub(super) struct Entry {
 
 impl Book {
     /// Shows every limit that has the model, in their order, or every limit there is. Changes nothing that is counted.
-    pub(super) fn read(&mut self, quotas: &Quotas, model: Option<&str>, now: &Now, mut visit: impl FnMut(&Limit, Reading<'_>)) {
+    pub(super) fn read(&mut self, quotas: &Quotas, model: Option<&str>, now: &Now, visit: impl FnMut(&Limit, Reading<'_>)) {
+        self.read_on(quotas, model, None, now, visit);
+    }
+
+    /// As `read`, but of the windows that a request of that `day` is counted in.
+    pub(super) fn read_on(
+        &mut self,
+        quotas: &Quotas,
+        model: Option<&str>,
+        day: Option<Date>,
+        now: &Now,
+        mut visit: impl FnMut(&Limit, Reading<'_>),
+    ) {
         let at = self.bind(quotas, now);
         let met = model.map_or(ScopeSet::MAX, |model| self.scopes.of(model).1);
         let Some((today, count)) = self.bindings.get(at).map(|binding| (binding.today, binding.counters.len())) else { return };
@@ -114,7 +126,7 @@ impl Book {
             let edges = today.edges(limit.span);
             match place {
                 Place::Tally(place) => {
-                    let first = window(limit.span, today.date);
+                    let first = window(limit.span, day.unwrap_or(today.date));
                     if let Some((settled, reserved)) = self.turn(place, first) {
                         visit(limit, Reading { settled, reserved, edges, bucket: None });
                     }
@@ -161,6 +173,22 @@ impl Book {
         }
         self.holds.insert(id, hold);
         id
+    }
+
+    /// Lets a request hold more, on the day of its admission. Nobody else may have been in between since `read_on`. What has expired holds
+    /// nothing any more; its end charges it all the same.
+    pub(super) fn grow(&mut self, entry: &mut Entry, more: &Amounts) {
+        let Entry { id, hold } = entry;
+        hold.amounts = hold.amounts.and(more);
+        let Some(open) = self.holds.get_mut(id) else { return };
+        open.amounts = hold.amounts;
+        let met = self.scopes.of(&hold.model).1;
+        for tally in self.tallies.iter_mut().flatten().filter(|tally| met & (1 << tally.bit) != 0 && tally.is_of(hold.date)) {
+            tally.reserved += u128::from(more.get(tally.measure));
+        }
+        for slot in self.buckets.iter_mut().flatten().filter(|slot| met & (1 << slot.bit) != 0) {
+            slot.bucket.grow(*id, more.get(slot.measure));
+        }
     }
 
     /// Charges what a request used, on the day of its admission, and gives back the rest of what it held.

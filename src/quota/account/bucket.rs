@@ -100,6 +100,15 @@ impl Bucket {
         self.used = self.used.saturating_add(held);
     }
 
+    /// `id` holds so much more, as if it had from its admission on. What is no longer open holds nothing.
+    pub(super) fn grow(&mut self, id: u64, more: u64) {
+        let Ok(index) = self.open.binary_search_by_key(&id, |open| open.id) else { return };
+        let Some(open) = self.open.get_mut(index) else { return };
+        open.held = open.held.saturating_add(parts(more));
+        let next = open.after.of(open.before.saturating_add(open.held));
+        self.level_from(index.saturating_add(1), next);
+    }
+
     /// The right amount of what `id` holds, zero to give it back. Of what is no longer open, the amount is charged now.
     pub(super) fn settle(&mut self, id: u64, amount: u64) {
         let settled = Change::charge(parts(amount));
@@ -184,9 +193,17 @@ mod tests {
         }
 
         fn correct(&mut self, id: u64, to: u64) {
+            self.change(id, |_| to);
+        }
+
+        fn grow(&mut self, id: u64, more: u64) {
+            self.change(id, |charged| charged + more);
+        }
+
+        fn change(&mut self, id: u64, to: impl Fn(u64) -> u64) {
             for (_, event) in &mut self.0 {
                 match event {
-                    Event::Charge(other, charged) if *other == id => *charged = to,
+                    Event::Charge(other, charged) if *other == id => *charged = to(*charged),
                     _ => {}
                 }
             }
@@ -198,6 +215,7 @@ mod tests {
         Pass(u64),
         Hold(u64),
         Settle(prop::sample::Index, u64),
+        Grow(prop::sample::Index, u64),
         Resize(u64),
     }
 
@@ -206,6 +224,7 @@ mod tests {
             3 => prop_oneof![0..3u64, 0..40_000_000_000u64].prop_map(Step::Pass),
             3 => (0..400u64).prop_map(Step::Hold),
             3 => (any::<prop::sample::Index>(), 0..500u64).prop_map(|(which, amount)| Step::Settle(which, amount)),
+            2 => (any::<prop::sample::Index>(), 0..300u64).prop_map(|(which, more)| Step::Grow(which, more)),
             1 => (1..1_000u64).prop_map(Step::Resize),
         ]
     }
@@ -233,7 +252,12 @@ mod tests {
                         bucket.settle(id, amount);
                         history.correct(id, amount);
                     }
-                    Step::Settle(..) => {}
+                    Step::Grow(which, more) if !open.is_empty() => {
+                        let id = open[which.index(open.len())];
+                        bucket.grow(id, more);
+                        history.grow(id, more);
+                    }
+                    Step::Settle(..) | Step::Grow(..) => {}
                     Step::Resize(amount) => {
                         bucket.resize(amount, start + Duration::from_nanos(now));
                         history.0.push((now, Event::Amount(amount)));

@@ -42,7 +42,7 @@ pub use reservation::Reservation;
 pub use statement::Statement;
 pub use sums::Spent;
 
-use self::statement::Taken;
+use self::{book::Entry, statement::Taken};
 use crate::quota::Standing;
 
 /// All tenants' accounts, by name; they outlive reloads.
@@ -136,6 +136,29 @@ impl<L: Lock> Account<L> {
             }
         })?;
         Ok(Grant { reservation: Reservation::new(self.clone(), entry), standings, shadowed })
+    }
+
+    /// Lets a request hold more in every limit that has its model, or says which limit binds and changes nothing. Gives what shadow limits
+    /// would have said.
+    fn extend(&self, quotas: &Quotas, entry: &mut Entry, more: &Amounts, now: &Now) -> Result<Vec<QuotaDenial>, QuotaDenial> {
+        let (mut denial, mut shadowed) = (None, Vec::new());
+        self.book.with(|book| {
+            book.read_on(
+                quotas,
+                Some(&entry.hold.model),
+                Some(entry.hold.date),
+                now,
+                |limit, reading| match balance::judge_more(&self.tenant, limit, &reading, more.get(limit.measure), now) {
+                    Err(refusal) if limit.shadow => shadowed.push(refusal),
+                    Err(refusal) => denial = Some(balance::graver(denial.take(), refusal)),
+                    Ok(()) => {}
+                },
+            );
+            if denial.is_none() {
+                book.grow(entry, more);
+            }
+        });
+        denial.map_or(Ok(shadowed), Err)
     }
 
     /// Which limits a request would meet, and the answer it would get; `max_tokens` is what it asks for, if it does.

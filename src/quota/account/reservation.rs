@@ -3,12 +3,13 @@
 use std::sync::{Arc, Mutex};
 
 use super::{
-    Account,
-    ask::{Amounts, Now},
+    Account, QuotaDenial, Quotas,
+    ask::{Amounts, Now, nano_dollars},
     book::{Book, Entry, Settled},
     lock::Lock,
     sums::Spent,
 };
+use crate::pricing::NanoUsd;
 
 /// Held amounts of one request.
 pub struct Reservation<L: Lock = Mutex<Book>> {
@@ -30,6 +31,24 @@ impl<L: Lock> Reservation<L> {
     /// The day that will be charged, in the tenant's time zone.
     pub fn date(&self) -> jiff::civil::Date {
         self.entry.as_ref().map(|entry| entry.hold.date).unwrap_or_default()
+    }
+
+    /// Holds so much more, in every limit that has the model or in none; gives what shadow limits would have said. Counted on the day of
+    /// the admission, and in minutes as if it had been held from then on: as what it used will be.
+    ///
+    /// # Errors
+    /// The gravest refusal, as of [`Account::reserve`]; it is never one for ever. What was held is held on.
+    pub fn extend(
+        &mut self,
+        quotas: &Quotas,
+        (input_tokens, output_tokens): (u64, u64),
+        cost: NanoUsd,
+        now: &Now,
+    ) -> Result<Vec<QuotaDenial>, QuotaDenial> {
+        let Some(entry) = &mut self.entry else { return Ok(Vec::new()) };
+        let burndown = input_tokens.saturating_add(output_tokens.saturating_mul(entry.hold.burndown_factor));
+        let more = Amounts { input_tokens, output_tokens, burndown, cost: nano_dollars(cost) };
+        self.account.extend(quotas, entry, &more, now)
     }
 
     #[cfg(test)]

@@ -3,12 +3,12 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use pingora_limits::inflight::Inflight;
 
-use super::{Permit, rate::Window};
+use super::{Permit, pace::Pace, rate::Window};
 use crate::{
     config::RequestLimits,
     quota::{LimitKind, Standing},
@@ -31,6 +31,9 @@ pub struct TenantCounters {
     tenant: String,
     running: Arc<Inflight>,
     windows: Mutex<Windows>,
+    /// Of all streams together.
+    events: Mutex<Pace>,
+    bytes: Mutex<Pace>,
 }
 
 struct Windows {
@@ -51,7 +54,8 @@ impl Counters {
         let made = || {
             let windows = Windows { second: Window::new(Duration::from_secs(1)), minute: Window::new(Duration::from_secs(60)) };
             let running = self.running.clone();
-            Arc::new(TenantCounters { tenant: tenant.to_owned(), running, windows: Mutex::new(windows) })
+            let (events, bytes) = Default::default();
+            Arc::new(TenantCounters { tenant: tenant.to_owned(), running, windows: Mutex::new(windows), events, bytes })
         };
         tenants.entry(tenant.to_owned()).or_insert_with(made).clone()
     }
@@ -70,6 +74,16 @@ impl TenantCounters {
         }
         standings.push(standing);
         Ok(Permit(guard))
+    }
+
+    /// Counts an event of a stream; whether it is one of the first `max` of its second. 0 does not limit.
+    pub fn take_event(&self, max: u64, now: Instant) -> bool {
+        take(&self.events, 1, max, now)
+    }
+
+    /// The same for bytes.
+    pub fn take_bytes(&self, bytes: u64, max: u64, now: Instant) -> bool {
+        take(&self.bytes, bytes, max, now)
     }
 
     /// Counts a request in both windows, or in neither.
@@ -93,4 +107,8 @@ impl TenantCounters {
         asked.iter().filter(|(_, limit, _)| limit.is_some()).for_each(|(_, _, window)| window.count());
         Ok(())
     }
+}
+
+fn take(pace: &Mutex<Pace>, amount: u64, max: u64, now: Instant) -> bool {
+    max == 0 || pace.lock().unwrap_or_else(PoisonError::into_inner).take(amount, max, now)
 }

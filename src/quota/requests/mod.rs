@@ -2,6 +2,7 @@
 
 pub mod concurrency;
 pub mod counters;
+pub mod pace;
 pub mod rate;
 
 pub use concurrency::Permit;

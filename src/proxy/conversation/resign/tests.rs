@@ -1,14 +1,15 @@
 //! Chains in, chains out: what leaves is signed by the gateway, and nothing leaves that was not checked.
 
-use std::{
-    sync::Arc,
-    time::{Duration, UNIX_EPOCH},
-};
+use std::time::{Duration, UNIX_EPOCH};
 
 use aws_credential_types::Credentials;
 
 use super::*;
-use crate::{aws::Signer, telemetry::Metrics};
+use crate::{
+    aws::{Authorization, ReceivedChain, Signer, received::SigningKey},
+    quota::Counters,
+    telemetry::Metrics,
+};
 
 const NOW: Duration = Duration::from_secs(1_763_855_000);
 
@@ -17,15 +18,24 @@ fn chain(secret: &str, seed: u8) -> EventChain {
     EventChain::new(Arc::new(signer), "us-east-1", "bedrock", [seed; 32])
 }
 
+/// The same, as whoever receives it has it.
+fn received(secret: &str, seed: u8) -> ReceivedChain {
+    let signature = format!("{seed:02x}").repeat(32);
+    let scope = "AKID/20251122/us-east-1/bedrock/aws4_request";
+    let head = format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature={signature}");
+    let head = Authorization::parse(&head).unwrap();
+    let key = SigningKey::derive(secret, &head);
+    ReceivedChain::new(&head, [(head.date, &key), ("20251123", &key)])
+}
+
 /// Keys of ours, as the client has them too.
 fn known_client() -> ClientChain {
-    let signer = Signer::new(Credentials::new("VENDED", "client", None, None, "test"));
-    ClientChain::of_keys(Arc::new(signer), "us-east-1", "bedrock", [1; 32])
+    ClientChain::of_keys(received("client", 1))
 }
 
 fn resigner(client: ClientChain) -> Resigner {
     let measured = Metrics::new().unwrap().bidirectional.of_tenant("t");
-    Resigner::new(chain("gateway", 2), client, &Bidirectional::default(), measured)
+    Resigner::new(chain("gateway", 2), client, &Bidirectional::default(), Counters::default().of("t"), measured)
 }
 
 fn signed(secret: &str, events: &[&[u8]]) -> Vec<Bytes> {
@@ -40,7 +50,7 @@ fn signed(secret: &str, events: &[&[u8]]) -> Vec<Bytes> {
 
 /// What comes out is a chain of the gateway's over the same events.
 fn assert_chain(out: &[u8], events: &[&[u8]]) {
-    let (mut chain, mut frames) = (chain("gateway", 2), Splitter::new(usize::MAX));
+    let (mut chain, mut frames) = (received("gateway", 2), Splitter::new(usize::MAX));
     frames.push(out);
     for event in events {
         let frame = frames.next_frame().unwrap().unwrap().signed().unwrap();
@@ -78,7 +88,7 @@ fn keys_of_ours_prove_every_event_and_the_end() {
 
     let mut cut = resigner(known_client());
     cut.take(&events[0], now).unwrap();
-    assert!(matches!(cut.end(now), Err(Denial::Event(FrameError::Truncated))));
+    assert!(matches!(cut.end(now), Err(Denial::Chain(ChainError::Open))));
 }
 
 #[test]

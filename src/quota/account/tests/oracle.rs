@@ -100,10 +100,15 @@ impl Oracle {
 
     /// Which limits say no.
     pub fn verdicts(&self, quotas: &Quotas, model: &str, asked: &Amounts, wall: Timestamp, now: Instant) -> Vec<(bool, Verdict)> {
+        self.verdicts_on(quotas, model, asked, wall.to_zoned(quotas.zone.clone()).date(), now)
+    }
+
+    /// In the windows of that day.
+    pub fn verdicts_on(&self, quotas: &Quotas, model: &str, asked: &Amounts, day: Date, now: Instant) -> Vec<(bool, Verdict)> {
         let met = quotas.limits.iter().enumerate().filter(|(_, limit)| limit.scope.matches(model));
         let refusal = |(index, limit): (usize, &Limit)| {
             let asked = asked.get(limit.measure);
-            let used = self.used(quotas, index, wall, now).0;
+            let used = self.used(quotas, index, day, now).0;
             let kind = match limit.span {
                 _ if asked > limit.amount => QuotaKind::Never,
                 Span::Minute => QuotaKind::Temporary,
@@ -117,7 +122,8 @@ impl Oracle {
     }
 
     pub fn check_balance(&self, balance: &Balance, quotas: &Quotas, index: usize, wall: Timestamp, now: Instant) {
-        let (used, reserved) = self.used(quotas, index, wall, now);
+        let today = wall.to_zoned(quotas.zone.clone()).date();
+        let (used, reserved) = self.used(quotas, index, today, now);
         assert_eq!((balance.settled + balance.reserved, balance.reserved), (used, reserved), "{balance:?}");
         assert_eq!(balance.remaining, balance.amount.saturating_sub(used));
     }
@@ -159,13 +165,12 @@ impl Oracle {
     }
 
     /// Used, and the open part of it.
-    fn used(&self, quotas: &Quotas, index: usize, wall: Timestamp, now: Instant) -> (u64, u64) {
+    fn used(&self, quotas: &Quotas, index: usize, today: Date, now: Instant) -> (u64, u64) {
         let limit = &quotas.limits[index];
         if limit.span == Span::Minute {
             let key = key(quotas, index);
             return self.drained(self.buckets.iter().find(|bucket| bucket.key == key).unwrap(), limit.measure, now);
         }
-        let today = wall.to_zoned(quotas.zone.clone()).date();
         let of_window = |request: &&Request| {
             limit.scope.matches(&request.model) && window(limit.span, request.date) == window(limit.span, today)
         };

@@ -38,6 +38,13 @@ enum Step {
     },
     Settle(Index, [u64; 5], i64),
     SettleAsHeld(Index),
+    Extend {
+        which: Index,
+        input: u64,
+        output: u64,
+        cost: i64,
+        stale: bool,
+    },
     Release(Index),
     /// The request vanishes: a panic that takes the reservation with it, or a leak.
     Forget(Index),
@@ -56,6 +63,8 @@ fn step() -> impl Strategy<Value = Step> {
         10 => reserve.prop_map(|(model, input, output, factor, cost, stale)| Step::Reserve { model, input, output, factor, cost, stale }),
         5 => (any::<Index>(), [tokens(), tokens(), tokens(), tokens(), tokens()], 0..3_000_000i64).prop_map(|(which, usage, cost)| Step::Settle(which, usage, cost)),
         3 => any::<Index>().prop_map(Step::SettleAsHeld),
+        4 => (any::<Index>(), tokens(), tokens(), 0..1_000_000i64, prop::bool::weighted(0.1))
+            .prop_map(|(which, input, output, cost, stale)| Step::Extend { which, input, output, cost, stale }),
         3 => any::<Index>().prop_map(Step::Release),
         1 => any::<Index>().prop_map(Step::Forget),
         6 => prop_oneof![0..1_000u64, 0..20_000_000_000u64, 0..90_000_000_000_000u64].prop_map(Step::Pass),
@@ -115,6 +124,7 @@ impl World {
                 let usage = super::usage(held.input_tokens, held.output_tokens);
                 (usage, NanoUsd(i64::try_from(held.cost).unwrap()))
             }),
+            Step::Extend { which, input, output, cost, stale } => self.extend(which, (input, output), NanoUsd(cost), stale),
             Step::Release(which) => {
                 let Some((index, reservation)) = self.pick(which) else { return };
                 drop(reservation);
@@ -170,6 +180,39 @@ impl World {
             }
             (result, expected) => panic!("{result:?}, but {expected:?}"),
         }
+    }
+
+    /// The oracle asks as for a request of the day of admission, in the windows of that day; no more is ever too much for ever.
+    fn extend(&mut self, which: Index, (input, output): (u64, u64), cost: NanoUsd, stale: bool) {
+        if self.open.is_empty() {
+            return;
+        }
+        let place = which.index(self.open.len());
+        let (index, reservation) = &mut self.open[place];
+        let quotas = if stale { &self.previous } else { &self.current };
+        let burndown = input + output * reservation.burndown_factor();
+        let more = Amounts { input_tokens: input, output_tokens: output, burndown, cost: u64::try_from(cost.0).unwrap() };
+        let request = &self.oracle.requests[*index];
+        let refusals = self.oracle.verdicts_on(quotas, &request.model, &more, request.date, self.now.monotonic);
+        let (shadowed, refused): (Vec<_>, Vec<_>) = refusals.into_iter().partition(|(shadow, _)| *shadow);
+        match reservation.extend(quotas, (input, output), cost, &self.now) {
+            Ok(watched) => {
+                assert!(refused.is_empty(), "{refused:?}");
+                assert_eq!(watched.len(), shadowed.len());
+                let request = &mut self.oracle.requests[*index];
+                request.held = request.held.and(&more);
+            }
+            Err(denial) => {
+                let passing = |span| if span == crate::quota::Span::Minute { QuotaKind::Temporary } else { QuotaKind::Spent };
+                let gravest = refused.iter().map(|(_, verdict)| passing(verdict.span)).max();
+                let expected = refused.iter().map(|(_, verdict)| verdict).find(|verdict| Some(passing(verdict.span)) == gravest);
+                let QuotaDenial { kind, quota, measure, span, remaining, asked, .. } = denial;
+                let expected = expected.unwrap();
+                assert_eq!((Some(kind), &*quota, measure, span), (gravest, &*expected.quota, expected.measure, expected.span));
+                assert_eq!((remaining, asked), (expected.remaining, expected.asked));
+            }
+        }
+        assert_eq!(reservation.amounts(), self.oracle.requests[*index].held);
     }
 
     fn settle(&mut self, which: Index, used: impl Fn(&Amounts) -> (Usage, NanoUsd)) {
@@ -253,7 +296,7 @@ proptest! {
             let honest = match step {
                 Step::Settle(which, ..) => Step::SettleAsHeld(which),
                 // What expired is given to others, so its late charge goes beyond.
-                Step::Reload(_) | Step::Expire | Step::Reserve { stale: true, .. } => continue,
+                Step::Reload(_) | Step::Expire | Step::Reserve { stale: true, .. } | Step::Extend { stale: true, .. } => continue,
                 other => other,
             };
             world.take(honest);

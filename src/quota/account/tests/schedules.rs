@@ -139,3 +139,30 @@ fn a_limit_that_appears_in_mid_flight_is_right_under_every_schedule() {
     });
     assert_eq!(outcomes, [(true, false), (true, true)].into());
 }
+
+/// Two streams that grow for the same last 40: one gets it, and whoever does not keeps what it held.
+#[test]
+fn the_last_room_to_grow_goes_to_one_stream_under_every_schedule() {
+    let outcomes = explore(|| {
+        let account = Arc::new(Explored::new("acme"));
+        let quotas = Arc::new(quotas("[[quotas]]\ntokens_per_day = 100\ntokens_per_minute = 100"));
+        let now = noon();
+        let stream = || {
+            let (account, quotas) = (account.clone(), quotas.clone());
+            let mut reservation = account.reserve(&quotas, &ask(CLAUDE, 30, 0), &now).unwrap().reservation;
+            thread::spawn(move || {
+                let grown = reservation.extend(&quotas, (40, 0), NanoUsd::ZERO, &now).is_ok();
+                check(&account, &quotas, &now);
+                assert_eq!(reservation.amounts().input_tokens, if grown { 70 } else { 30 });
+                (grown, reservation)
+            })
+        };
+        let (one, other) = (stream(), stream());
+        let ((one, first), (other, second)) = (one.join().unwrap(), other.join().unwrap());
+        assert_eq!(account.balances(&quotas, &now)[1].reserved, 100);
+        drop((first, second));
+        assert_eq!(account.reserved(), (0, Amounts::default()));
+        (one, other)
+    });
+    assert_eq!(outcomes, [(false, true), (true, false)].into());
+}
