@@ -17,7 +17,7 @@
 //! # What is never done
 //!
 //! A model is not priced by its likeness to another: [`book`] knows names letter for letter. A token is not free because nobody gave
-//! its kind a price: [`rates`] says what is charged then, and the charge says so.
+//! its kind a price: `rates` says what is charged then, and the charge says so.
 
 mod money;
 mod rate;

@@ -1,8 +1,8 @@
 //! The account: tokens and money, reserved before, settled after. One lock a tenant, all limits of a request at once or none, and no
 //! disk: the ledger keeps what must survive, and brings it back with [`Account::restore`].
 //!
-//! What is counted is kept by what it counts ([`book`]), so a limit that is new or changed starts from what was used before it. Calendar
-//! windows are civil dates in the tenant's zone ([`calendar`]), minutes are buckets on the clock that never jumps ([`bucket`]).
+//! What is counted is kept by what it counts (`book`), so a limit that is new or changed starts from what was used before it. Calendar
+//! windows are civil dates in the tenant's zone (`calendar`), minutes are buckets on the clock that never jumps (`bucket`).
 
 mod ask;
 mod balance;
