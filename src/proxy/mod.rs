@@ -6,6 +6,7 @@
 pub mod addresses;
 pub mod admit;
 pub mod arrival;
+pub mod awaited;
 pub mod body;
 pub mod budget;
 pub mod charge;
@@ -129,7 +130,7 @@ impl Gateway {
         let live = passage.live.clone();
         let bounds = &live.snapshot.bodies;
         let burden = self.load.take_on(live.snapshot.downstream.requests_max)?;
-        let claim = admit::identify(session, &live.snapshot)?;
+        let claim = admit::identify(session, &live.snapshot).await?;
         // Before a signature over the body is proved, nothing is told or counted of whom it would be.
         let early = if claim.needs_body() { Some(body::read(session, passage, &self.budget, bounds).await?) } else { None };
         let identity = claim.prove(early.as_ref().map(|body| body.sha256.as_str()))?;

@@ -112,6 +112,7 @@ pub(super) fn issuer() -> Issuer {
         key_set_refresh_seconds: 300,
         token_lifetime_seconds_max: 86_400,
         leeway_seconds: 60,
+        ..toml::from_str("issuer = \"\"\naudiences = []").unwrap()
     }
 }
 
