@@ -139,6 +139,12 @@ impl KeySets {
         self.slot((issuer.to_owned(), Some(origin.clone()))).loaded.load().is_some()
     }
 
+    /// How long ago `origin` last confirmed the keys of `issuer`; nothing if there are none.
+    pub fn age(&self, issuer: &str, origin: &KeyOrigin, now: SystemTime) -> Option<Duration> {
+        let slot = self.slot((issuer.to_owned(), Some(origin.clone())));
+        slot.loaded.load().is_some().then(|| slot.age(now))
+    }
+
     /// Resolves when a token named a key that `issuer` did not have at `origin`; at most once a
     /// [`COOL_DOWN`](super::wanted::COOL_DOWN). Answered by [`KeySets::answer`].
     pub async fn wanted(&self, issuer: &str, origin: &KeyOrigin) {

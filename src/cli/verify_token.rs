@@ -51,7 +51,8 @@ pub fn run(args: VerifyTokenArgs) -> anyhow::Result<ExitCode> {
     let issued = snapshot::issued(&config)?;
     let (verdict, failures) = runtime.block_on(verify(&config, issued, token.trim(), SystemTime::now()));
     for failure in failures {
-        writeln!(io::stderr(), "{failure}")?;
+        let instead = if failure.restored { "; the keys that the gateway saved are used" } else { "" };
+        writeln!(io::stderr(), "{failure}{instead}")?;
     }
     match verdict {
         Ok(principal) => {

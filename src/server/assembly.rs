@@ -77,7 +77,8 @@ impl Parts {
         let metrics = Arc::new(Metrics::new()?);
         let records = Records { directory: config.state_directory.clone(), metrics: Some(Arc::clone(&metrics)) };
         for failure in key_sets::load_once(config, &lasting.key_sets, &records).await {
-            tracing::warn!(%failure, "key set not loaded; its tokens are refused until it is");
+            let until = if failure.restored { "the keys of the last run serve" } else { "its tokens are refused" };
+            tracing::warn!(%failure, "key set not loaded; {until} until it is");
         }
         let snapshot = Snapshot::compile(config, 1, &lasting)?;
         let (ledger, orphans) = account::restore(config, &lasting.accounts).await?;

@@ -43,7 +43,7 @@ pub struct Records {
 
 /// An issuer whose keys could not be loaded.
 #[derive(Debug, Error)]
-#[error("issuer {issuer}: {error}{}", if *.restored { "; keys of the last run serve" } else { "" })]
+#[error("issuer {issuer}: {error}")]
 pub struct KeySetFailure {
     /// The issuer's name in the configuration.
     pub issuer: String,
@@ -180,15 +180,8 @@ impl Feed {
     async fn poll(self, pace: Pace) {
         let mut failing = false;
         loop {
-            let pause = if !self.has_keys() {
-                pace.retry
-            } else if failing {
-                pace.again
-            } else {
-                pace.refresh
-            };
             tokio::select! {
-                () = time::sleep(jittered(pause)) => {}
+                () = time::sleep(jittered(self.pause(&pace))) => {}
                 () = self.key_sets.wanted(&self.name, &self.origin) => {}
             }
             match self.load().await {
@@ -210,6 +203,12 @@ impl Feed {
             }
             self.key_sets.answer(&self.name, &self.origin);
         }
+    }
+
+    /// Keys are confirmed again when they are as old as `pace.refresh`, whether they came from the issuer or from the disk.
+    fn pause(&self, pace: &Pace) -> Duration {
+        let age = self.key_sets.age(&self.name, &self.origin, SystemTime::now());
+        age.map_or(pace.retry, |age| pace.refresh.saturating_sub(age).max(pace.again))
     }
 
     async fn load(&self) -> Result<Arrived, LoadError> {

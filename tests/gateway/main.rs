@@ -14,6 +14,7 @@ mod bidirectional;
 mod bodies;
 mod forwarding;
 mod identity;
+mod issuers;
 mod limits;
 mod metrics;
 mod reload;

@@ -7,6 +7,7 @@ mod hostile_keys;
 mod hostile_tokens;
 mod issued;
 mod properties;
+mod providers;
 mod vectors;
 
 use std::{

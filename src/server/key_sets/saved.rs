@@ -57,6 +57,7 @@ pub(super) fn write(directory: &Path, issuer: &str, origin: &KeyOrigin, json: &[
         sha256: String::new(),
     };
     saved.sha256 = saved.hash();
+    create(directory)?;
     let path = path(directory, issuer, origin);
     let new = path.with_extension("new");
     // Left by a run that was killed while it wrote.
@@ -124,6 +125,17 @@ fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(unix)]
+fn create(directory: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
+}
+
+#[cfg(not(unix))]
+fn create(directory: &Path) -> io::Result<()> {
+    fs::create_dir_all(directory)
 }
 
 #[cfg(unix)]

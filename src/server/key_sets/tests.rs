@@ -1,5 +1,7 @@
 //! Key-set endpoints as they fail, on raw sockets: hostile servers do not use an HTTP library.
 
+mod survival;
+
 use std::{
     net::SocketAddr,
     sync::{
@@ -30,6 +32,8 @@ enum Answer {
     Stall(Vec<u8>),
     /// Writes a header, then a byte a while, for ever.
     Drip,
+    /// Answers by the path that was asked for; others are not answered.
+    ByPath(Vec<(String, Answer)>),
 }
 
 struct Server {
@@ -91,8 +95,14 @@ async fn serve(mut connection: TcpStream, answer: Answer) {
         }
         request.push(byte[0]);
     }
+    let path = String::from_utf8_lossy(&request).split(' ').nth(1).unwrap_or_default().to_owned();
+    let answer = match answer {
+        Answer::ByPath(answers) => answers.into_iter().find(|(known, _)| *known == path).map(|(_, answer)| answer),
+        answer => Some(answer),
+    };
     // The client may be gone; that is its right.
-    match answer {
+    match answer.unwrap_or(Answer::Bytes(Vec::new())) {
+        Answer::ByPath(_) => {}
         Answer::Bytes(bytes) => drop(connection.write_all(&bytes).await),
         Answer::Stall(bytes) => {
             let _ = connection.write_all(&bytes).await;
