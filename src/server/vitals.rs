@@ -1,7 +1,5 @@
 //! What the admin listener shows, gathered when it is asked for.
 
-use std::time::SystemTime;
-
 use tokio::sync::watch;
 
 use super::{assembly::Parts, reload::unix_seconds};
@@ -24,7 +22,7 @@ impl Vitals for GatewayVitals {
         metrics.token_cache_misses.set(number(tokens.misses()));
         metrics.token_cache_entries.set(number(tokens.len() as u64));
         metrics.credentials_expiry.set(self.parts.credentials.expiry().map_or(0, unix_seconds));
-        let conditions = self.parts.lasting.key_sets.conditions(SystemTime::now());
+        let conditions = self.parts.lasting.key_sets.conditions(std::time::SystemTime::now());
         metrics.key_sets.show(conditions.iter().map(|condition| (&*condition.issuer, condition.keys, condition.age)));
         self.balances();
         self.ledger_health();
@@ -36,7 +34,7 @@ impl Vitals for GatewayVitals {
         if *self.draining.borrow() {
             reasons.push("stopping");
         }
-        if self.parts.credentials.current(SystemTime::now()).is_err() {
+        if self.parts.credentials.current(std::time::SystemTime::now()).is_err() {
             reasons.push("no AWS credentials");
         }
         if !self.parts.ledger.admits() {
