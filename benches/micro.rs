@@ -120,6 +120,7 @@ fn verify(criterion: &mut Criterion) -> anyhow::Result<()> {
     Ok(())
 }
 
+#[allow(clippy::expect_used)]
 fn issuer() -> Issuer {
     Issuer {
         issuer: ISSUER.to_owned(),
@@ -130,6 +131,7 @@ fn issuer() -> Issuer {
         key_set_refresh_seconds: 300,
         token_lifetime_seconds_max: 86_400,
         leeway_seconds: 60,
+        ..toml::from_str("issuer = \"\"\naudiences = []").expect("an issuer")
     }
 }
 

@@ -20,7 +20,7 @@ in_flight_bytes_max = 1_000
 
 [issuers.corporate]
 issuer = "https://idp.example"
-audiences = ["bedrock"]
+key_set = { url = "https://idp.example/keys" }
 algorithms = ["RS256", "HS256"]
 
 [tenants.acme]

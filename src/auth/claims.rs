@@ -21,12 +21,8 @@ pub struct Unverified(Map<String, Value>);
 
 /// Claims of the right types.
 pub struct Claims {
-    /// `aud`, one or many.
-    pub audiences: Vec<String>,
     /// `sub`.
     pub subject: String,
-    /// The claim that the issuer's configuration names.
-    pub tenant: String,
     /// `exp`, since 1970.
     pub expires: Duration,
     /// `nbf`, since 1970.
@@ -52,34 +48,65 @@ impl Unverified {
         self.text("iss")
     }
 
-    /// The claims, once the signature is known to be the issuer's.
+    /// The claims that every token has, once the signature is known to be the issuer's.
     ///
     /// # Errors
     /// Names the first claim that is absent or not as it must be.
-    pub fn check(&self, tenant_claim: &str) -> Result<Claims, IdentityError> {
+    pub fn check(&self) -> Result<Claims, IdentityError> {
         let claims = Claims {
             expires: self.date("exp")?.ok_or(IdentityError::ClaimMissing("exp".into()))?,
             not_before: self.date("nbf")?,
             issued: self.date("iat")?,
-            audiences: self.audiences()?,
             subject: self.text("sub")?.to_owned(),
-            tenant: self.text(tenant_claim)?.to_owned(),
         };
-        if !is_subject(&claims.subject) {
-            Err(IdentityError::ClaimInvalid("sub".into()))
-        } else if !is_tenant(&claims.tenant) {
-            Err(IdentityError::ClaimInvalid(tenant_claim.into()))
-        } else {
-            Ok(claims)
-        }
+        if is_subject(&claims.subject) { Ok(claims) } else { Err(IdentityError::ClaimInvalid("sub".into())) }
     }
 
-    fn text(&self, name: &str) -> Result<&str, IdentityError> {
-        match self.0.get(name) {
+    /// A claim that is one string.
+    ///
+    /// # Errors
+    /// It is absent or something else.
+    pub fn text(&self, name: &str) -> Result<&str, IdentityError> {
+        match self.find(name) {
             None => Err(IdentityError::ClaimMissing(name.into())),
             Some(Value::String(text)) => Ok(text),
             Some(_) => Err(IdentityError::ClaimInvalid(name.into())),
         }
+    }
+
+    /// A claim that is a string or an array of strings.
+    ///
+    /// # Errors
+    /// It is absent or something else.
+    pub fn texts(&self, name: &str) -> Result<Vec<&str>, IdentityError> {
+        let invalid = || IdentityError::ClaimInvalid(name.into());
+        match self.find(name) {
+            None => Err(IdentityError::ClaimMissing(name.into())),
+            Some(Value::String(one)) => Ok(vec![one]),
+            Some(Value::Array(many)) => many.iter().map(|one| one.as_str().ok_or_else(invalid)).collect(),
+            Some(_) => Err(invalid()),
+        }
+    }
+
+    /// Whether the token has a scope: in `scope` (RFC 8693 §4.2) or `scp` (Entra ID, Okta), one string with spaces or an array.
+    ///
+    /// # Errors
+    /// One of them is something else.
+    pub fn has_scope(&self, scope: &str) -> Result<bool, IdentityError> {
+        for name in ["scope", "scp"].into_iter().filter(|name| self.0.contains_key(*name)) {
+            if self.texts(name)?.iter().any(|text| text.split(' ').any(|one| one == scope)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// By its name, or by a JSON pointer (RFC 6901) if the name begins with `/`.
+    fn find(&self, name: &str) -> Option<&Value> {
+        let Some(pointer) = name.strip_prefix('/') else { return self.0.get(name) };
+        let mut steps = pointer.split('/').map(|step| step.replace("~1", "/").replace("~0", "~"));
+        let first = self.0.get(&steps.next()?)?;
+        steps.try_fold(first, |value, step| value.as_object()?.get(&step))
     }
 
     /// RFC 7519 §2, NumericDate: a JSON number of seconds, fractions allowed.
@@ -92,16 +119,6 @@ impl Unverified {
         match date {
             Some(date) if date.as_secs() <= NUMERIC_DATE_SECONDS_MAX => Ok(Some(date)),
             _ => Err(IdentityError::ClaimInvalid(name.into())),
-        }
-    }
-
-    fn audiences(&self) -> Result<Vec<String>, IdentityError> {
-        let invalid = || IdentityError::ClaimInvalid("aud".into());
-        match self.0.get("aud") {
-            None => Err(IdentityError::ClaimMissing("aud".into())),
-            Some(Value::String(one)) => Ok(vec![one.clone()]),
-            Some(Value::Array(many)) => many.iter().map(|one| one.as_str().map(str::to_owned).ok_or_else(invalid)).collect(),
-            Some(_) => Err(invalid()),
         }
     }
 }

@@ -47,6 +47,18 @@ pub enum IdentityError {
     /// A claim of another type, or with characters or a size that are not accepted.
     #[error("The token's claim `{0}` has a type or value that is not accepted.")]
     ClaimInvalid(Box<str>),
+    /// A claim that the issuer's configuration requires has another value.
+    #[error("The token's claim `{0}` does not have a value that this gateway requires.")]
+    ClaimRefused(Box<str>),
+    /// A scope that the issuer's configuration requires is not among the token's.
+    #[error("The token lacks a scope that this gateway requires. Request one with the scope `{0}`.")]
+    ScopeMissing(Box<str>),
+    /// No value of the claim stands for a tenant.
+    #[error("The token's claim `{0}` names no tenant of this gateway.")]
+    NoTenant(Box<str>),
+    /// Values of the claim stand for different tenants.
+    #[error("The token's claim `{0}` names more than one tenant of this gateway. Request a token that names one.")]
+    ManyTenants(Box<str>),
     /// `aud` names none of the configured audiences.
     #[error("The token is meant for another audience. Request one for this gateway's audience.")]
     WrongAudience,
@@ -94,6 +106,10 @@ impl IdentityError {
             IdentityError::BadSignature => "signature",
             IdentityError::ClaimMissing(_) => "claim_missing",
             IdentityError::ClaimInvalid(_) => "claim_invalid",
+            IdentityError::ClaimRefused(_) => "claim_refused",
+            IdentityError::ScopeMissing(_) => "scope_missing",
+            IdentityError::NoTenant(_) => "tenant_none",
+            IdentityError::ManyTenants(_) => "tenant_many",
             IdentityError::WrongAudience => "audience",
             IdentityError::Expired => "expired",
             IdentityError::NotYetValid => "not_yet_valid",

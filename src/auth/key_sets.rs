@@ -10,12 +10,16 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use arc_swap::ArcSwapOption;
 
-use super::key_set::KeySet;
-use crate::config::KeySetSource;
+use super::{
+    key_set::KeySet,
+    wanted::{Fetched, Wanted},
+};
+use crate::config::{Issuer, KeyOrigin};
 
 /// Numbers key sets across the process, so that no generation is ever given twice: not when an issuer goes and comes back, not by
 /// two `KeySets` that share a token cache.
@@ -29,10 +33,16 @@ pub struct KeySets {
 }
 
 /// An issuer's name in the configuration, and where its keys come from; `None`: handed over by the program itself.
-type SlotName = (String, Option<KeySetSource>);
+type SlotName = (String, Option<KeyOrigin>);
 
 /// Where one key set is exchanged.
-type Slot = ArcSwapOption<Loaded>;
+#[derive(Default)]
+struct Slot {
+    loaded: ArcSwapOption<Loaded>,
+    /// When its origin last had it, in seconds since 1970.
+    confirmed: AtomicU64,
+    wanted: Wanted,
+}
 
 /// A key set in use.
 pub(super) struct Loaded {
@@ -42,21 +52,56 @@ pub(super) struct Loaded {
 
 /// An issuer's slots, resolved once so that requests do not look names up.
 pub(super) struct IssuerKeys {
-    from_source: Arc<Slot>,
+    from_origin: Arc<Slot>,
     handed_over: Arc<Slot>,
+    /// How long keys are believed that their origin no longer confirms; a file is there or not.
+    outage_max: Option<Duration>,
+}
+
+/// How the keys of an issuer are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// The issuer's name in the configuration.
+    pub issuer: String,
+    /// How many keys verify.
+    pub keys: usize,
+    /// Since their origin last had them.
+    pub age: Duration,
 }
 
 impl IssuerKeys {
-    /// The key set to believe now, if one was ever loaded.
-    pub(super) fn current(&self) -> Option<Arc<Loaded>> {
-        self.from_source.load_full().or_else(|| self.handed_over.load_full())
+    /// The key set to believe at `now`, if one was ever loaded and is not too old.
+    pub(super) fn current(&self, now: SystemTime) -> Option<Arc<Loaded>> {
+        let from_origin = if self.holds(now) { self.from_origin.loaded.load_full() } else { None };
+        from_origin.or_else(|| self.handed_over.loaded.load_full())
     }
 
     /// The number of that key set.
-    pub(super) fn generation(&self) -> Option<u64> {
-        let number = |slot: &Slot| slot.load().as_ref().map(|loaded| loaded.generation);
-        number(&self.from_source).or_else(|| number(&self.handed_over))
+    pub(super) fn generation(&self, now: SystemTime) -> Option<u64> {
+        let number = |slot: &Slot| slot.loaded.load().as_ref().map(|loaded| loaded.generation);
+        let from_origin = if self.holds(now) { number(&self.from_origin) } else { None };
+        from_origin.or_else(|| number(&self.handed_over))
     }
+
+    /// Asks for a fetch; a file is read when the configuration is.
+    pub(super) fn want(&self, now: SystemTime) -> Option<Fetched> {
+        self.outage_max.and_then(|_| self.from_origin.wanted.want(now))
+    }
+
+    fn holds(&self, now: SystemTime) -> bool {
+        self.outage_max.is_none_or(|max| self.from_origin.age(now) <= max)
+    }
+}
+
+impl Slot {
+    /// Zero if the clock was set back.
+    fn age(&self, now: SystemTime) -> Duration {
+        Duration::from_secs(unix_seconds(now).saturating_sub(self.confirmed.load(Ordering::Relaxed)))
+    }
+}
+
+fn unix_seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 impl fmt::Debug for KeySets {
@@ -73,47 +118,80 @@ impl KeySets {
 
     /// Hands over the keys of `issuer`, wherever its configuration says they are. Keys from there win once they are loaded.
     pub fn store(&self, issuer: &str, set: KeySet) {
-        self.replace((issuer.to_owned(), None), set);
+        self.replace((issuer.to_owned(), None), set, UNIX_EPOCH);
     }
 
-    /// Sets the keys that `issuer` publishes at `source`; true if they are not the ones in use already. Only then the
-    /// generation moves and cached verdicts lapse.
-    pub fn store_from(&self, issuer: &str, source: &KeySetSource, set: KeySet) -> bool {
-        self.replace((issuer.to_owned(), Some(source.clone())), set)
+    /// Sets the keys that `issuer` had published at `origin` at a time; true if they are not the ones in use already. Only then
+    /// the generation moves and cached verdicts lapse.
+    pub fn store_from(&self, issuer: &str, origin: &KeyOrigin, set: KeySet, at: SystemTime) -> bool {
+        self.replace((issuer.to_owned(), Some(origin.clone())), set, at)
     }
 
     /// The number of the newest key set of `issuer`; 0 before the first. Numbers only grow.
     pub fn generation(&self, issuer: &str) -> u64 {
         let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let of_issuer = slots.iter().filter(|((name, _), _)| name == issuer);
-        of_issuer.filter_map(|(_, slot)| slot.load().as_ref().map(|loaded| loaded.generation)).max().unwrap_or(0)
+        of_issuer.filter_map(|(_, slot)| slot.loaded.load().as_ref().map(|loaded| loaded.generation)).max().unwrap_or(0)
     }
 
-    /// True if keys for `issuer` from `source` have been loaded.
-    pub fn has_keys(&self, issuer: &str, source: &KeySetSource) -> bool {
-        self.keys_of(issuer, source).current().is_some()
+    /// True if keys for `issuer` from `origin` have been loaded.
+    pub fn has_keys(&self, issuer: &str, origin: &KeyOrigin) -> bool {
+        self.slot((issuer.to_owned(), Some(origin.clone()))).loaded.load().is_some()
+    }
+
+    /// How long ago `origin` last confirmed the keys of `issuer`; nothing if there are none.
+    pub fn age(&self, issuer: &str, origin: &KeyOrigin, now: SystemTime) -> Option<Duration> {
+        let slot = self.slot((issuer.to_owned(), Some(origin.clone())));
+        slot.loaded.load().is_some().then(|| slot.age(now))
+    }
+
+    /// Resolves when a token named a key that `issuer` did not have at `origin`; at most once a
+    /// [`COOL_DOWN`](super::wanted::COOL_DOWN). Answered by [`KeySets::answer`].
+    pub async fn wanted(&self, issuer: &str, origin: &KeyOrigin) {
+        self.slot((issuer.to_owned(), Some(origin.clone()))).wanted.asked_for().await;
+    }
+
+    /// A fetch has ended, well or not: whoever waited for its keys looks again.
+    pub fn answer(&self, issuer: &str, origin: &KeyOrigin) {
+        self.slot((issuer.to_owned(), Some(origin.clone()))).wanted.answer();
+    }
+
+    /// How the keys of every issuer that has some are at `now`.
+    pub fn conditions(&self, now: SystemTime) -> Vec<Condition> {
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let published = slots.iter().filter(|((_, origin), _)| origin.is_some());
+        let condition = |((issuer, _), slot): &(SlotName, Arc<Slot>)| {
+            let keys = slot.loaded.load().as_ref()?.set.usable();
+            Some(Condition { issuer: issuer.clone(), keys, age: slot.age(now) })
+        };
+        published.filter_map(condition).collect()
     }
 
     /// Forgets key sets that are not `kept`: what reloads leave behind.
-    pub fn retain(&self, kept: impl Fn(&str, Option<&KeySetSource>) -> bool) {
+    pub fn retain(&self, kept: impl Fn(&str, Option<&KeyOrigin>) -> bool) {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.retain(|((issuer, source), _)| kept(issuer, source.as_ref()));
+        slots.retain(|((issuer, origin), _)| kept(issuer, origin.as_ref()));
     }
 
-    pub(super) fn keys_of(&self, issuer: &str, source: &KeySetSource) -> IssuerKeys {
+    pub(super) fn keys_of(&self, name: &str, issuer: &Issuer) -> IssuerKeys {
+        let origin = issuer.key_origin();
+        let outage_max = Duration::from_secs(issuer.key_set_outage_seconds_max);
         IssuerKeys {
-            from_source: self.slot((issuer.to_owned(), Some(source.clone()))),
-            handed_over: self.slot((issuer.to_owned(), None)),
+            outage_max: (!matches!(origin, KeyOrigin::File(_))).then_some(outage_max),
+            from_origin: self.slot((name.to_owned(), Some(origin))),
+            handed_over: self.slot((name.to_owned(), None)),
         }
     }
 
-    fn replace(&self, name: SlotName, set: KeySet) -> bool {
+    fn replace(&self, name: SlotName, set: KeySet, at: SystemTime) -> bool {
         let slot = self.slot(name);
-        if slot.load().as_ref().is_some_and(|loaded| loaded.set.same_keys(&set)) {
+        // Before the keys: they must not be found too old in between.
+        slot.confirmed.store(unix_seconds(at), Ordering::Relaxed);
+        if slot.loaded.load().as_ref().is_some_and(|loaded| loaded.set.same_keys(&set)) {
             return false;
         }
         let generation = GENERATIONS.fetch_add(1, Ordering::Relaxed);
-        slot.store(Some(Arc::new(Loaded { set, generation })));
+        slot.loaded.store(Some(Arc::new(Loaded { set, generation })));
         true
     }
 
@@ -122,7 +200,7 @@ impl KeySets {
         if let Some((_, slot)) = slots.iter().find(|(known, _)| *known == name) {
             return Arc::clone(slot);
         }
-        let slot = Arc::new(Slot::empty());
+        let slot = Arc::new(Slot::default());
         slots.push((name, Arc::clone(&slot)));
         slot
     }

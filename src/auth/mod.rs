@@ -3,7 +3,8 @@
 //! the tenant exists and what it may call is asked later.
 //!
 //! The way of a token: [`credential`] finds the one token, [`cache`] knows it already or [`verify`] looks into it: [`segments`]
-//! takes it apart, [`header`] and [`claims`] say what may be in it, [`key_set`] has the key and pins the algorithm.
+//! takes it apart, [`header`] and [`claims`] say what may be in it, [`key_set`] has the key and pins the algorithm, [`tenant_rule`]
+//! says whose it is. A key that nobody has is [`wanted`].
 //!
 //! The way of a signature: [`credential`] knows by the access key's id that the gateway gave the key out, [`claim`] checks everything
 //! of it but the body, [`issued`] says whose key it is: a [`session`]'s, which is [`sealing`] turned inside out, or one of the
@@ -29,7 +30,9 @@ pub mod principal;
 pub mod sealing;
 pub mod segments;
 pub mod session;
+pub mod tenant_rule;
 pub mod verify;
+pub mod wanted;
 
 #[cfg(test)]
 mod tests;

@@ -24,6 +24,8 @@ use super::{
     principal::{Principal, Proof},
     sealing::Purpose,
     segments::{self, Segments},
+    tenant_rule::TenantRule,
+    wanted::Fetched,
 };
 use crate::config::{self, Algorithm};
 
@@ -45,9 +47,12 @@ struct Rules {
     /// The issuer's name in the configuration.
     name: Arc<str>,
     issuer: String,
+    audience_claim: String,
     audiences: Vec<String>,
     algorithms: Vec<Algorithm>,
-    tenant_claim: String,
+    required_claims: BTreeMap<String, Vec<String>>,
+    required_scopes: Vec<String>,
+    tenant: TenantRule,
     lifetime_max: Duration,
     leeway: Duration,
     keys: IssuerKeys,
@@ -102,7 +107,7 @@ impl Authenticator {
             return Err(IdentityError::NotSigned);
         }
         let key = TokenKey::new(&self.fingerprint, token);
-        if let Some(known) = self.cache.find(&key, now, |issuer, generation| self.is_current(issuer, generation)) {
+        if let Some(known) = self.cache.find(&key, now, |issuer, generation| self.is_current(issuer, generation, now)) {
             return Ok(known);
         }
         let verdict = self.verify(token, now)?;
@@ -111,8 +116,15 @@ impl Authenticator {
         Ok(principal)
     }
 
-    fn is_current(&self, issuer: usize, generation: u64) -> bool {
-        self.issuers.get(issuer).and_then(|rules| rules.keys.generation()) == Some(generation)
+    /// Asks for the keys of an issuer, by its name, because a token named one that nobody has. Something to wait for if they are
+    /// being fetched.
+    pub fn want_keys(&self, issuer: &str, now: SystemTime) -> Option<Fetched> {
+        let rules = self.issuers.iter().find(|rules| &*rules.name == issuer)?;
+        rules.keys.want(now)
+    }
+
+    fn is_current(&self, issuer: usize, generation: u64, now: SystemTime) -> bool {
+        self.issuers.get(issuer).and_then(|rules| rules.keys.generation(now)) == Some(generation)
     }
 
     fn verify(&self, token: &str, now: SystemTime) -> Result<Verdict, IdentityError> {
@@ -123,14 +135,12 @@ impl Authenticator {
         let issuer = self.issuers.iter().position(|rules| rules.issuer == named).ok_or(IdentityError::UnknownIssuer)?;
         let rules = self.issuers.get(issuer).ok_or(IdentityError::UnknownIssuer)?;
 
-        let loaded = rules.keys.current().ok_or(IdentityError::KeysUnavailable)?;
+        let loaded = rules.keys.current(now).ok_or(IdentityError::KeysUnavailable)?;
         rules.check_signature(&loaded.set, &header, &segments)?;
-        let claims = unverified.check(&rules.tenant_claim)?;
+        let claims = unverified.check()?;
         rules.check_times(&claims, now)?;
-        if !claims.audiences.iter().any(|audience| rules.audiences.contains(audience)) {
-            return Err(IdentityError::WrongAudience);
-        }
-        let principal = rules.principal(claims)?;
+        rules.check_purpose(&unverified)?;
+        let principal = rules.principal(claims, rules.tenant.tenant(&unverified)?)?;
         Ok(Verdict { principal: Arc::new(principal), issuer, generation: loaded.generation, verified_at: now })
     }
 }
@@ -140,12 +150,15 @@ impl Rules {
         Rules {
             name: name.into(),
             issuer: issuer.issuer.clone(),
+            audience_claim: issuer.audience_claim.clone(),
             audiences: issuer.audiences.clone(),
             algorithms: issuer.algorithms.clone(),
-            tenant_claim: issuer.tenant_claim.clone(),
+            required_claims: issuer.required_claims.clone(),
+            required_scopes: issuer.required_scopes.clone(),
+            tenant: TenantRule::of(issuer),
             lifetime_max: Duration::from_secs(issuer.token_lifetime_seconds_max),
             leeway: Duration::from_secs(issuer.leeway_seconds).min(LEEWAY_MAX),
-            keys: key_sets.keys_of(name, &issuer.key_set),
+            keys: key_sets.keys_of(name, issuer),
         }
     }
 
@@ -197,12 +210,31 @@ impl Rules {
         if claims.expires.saturating_sub(issued) > self.lifetime_max { Err(IdentityError::LivesTooLong) } else { Ok(()) }
     }
 
-    fn principal(&self, claims: Claims) -> Result<Principal, IdentityError> {
+    /// Whether the token was made for this gateway and for this use of it.
+    fn check_purpose(&self, claims: &Unverified) -> Result<(), IdentityError> {
+        let is_audience = |text: &&str| self.audiences.iter().any(|audience| audience == text);
+        if !claims.texts(&self.audience_claim)?.iter().any(is_audience) {
+            return Err(IdentityError::WrongAudience);
+        }
+        for (claim, accepted) in &self.required_claims {
+            if !claims.texts(claim)?.iter().any(|text| accepted.iter().any(|accepted| accepted == text)) {
+                return Err(IdentityError::ClaimRefused(claim.as_str().into()));
+            }
+        }
+        for scope in &self.required_scopes {
+            if !claims.has_scope(scope)? {
+                return Err(IdentityError::ScopeMissing(scope.as_str().into()));
+            }
+        }
+        Ok(())
+    }
+
+    fn principal(&self, claims: Claims, tenant: String) -> Result<Principal, IdentityError> {
         let expires_at = UNIX_EPOCH.checked_add(claims.expires);
         Ok(Principal {
             issuer: Arc::clone(&self.name),
             subject: claims.subject.into(),
-            tenant: claims.tenant.into(),
+            tenant: tenant.into(),
             expires_at: expires_at.ok_or_else(|| IdentityError::ClaimInvalid("exp".into()))?,
             proof: Proof::Token,
         })
@@ -214,23 +246,28 @@ fn rules_fingerprint(issuers: &BTreeMap<String, config::Issuer>) -> [u8; 32] {
     let mut fingerprint = Fingerprint::new();
     for (name, issuer) in issuers {
         let config::Issuer {
-            issuer,
+            issuer: url,
             audiences,
+            audience_claim,
             algorithms,
+            required_claims,
+            required_scopes,
             tenant_claim,
-            key_set,
+            tenants,
+            tenant_prefix,
+            tenant,
+            key_set: _,
             key_set_refresh_seconds: _,
+            key_set_outage_seconds_max: _,
             token_lifetime_seconds_max,
             leeway_seconds,
         } = issuer;
-        fingerprint.add(name.as_bytes());
-        fingerprint.add(issuer.as_bytes());
-        fingerprint.add(&(audiences.len() as u64).to_be_bytes());
-        audiences.iter().for_each(|audience| fingerprint.add(audience.as_bytes()));
-        fingerprint.add(&(algorithms.len() as u64).to_be_bytes());
-        algorithms.iter().for_each(|algorithm| fingerprint.add(key::name(*algorithm).as_bytes()));
-        fingerprint.add(tenant_claim.as_bytes());
-        fingerprint.add(format!("{key_set:?}").as_bytes());
+        let algorithms: Vec<_> = algorithms.iter().map(|algorithm| key::name(*algorithm)).collect();
+        let origin = issuer.key_origin();
+        // Debug of strings and their lists and maps quotes and brackets: no two of them read the same.
+        fingerprint.add(format!("{name:?} {url:?} {audience_claim:?} {audiences:?} {algorithms:?} {origin:?}").as_bytes());
+        fingerprint.add(format!("{required_claims:?} {required_scopes:?}").as_bytes());
+        fingerprint.add(format!("{tenant_claim:?} {tenants:?} {tenant_prefix:?} {tenant:?}").as_bytes());
         fingerprint.add(&token_lifetime_seconds_max.to_be_bytes());
         fingerprint.add(&leeway_seconds.to_be_bytes());
     }

@@ -101,6 +101,7 @@ mod tests {
             key_set_refresh_seconds: 300,
             token_lifetime_seconds_max: 86_400,
             leeway_seconds: 0,
+            ..toml::from_str("issuer = \"\"\naudiences = []").unwrap()
         };
         let key_sets = Arc::new(KeySets::new());
         key_sets.store("demo", KeySet::parse(issuer.key_set_json().as_bytes()).unwrap().0);

@@ -16,7 +16,7 @@ use super::check::EX_CONFIG;
 use crate::{
     auth::{Authenticator, IdentityError, Issued, KeySets, Principal, TokenCache},
     config::{self, Config},
-    server::key_sets,
+    server::key_sets::{self, Records},
     snapshot,
 };
 
@@ -51,7 +51,8 @@ pub fn run(args: VerifyTokenArgs) -> anyhow::Result<ExitCode> {
     let issued = snapshot::issued(&config)?;
     let (verdict, failures) = runtime.block_on(verify(&config, issued, token.trim(), SystemTime::now()));
     for failure in failures {
-        writeln!(io::stderr(), "{failure}")?;
+        let instead = if failure.restored { "; the keys that the gateway saved are used" } else { "" };
+        writeln!(io::stderr(), "{failure}{instead}")?;
     }
     match verdict {
         Ok(principal) => {
@@ -78,7 +79,7 @@ async fn verify(
     now: SystemTime,
 ) -> (Result<Arc<Principal>, IdentityError>, Vec<key_sets::KeySetFailure>) {
     let key_sets = Arc::new(KeySets::new());
-    let failures = key_sets::load_once(config, &key_sets).await;
+    let failures = key_sets::load_once(config, &key_sets, &Records::default()).await;
     let authenticator = Authenticator::new(&config.issuers, key_sets, Arc::new(TokenCache::new(1))).with_issued(issued);
     // As a header, so that it meets what a request's token meets; what no header can carry is no token.
     let verdict = match HeaderValue::try_from(format!("Bearer {token}")) {

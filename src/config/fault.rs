@@ -58,7 +58,7 @@ impl Fault {
             Kind::UnknownKey { key, expected } => (format!("unknown key `{key}`"), did_you_mean(key, expected)),
             Kind::MissingKey(key) => (format!("missing key `{key}`"), format!("add `{key}`; {reference} explains it")),
             Kind::UnknownWord { expected, at_key: false, .. } if expected.contains(&"file") => {
-                let forms: Vec<String> = expected.iter().map(|form| format!("{{ {form} = \"…\" }}")).collect();
+                let forms: Vec<String> = expected.iter().map(|form| form_of(form)).collect();
                 let forms: Vec<&str> = forms.iter().map(String::as_str).collect();
                 // Not which string: it may be the secret that should have been kept elsewhere.
                 ("expected a table, found a string".to_owned(), format!("write {}", list(&forms)))
@@ -143,3 +143,8 @@ impl fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
+
+/// The one form that takes no text is a switch.
+fn form_of(word: &str) -> String {
+    if word == "discovery" { format!("{{ {word} = true }}") } else { format!("{{ {word} = \"…\" }}") }
+}

@@ -1,6 +1,6 @@
 //! `[issuers.NAME]`: whose tokens are believed, and what must be in them.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::Deserialize;
 
@@ -10,19 +10,39 @@ use serde::Deserialize;
 pub struct Issuer {
     /// The exact `iss` claim.
     pub issuer: String,
-    /// A token's `aud` must name one of these.
+    /// A token's `audience_claim` must name one of these.
     pub audiences: Vec<String>,
+    /// The claim that says whom a token is for; default `aud`. Cognito's access tokens have `client_id` instead.
+    #[serde(default = "default_audience_claim")]
+    pub audience_claim: String,
     /// Signature algorithms accepted from this issuer; default RS256 and ES256.
     #[serde(default = "default_algorithms")]
     pub algorithms: Vec<Algorithm>,
-    /// The claim that names the tenant; a string. Default `tenant`.
+    /// Claims that must be there, each with one of these values.
+    #[serde(default)]
+    pub required_claims: BTreeMap<String, Vec<String>>,
+    /// Scopes that a token must have, all of them, in `scope` or `scp`.
+    #[serde(default)]
+    pub required_scopes: Vec<String>,
+    /// The claim that names the tenant; default `tenant`. A JSON pointer (RFC 6901) if it begins with `/`.
     #[serde(default = "default_tenant_claim")]
     pub tenant_claim: String,
-    /// Where the public keys (JWKS, RFC 7517) are.
+    /// Tenants by the claim's value; empty: the claim names the tenant itself.
+    #[serde(default)]
+    pub tenants: BTreeMap<String, String>,
+    /// What the claim must begin with; the rest names the tenant.
+    pub tenant_prefix: Option<String>,
+    /// The one tenant of all tokens; no claim is looked at.
+    pub tenant: Option<String>,
+    /// Where the public keys (JWKS, RFC 7517) are; default: where the issuer's discovery document says.
+    #[serde(default)]
     pub key_set: KeySetSource,
     /// Seconds between polls of a key set at a URL; default 300. A file is read again when the configuration reloads.
     #[serde(default = "three_hundred")]
     pub key_set_refresh_seconds: u64,
+    /// Seconds that keys are believed after the last poll that succeeded; default 86,400.
+    #[serde(default = "one_day")]
+    pub key_set_outage_seconds_max: u64,
     /// Refuses tokens that live longer than this, `exp` minus `iat`, in seconds; default 86,400.
     #[serde(default = "one_day")]
     pub token_lifetime_seconds_max: u64,
@@ -31,7 +51,18 @@ pub struct Issuer {
     pub leeway_seconds: u64,
 }
 
-/// `{ file = "keys.json" }` or `{ url = "https://…" }`.
+impl Issuer {
+    /// Where the keys come from, all told.
+    pub fn key_origin(&self) -> KeyOrigin {
+        match &self.key_set {
+            KeySetSource::File(file) => KeyOrigin::File(file.clone()),
+            KeySetSource::Url(url) => KeyOrigin::Url(url.clone()),
+            KeySetSource::Discovery(_) => KeyOrigin::Discovery(self.issuer.clone()),
+        }
+    }
+}
+
+/// `{ file = "keys.json" }`, `{ url = "https://…" }` or `{ discovery = true }`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, rename_all = "lowercase")]
 pub enum KeySetSource {
@@ -39,6 +70,25 @@ pub enum KeySetSource {
     File(PathBuf),
     /// An `https` URL (`http` on loopback only).
     Url(String),
+    /// At the `jwks_uri` of the issuer's discovery document; always true.
+    Discovery(bool),
+}
+
+impl Default for KeySetSource {
+    fn default() -> Self {
+        KeySetSource::Discovery(true)
+    }
+}
+
+/// A place that keys come from. Keys of one are not believed for another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyOrigin {
+    /// This file.
+    File(PathBuf),
+    /// This URL.
+    Url(String),
+    /// What the discovery document of this issuer (OpenID Connect Discovery 1.0 §4) names.
+    Discovery(String),
 }
 
 /// JWS algorithms (RFC 7518 §3.1, RFC 8037) with public keys. Shared secrets and `none` do not exist here.
@@ -58,6 +108,10 @@ pub enum Algorithm {
 
 fn default_algorithms() -> Vec<Algorithm> {
     vec![Algorithm::RS256, Algorithm::ES256]
+}
+
+fn default_audience_claim() -> String {
+    "aud".to_owned()
 }
 
 fn default_tenant_claim() -> String {

@@ -34,7 +34,7 @@ mod suggest;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use serde::Deserialize;
 
@@ -42,7 +42,7 @@ pub use bidirectional::Bidirectional;
 pub use bodies::Bodies;
 pub use credentials::StaticCredentials;
 pub use downstream::Downstream;
-pub use issuers::{Algorithm, Issuer, KeySetSource};
+pub use issuers::{Algorithm, Issuer, KeyOrigin, KeySetSource};
 pub use keys::{AccessKey, ApiKey, Keys, KeysFile, KeysFileError};
 pub use ledger::{Durability, Ledger, OnFailure};
 pub use listeners::{ClientCertificates, Listener, Tls, TlsFiles, TlsPolicy};
@@ -64,6 +64,8 @@ pub use vending::{SealingKey, Vending};
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// Where the gateway keeps what it wants to know again after a restart: issuers' last good keys; absent: nowhere.
+    pub state_directory: Option<PathBuf>,
     /// Where clients connect; at least one.
     pub listeners: Vec<Listener>,
     /// Where operators connect.

@@ -210,7 +210,7 @@ fn resolve_paths(config: &mut Config, directory: &Path) {
             resolve(path);
         }
     }
-    for path in [&mut config.upstream.ca_file, &mut config.prices.file].into_iter().flatten() {
+    for path in [&mut config.upstream.ca_file, &mut config.prices.file, &mut config.state_directory].into_iter().flatten() {
         resolve(path);
     }
     // An empty path stays empty, so that the check sees it.

@@ -1,14 +1,14 @@
 //! The gate. From a request's head to [`Admitted`], which nothing else can make and every later station asks for: identity, tenant,
 //! route, policy, rate. What only the body tells is completed by `body`, on the same value.
 
-use std::{sync::Arc, time::SystemTime};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
-use super::{Denial, Passage, charge::Charge, head, load::Burden};
+use super::{Denial, Passage, awaited, charge::Charge, head, load::Burden};
 use crate::{
     auth::{Claim, Identity, IdentityError, Principal, Signed, query_carries_credential},
     aws::{Received, SignatureError, received::Payload, sigv4::EMPTY_SHA256},
@@ -175,9 +175,11 @@ fn unreadable(e: body::BodyError) -> Denial {
 }
 
 /// Whether the head can be believed at all, and who it says to be from.
-pub fn identify(session: &Session, snapshot: &Snapshot) -> Result<Claim, Denial> {
+pub async fn identify(session: &mut Session, snapshot: &Snapshot) -> Result<Claim, Denial> {
     check_head(session, snapshot)?;
-    Ok(snapshot.authenticator.identify(&received(session)?, SystemTime::now())?)
+    let received = received(session)?;
+    let authenticator = &snapshot.authenticator;
+    Ok(awaited::identity(authenticator, |now| authenticator.identify(&received, now)).await?)
 }
 
 /// The request as its signature has it.

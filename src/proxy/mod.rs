@@ -6,6 +6,7 @@
 pub mod addresses;
 pub mod admit;
 pub mod arrival;
+pub mod awaited;
 pub mod body;
 pub mod budget;
 pub mod charge;
@@ -132,7 +133,7 @@ impl Gateway {
         let live = passage.live.clone();
         let bounds = &live.snapshot.bodies;
         let burden = self.load.take_on(live.snapshot.downstream.requests_max)?;
-        let claim = admit::identify(session, &live.snapshot)?;
+        let claim = admit::identify(session, &live.snapshot).await?;
         // Before a signature over the body is proved, nothing is told or counted of whom it would be.
         let early = match claim.needs_body() {
             true if admit::opens_conversation(session, &live.snapshot) => Some(ReadBody::empty()),

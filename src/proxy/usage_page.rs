@@ -60,7 +60,7 @@ pub async fn serve(session: &mut Session, passage: &mut Passage, gateway: &Gatew
 
 async fn page(session: &mut Session, passage: &mut Passage, gateway: &Gateway) -> Result<Page, Denial> {
     let live = passage.live.clone();
-    let claim = admit::identify(session, &live.snapshot)?;
+    let claim = admit::identify(session, &live.snapshot).await?;
     let bounds = Bodies { bytes_max: BODY_BYTES_MAX, ..live.snapshot.bodies.clone() };
     let body = body::read(session, passage, &gateway.budget, &bounds).await?;
     let identity = claim.prove(Some(&body.sha256))?;

@@ -16,7 +16,7 @@ use pingora_proxy::Session;
 use super::{
     Denial, Gateway, Passage,
     admit::{Caller, check_head, split_target},
-    body,
+    awaited, body,
     respond::{self, Refusal},
 };
 use crate::{
@@ -76,7 +76,7 @@ pub fn endpoint(session: &Session, vends: Vends) -> Option<Endpoint> {
 /// Answers a request for credentials.
 pub async fn serve(session: &mut Session, passage: &mut Passage, endpoint: Endpoint, gateway: &Gateway) -> Result<()> {
     let vended = match endpoint {
-        Endpoint::Container => vend_for_container(session, passage),
+        Endpoint::Container => vend_for_container(session, passage).await,
         Endpoint::Sts => vend_as_sts(session, passage, gateway).await,
     };
     let lost_count = matches!(vended, Err(Denial::BodyBroken));
@@ -104,7 +104,7 @@ pub async fn serve(session: &mut Session, passage: &mut Passage, endpoint: Endpo
     respond::answer(session, passage, response, body, refusal, lost_count).await
 }
 
-fn vend_for_container(session: &Session, passage: &mut Passage) -> Result<Vended, Denial> {
+async fn vend_for_container(session: &mut Session, passage: &mut Passage) -> Result<Vended, Denial> {
     let live = passage.live.clone();
     let snapshot = &live.snapshot;
     check_head(session, snapshot)?;
@@ -112,9 +112,10 @@ fn vend_for_container(session: &Session, passage: &mut Passage) -> Result<Vended
     if request.method != http::Method::GET {
         return Err(VendError::Method("GET").into());
     }
-    let now = SystemTime::now();
     let token = container_token(&request.headers).map_err(IdentityError::from)?;
-    let principal = snapshot.authenticator.authenticate_token(token.token(), now)?;
+    let authenticator = &snapshot.authenticator;
+    let principal = awaited::identity(authenticator, |now| authenticator.authenticate_token(token.token(), now)).await?;
+    let now = SystemTime::now();
     admit(passage, &principal, (NONE, "VendCredentials"), now)?;
     let credentials = snapshot.authenticator.issued().vend(&principal, None, now).map_err(VendError::from)?;
     Ok(Vended { content_type: container::CONTENT_TYPE, body: container::credentials(&credentials) })
@@ -130,8 +131,9 @@ async fn vend_as_sts(session: &mut Session, passage: &mut Passage, gateway: &Gat
     let bounds = Bodies { bytes_max: BODY_BYTES_MAX, ..snapshot.bodies.clone() };
     let body = body::read(session, passage, &gateway.budget, &bounds).await?.pieces.concat();
     let asked = sts::Asked::parse(split_target(session.req_header()).1, &body)?;
+    let authenticator = &snapshot.authenticator;
+    let principal = awaited::identity(authenticator, |now| authenticator.authenticate_token(&asked.token, now)).await?;
     let now = SystemTime::now();
-    let principal = snapshot.authenticator.authenticate_token(&asked.token, now)?;
     admit(passage, &principal, ("sts", "AssumeRoleWithWebIdentity"), now)?;
     let credentials = snapshot.authenticator.issued().vend(&principal, asked.lifetime, now).map_err(VendError::from)?;
     let body = asked.answer(&principal, &credentials, &passage.arrival.request_id);

@@ -10,7 +10,13 @@ use pingora_core::{
 };
 use pingora_proxy::HttpProxy;
 
-use super::{account, drain::Drain, expiry, files_limit, key_sets, vitals::GatewayVitals};
+use super::{
+    account,
+    drain::Drain,
+    expiry, files_limit,
+    key_sets::{self, Records},
+    vitals::GatewayVitals,
+};
 use crate::{
     admin::Admin,
     auth::{KeySets, TokenCache},
@@ -68,12 +74,14 @@ impl Parts {
             counters: Counters::default(),
             accounts: Accounts::default(),
         };
-        for failure in key_sets::load_once(config, &lasting.key_sets).await {
-            tracing::warn!(%failure, "key set not loaded; its tokens are refused until it is");
+        let metrics = Arc::new(Metrics::new()?);
+        let records = Records { directory: config.state_directory.clone(), metrics: Some(Arc::clone(&metrics)) };
+        for failure in key_sets::load_once(config, &lasting.key_sets, &records).await {
+            let until = if failure.restored { "the keys of the last run serve" } else { "its tokens are refused" };
+            tracing::warn!(%failure, "key set not loaded; {until} until it is");
         }
         let snapshot = Snapshot::compile(config, 1, &lasting)?;
         let (ledger, orphans) = account::restore(config, &lasting.accounts).await?;
-        let metrics = Metrics::new()?;
         expiry::show(&snapshot, &metrics);
         metrics.config_generation.set(1);
         metrics.config_last_reload_successful.set(1);
@@ -83,7 +91,7 @@ impl Parts {
             lasting: Arc::new(lasting),
             credentials: Arc::default(),
             gateway_addresses: Arc::default(),
-            metrics: Arc::new(metrics),
+            metrics,
             access_log: Arc::new(access_log),
             ledger,
             orphans: Arc::new(orphans),

@@ -1,16 +1,19 @@
-//! Brings issuers' key sets in: from files once, from URLs again and again. What arrives replaces the old keys only if it is a
-//! key set with a usable key; on any failure the last good keys stay. Says nothing about tokens.
+//! Brings issuers' key sets in: from files once, from URLs again and again, and when a token names a key that nobody has. What arrives
+//! replaces the old keys only if it is a key set with a usable key; on any failure the last good keys stay, and they outlive a restart
+//! where there is a directory for them. Says nothing about tokens.
+
+mod fetch;
+mod saved;
 
 use std::{
     collections::BTreeMap,
     io,
-    net::{Ipv4Addr, Ipv6Addr},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
-use reqwest::{Client, StatusCode, Url, redirect};
+use reqwest::StatusCode;
 use thiserror::Error;
 use tokio::{fs::File, io::AsyncReadExt, sync::watch, task::JoinSet, time};
 
@@ -18,14 +21,25 @@ use crate::{
     auth::{
         KeySet, KeySetError, KeySets,
         key_set::{KEY_SET_BYTES_MAX, KeyProblem},
+        wanted::COOL_DOWN,
     },
-    config::{Config, Issuer, KeySetSource},
+    config::{Config, Issuer, KeyOrigin},
+    telemetry::Metrics,
 };
 
-/// Longest fetch, from the name's resolution to the last byte.
+/// Longest fetch, from the name's resolution to the last byte; a discovery document's included.
 const FETCH_MAX: Duration = Duration::from_millis(1_500);
 /// Pause between fetches while an issuer has no keys at all, and at least this between any two.
 const RETRY: Duration = Duration::from_secs(5);
+
+/// Where it is written down what came in, besides where it is used.
+#[derive(Clone, Default)]
+pub struct Records {
+    /// Key sets for after a restart.
+    pub directory: Option<PathBuf>,
+    /// Fetches and their results.
+    pub metrics: Option<Arc<Metrics>>,
+}
 
 /// An issuer whose keys could not be loaded.
 #[derive(Debug, Error)]
@@ -36,6 +50,8 @@ pub struct KeySetFailure {
     /// What went wrong.
     #[source]
     pub error: LoadError,
+    /// The last good keys were still on disk.
+    pub restored: bool,
 }
 
 /// Why a key set could not be loaded. For operators; `error` texts of reqwest are stripped of URLs, which may hold credentials.
@@ -54,26 +70,45 @@ pub enum LoadError {
     Status(StatusCode),
     #[error("fetching the key set took longer than {} ms", FETCH_MAX.as_millis())]
     Slow,
+    #[error("no discovery document: {0}")]
+    Discovery(Box<LoadError>),
+    #[error("the discovery document is not a JSON object with `issuer` and `jwks_uri`")]
+    NotADiscovery,
+    #[error("the discovery document is another issuer's; `issuer` must be exactly the one configured")]
+    OtherIssuer,
     #[error(transparent)]
     KeySet(#[from] KeySetError),
 }
 
-/// Loads every issuer's key set once, all at the same time, and says which could not be. URLs take 1.5 seconds at most.
-/// Keys that are there already stay where loading fails.
-pub async fn load_once(config: &Config, key_sets: &KeySets) -> Vec<KeySetFailure> {
+/// A key set as it came.
+struct Arrived {
+    set: KeySet,
+    problems: Vec<KeyProblem>,
+    json: Vec<u8>,
+}
+
+/// One issuer's keys: whose, from where, and what is told of them.
+struct Feed {
+    name: String,
+    origin: KeyOrigin,
+    outage_max: Duration,
+    key_sets: Arc<KeySets>,
+    records: Records,
+}
+
+/// Loads every issuer's key set once, all at the same time, and says which could not be. URLs take 1.5 seconds at most. Keys that
+/// are there already stay where loading fails; where there are none, those of the last run serve.
+pub async fn load_once(config: &Config, key_sets: &Arc<KeySets>, records: &Records) -> Vec<KeySetFailure> {
     let mut loads = JoinSet::new();
     for (name, issuer) in &config.issuers {
-        let (name, source) = (name.clone(), issuer.key_set.clone());
-        loads.spawn(async move {
-            let loaded = load(&source).await;
-            (name, source, loaded)
-        });
+        let feed = Feed::new(name, issuer, key_sets, records);
+        let directory = config.state_directory.clone();
+        loads.spawn(async move { feed.fill(directory).await });
     }
     let mut failures = Vec::new();
     while let Some(joined) = loads.join_next().await {
         match joined {
-            Ok((name, source, Ok(loaded))) => keep(key_sets, &name, &source, loaded),
-            Ok((issuer, _, Err(error))) => failures.push(KeySetFailure { issuer, error }),
+            Ok(failure) => failures.extend(failure),
             Err(error) => tracing::error!(%error, "loading a key set was cut short"),
         }
     }
@@ -83,13 +118,21 @@ pub async fn load_once(config: &Config, key_sets: &KeySets) -> Vec<KeySetFailure
 
 /// Fetches the key sets of issuers with URLs until `shutdown` is true (or its sender gone), each at its own pace. Begins with a
 /// pause for issuers that have keys, as [`load_once`] leaves them; forgets the keys of issuers that are not among `issuers`.
-pub async fn poll(issuers: BTreeMap<String, Issuer>, key_sets: Arc<KeySets>, mut shutdown: watch::Receiver<bool>) {
-    key_sets.retain(|name, source| issuers.get(name).is_some_and(|issuer| source.is_none_or(|source| *source == issuer.key_set)));
+pub async fn poll(
+    issuers: BTreeMap<String, Issuer>,
+    key_sets: Arc<KeySets>,
+    records: Records,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    key_sets.retain(|name, origin| {
+        issuers.get(name).is_some_and(|issuer| origin.is_none_or(|origin| *origin == issuer.key_origin()))
+    });
     let mut polls = JoinSet::new();
     for (name, issuer) in issuers {
-        if matches!(issuer.key_set, KeySetSource::Url(_)) {
-            let pace = Pace { refresh: Duration::from_secs(issuer.key_set_refresh_seconds).max(RETRY), retry: RETRY };
-            polls.spawn(poll_issuer(name, issuer.key_set, pace, Arc::clone(&key_sets)));
+        let feed = Feed::new(&name, &issuer, &key_sets, &records);
+        if !matches!(feed.origin, KeyOrigin::File(_)) {
+            let refresh = Duration::from_secs(issuer.key_set_refresh_seconds).max(RETRY);
+            polls.spawn(feed.poll(Pace { refresh, again: refresh.min(COOL_DOWN), retry: RETRY }));
         }
     }
     // An error means that nobody is left who could ask for the end: that is one.
@@ -101,52 +144,145 @@ pub async fn poll(issuers: BTreeMap<String, Issuer>, key_sets: Arc<KeySets>, mut
 struct Pace {
     /// While it has keys.
     refresh: Duration,
+    /// After it failed to confirm them.
+    again: Duration,
     /// While it has none.
     retry: Duration,
 }
 
-async fn poll_issuer(name: String, source: KeySetSource, pace: Pace, key_sets: Arc<KeySets>) {
-    let mut failing = false;
-    loop {
-        let pause = if key_sets.has_keys(&name, &source) { pace.refresh } else { pace.retry };
-        time::sleep(jittered(pause)).await;
-        match load(&source).await {
-            Ok(loaded) => {
-                if failing {
-                    tracing::info!(issuer = %name, "the key set can be fetched again");
+impl Feed {
+    fn new(name: &str, issuer: &Issuer, key_sets: &Arc<KeySets>, records: &Records) -> Feed {
+        Feed {
+            name: name.to_owned(),
+            origin: issuer.key_origin(),
+            outage_max: Duration::from_secs(issuer.key_set_outage_seconds_max),
+            key_sets: Arc::clone(key_sets),
+            records: records.clone(),
+        }
+    }
+
+    /// Loads once. `directory`: what the last run left, for want of anything newer.
+    async fn fill(self, directory: Option<PathBuf>) -> Option<KeySetFailure> {
+        let error = match self.load().await {
+            Ok(arrived) => {
+                self.keep(arrived).await;
+                return None;
+            }
+            Err(error) => error,
+        };
+        let restored = match directory {
+            Some(directory) if !self.has_keys() && self.is_published() => self.restore(directory).await,
+            _ => false,
+        };
+        Some(KeySetFailure { issuer: self.name, error, restored })
+    }
+
+    async fn poll(self, pace: Pace) {
+        let mut failing = false;
+        loop {
+            tokio::select! {
+                () = time::sleep(jittered(self.pause(&pace))) => {}
+                () = self.key_sets.wanted(&self.name, &self.origin) => {}
+            }
+            match self.load().await {
+                Ok(arrived) => {
+                    if failing {
+                        tracing::info!(issuer = %self.name, "the key set can be fetched again");
+                    }
+                    failing = false;
+                    self.keep(arrived).await;
                 }
-                failing = false;
-                keep(&key_sets, &name, &source, loaded);
+                Err(error) => {
+                    // One line a streak; what it was about is in the first.
+                    if !failing {
+                        let keys = if self.has_keys() { "the last good keys stay" } else { "there are no keys yet" };
+                        tracing::warn!(issuer = %self.name, error = %error, "key set not refreshed; {keys}");
+                    }
+                    failing = true;
+                }
+            }
+            self.key_sets.answer(&self.name, &self.origin);
+        }
+    }
+
+    /// Keys are confirmed again when they are as old as `pace.refresh`, whether they came from the issuer or from the disk.
+    fn pause(&self, pace: &Pace) -> Duration {
+        let age = self.key_sets.age(&self.name, &self.origin, SystemTime::now());
+        age.map_or(pace.retry, |age| pace.refresh.saturating_sub(age).max(pace.again))
+    }
+
+    async fn load(&self) -> Result<Arrived, LoadError> {
+        let loaded = load(&self.origin).await;
+        if let Some(metrics) = &self.records.metrics {
+            metrics.key_sets.fetched(&self.name, loaded.is_ok());
+        }
+        loaded
+    }
+
+    async fn keep(&self, Arrived { set, problems, json }: Arrived) {
+        let now = SystemTime::now();
+        let usable = set.usable();
+        if self.key_sets.store_from(&self.name, &self.origin, set, now) {
+            tracing::info!(issuer = %self.name, usable, set_aside = problems.len(), "key set changed");
+            for problem in problems {
+                tracing::warn!(issuer = %self.name, %problem, "a key of the key set is not used");
+            }
+        }
+        let Some(directory) = self.records.directory.clone().filter(|_| self.is_published()) else { return };
+        let (name, origin) = (self.name.clone(), self.origin.clone());
+        let written = tokio::task::spawn_blocking(move || saved::write(&directory, &name, &origin, &json, now)).await;
+        if let Ok(Err(error)) = written {
+            tracing::warn!(issuer = %self.name, %error, "the key set could not be saved; a restart will need its issuer");
+        }
+    }
+
+    async fn restore(&self, directory: PathBuf) -> bool {
+        let (name, origin) = (self.name.clone(), self.origin.clone());
+        let read = tokio::task::spawn_blocking(move || saved::read(&directory, &name, &origin)).await;
+        let (json, at) = match read {
+            Ok(Ok(Some(saved))) => saved,
+            Ok(Err(error)) => {
+                tracing::warn!(issuer = %self.name, %error, "the saved key set is not used");
+                return false;
+            }
+            _ => return false,
+        };
+        let age = SystemTime::now().duration_since(at).unwrap_or_default();
+        if age > self.outage_max {
+            tracing::warn!(issuer = %self.name, age_seconds = age.as_secs(), "the saved key set is too old");
+            return false;
+        }
+        match KeySet::parse(&json) {
+            Ok((set, _)) => {
+                self.key_sets.store_from(&self.name, &self.origin, set, at);
+                true
             }
             Err(error) => {
-                // One line a streak; what it was about is in the first.
-                if !failing {
-                    let keys =
-                        if key_sets.has_keys(&name, &source) { "the last good keys stay" } else { "there are no keys yet" };
-                    tracing::warn!(issuer = %name, error = %error, "key set not refreshed; {keys}");
-                }
-                failing = true;
+                tracing::warn!(issuer = %self.name, %error, "the saved key set is not used");
+                false
             }
         }
     }
-}
 
-fn keep(key_sets: &KeySets, name: &str, source: &KeySetSource, (set, problems): (KeySet, Vec<KeyProblem>)) {
-    let usable = set.usable();
-    if key_sets.store_from(name, source, set) {
-        tracing::info!(issuer = %name, usable, set_aside = problems.len(), "key set changed");
-        for problem in problems {
-            tracing::warn!(issuer = %name, %problem, "a key of the key set is not used");
-        }
+    fn has_keys(&self) -> bool {
+        self.key_sets.has_keys(&self.name, &self.origin)
+    }
+
+    fn is_published(&self) -> bool {
+        !matches!(self.origin, KeyOrigin::File(_))
     }
 }
 
-async fn load(source: &KeySetSource) -> Result<(KeySet, Vec<KeyProblem>), LoadError> {
-    let json = match source {
-        KeySetSource::File(path) => read(path).await.map_err(LoadError::File)?,
-        KeySetSource::Url(url) => time::timeout(FETCH_MAX, fetch(url)).await.map_err(|_| LoadError::Slow)??,
+async fn load(origin: &KeyOrigin) -> Result<Arrived, LoadError> {
+    let json = match origin {
+        KeyOrigin::File(path) => read(path).await.map_err(LoadError::File)?,
+        KeyOrigin::Url(url) => time::timeout(FETCH_MAX, fetch::key_set(url)).await.map_err(|_| LoadError::Slow)??,
+        KeyOrigin::Discovery(issuer) => {
+            time::timeout(FETCH_MAX, fetch::discovered(issuer)).await.map_err(|_| LoadError::Slow)??
+        }
     };
-    Ok(KeySet::parse(&json)?)
+    let (set, problems) = KeySet::parse(&json)?;
+    Ok(Arrived { set, problems, json })
 }
 
 async fn read(path: &Path) -> io::Result<Vec<u8>> {
@@ -158,59 +294,6 @@ async fn read(path: &Path) -> io::Result<Vec<u8>> {
     let at_most = KEY_SET_BYTES_MAX as u64 + 1; // one byte more is enough to see that it is too many
     File::open(path).await?.take(at_most).read_to_end(&mut json).await?;
     Ok(json)
-}
-
-async fn fetch(url: &str) -> Result<Vec<u8>, LoadError> {
-    let url = Url::parse(url).map_err(|_| LoadError::InvalidUrl)?;
-    if !is_secure(&url) {
-        return Err(LoadError::InsecureUrl);
-    }
-    let client = client(&url).map_err(fetch_error)?;
-    let request = client.get(url).header(reqwest::header::ACCEPT, "application/jwk-set+json, application/json");
-    let mut response = request.send().await.map_err(fetch_error)?;
-    if response.status() != StatusCode::OK {
-        return Err(LoadError::Status(response.status()));
-    }
-    let mut json = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(fetch_error)? {
-        if json.len() + chunk.len() > KEY_SET_BYTES_MAX {
-            return Err(KeySetError::TooLarge.into());
-        }
-        json.extend_from_slice(&chunk);
-    }
-    Ok(json)
-}
-
-/// Without TLS anybody on the way can sign: only the machine itself is trusted that far.
-fn is_secure(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
-    let loopback = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
-    url.scheme() == "https" || (url.scheme() == "http" && loopback)
-}
-
-/// A client for one fetch: minutes lie between them, and certificate authorities change without a restart.
-fn client(url: &Url) -> reqwest::Result<Client> {
-    // Without a provider reqwest panics, and not every command has come past the server's start.
-    super::install_crypto();
-    let builder = Client::builder().redirect(redirect::Policy::none()).user_agent("tollgate");
-    if url.scheme() == "https" {
-        return builder.build();
-    }
-    // Plaintext stays on this machine: not through a proxy that the environment names, nor to wherever DNS has `localhost`.
-    let loopback = [(Ipv4Addr::LOCALHOST, 0).into(), (Ipv6Addr::LOCALHOST, 0).into()];
-    builder.no_proxy().resolve_to_addrs("localhost", &loopback).build()
-}
-
-fn fetch_error(error: reqwest::Error) -> LoadError {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    LoadError::Fetch(text)
 }
 
 /// `pause`, up to a tenth shorter or longer, so that a fleet does not ask at the same instant.

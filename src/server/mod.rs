@@ -124,7 +124,7 @@ async fn start_with(
     });
     let reloader = Arc::new(Reloader::new(path, &config, &parts, log_filter));
     reloader.keep_credentials_fresh(&config).await?;
-    reloader.poll_key_sets(config.issuers.clone());
+    reloader.poll_key_sets(config.clone());
     watch::follow_file(reloader.clone(), seen, ending.clone()).context("cannot watch the configuration's directory")?;
 
     let drain = Drain::new(end, parts.live.clone());

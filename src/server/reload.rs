@@ -1,7 +1,6 @@
 //! Hot reload: a new configuration is read and compiled beside the old one and takes its place at once, or changes nothing.
 
 use std::{
-    collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex as StdMutex, PoisonError},
@@ -13,10 +12,14 @@ use arc_swap::ArcSwap;
 use sd_notify::NotifyState;
 use tokio::sync::{Mutex, watch};
 
-use super::{assembly::Parts, credentials, expiry, key_sets};
+use super::{
+    assembly::Parts,
+    credentials, expiry,
+    key_sets::{self, Records},
+};
 use crate::{
     aws::CredentialsSlot,
-    config::{self, Config, Issuer, KeySetSource, Secret, StaticCredentials},
+    config::{self, Config, KeySetSource, Secret, StaticCredentials},
     proxy::Live,
     snapshot::{Lasting, Snapshot, listeners},
     telemetry::{Metrics, logging::LogFilter},
@@ -96,7 +99,7 @@ impl Reloader {
         if addresses(&config) != self.bound {
             tracing::warn!("listen addresses changed; they stay as they are until the next start");
         }
-        for failure in key_sets::load_once(&config, &self.lasting.key_sets).await {
+        for failure in key_sets::load_once(&config, &self.lasting.key_sets, &self.records(&config)).await {
             tracing::warn!(%failure, "key set not loaded");
         }
         let generation = self.live.load().snapshot.generation + 1;
@@ -112,7 +115,7 @@ impl Reloader {
         self.live.store(Arc::new(Live::new(snapshot)));
         *self.files.lock().unwrap_or_else(PoisonError::into_inner) = files(&self.path, &config);
         self.metrics.config_generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
-        self.poll_key_sets(config.issuers);
+        self.poll_key_sets(config);
         Ok(generation)
     }
 
@@ -130,12 +133,17 @@ impl Reloader {
         Ok(())
     }
 
-    /// Polls the key sets of these issuers from now on, and no others.
-    pub fn poll_key_sets(&self, issuers: BTreeMap<String, Issuer>) {
+    /// Polls the key sets of its issuers from now on, and no others.
+    pub fn poll_key_sets(&self, config: Config) {
         let (end, ending) = watch::channel(false);
-        tokio::spawn(key_sets::poll(issuers, self.lasting.key_sets.clone(), ending));
+        let records = self.records(&config);
+        tokio::spawn(key_sets::poll(config.issuers, self.lasting.key_sets.clone(), records, ending));
         // Dropping the old sender ends the old polls.
         *self.polling.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
+    }
+
+    fn records(&self, config: &Config) -> Records {
+        Records { directory: config.state_directory.clone(), metrics: Some(self.metrics.clone()) }
     }
 }
 
@@ -149,7 +157,7 @@ pub(super) fn files(path: &Path, config: &Config) -> Vec<PathBuf> {
     let tls: Vec<_> = config.listeners.iter().filter_map(|listener| listener.tls.as_ref()).flat_map(config::Tls::files).collect();
     let key_sets = config.issuers.values().filter_map(|issuer| match &issuer.key_set {
         KeySetSource::File(file) => Some(file),
-        KeySetSource::Url(_) => None,
+        KeySetSource::Url(_) | KeySetSource::Discovery(_) => None,
     });
     let secrets = config.credentials.iter().flat_map(|keys| [Some(&keys.secret_access_key), keys.session_token.as_ref()]);
     let sealing = config.vending.iter().flat_map(|vending| &vending.sealing_keys).map(|key| &key.secret);

@@ -32,6 +32,8 @@ impl Vitals for GatewayVitals {
         metrics.token_cache_entries.set(number(tokens.len() as u64));
         metrics.ready.set(self.unready().is_empty().into());
         metrics.credentials_expiry.set(self.parts.credentials.expiry().map_or(0, unix_seconds));
+        let conditions = self.parts.lasting.key_sets.conditions(std::time::SystemTime::now());
+        metrics.key_sets.show(conditions.iter().map(|condition| (&*condition.issuer, condition.keys, condition.age)));
         self.balances();
         self.ledger_health();
         metrics.render()

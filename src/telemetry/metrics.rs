@@ -7,7 +7,7 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
 
-use super::Bidirectional;
+use super::{Bidirectional, KeySetMetrics};
 
 /// Every metric of one gateway.
 pub struct Metrics {
@@ -68,6 +68,8 @@ pub struct Metrics {
     pub denials: IntCounterVec,
     /// Streams in both directions.
     pub bidirectional: Bidirectional,
+    /// Issuers' key sets.
+    pub key_sets: KeySetMetrics,
     /// Tokens found verified already.
     pub token_cache_hits: IntGauge,
     /// Tokens that had to be verified.
@@ -253,6 +255,7 @@ impl Metrics {
             ledger_waiting: gauge(r, "tollgate_ledger_waiting_rows", "Rows in memory that are not on disk.")?,
             denials: counters(r, "tollgate_denials_total", "Requests the gateway refused.", &["tenant", "reason"])?,
             bidirectional: Bidirectional::new(r)?,
+            key_sets: KeySetMetrics::new(r)?,
             token_cache_hits: gauge(r, "tollgate_token_cache_hits", "Tokens found in the cache since start.")?,
             token_cache_misses: gauge(r, "tollgate_token_cache_misses", "Tokens that had to be verified since start.")?,
             token_cache_entries: gauge(r, "tollgate_token_cache_entries", "Verified tokens in the cache.")?,
@@ -335,6 +338,7 @@ impl Metrics {
         collectors
             .into_iter()
             .chain(self.bidirectional.collectors())
+            .chain(self.key_sets.collectors())
             .flat_map(|c| c.desc())
             .map(|desc| (desc.fq_name.clone(), desc.variable_labels.clone()))
             .collect()

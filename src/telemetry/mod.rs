@@ -3,12 +3,14 @@
 
 pub mod access_log;
 pub mod bidirectional;
+pub mod key_sets;
 pub mod logging;
 pub mod metrics;
 pub mod outcome;
 
 pub use access_log::{AccessLine, AccessLog};
 pub use bidirectional::{Bidirectional, BidirectionalOfTenant};
+pub use key_sets::KeySetMetrics;
 pub use metrics::{Counted, Metrics};
 pub use outcome::Outcome;
 

@@ -252,6 +252,8 @@ fn text(settings: &Settings, simulator: &Simulator) -> String {
     let ca_file = usual("ca_file", "\"simulator-ca.pem\"".to_owned());
     format!(
         r#"
+state_directory = "state"
+
 [[listeners]]
 address = "127.0.0.1:0"
 

@@ -15,6 +15,7 @@ mod bodies;
 mod explain;
 mod forwarding;
 mod identity;
+mod issuers;
 mod limits;
 mod metrics;
 mod reload;

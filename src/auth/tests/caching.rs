@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::json;
 
 use super::*;
+use crate::config::KeyOrigin;
 
 fn counts(fixture: &Fixture) -> (u64, u64) {
     (fixture.cache.hits(), fixture.cache.misses())
@@ -145,19 +146,22 @@ fn a_reload_with_other_rules_never_serves_an_old_verdict() {
 
 #[test]
 fn keys_belong_to_the_place_they_came_from() {
-    let source = KeySetSource::Url("https://id.corp.example/keys".into());
-    let elsewhere = KeySetSource::Url("https://id2.corp.example/keys".into());
-    let issuers = |key_set: &KeySetSource| BTreeMap::from([("corp".to_owned(), Issuer { key_set: key_set.clone(), ..issuer() })]);
+    let source = KeyOrigin::Url("https://id.corp.example/keys".into());
+    let elsewhere = KeyOrigin::Url("https://id2.corp.example/keys".into());
+    let issuers = |origin: &KeyOrigin| {
+        let KeyOrigin::Url(url) = origin else { panic!("{origin:?}") };
+        BTreeMap::from([("corp".to_owned(), Issuer { key_set: KeySetSource::Url(url.clone()), ..issuer() })])
+    };
     let key_sets = Arc::new(KeySets::new());
     let cache = Arc::new(TokenCache::default());
     let old = Authenticator::new(&issuers(&source), Arc::clone(&key_sets), Arc::clone(&cache));
     let new = Authenticator::new(&issuers(&elsewhere), Arc::clone(&key_sets), Arc::clone(&cache));
     let good = |authenticator: &Authenticator| authenticator.authenticate_token(&good_token(), at(NOW)).is_ok();
 
-    assert!(key_sets.store_from("corp", &source, keys().set()));
-    assert!(!key_sets.store_from("corp", &source, keys().set()));
+    assert!(key_sets.store_from("corp", &source, keys().set(), at(NOW)));
+    assert!(!key_sets.store_from("corp", &source, keys().set(), at(NOW)));
     assert!(good(&old) && !good(&new));
-    key_sets.store_from("corp", &elsewhere, keys().set());
+    key_sets.store_from("corp", &elsewhere, keys().set(), at(NOW));
     assert!(good(&old) && good(&new));
     key_sets.retain(|_, known| known == Some(&elsewhere));
     assert!(!key_sets.has_keys("corp", &source) && key_sets.has_keys("corp", &elsewhere));

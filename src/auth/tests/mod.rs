@@ -7,6 +7,7 @@ mod hostile_keys;
 mod hostile_tokens;
 mod issued;
 mod properties;
+mod providers;
 mod vectors;
 
 use std::{
@@ -112,6 +113,7 @@ pub(super) fn issuer() -> Issuer {
         key_set_refresh_seconds: 300,
         token_lifetime_seconds_max: 86_400,
         leeway_seconds: 60,
+        ..toml::from_str("issuer = \"\"\naudiences = []").unwrap()
     }
 }
 

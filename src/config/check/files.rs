@@ -54,9 +54,38 @@ pub(super) fn check(check: &mut Check<'_>, config: &Config, now: SystemTime) {
         secret(check, &KeyPath::of("vending").key("sealing_keys").index(index).key("secret"), &key.secret);
     }
     vending::files(check, config);
+    if let Some(directory) = &config.state_directory {
+        state(check, directory);
+    }
     if let Some(keys) = &config.keys {
         privacy(check, &KeyPath::of("keys").key("file"), &keys.file);
     }
+}
+
+/// Who can write there says whose tokens are good. A directory that is not there yet is made.
+fn state(check: &mut Check<'_>, directory: &Path) {
+    let path = KeyPath::of("state_directory");
+    match fs::metadata(directory) {
+        Ok(metadata) if !metadata.is_dir() => {
+            check.error(path, format!("`{}` is not a directory", directory.display()), "name a directory of the gateway's own");
+        }
+        Ok(metadata) if is_shared(&metadata) => {
+            let help = format!("chmod go-w {}", directory.display());
+            check.error(path, "others can put files there, and keys that they made", help);
+        }
+        _ => {}
+    }
+}
+
+#[cfg(unix)]
+fn is_shared(metadata: &fs::Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    metadata.permissions().mode() & 0o022 != 0
+}
+
+#[cfg(not(unix))]
+fn is_shared(_: &fs::Metadata) -> bool {
+    false
 }
 
 fn authorities(check: &mut Check<'_>, path: KeyPath, file: &Path) {

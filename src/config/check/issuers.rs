@@ -1,4 +1,4 @@
-//! `[issuers.NAME]`: issuers whose tokens could never pass, or pass for too long.
+//! `[issuers.NAME]`: issuers whose tokens could never pass, or pass for too long, or name their tenant in two ways.
 
 use std::collections::BTreeMap;
 
@@ -28,6 +28,8 @@ pub(super) fn check(check: &mut Check<'_>, issuers: &BTreeMap<String, Issuer>) {
             );
         }
         claims(check, issuer, &at);
+        requirements(check, issuer, &at);
+        tenant(check, issuer, &at);
         key_set(check, issuer, &at);
     }
 }
@@ -46,9 +48,6 @@ fn claims(check: &mut Check<'_>, issuer: &Issuer, at: &dyn Fn(&str) -> KeyPath) 
         let help = "remove the line to get the default, `[\"RS256\", \"ES256\"]`";
         check.error(at("algorithms"), "no algorithm: every token of this issuer would be refused", help);
     }
-    if issuer.tenant_claim.is_empty() {
-        check.error(at("tenant_claim"), "empty", "write the name of the claim that names the tenant");
-    }
     if issuer.leeway_seconds > LEEWAY_SECONDS_MAX {
         let help = format!("use at most {LEEWAY_SECONDS_MAX}, and time synchronisation");
         check.error(at("leeway_seconds"), "more than clocks differ: it would prolong the life of stolen tokens", help);
@@ -59,13 +58,82 @@ fn claims(check: &mut Check<'_>, issuer: &Issuer, at: &dyn Fn(&str) -> KeyPath) 
     }
 }
 
+fn requirements(check: &mut Check<'_>, issuer: &Issuer, at: &dyn Fn(&str) -> KeyPath) {
+    if issuer.audience_claim.is_empty() {
+        check.error(at("audience_claim"), "empty", "remove the line to get the default, `aud`");
+    }
+    for (claim, accepted) in &issuer.required_claims {
+        if accepted.is_empty() {
+            let help = "list the values that are accepted, or remove the claim";
+            check.error(at("required_claims").key(claim), "no value would do: every token would be refused", help);
+        }
+    }
+    for (index, scope) in issuer.required_scopes.iter().enumerate() {
+        if scope.is_empty() || scope.contains(' ') {
+            check.error(at("required_scopes").index(index), "not one scope", "write each scope as a string of its own");
+        }
+    }
+}
+
+/// One way to the tenant; which of two was meant would decide who pays.
+fn tenant(check: &mut Check<'_>, issuer: &Issuer, at: &dyn Fn(&str) -> KeyPath) {
+    const NAME: &str = "a tenant's name is 1 to 64 of `A-Z a-z 0-9 . _ -`";
+    if issuer.tenant_claim.is_empty() {
+        check.error(at("tenant_claim"), "empty", "write the name of the claim that names the tenant");
+    }
+    if let Some(tenant) = &issuer.tenant {
+        if !is_tenant(tenant) {
+            check.error(at("tenant"), "no token could name such a tenant", NAME);
+        }
+        let others = [
+            ("tenant_claim", issuer.tenant_claim != "tenant"),
+            ("tenants", !issuer.tenants.is_empty()),
+            ("tenant_prefix", issuer.tenant_prefix.is_some()),
+        ];
+        for (other, _) in others.into_iter().filter(|(_, written)| *written) {
+            let help = format!("remove `{other}`, or remove `tenant` to let the claim decide");
+            check.key_error(at(other), "`tenant` says already whose all tokens of this issuer are", help);
+        }
+    } else if issuer.tenant_prefix.is_some() && !issuer.tenants.is_empty() {
+        let help = "write whole values in `tenants`, or remove it";
+        check.key_error(at("tenant_prefix"), "`tenants` says already which values stand for which tenant", help);
+    }
+    for (value, tenant) in issuer.tenants.iter().filter(|(_, tenant)| !is_tenant(tenant)) {
+        check.error(at("tenants").key(value), format!("`{tenant}` can be no tenant"), NAME);
+    }
+    if issuer.tenant_prefix.as_ref().is_some_and(String::is_empty) {
+        check.error(at("tenant_prefix"), "empty: every value begins with that", "remove the line: the claim names the tenant");
+    }
+}
+
+fn is_tenant(name: &str) -> bool {
+    (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+}
+
 fn key_set(check: &mut Check<'_>, issuer: &Issuer, at: &dyn Fn(&str) -> KeyPath) {
-    if let KeySetSource::Url(url) = &issuer.key_set
-        && let Some((fault, help)) = words::url_fault(url, true)
-    {
-        check.error(at("key_set").key("url"), format!("`{}` {fault}", shown(url)), help);
+    match &issuer.key_set {
+        KeySetSource::File(_) => {}
+        KeySetSource::Url(url) => {
+            if let Some((fault, help)) = words::url_fault(url, true) {
+                check.error(at("key_set").key("url"), format!("`{}` {fault}", shown(url)), help);
+            }
+        }
+        KeySetSource::Discovery(false) => {
+            let help = "write `{ url = \"https://…\" }` or `{ file = \"…\" }`, or remove the line";
+            check.error(at("key_set").key("discovery"), "then where are the keys?", help);
+        }
+        KeySetSource::Discovery(true) => {
+            if let Some((fault, _)) = words::url_fault(&issuer.issuer, true).filter(|_| !issuer.issuer.is_empty()) {
+                let help = "say with `key_set` where the keys are; without it they are looked for at the issuer";
+                check.error(at("issuer"), format!("`{}` {fault}", shown(&issuer.issuer)), help);
+            }
+        }
     }
     if issuer.key_set_refresh_seconds == 0 {
         check.error(at("key_set_refresh_seconds"), "0 would poll without pause", "remove the line to get the default, 300");
+    }
+    if issuer.key_set_outage_seconds_max < issuer.key_set_refresh_seconds {
+        let help = "use at least an hour, 3600: an issuer's trouble should not be yours at once";
+        check.error(at("key_set_outage_seconds_max"), "keys would lapse between two polls that succeed", help);
     }
 }

@@ -53,6 +53,24 @@ fn examined_in(directory: &TempDir, text: &str, year: u64) -> Problems {
 }
 
 #[test]
+fn the_state_directory_is_the_gateways_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = directory();
+    let state = directory.path().join("state");
+    let text = format!("state_directory = \"state\"\n{}", with_files());
+    let says = || examined_in(&directory, &text, 2026).lines().map(|(_, line)| line).collect::<String>();
+    assert_eq!(says(), ""); // it will be made
+    fs::create_dir(&state).unwrap();
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(says(), "");
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o770)).unwrap();
+    assert!(says().contains("state_directory: others can put files there"), "{}", says());
+    fs::remove_dir(&state).unwrap();
+    fs::write(&state, "").unwrap();
+    assert!(says().contains("is not a directory"), "{}", says());
+}
+
+#[test]
 fn sound_files_have_no_problems() {
     let directory = directory();
     assert_eq!(examined_in(&directory, &with_files(), 2026).to_string(), "");

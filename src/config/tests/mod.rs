@@ -45,7 +45,7 @@ in_flight_bytes_max = 1_000
 
 [issuers.corporate]
 issuer = "https://idp.example"
-audiences = ["bedrock"]
+key_set = { url = "https://idp.example/keys" }
 algorithms = ["RS256", "HS256"]
 
 [tenants.acme]
@@ -90,7 +90,7 @@ fn every_fault_of_a_broken_file_is_reported_in_the_order_of_its_lines() {
         (5, "upstream.region", "write it as AWS does: `us-east-1`; a zone's letter does not belong to it"),
         (6, "upstream.fips", "write `true` or `false` without quotes"),
         (9, "bodies.in_flight_bytes_max", "raise it to at least `bytes_max`, better to many times that"),
-        (11, "issuers.corporate.key_set", "add `key_set`; conf/tollgate.toml explains it"),
+        (11, "issuers.corporate.audiences", "add `audiences`; conf/tollgate.toml explains it"),
         (
             14,
             "issuers.corporate.algorithms[1]",

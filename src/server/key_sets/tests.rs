@@ -1,5 +1,7 @@
 //! Key-set endpoints as they fail, on raw sockets: hostile servers do not use an HTTP library.
 
+mod survival;
+
 use std::{
     net::SocketAddr,
     sync::{
@@ -16,7 +18,10 @@ use tokio::{
 };
 
 use super::*;
-use crate::{auth::DevelopmentIssuer, config::Algorithm};
+use crate::{
+    auth::DevelopmentIssuer,
+    config::{Algorithm, KeySetSource},
+};
 
 /// What the server does with a request.
 #[derive(Clone)]
@@ -27,6 +32,8 @@ enum Answer {
     Stall(Vec<u8>),
     /// Writes a header, then a byte a while, for ever.
     Drip,
+    /// Answers by the path that was asked for; others are not answered.
+    ByPath(Vec<(String, Answer)>),
 }
 
 struct Server {
@@ -61,8 +68,8 @@ impl Server {
         Server { address, answer, requests, task }
     }
 
-    fn source(&self) -> KeySetSource {
-        KeySetSource::Url(format!("http://{}/keys", self.address))
+    fn source(&self) -> KeyOrigin {
+        KeyOrigin::Url(format!("http://{}/keys", self.address))
     }
 
     fn now_answers(&self, answer: Answer) {
@@ -88,8 +95,14 @@ async fn serve(mut connection: TcpStream, answer: Answer) {
         }
         request.push(byte[0]);
     }
+    let path = String::from_utf8_lossy(&request).split(' ').nth(1).unwrap_or_default().to_owned();
+    let answer = match answer {
+        Answer::ByPath(answers) => answers.into_iter().find(|(known, _)| *known == path).map(|(_, answer)| answer),
+        answer => Some(answer),
+    };
     // The client may be gone; that is its right.
-    match answer {
+    match answer.unwrap_or(Answer::Bytes(Vec::new())) {
+        Answer::ByPath(_) => {}
         Answer::Bytes(bytes) => drop(connection.write_all(&bytes).await),
         Answer::Stall(bytes) => {
             let _ = connection.write_all(&bytes).await;
@@ -131,25 +144,48 @@ async fn until(condition: impl Fn() -> bool) {
     time::timeout(Duration::from_secs(10), waiting).await.unwrap();
 }
 
-fn config(sources: &[(&str, &KeySetSource)]) -> Config {
-    let issuer = |source: &KeySetSource| Issuer {
+fn written(origin: &KeyOrigin) -> KeySetSource {
+    match origin {
+        KeyOrigin::File(file) => KeySetSource::File(file.clone()),
+        KeyOrigin::Url(url) => KeySetSource::Url(url.clone()),
+        KeyOrigin::Discovery(_) => KeySetSource::Discovery(true),
+    }
+}
+
+fn config(sources: &[(&str, &KeyOrigin)]) -> Config {
+    let issuer = |source: &KeyOrigin| Issuer {
         issuer: "https://id.corp.example".into(),
         audiences: vec!["tollgate".into()],
         algorithms: vec![Algorithm::ES256],
         tenant_claim: "tenant".into(),
-        key_set: source.clone(),
+        key_set: written(source),
         key_set_refresh_seconds: 300,
         token_lifetime_seconds_max: 86_400,
         leeway_seconds: 60,
+        ..toml::from_str("issuer = \"\"\naudiences = []").unwrap()
     };
     let mut config: Config = toml::from_str("listeners = []\n[upstream]\nregion = \"us-east-1\"").unwrap();
     config.issuers = sources.iter().map(|(name, source)| ((*name).to_owned(), issuer(source))).collect();
     config
 }
 
+fn every(pause: Duration) -> Pace {
+    Pace { refresh: pause, again: pause, retry: pause }
+}
+
+fn feed(origin: &KeyOrigin, key_sets: &Arc<KeySets>) -> Feed {
+    Feed {
+        name: "corp".to_owned(),
+        origin: origin.clone(),
+        outage_max: Duration::from_secs(3_600),
+        key_sets: Arc::clone(key_sets),
+        records: Records::default(),
+    }
+}
+
 async fn failure_of(answer: Answer) -> LoadError {
     let server = Server::start(answer).await;
-    let failure = load(&server.source()).await.unwrap_err();
+    let failure = load(&server.source()).await.err().unwrap();
     assert_eq!(server.requests(), 1); // nothing is tried twice, no redirect is followed
     failure
 }
@@ -160,18 +196,18 @@ async fn files_and_urls_are_loaded_once() {
     let path = directory.path().join("keys.json");
     std::fs::write(&path, new_key_set()).unwrap();
     let server = Server::start(keys()).await;
-    let (file, url) = (KeySetSource::File(path), server.source());
-    let missing = KeySetSource::File(directory.path().join("absent.json"));
-    let key_sets = KeySets::new();
+    let (file, url) = (KeyOrigin::File(path), server.source());
+    let missing = KeyOrigin::File(directory.path().join("absent.json"));
+    let key_sets = Arc::new(KeySets::new());
     let config =
-        config(&[("file", &file), ("url", &url), ("missing", &missing), ("device", &KeySetSource::File("/dev/zero".into()))]);
-    let failures = load_once(&config, &key_sets).await;
+        config(&[("file", &file), ("url", &url), ("missing", &missing), ("device", &KeyOrigin::File("/dev/zero".into()))]);
+    let failures = load_once(&config, &key_sets, &Records::default()).await;
     assert!(key_sets.has_keys("file", &file) && key_sets.has_keys("url", &url) && !key_sets.has_keys("missing", &missing));
     let failed: Vec<_> = failures.iter().map(|failure| failure.issuer.as_str()).collect();
     assert_eq!(failed, ["device", "missing"]);
 
     let generation = key_sets.generation("url");
-    assert_eq!(load_once(&config, &key_sets).await.len(), 2);
+    assert_eq!(load_once(&config, &key_sets, &Records::default()).await.len(), 2);
     assert_eq!(key_sets.generation("url"), generation); // the same keys are no change
 }
 
@@ -219,7 +255,7 @@ async fn a_refused_connection_is_a_failure_without_the_url() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://name:password@{}/keys?secret=1", listener.local_addr().unwrap());
     drop(listener);
-    let failure = load(&KeySetSource::Url(url)).await.unwrap_err();
+    let failure = load(&KeyOrigin::Url(url)).await.err().unwrap();
     assert!(matches!(failure, LoadError::Fetch(_)));
     assert!(!failure.to_string().contains("password") && !failure.to_string().contains("secret"), "{failure}");
 }
@@ -233,13 +269,13 @@ async fn plaintext_is_for_loopback_only() {
         "http://localhost.example/",
         "ftp://127.0.0.1/",
     ] {
-        assert!(matches!(load(&KeySetSource::Url(url.into())).await, Err(LoadError::InsecureUrl)), "{url}");
+        assert!(matches!(load(&KeyOrigin::Url(url.into())).await, Err(LoadError::InsecureUrl)), "{url}");
     }
     for url in ["file:///etc/passwd", "data:application/json,{}"] {
-        assert!(matches!(load(&KeySetSource::Url(url.into())).await, Err(LoadError::InsecureUrl)), "{url}");
+        assert!(matches!(load(&KeyOrigin::Url(url.into())).await, Err(LoadError::InsecureUrl)), "{url}");
     }
     for url in ["", "keys.json", "https://"] {
-        assert!(matches!(load(&KeySetSource::Url(url.into())).await, Err(LoadError::InvalidUrl)), "{url}");
+        assert!(matches!(load(&KeyOrigin::Url(url.into())).await, Err(LoadError::InvalidUrl)), "{url}");
     }
     for url in [
         "https://id.corp.example/keys",
@@ -248,7 +284,7 @@ async fn plaintext_is_for_loopback_only() {
         "http://localhost/keys",
         "http://127.9.9.9/",
     ] {
-        assert!(is_secure(&Url::parse(url).unwrap()), "{url}");
+        assert!(fetch::is_secure(&reqwest::Url::parse(url).unwrap()), "{url}");
     }
 }
 
@@ -256,8 +292,8 @@ async fn plaintext_is_for_loopback_only() {
 async fn rotation_arrives_and_failures_keep_the_last_good_keys() {
     let server = Server::start(response("503 Service Unavailable", "", b"")).await;
     let key_sets = Arc::new(KeySets::new());
-    let pace = Pace { refresh: Duration::from_millis(5), retry: Duration::from_millis(5) };
-    let polling = tokio::spawn(poll_issuer("corp".into(), server.source(), pace, Arc::clone(&key_sets)));
+    let pace = every(Duration::from_millis(5));
+    let polling = tokio::spawn(feed(&server.source(), &key_sets).poll(pace));
     server.has_served(2).await;
     assert_eq!(key_sets.generation("corp"), 0);
 
@@ -308,8 +344,8 @@ async fn a_streak_of_failures_is_told_once() {
 
     let server = Server::start(response("500 Oops", "", b"")).await;
     let key_sets = Arc::new(KeySets::new());
-    let pace = Pace { refresh: Duration::from_millis(5), retry: Duration::from_millis(5) };
-    let polling = tokio::spawn(poll_issuer("corp".into(), server.source(), pace, Arc::clone(&key_sets)));
+    let pace = every(Duration::from_millis(5));
+    let polling = tokio::spawn(feed(&server.source(), &key_sets).poll(pace));
     server.has_served(4).await;
     assert_eq!(lines.count("not refreshed; there are no keys yet"), 1);
     server.now_answers(keys());
@@ -326,32 +362,32 @@ async fn a_streak_of_failures_is_told_once() {
 async fn plaintext_behind_an_https_url_is_refused() {
     let server = Server::start(keys()).await;
     let url = format!("https://{}/keys", server.address);
-    assert!(matches!(load(&KeySetSource::Url(url)).await, Err(LoadError::Fetch(_) | LoadError::Slow)));
+    assert!(matches!(load(&KeyOrigin::Url(url)).await, Err(LoadError::Fetch(_) | LoadError::Slow)));
 }
 
 #[tokio::test]
 async fn localhost_is_this_machine() {
     let server = Server::start(keys()).await;
     let url = format!("http://localhost:{}/keys", server.address.port());
-    assert!(load(&KeySetSource::Url(url)).await.is_ok());
+    assert!(load(&KeyOrigin::Url(url)).await.is_ok());
 }
 
 #[tokio::test]
 async fn polling_ends_when_told_and_when_nobody_is_left_to_tell() {
     let server = Server::start(keys()).await;
     let issuers = config(&[("corp", &server.source())]).issuers;
-    let gone = KeySetSource::Url("https://gone.example/".into());
+    let gone = KeyOrigin::Url("https://gone.example/".into());
     let key_sets = Arc::new(KeySets::new());
-    key_sets.store_from("gone", &gone, KeySet::parse(new_key_set().as_bytes()).unwrap().0);
+    key_sets.store_from("gone", &gone, KeySet::parse(new_key_set().as_bytes()).unwrap().0, SystemTime::now());
     let (tell, told) = watch::channel(false);
-    let polling = tokio::spawn(poll(issuers.clone(), Arc::clone(&key_sets), told));
+    let polling = tokio::spawn(poll(issuers.clone(), Arc::clone(&key_sets), Records::default(), told));
     until(|| key_sets.generation("gone") == 0).await; // it is not configured any more
     tell.send(true).unwrap();
     time::timeout(Duration::from_secs(10), polling).await.unwrap().unwrap();
 
     let (tell, told) = watch::channel(false);
     drop(tell);
-    time::timeout(Duration::from_secs(10), poll(issuers, key_sets, told)).await.unwrap();
+    time::timeout(Duration::from_secs(10), poll(issuers, key_sets, Records::default(), told)).await.unwrap();
 }
 
 #[test]
