@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// As many streams of one connection as its own window has room for: where that is full, they do wait for each other.
-const CONNECTIONS: usize = 50;
+const CONNECTIONS: usize = 250;
 const STREAMS: usize = 500;
 /// Of one stream; of all together it is 5 GB.
 const EVENTS: usize = 250;
