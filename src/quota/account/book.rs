@@ -1,28 +1,20 @@
 //! The account's state, and every change of it: plain data without a lock, a clock or an effect, so that tests can hold it against an
 //! oracle. What was settled and what is held is the truth; tallies and buckets follow from it, and are there to be quick.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::civil::Date;
 
 use super::{
     ask::{Amounts, Ask, Now},
     bucket::Bucket,
-    calendar::{Edges, Today, window},
+    calendar::{Edges, window},
+    counters::{Counter, Counters, Place, Truth},
     hold::{Expired, Hold, OpenHold},
     quotas::{Limit, Quotas},
     scope::{ScopeSet, Scopes},
     sums::{Spent, Sums},
-    tally::Tally,
 };
-use crate::quota::{Measure, Span};
-
-/// The configuration before a reload, of which requests may still come, and the one after.
-const BINDINGS_MAX: usize = 2;
 
 /// One tenant's state.
 #[derive(Default)]
@@ -31,9 +23,7 @@ pub struct Book {
     holds: BTreeMap<u64, Hold>,
     sums: Sums,
     scopes: Scopes,
-    tallies: Vec<Option<Tally>>,
-    buckets: Vec<Option<Slot>>,
-    bindings: VecDeque<Binding>,
+    counters: Counters,
     tolls: Tolls,
 }
 
@@ -55,33 +45,6 @@ pub struct Settled {
     pub overdrawn: bool,
     /// Its hold had expired; it was charged all the same.
     pub late: bool,
-}
-
-/// A bucket, by what it counts: the `nth` limit in the file with this scope and measure.
-struct Slot {
-    bit: u32,
-    measure: Measure,
-    nth: usize,
-    bucket: Bucket,
-}
-
-/// Where the limits of one compiled configuration are counted.
-struct Binding {
-    quotas: u64,
-    counters: Vec<Option<Counter>>,
-    today: Today,
-}
-
-#[derive(Clone, Copy)]
-struct Counter {
-    bit: u32,
-    place: Place,
-}
-
-#[derive(Clone, Copy)]
-enum Place {
-    Tally(usize),
-    Bucket(usize),
 }
 
 /// A limit's counter at one moment.
@@ -116,9 +79,9 @@ impl Book {
     ) {
         let at = self.bind(quotas, now);
         let met = model.map_or(ScopeSet::MAX, |model| self.scopes.of(model).1);
-        let Some((today, count)) = self.bindings.get(at).map(|binding| (binding.today, binding.counters.len())) else { return };
+        let Some((today, count)) = self.counters.binding(at).map(|(today, counters)| (today, counters.len())) else { return };
         for (index, limit) in quotas.limits.iter().enumerate().take(count) {
-            let counter = self.bindings.get(at).and_then(|binding| *binding.counters.get(index)?);
+            let counter = self.counters.binding(at).and_then(|(_, counters)| *counters.get(index)?);
             let Some(Counter { bit, place }) = counter else { continue };
             if met & (1 << bit) == 0 {
                 continue;
@@ -132,7 +95,7 @@ impl Book {
                     }
                 }
                 Place::Bucket(place) => {
-                    let Some(Some(Slot { bucket, .. })) = self.buckets.get_mut(place) else { continue };
+                    let Some(bucket) = self.counters.bucket(place) else { continue };
                     bucket.refill(now.monotonic);
                     let (used, reserved) = (u128::from(bucket.used()), 0);
                     visit(limit, Reading { settled: used, reserved, edges, bucket: Some(bucket) });
@@ -144,7 +107,7 @@ impl Book {
     /// Holds what a request asks for, in everything that counts it. Nobody else may have been in between since `read`.
     pub(super) fn hold(&mut self, quotas: &Quotas, ask: &Ask<'_>, now: &Now) -> Entry {
         let at = self.bind(quotas, now);
-        let date = self.bindings.get(at).map_or(Date::ZERO, |binding| binding.today.date);
+        let date = self.counters.binding(at).map_or(Date::ZERO, |(today, _)| today.date);
         let (model, met) = self.scopes.of(ask.model);
         let hold = Hold {
             request: ask.request,
@@ -162,11 +125,11 @@ impl Book {
     fn insert(&mut self, hold: Hold, met: ScopeSet) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
-        for tally in self.tallies.iter_mut().flatten().filter(|tally| met & (1 << tally.bit) != 0 && tally.is_of(hold.date)) {
+        for tally in self.counters.tallies_of(met, hold.date) {
             tally.reserved += u128::from(hold.amounts.get(tally.measure));
         }
         if let Some(admitted) = hold.admitted {
-            for slot in self.buckets.iter_mut().flatten().filter(|slot| met & (1 << slot.bit) != 0) {
+            for slot in self.counters.slots_of(met) {
                 slot.bucket.refill(admitted);
                 slot.bucket.hold(id, hold.amounts.get(slot.measure));
             }
@@ -183,10 +146,10 @@ impl Book {
         let Some(open) = self.holds.get_mut(id) else { return };
         open.amounts = hold.amounts;
         let met = self.scopes.of(&hold.model).1;
-        for tally in self.tallies.iter_mut().flatten().filter(|tally| met & (1 << tally.bit) != 0 && tally.is_of(hold.date)) {
+        for tally in self.counters.tallies_of(met, hold.date) {
             tally.reserved += u128::from(more.get(tally.measure));
         }
-        for slot in self.buckets.iter_mut().flatten().filter(|slot| met & (1 << slot.bit) != 0) {
+        for slot in self.counters.slots_of(met) {
             slot.bucket.grow(*id, more.get(slot.measure));
         }
     }
@@ -198,7 +161,7 @@ impl Book {
         let late = self.holds.remove(id).is_none();
         if late {
             // What it held has been given back long ago; to a bucket, its charge is one of now.
-            self.buckets.iter_mut().flatten().for_each(|slot| slot.bucket.refill(now.monotonic));
+            self.counters.slots().for_each(|slot| slot.bucket.refill(now.monotonic));
         }
         self.end(*id, hold, !late, &used);
         self.sums.add(hold.date, &hold.model, spent);
@@ -217,13 +180,13 @@ impl Book {
 
     fn end(&mut self, id: u64, hold: &Hold, was_open: bool, used: &Amounts) {
         let met = self.scopes.of(&hold.model).1;
-        for tally in self.tallies.iter_mut().flatten().filter(|tally| met & (1 << tally.bit) != 0 && tally.is_of(hold.date)) {
+        for tally in self.counters.tallies_of(met, hold.date) {
             let held = if was_open { hold.amounts.get(tally.measure) } else { 0 };
             tally.reserved = tally.reserved.saturating_sub(u128::from(held));
             tally.settled += u128::from(used.get(tally.measure));
         }
         if hold.admitted.is_some() {
-            for slot in self.buckets.iter_mut().flatten().filter(|slot| met & (1 << slot.bit) != 0) {
+            for slot in self.counters.slots_of(met) {
                 slot.bucket.settle(id, used.get(slot.measure));
             }
         }
@@ -247,7 +210,7 @@ impl Book {
     pub(super) fn restore(&mut self, date: Date, model: &str, spent: &Spent) {
         let (model, _) = self.scopes.of(model);
         self.sums.add(date, &model, spent);
-        self.tallies.iter_mut().flatten().for_each(|tally| tally.first = None);
+        self.counters.tallies().for_each(|tally| tally.first = None);
     }
 
     /// Adds what a former process held.
@@ -273,7 +236,7 @@ impl Book {
         let (_, met) = self.scopes.of(model);
         // Nobody holds it, so it is charged as of now.
         let id = self.next_id;
-        for slot in self.buckets.iter_mut().flatten().filter(|slot| met & (1 << slot.bit) != 0) {
+        for slot in self.counters.slots_of(met) {
             slot.bucket.refill(at.monotonic);
             slot.bucket.settle(id, used.get(slot.measure));
         }
@@ -293,7 +256,7 @@ impl Book {
 
     #[cfg(test)]
     pub(super) fn slots(&self) -> usize {
-        self.tallies.len() + self.buckets.len()
+        self.counters.len()
     }
 
     #[cfg(test)]
@@ -301,9 +264,13 @@ impl Book {
         self.scopes.models()
     }
 
+    fn bind(&mut self, quotas: &Quotas, now: &Now) -> usize {
+        self.counters.bind(quotas, &mut Truth { scopes: &mut self.scopes, holds: &self.holds }, now)
+    }
+
     /// The running sums of a window, found anew if the tally stands on another.
     fn turn(&mut self, place: usize, first: Date) -> Option<(u128, u128)> {
-        let tally = self.tallies.get_mut(place)?.as_mut()?;
+        let tally = self.counters.tally(place)?;
         if tally.first != Some(first) {
             let (bit, measure, span) = (tally.bit, tally.measure, tally.span);
             let has = |model: &str| self.scopes.has(bit, model);
@@ -314,91 +281,4 @@ impl Book {
         }
         Some((tally.settled, tally.reserved))
     }
-
-    /// Ties the limits of a configuration to their counters, and sees to it that it is today.
-    fn bind(&mut self, quotas: &Quotas, now: &Now) -> usize {
-        if let Some(at) = self.bindings.iter().position(|binding| binding.quotas == quotas.id) {
-            if let Some(binding) = self.bindings.get_mut(at).filter(|binding| !binding.today.contains(now.wall)) {
-                binding.today = Today::of(now.wall, &quotas.zone);
-            }
-            return at;
-        }
-        let newest = self.bindings.iter().all(|binding| binding.quotas < quotas.id);
-        if self.bindings.len() >= BINDINGS_MAX {
-            self.forget_oldest();
-        }
-        let mut counters: Vec<Option<Counter>> = Vec::with_capacity(quotas.limits.len());
-        for (index, limit) in quotas.limits.iter().enumerate() {
-            let same =
-                |other: &&Limit| other.span == Span::Minute && other.scope == limit.scope && other.measure == limit.measure;
-            let nth = quotas.limits.iter().take(index).filter(same).count();
-            counters.push(self.counter_of(limit, nth, newest, now));
-        }
-        self.bindings.push_back(Binding { quotas: quotas.id, counters, today: Today::of(now.wall, &quotas.zone) });
-        self.bindings.len() - 1
-    }
-
-    fn counter_of(&mut self, limit: &Limit, nth: usize, newest: bool, now: &Now) -> Option<Counter> {
-        let bit = self.scopes.bit_of(&limit.scope)?;
-        let place = match limit.span {
-            Span::Minute => self.bucket_of(bit, limit, nth, newest, now),
-            Span::Day | Span::Month => {
-                let same = |tally: &Tally| tally.bit == bit && tally.measure == limit.measure && tally.span == limit.span;
-                Place::Tally(place(&mut self.tallies, same, || Tally::new(bit, limit.measure, limit.span)))
-            }
-        };
-        Some(Counter { bit, place })
-    }
-
-    /// A bucket that is new begins with what open requests hold; what was settled in the last minute, nobody knows.
-    fn bucket_of(&mut self, bit: u32, limit: &Limit, nth: usize, newest: bool, now: &Now) -> Place {
-        let measure = limit.measure;
-        let (holds, scopes) = (&self.holds, &self.scopes);
-        let begin = || {
-            let held = || {
-                holds
-                    .iter()
-                    .filter(|(_, hold)| scopes.has(bit, &hold.model))
-                    .filter_map(|(id, hold)| Some((id, hold, hold.admitted?)))
-            };
-            let mut bucket = Bucket::new(limit.amount, held().map(|(.., admitted)| admitted).next().unwrap_or(now.monotonic));
-            for (id, hold, admitted) in held() {
-                bucket.refill(admitted);
-                bucket.hold(*id, hold.amounts.get(measure));
-            }
-            Slot { bit, measure, nth, bucket }
-        };
-        let same = |slot: &Slot| slot.bit == bit && slot.measure == measure && slot.nth == nth;
-        let at = place(&mut self.buckets, same, begin);
-        if let (true, Some(Some(slot))) = (newest, self.buckets.get_mut(at)) {
-            slot.bucket.resize(limit.amount, now.monotonic);
-        }
-        Place::Bucket(at)
-    }
-
-    /// Drops the oldest configuration, and the counters that only it had.
-    fn forget_oldest(&mut self) {
-        let oldest = self.bindings.iter().enumerate().min_by_key(|(_, binding)| binding.quotas).map(|(at, _)| at);
-        oldest.and_then(|at| self.bindings.remove(at));
-        let counters: Vec<Counter> =
-            self.bindings.iter().flat_map(|binding| binding.counters.iter().flatten().copied()).collect();
-        let tally = |at| counters.iter().any(|counter| matches!(counter.place, Place::Tally(place) if place == at));
-        let bucket = |at| counters.iter().any(|counter| matches!(counter.place, Place::Bucket(place) if place == at));
-        self.tallies.iter_mut().enumerate().filter(|(at, _)| !tally(*at)).for_each(|(_, slot)| *slot = None);
-        self.buckets.iter_mut().enumerate().filter(|(at, _)| !bucket(*at)).for_each(|(_, slot)| *slot = None);
-        self.scopes.keep(counters.iter().fold(0, |set, counter| set | (1 << counter.bit)));
-    }
-}
-
-/// Where something stands among the slots; it is put into a free one if it is nowhere.
-fn place<T>(slots: &mut Vec<Option<T>>, same: impl Fn(&T) -> bool, new: impl FnOnce() -> T) -> usize {
-    if let Some(at) = slots.iter().position(|slot| slot.as_ref().is_some_and(&same)) {
-        return at;
-    }
-    let free = slots.iter().position(Option::is_none).unwrap_or(slots.len());
-    match slots.get_mut(free) {
-        Some(slot) => *slot = Some(new()),
-        None => slots.push(Some(new())),
-    }
-    free
 }

@@ -9,6 +9,7 @@ mod balance;
 mod book;
 mod bucket;
 mod calendar;
+mod counters;
 mod denial;
 mod hold;
 mod lock;
