@@ -8,30 +8,8 @@ use std::{
     process::{Command, Output},
 };
 
-const BROKEN: &str = r#"[[listeners]]
-adress = "127.0.0.1:8080"
-
-[upstream]
-region = "us-east-1a"
-fips = "yes"
-
-[bodies]
-in_flight_bytes_max = 1_000
-
-[issuers.corporate]
-issuer = "https://idp.example"
-key_set = { url = "https://idp.example/keys" }
-algorithms = ["RS256", "HS256"]
-
-[tenants.acme]
-models = "*"
-services = ["bedrock-runtme"]
-operations = ["ConverseStrem"]
-
-[tenants.acme.limits]
-requests_per_minut = 5
-concurrent_requests = -1
-"#;
+/// Nine faults of nine kinds.
+const BROKEN: &str = include_str!("../src/config/tests/broken.toml");
 
 fn check(flags: &[&str], file: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tollgate")).args(flags).arg(file).env("NO_COLOR", "1").output().unwrap()

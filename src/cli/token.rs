@@ -69,7 +69,7 @@ mod tests {
     use super::*;
     use crate::{
         auth::{Authenticator, KeySet, KeySets, TokenCache},
-        config::{Algorithm, Issuer, KeySetSource},
+        config::Issuer,
     };
 
     #[derive(Parser)]
@@ -92,17 +92,8 @@ mod tests {
         let now = SystemTime::now();
         let token = mint(&args, now).unwrap();
 
-        let configured = Issuer {
-            issuer: DEMO_ISSUER.to_owned(),
-            audiences: vec![DEMO_AUDIENCE.to_owned()],
-            algorithms: vec![Algorithm::ES256],
-            tenant_claim: "tenant".to_owned(),
-            key_set: KeySetSource::File("keys.json".into()),
-            key_set_refresh_seconds: 300,
-            token_lifetime_seconds_max: 86_400,
-            leeway_seconds: 0,
-            ..toml::from_str("issuer = \"\"\naudiences = []").unwrap()
-        };
+        let file = format!("issuer = '{DEMO_ISSUER}'\naudiences = ['{DEMO_AUDIENCE}']");
+        let configured: Issuer = toml::from_str(&file).unwrap();
         let key_sets = Arc::new(KeySets::new());
         key_sets.store("demo", KeySet::parse(issuer.key_set_json().as_bytes()).unwrap().0);
         let issuers = BTreeMap::from([("demo".to_owned(), configured)]);

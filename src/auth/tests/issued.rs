@@ -15,7 +15,7 @@ use crate::{
         session,
     },
     aws::{Received, Signer, Signing, sigv4::EMPTY_SHA256},
-    config::{Algorithm, Issuer, KeySetSource, KeysFile},
+    config::{Issuer, KeysFile},
 };
 
 fn principal(proof: Proof, expires: u64) -> Principal {
@@ -33,13 +33,8 @@ fn authenticator(issuer: &str, entries: &str) -> Authenticator {
     let configured = Issuer {
         issuer: ISSUER.to_owned(),
         audiences: vec![AUDIENCE.to_owned()],
-        algorithms: vec![Algorithm::ES256],
-        tenant_claim: "tenant".to_owned(),
-        key_set: KeySetSource::File("keys.json".into()),
-        key_set_refresh_seconds: 300,
-        token_lifetime_seconds_max: 86_400,
         leeway_seconds: 0,
-        ..toml::from_str("issuer = \"\"\naudiences = []").unwrap()
+        ..toml::from_str("issuer = ''\naudiences = []").unwrap()
     };
     let key_sets = Arc::new(KeySets::new());
     key_sets.store(issuer, KeySet::parse(keys().ec.key_set_json().as_bytes()).unwrap().0);

@@ -33,30 +33,7 @@ limits = { requests_per_minute = 60 }
 "#;
 
 /// Nine faults of nine kinds, among sound lines.
-const BROKEN: &str = r#"[[listeners]]
-adress = "127.0.0.1:8080"
-
-[upstream]
-region = "us-east-1a"
-fips = "yes"
-
-[bodies]
-in_flight_bytes_max = 1_000
-
-[issuers.corporate]
-issuer = "https://idp.example"
-key_set = { url = "https://idp.example/keys" }
-algorithms = ["RS256", "HS256"]
-
-[tenants.acme]
-models = "*"
-services = ["bedrock-runtme"]
-operations = ["ConverseStrem"]
-
-[tenants.acme.limits]
-requests_per_minut = 5
-concurrent_requests = -1
-"#;
+const BROKEN: &str = include_str!("broken.toml");
 
 fn examined(text: &str) -> Problems {
     read::examine_text(text, Path::new("t.toml"), None).1

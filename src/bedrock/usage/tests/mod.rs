@@ -47,6 +47,12 @@ impl Case {
         reader.end();
         reader.reading()
     }
+
+    pub fn is_read_exactly(&self) {
+        let reading = self.read(&[&self.body]);
+        assert_eq!((reading.usage, reading.tier), (self.usage, self.tier), "{}", self.name);
+        assert!(reading.complete && !reading.failed, "{}", self.name);
+    }
 }
 
 pub(super) fn named(name: &str) -> &'static Operation {
