@@ -127,7 +127,7 @@ impl Findings {
         }
         let tariff = self.tariff.insert(Tariff::of(prices, route, metering, now.wall));
         let priced = tariff.check(config.prices.unpriced, tenant, route);
-        let (capped, (mut tokens, changes)) = match tariff.tokens(prices, tenant, operation, &[body(args)]) {
+        let (capped, (mut tokens, changes)) = match tariff.tokens(tenant, operation, &[body(args)]) {
             Ok(asked) => (Ok(()), asked),
             // The limits are shown all the same, as it would meet them if there were no cap.
             Err(denial) => {

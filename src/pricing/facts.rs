@@ -1,5 +1,7 @@
 //! What a model can write at most, and what that takes of Bedrock's quota; from models.tsv.
 
+use std::sync::LazyLock;
+
 /// The table: see its header for where the figures come from.
 const MODELS: &str = include_str!("models.tsv");
 
@@ -27,9 +29,11 @@ impl ModelFacts {
         Self::row(id).is_some()
     }
 
+    /// In the order of their beginnings no row that begins the id comes after it, and the longest that does is the last of them.
     fn row(id: &str) -> Option<ModelFacts> {
         let id = without_geography(id);
-        rows().filter(|(prefix, _)| begins(id, prefix)).max_by_key(|(prefix, _)| prefix.len()).map(|(_, facts)| facts)
+        let upto = ROWS.partition_point(|(prefix, _)| *prefix <= id);
+        ROWS.get(..upto)?.iter().rev().find(|(prefix, _)| begins(id, prefix)).map(|(_, facts)| *facts)
     }
 }
 
@@ -46,10 +50,16 @@ fn begins(id: &str, prefix: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || prefix.ends_with(['.', '-']) || rest.starts_with(['-', '.', ':']))
 }
 
-fn rows() -> impl Iterator<Item = (&'static str, ModelFacts)> {
-    MODELS.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
-        let mut columns = line.split('\t');
-        let (prefix, max, burndown) = (columns.next()?, columns.next()?, columns.next()?);
-        Some((prefix, ModelFacts { max_output_tokens: max.parse().ok()?, burndown: burndown.parse().ok()? }))
-    })
+/// By their beginnings, sorted.
+static ROWS: LazyLock<Vec<(&'static str, ModelFacts)>> = LazyLock::new(|| {
+    let lines = MODELS.lines().filter(|line| !line.starts_with('#'));
+    let mut rows: Vec<(&str, ModelFacts)> = lines.filter_map(row_of).collect();
+    rows.sort_unstable_by_key(|(prefix, _)| *prefix);
+    rows
+});
+
+fn row_of(line: &'static str) -> Option<(&'static str, ModelFacts)> {
+    let mut columns = line.split('\t');
+    let (prefix, max, burndown) = (columns.next()?, columns.next()?, columns.next()?);
+    Some((prefix, ModelFacts { max_output_tokens: max.parse().ok()?, burndown: burndown.parse().ok()? }))
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, header};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
@@ -19,6 +19,9 @@ use crate::{
     snapshot::{Snapshot, Tenant},
     telemetry::{Counted, Metrics},
 };
+
+static AMZ_TARGET: HeaderName = HeaderName::from_static("x-amz-target");
+static ENDPOINT_PREFIX: HeaderName = HeaderName::from_static("aws-endpoint-prefix");
 
 /// Who calls and what, as far as it came out: for metrics and log, of refused requests too.
 pub struct Caller {
@@ -294,12 +297,12 @@ pub fn split_target(request: &RequestHeader) -> (&[u8], &str) {
 }
 
 fn routing_head(request: &RequestHeader) -> Head<'_> {
-    let text = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok());
+    let text = |name: &HeaderName| request.headers.get(name).and_then(|value| value.to_str().ok());
     Head {
         method: request.method.as_str(),
-        host: request.uri.authority().map(|authority| authority.as_str()).or_else(|| text("host")),
-        amz_target: text("x-amz-target"),
-        endpoint_prefix: text("aws-endpoint-prefix"),
+        host: request.uri.authority().map(|authority| authority.as_str()).or_else(|| text(&header::HOST)),
+        amz_target: text(&AMZ_TARGET),
+        endpoint_prefix: text(&ENDPOINT_PREFIX),
         scope_service: scope_service(&request.headers),
     }
 }

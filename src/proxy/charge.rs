@@ -3,6 +3,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use http::HeaderName;
 use jiff::Timestamp;
 use pingora_proxy::Session;
 
@@ -27,6 +28,8 @@ use crate::{
 /// A conversation's length is not known before: it holds so many tokens of input and as many of output, which is half a minute of speech or
 /// more, and as many again each time they are used up.
 const CONVERSATION_STEP: u64 = 1_000;
+
+static SERVICE_TIER: HeaderName = HeaderName::from_static("x-amzn-bedrock-service-tier");
 
 /// A request's part of its tenant's account, from the hold to the bill.
 pub struct Charge {
@@ -130,7 +133,7 @@ pub async fn hold(
         return Err(Denial::LedgerUnavailable);
     }
     let operation = admitted.route().operation.map(|known| known.0);
-    let (mut tokens, changes) = tariff.tokens(&live.snapshot.prices, &tenant, operation, &body.pieces)?;
+    let (mut tokens, changes) = tariff.tokens(&tenant, operation, &body.pieces)?;
     admitted.hide_usage = changes.hide_usage;
     if let Some(pieces) = changes.body {
         body.replace(pieces);
@@ -138,7 +141,7 @@ pub async fn hold(
     if admitted.is_conversation() {
         tokens = Tokens { input: CONVERSATION_STEP, output: CONVERSATION_STEP, ..Tokens::default() };
     }
-    if let Some(tier) = session.req_header().headers.get("x-amzn-bedrock-service-tier") {
+    if let Some(tier) = session.req_header().headers.get(&SERVICE_TIER) {
         tokens.tier = tier.to_str().ok().and_then(ServiceTier::parse).unwrap_or_default();
     }
     let ask = tariff.ask(passage.arrival.id, &tokens);

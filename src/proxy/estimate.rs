@@ -16,7 +16,7 @@ use crate::{
         usage::{Metering, ServiceTier, Usage},
     },
     config::{MaxTokensOver, Unpriced},
-    pricing::{NanoUsd, Price, PriceBook},
+    pricing::{ModelFacts, NanoUsd, Price, PriceBook},
     quota::Ask,
     routing::Route,
     snapshot::Tenant,
@@ -40,7 +40,7 @@ pub struct Tariff {
     pub price: Option<Arc<Price>>,
     /// What a request costs that reports no tokens.
     pub request_price: Option<NanoUsd>,
-    burndown_factor: u64,
+    facts: ModelFacts,
 }
 
 /// What a request may use at most.
@@ -76,7 +76,7 @@ impl Tariff {
             by_request,
             price: if by_request { None } else { prices.price(&named, now) },
             request_price: prices.request_price(route.operation_name()),
-            burndown_factor: prices.burndown(&named),
+            facts: prices.facts(&named),
             named,
         }
     }
@@ -100,17 +100,11 @@ impl Tariff {
     }
 
     /// Reads what a request asks for, lowers it to the tenant's cap, and asks for usage where the client did not.
-    pub fn tokens(
-        &self,
-        prices: &PriceBook,
-        tenant: &Tenant,
-        operation: Option<&Operation>,
-        pieces: &[Bytes],
-    ) -> Result<(Tokens, Changes), Denial> {
+    pub fn tokens(&self, tenant: &Tenant, operation: Option<&Operation>, pieces: &[Bytes]) -> Result<(Tokens, Changes), Denial> {
         let mut changes = Changes::default();
         let Some(operation) = operation.filter(|_| !self.by_request) else { return Ok((Tokens::default(), changes)) };
         let model = &*self.named;
-        let output_max = prices.max_output_tokens(model);
+        let output_max = self.facts.max_output_tokens;
         let is_chat = operation.name == "ChatCompletions";
         if tenant.quotas.is_empty() && !is_chat {
             // Nothing depends on it but the estimate of an answer that breaks off, and reading takes its time.
@@ -152,7 +146,7 @@ impl Tariff {
             model: self.model(),
             input_tokens: tokens.input,
             output_tokens: tokens.output,
-            burndown_factor: self.burndown_factor,
+            burndown_factor: self.facts.burndown,
             cost,
         }
     }

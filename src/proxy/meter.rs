@@ -4,12 +4,16 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{HeaderValue, header};
+use http::{HeaderName, HeaderValue, header};
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 
 use super::{Denial, Passage, respond::denied, standings::rate_limit_headers};
 use crate::bedrock::usage::{Reading, UsageChunkFilter, UsageReader};
+
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+static SOURCE: HeaderName = HeaderName::from_static("x-tollgate-source");
+static OWN_REQUEST_ID: HeaderName = HeaderName::from_static("x-tollgate-request-id");
 
 /// What was seen of the response.
 #[derive(Default)]
@@ -100,11 +104,11 @@ pub fn response_head(response: &mut ResponseHeader, passage: &mut Passage) -> Re
     let meter = &mut passage.meter;
     meter.status = Some(response.status.as_u16());
     meter.first_byte = Some(Instant::now());
-    let id = response.headers.get("x-amzn-requestid").and_then(|value| value.to_str().ok());
+    let id = response.headers.get(&REQUEST_ID).and_then(|value| value.to_str().ok());
     meter.upstream_request_id = id.map(str::to_owned);
 
-    response.insert_header("x-tollgate-source", HeaderValue::from_static("bedrock"))?;
-    response.insert_header("x-tollgate-request-id", &passage.arrival.request_id)?;
+    response.insert_header(&SOURCE, HeaderValue::from_static("bedrock"))?;
+    response.insert_header(&OWN_REQUEST_ID, &passage.arrival.request_id)?;
     if let Some(admitted) = &passage.admitted {
         let operation = admitted.route().operation.filter(|_| admitted.charge.is_some());
         meter.usage = operation.map(|known| UsageReader::for_answer(known.0, response.status, &response.headers));

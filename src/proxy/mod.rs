@@ -145,7 +145,8 @@ impl Gateway {
         if admitted.is_conversation() {
             charge::hold(session, passage, &mut admitted, &mut ReadBody::default(), self).await?;
             passage.admitted = Some(admitted);
-            conversation::carry(session, passage, self).await?;
+            // Boxed: what is rare must not make the memory of every request larger, which is moved when it begins.
+            Box::pin(conversation::carry(session, passage, self)).await?;
             return Ok(Next::Finish);
         }
         let mut body = match early {
@@ -190,14 +191,14 @@ impl ProxyHttp for Gateway {
 
     async fn request_filter(&self, session: &mut Session, passage: &mut Passage) -> Result<bool> {
         if let Some(endpoint) = vend::endpoint(session, passage.live.snapshot.vends) {
-            return vend::serve(session, passage, endpoint, self).await.map(|()| true);
+            return Box::pin(vend::serve(session, passage, endpoint, self)).await.map(|()| true);
         }
         if usage_page::is_asked_for(session) {
-            return usage_page::serve(session, passage, self).await.map(|()| true);
+            return Box::pin(usage_page::serve(session, passage, self)).await.map(|()| true);
         }
         match self.let_in(session, passage).await {
             Ok(next) => Ok(next == Next::Finish),
-            Err(denial) => respond::refuse(session, passage, denial).await.map(|()| true),
+            Err(denial) => Box::pin(respond::refuse(session, passage, denial)).await.map(|()| true),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Reads an answer's usage from a copy of its bytes, in whatever pieces they come and whichever of Bedrock's shapes they have. It holds no
 //! part of the body: a reader is two JSON scanners and the counts, about 2 KiB, and the headers of an event (≤ 4 KiB) that was cut.
 
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderName, StatusCode, header};
 
 use super::{
     Metering, Reading, ServiceTier,
@@ -13,13 +13,13 @@ use super::{
 use crate::bedrock::{Operation, json::Scanner};
 
 /// `InvokeModel`'s counts. The input's is of what was neither read from the cache nor written to it.
-const COUNTS: [(&str, Count); 4] = [
-    ("x-amzn-bedrock-input-token-count", Count::Input),
-    ("x-amzn-bedrock-output-token-count", Count::Output),
-    ("x-amzn-bedrock-cache-read-input-token-count", Count::CacheRead),
-    ("x-amzn-bedrock-cache-write-input-token-count", Count::CacheWrite),
+static COUNTS: [(HeaderName, Count); 4] = [
+    (HeaderName::from_static("x-amzn-bedrock-input-token-count"), Count::Input),
+    (HeaderName::from_static("x-amzn-bedrock-output-token-count"), Count::Output),
+    (HeaderName::from_static("x-amzn-bedrock-cache-read-input-token-count"), Count::CacheRead),
+    (HeaderName::from_static("x-amzn-bedrock-cache-write-input-token-count"), Count::CacheWrite),
 ];
-const SERVICE_TIER: &str = "x-amzn-bedrock-service-tier";
+static SERVICE_TIER: HeaderName = HeaderName::from_static("x-amzn-bedrock-service-tier");
 
 /// Types of events that say something about usage, or have generated text.
 const MODEL_EVENTS: &[&str] = &["chunk", "contentBlockDelta", "metadata"];
@@ -49,12 +49,12 @@ impl UsageReader {
         if tally.failed || !(agent || Metering::of(operation) == Metering::Tokens) {
             return UsageReader { tally, wire: Wire::Nothing };
         }
-        for (name, kind) in COUNTS {
+        for (name, kind) in &COUNTS {
             if let Some(count) = headers.get(name).and_then(|value| value.to_str().ok()?.trim().parse().ok()) {
-                tally.bedrock.set(kind, count);
+                tally.bedrock.set(*kind, count);
             }
         }
-        tally.tier = headers.get(SERVICE_TIER).and_then(|value| ServiceTier::parse(value.to_str().ok()?));
+        tally.tier = headers.get(&SERVICE_TIER).and_then(|value| ServiceTier::parse(value.to_str().ok()?));
         UsageReader { tally, wire: Wire::of(headers, agent) }
     }
 
