@@ -51,6 +51,11 @@ pub fn head_was_read() {
     let _ = PROGRESS.try_with(|progress| progress.take_head());
 }
 
+/// Whether this task's request came over a connection of the gateway's own (HTTP/1 only, which is what it speaks to itself).
+pub fn is_own() -> bool {
+    PROGRESS.try_with(|progress| progress.is_own()).unwrap_or(false)
+}
+
 /// A client that takes nothing of its answer for as long as an idle connection may last is gone: it would hold its stream, its slot
 /// among the tenant's requests and an upstream connection for ever.
 pub fn bound_writes(session: &mut ServerSession, bounds: &Downstream) {

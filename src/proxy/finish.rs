@@ -10,7 +10,7 @@ use super::{
     Gateway, Passage,
     body::HeldBody,
     charge::{self, Bill, Charge},
-    decimal,
+    decimal, edge,
     listener::handshake::{ClientCertificate, client_certificate},
     respond::Refusal,
 };
@@ -19,6 +19,10 @@ use crate::telemetry::{AccessLine, NONE, Outcome, outcome::status_class};
 
 /// Counts and writes; the permit and the room are given back when the passage is dropped right after.
 pub fn finish(session: &mut Session, e: Option<&Error>, passage: &mut Passage, gateway: &Gateway) {
+    if edge::is_own() {
+        // Nobody's traffic: the watchdog asked whether we answer, without a credential.
+        return;
+    }
     if let Some(body) = &passage.body {
         body.give_back(session);
     }

@@ -36,10 +36,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use pingora_core::{
-    connectors::http::Connector, listeners::tls::Acceptor, modules::http::HttpModules, protocols::Digest,
-    upstreams::peer::HttpPeer,
-};
+use pingora_core::{connectors::http::Connector, modules::http::HttpModules, protocols::Digest, upstreams::peer::HttpPeer};
 use pingora_error::{Error, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
@@ -51,7 +48,7 @@ use self::{
     body::{HeldBody, ReadBody},
     budget::BodyBudget,
     denial::Denial,
-    listener::handshake,
+    listener::handshake::Acceptors,
     load::Load,
     meter::Meter,
     peers::Peers,
@@ -72,14 +69,14 @@ pub struct Live {
     /// How its endpoints are connected to.
     pub peers: Peers,
     /// How its listeners shake hands; `None`: plaintext.
-    pub acceptors: Vec<Option<Acceptor>>,
+    pub acceptors: Vec<Option<Acceptors>>,
 }
 
 impl Live {
     /// Makes peers and acceptors of a snapshot.
     pub fn new(snapshot: Snapshot) -> Live {
         let tls = snapshot.listeners.iter().map(|listener| listener.tls.as_ref());
-        let acceptors = tls.map(|tls| tls.map(|tls| handshake::acceptor(tls.config.clone()))).collect();
+        let acceptors = tls.map(|tls| tls.map(Acceptors::new)).collect();
         Live { peers: Peers::new(&snapshot), acceptors, snapshot }
     }
 }

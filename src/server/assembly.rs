@@ -28,7 +28,7 @@ use crate::{
         addresses::Addresses,
         budget::BodyBudget,
         edge::Edges,
-        listener::{Application, Gate, Listener, Opening},
+        listener::{Application, Gate, Listener, Opening, OwnConnections},
         upstream::ATTEMPTS_MAX,
     },
     quota::{Accounts, Counters},
@@ -104,6 +104,7 @@ pub(super) fn serve(
     sockets: Sockets,
     config: &Config,
     parts: Parts,
+    own: &OwnConnections,
     drain: &Drain,
 ) -> anyhow::Result<(Vec<SocketAddr>, SocketAddr)> {
     let proxy = proxy(&parts);
@@ -116,7 +117,7 @@ pub(super) fn serve(
         tracing::info!(connections_max = files_max, "the limit on open files leaves room for fewer connections than configured");
     }
     for (index, socket) in sockets.traffic.into_iter().enumerate() {
-        let gate = Gate::new(parts.live.clone(), index, socket.local_addr()?, files_max, &parts.metrics);
+        let gate = Gate::new(parts.live.clone(), index, socket.local_addr()?, own.clone(), files_max, &parts.metrics);
         let listener = Listener::guarded(socket, edges.clone(), gate)?;
         traffic.push(listener.address()?);
         tokio::spawn(listener.serve(drain.begun(), drain.begun(), drain.connections()));

@@ -11,6 +11,7 @@ pub mod key_sets;
 mod reload;
 mod vitals;
 mod watch;
+mod watchdog;
 
 use std::{
     io::Write,
@@ -23,11 +24,13 @@ use std::{
 use anyhow::Context;
 use tokio::{sync::watch as signal, time::timeout};
 
-use self::{drain::Drain, reload::Reloader};
+pub use self::watchdog::Silent;
+use self::{drain::Drain, reload::Reloader, watchdog::Doors};
 use crate::{
     aws::CredentialsSlot,
     config::{self, Config},
     ledger::Ledger,
+    proxy::listener::OwnConnections,
     quota::Now,
     telemetry::{AccessLog, logging::LogFilter},
 };
@@ -47,6 +50,7 @@ pub struct Running {
     credentials: Arc<CredentialsSlot>,
     ledger: Arc<Ledger>,
     reloader: Arc<Reloader>,
+    doors: Arc<Doors>,
     drain: Drain,
 }
 
@@ -128,9 +132,14 @@ async fn start_with(
     watch::follow_file(reloader.clone(), seen, ending.clone()).context("cannot watch the configuration's directory")?;
 
     let drain = Drain::new(end, parts.live.clone());
-    let (credentials, ledger) = (parts.credentials.clone(), parts.ledger.clone());
-    let (traffic, admin) = assembly::serve(sockets, &config, parts, &drain)?;
-    Ok(Running { traffic, admin, credentials, ledger, reloader, drain })
+    let (credentials, ledger, live) = (parts.credentials.clone(), parts.ledger.clone(), parts.live.clone());
+    let own = OwnConnections::default();
+    let (traffic, admin) = assembly::serve(sockets, &config, parts, &own, &drain)?;
+    let doors = Arc::new(Doors { addresses: traffic.clone(), live, own });
+    if let Some(patience) = watchdog::patience() {
+        tokio::spawn(watchdog::report(doors.clone(), patience, ending));
+    }
+    Ok(Running { traffic, admin, credentials, ledger, reloader, doors, drain })
 }
 
 impl Running {
@@ -144,6 +153,14 @@ impl Running {
     /// Reads the configuration again, whether or not the file changed.
     pub async fn reload(&self) -> bool {
         self.reloader.reload().await
+    }
+
+    /// Asks every traffic listener for an answer, as the watchdog does, for as long as that takes. One asks at a time.
+    ///
+    /// # Errors
+    /// One of them closed the connection instead.
+    pub async fn answers(&self) -> Result<(), Silent> {
+        self.doors.answer().await
     }
 
     /// Ends in order; returns when the last request is through or `downstream.drain_seconds_max` have passed.

@@ -18,6 +18,8 @@ use crate::config::{self, ClientCertificates, TlsFiles, TlsPolicy, Validity};
 pub struct Tls {
     /// With certificates, policy, client authorities and tickets.
     pub config: Arc<ServerConfig>,
+    /// The same for the gateway's connections to itself, which no client's certificate is asked of.
+    pub own: Arc<ServerConfig>,
     /// Whose end is watched.
     pub certificates: Vec<Certificate>,
 }
@@ -65,11 +67,14 @@ pub(super) fn compile(tls: &config::Tls) -> Result<Tls, TlsError> {
             TlsPolicy::Modern => &MODERN,
         })
         .map_err(|e| failed(e.to_string()))?;
+    let choice = Arc::new(CertificateChoice::new(keys));
+    let mut own = builder.clone().with_no_client_auth().with_cert_resolver(choice.clone());
+    own.send_tls13_tickets = 0;
     let builder = match &tls.client_ca_file {
         Some(file) => builder.with_client_cert_verifier(client_verifier(file, tls.client_certificates)?),
         None => builder.with_no_client_auth(),
     };
-    let mut config = builder.with_cert_resolver(Arc::new(CertificateChoice::new(keys)));
+    let mut config = builder.with_cert_resolver(choice);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     if tls.client_ca_file.is_some() {
         // A resumed session is believed without another look at the certificate, however long it has been expired or distrusted.
@@ -79,7 +84,7 @@ pub(super) fn compile(tls: &config::Tls) -> Result<Tls, TlsError> {
         // Stateless: its key lives 6 hours, is believed for 6 more, and ends with this configuration.
         config.ticketer = Ticketer::new().map_err(|e| failed(e.to_string()))?;
     }
-    Ok(Tls { config: Arc::new(config), certificates })
+    Ok(Tls { config: Arc::new(config), own: Arc::new(own), certificates })
 }
 
 fn client_verifier(file: &Path, certificates: ClientCertificates) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {

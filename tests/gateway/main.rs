@@ -29,3 +29,4 @@ mod streaming;
 mod tls;
 mod usage_page;
 mod vending;
+mod watchdog;

@@ -11,6 +11,7 @@ use std::{
 use arc_swap::ArcSwap;
 use prometheus::{IntCounterVec, IntGauge};
 
+use super::OwnConnections;
 use crate::{
     proxy::Live,
     snapshot,
@@ -64,6 +65,7 @@ pub struct Gate {
     live: Arc<ArcSwap<Live>>,
     /// Among the listeners as they were bound.
     index: usize,
+    own: OwnConnections,
     /// What the limit on open files leaves for clients.
     files_max: usize,
     label: String,
@@ -79,7 +81,14 @@ pub(super) struct Place {
 
 impl Gate {
     /// Guards the listener that was bound `index`-th, at this address.
-    pub fn new(live: Arc<ArcSwap<Live>>, index: usize, bound: SocketAddr, files_max: usize, metrics: &Metrics) -> Gate {
+    pub fn new(
+        live: Arc<ArcSwap<Live>>,
+        index: usize,
+        bound: SocketAddr,
+        own: OwnConnections,
+        files_max: usize,
+        metrics: &Metrics,
+    ) -> Gate {
         let label = bound.to_string();
         let open = metrics.connections.with_label_values(&[&label]);
         let refused = metrics.connections_refused.clone();
@@ -87,7 +96,7 @@ impl Gate {
             // A rate needs the zero before the first.
             refused.with_label_values(&[label.as_str(), reason]).inc_by(0);
         }
-        Gate { live, index, files_max, label, open, refused }
+        Gate { live, index, own, files_max, label, open, refused }
     }
 
     /// A place for a connection, if there is one.
@@ -100,6 +109,11 @@ impl Gate {
                 None
             }
         }
+    }
+
+    /// Whether the gateway itself connects from there.
+    pub(super) fn is_own(&self, peer: SocketAddr) -> bool {
+        self.own.has(peer)
     }
 
     /// The listener as it is in the configuration in force.

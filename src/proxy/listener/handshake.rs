@@ -14,6 +14,8 @@ use pingora_proxy::Session;
 use rustls::ServerConfig;
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName};
 
+use crate::snapshot::Tls;
+
 /// Longer names are cut: they go into every line of the log.
 const NAME_CHARS_MAX: usize = 128;
 
@@ -62,8 +64,22 @@ pub fn client_certificate(session: &Session) -> Option<&ClientCertificate> {
     session.digest()?.ssl_digest.as_ref()?.extension.get()
 }
 
-/// Makes handshakes by `config`.
-pub fn acceptor(config: Arc<ServerConfig>) -> Acceptor {
+/// How a listener shakes hands.
+pub struct Acceptors {
+    /// With whoever connects.
+    pub clients: Acceptor,
+    /// With the gateway itself, which shows no certificate.
+    pub own: Acceptor,
+}
+
+impl Acceptors {
+    /// As the configuration has it.
+    pub fn new(tls: &Tls) -> Acceptors {
+        Acceptors { clients: acceptor(tls.config.clone()), own: Acceptor::from_server_config(tls.own.clone()) }
+    }
+}
+
+fn acceptor(config: Arc<ServerConfig>) -> Acceptor {
     // Pingora makes acceptors with callbacks only together with settings of its own, so those are replaced.
     let Ok(mut settings) = TlsSettings::with_callbacks(Box::new(ReadCertificate)) else {
         return Acceptor::from_server_config(config);

@@ -3,6 +3,7 @@
 
 mod gate;
 pub mod handshake;
+mod own;
 mod preface;
 mod proxy_protocol;
 
@@ -19,8 +20,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-pub use self::gate::{Connections, Gate};
 use self::{gate::Place, proxy_protocol::Source};
+pub use self::{
+    gate::{Connections, Gate},
+    own::{OwnConnection, OwnConnections},
+};
 use super::wire::{Progress, Watched};
 use crate::{config::Network, snapshot};
 
@@ -77,6 +81,8 @@ struct Greeted {
     stream: Stream,
     http2: bool,
     prior_knowledge: bool,
+    /// It is the gateway's own.
+    own: bool,
 }
 
 impl<F: Application> Listener<F> {
@@ -112,7 +118,7 @@ impl<F: Application> Listener<F> {
             };
             match accepted {
                 Ok((socket, peer)) => {
-                    let Some(place) = welcome.place(&connections) else { continue };
+                    let Some(place) = welcome.place(&connections, peer) else { continue };
                     let (welcome, shutdown) = (welcome.clone(), shutdown.clone());
                     tokio::spawn(async move {
                         welcome.serve_connection(socket, peer, shutdown).await;
@@ -129,11 +135,11 @@ impl<F: Application> Listener<F> {
 }
 
 impl<F: Application> Welcome<F> {
-    /// `None`: there is no room. Listeners without a gate do not count their connections.
-    fn place(&self, connections: &Connections) -> Option<Option<Place>> {
+    /// `None`: there is no room. Listeners without a gate do not count their connections, and the gateway's own are not counted.
+    fn place(&self, connections: &Connections, peer: SocketAddr) -> Option<Option<Place>> {
         match &self.gate {
-            Some(gate) => gate.admit(connections).map(Some),
-            None => Some(None),
+            Some(gate) if !gate.is_own(peer) => gate.admit(connections).map(Some),
+            _ => Some(None),
         }
     }
 
@@ -154,18 +160,20 @@ impl<F: Application> Welcome<F> {
 
     /// Everything before HTTP.
     async fn greet(&self, mut socket: TcpStream, peer: SocketAddr) -> Result<Greeted, Turned> {
+        let own = self.gate.as_ref().is_some_and(|gate| gate.is_own(peer));
         let mut client = peer;
-        if let Some(rules) = self.gate.as_ref().and_then(Gate::rules) {
+        if let Some(rules) = self.gate.as_ref().and_then(Gate::rules).filter(|_| !own) {
             client = known_client(&rules, &mut socket, peer).await?;
         }
         let tls = self.gate.as_ref().map(|gate| (gate.live(), gate.index()));
         let acceptor = tls.as_ref().and_then(|(live, index)| live.acceptors.get(*index)?.as_ref());
+        let acceptor = acceptor.map(|acceptors| if own { &acceptors.own } else { &acceptors.clients });
         match acceptor {
             Some(acceptor) => match acceptor.tls_handshake(with_peer(socket, client)).await {
                 Ok(stream) => {
                     let stream: Stream = Box::new(stream);
                     let http2 = matches!(stream.selected_alpn_proto(), Some(pingora_core::protocols::ALPN::H2));
-                    Ok(Greeted { stream, http2, prior_knowledge: false })
+                    Ok(Greeted { stream, http2, prior_knowledge: false, own })
                 }
                 Err(error) => {
                     tracing::debug!(%client, %error, "TLS handshake failed");
@@ -174,14 +182,14 @@ impl<F: Application> Welcome<F> {
             },
             None => {
                 let http2 = F::H2C && preface::speaks_h2(&socket).await.ok_or(Turned::Back)?;
-                Ok(Greeted { stream: Box::new(with_peer(socket, client)), http2, prior_knowledge: http2 })
+                Ok(Greeted { stream: Box::new(with_peer(socket, client)), http2, prior_knowledge: http2, own })
             }
         }
     }
 
     async fn converse(&self, greeted: Greeted, mut shutdown: ShutdownWatch) {
-        let Greeted { stream, http2, prior_knowledge } = greeted;
-        let progress = Arc::new(Progress::default());
+        let Greeted { stream, http2, prior_knowledge, own } = greeted;
+        let progress = Arc::new(Progress::new(own));
         let (end, ending) = watch::channel(false);
         let application = self.application.serve(Opening { prior_knowledge, progress: progress.clone(), end: end.clone() });
         let stream = Box::new(Watched::new(stream, http2, progress.clone()));

@@ -16,11 +16,22 @@ pub struct Progress {
     serving: AtomicU64,
     taken: AtomicU64,
     greeted: AtomicBool,
+    own: bool,
     advanced: Notify,
     fault: OnceLock<&'static str>,
 }
 
 impl Progress {
+    /// Of a new connection; `own`: the gateway's, to itself.
+    pub fn new(own: bool) -> Progress {
+        Progress { own, ..Progress::default() }
+    }
+
+    /// Whether the gateway connected to itself.
+    pub fn is_own(&self) -> bool {
+        self.own
+    }
+
     pub(super) fn count_begun(&self, requests: u64) {
         self.requests_begun.store(requests, Ordering::Relaxed);
     }
