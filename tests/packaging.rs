@@ -156,7 +156,7 @@ fn prepared() -> Option<tempfile::TempDir> {
 fn what_is_prepared_is_what_the_packages_take() {
     let Some(directory) = prepared() else { return };
     for (source, _) in deb().into_values().filter(|(source, _)| source.starts_with("target/package/")) {
-        let example = source.replace("*.1", "tollgate-run.1");
+        let example = source.replace("*.1", "tollgate-run.1").replace("*.5", "tollgate.toml.5");
         let length = fs::metadata(directory.path().join(&example)).map(|file| file.len());
         assert!(length.as_ref().is_ok_and(|length| *length > 100), "{example}: {length:?}");
     }
