@@ -102,7 +102,7 @@ impl Both<'_> {
         let Some(mut writer) = lock(self.upstream).take_request_body_writer() else { return Sent::Done };
         loop {
             let (signed, end) = match poll_fn(|cx| lock(self.downstream).poll_read_body_bytes(cx)).await {
-                Some(Ok(piece)) => (resigner.take(&piece, SystemTime::now()), false),
+                Some(Ok(piece)) => (resigner.take(piece, SystemTime::now()), false),
                 Some(Err(_)) => {
                     writer.send_reset(CANCEL.into());
                     return Sent::ClientLeft;
