@@ -14,6 +14,7 @@ mod bidirectional;
 mod bodies;
 mod explain;
 mod forwarding;
+mod held_back;
 mod identity;
 mod issuers;
 mod limits;

@@ -3,7 +3,7 @@
 
 use std::{
     sync::Arc,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::{Bytes, BytesMut};
@@ -55,6 +55,13 @@ impl Resigner {
         self.allowance.bytes()
     }
 
+    /// How long what was taken last has to wait before it goes on.
+    pub fn wait(&mut self) -> Duration {
+        let wait = self.allowance.wait();
+        self.measured.held_back.inc_by(wait.as_secs_f64());
+        wait
+    }
+
     /// Takes a piece of the client's body; gives the events that became whole with it, signed.
     ///
     /// # Errors
@@ -70,7 +77,7 @@ impl Resigner {
                 return Err(Denial::EventAfterEnd);
             }
             let event = self.client.open(frame, now)?;
-            self.allowance.take_event(tokio::time::Instant::now())?;
+            self.allowance.take_event(began.into());
             self.chain.put(&mut out, &event, now);
             self.closed = event.is_empty();
             if !self.closed {
