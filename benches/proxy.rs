@@ -17,15 +17,18 @@ mod load;
 mod process;
 #[path = "proxy/report.rs"]
 mod report;
+#[path = "proxy/roles.rs"]
+mod roles;
+#[path = "proxy/statistics.rs"]
+mod statistics;
 
-use std::{env, time::Duration};
+use std::{env, path::Path, time::Duration};
 
 use aws_lc_rs::digest::{SHA256, digest};
 
 use self::{
     children::World,
     load::{Shape, Times},
-    process::thread_cpu,
     report::{CPU_TARGETS, Figures, LIMITED, Memory},
 };
 
@@ -42,8 +45,8 @@ fn main() -> anyhow::Result<()> {
     tollgate::server::install_crypto();
     let arguments: Vec<String> = env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["simulator", ca_file] => children::simulate(ca_file.as_ref()),
-        ["bare", upstream, ca_file] => children::pass_through(upstream.parse()?, ca_file.as_ref()),
+        ["simulator", ca_file] => roles::simulate(ca_file.as_ref()),
+        ["bare", upstream, ca_file] => roles::pass_through::<false>(upstream.parse()?, ca_file.as_ref()),
         _ if !arguments.iter().any(|argument| argument == "--bench") => {
             println!("`cargo bench --bench proxy` measures; this is not it");
             Ok(())
@@ -144,6 +147,13 @@ fn cpu_of_sha256() -> anyhow::Result<f64> {
         std::hint::black_box(digest(&SHA256, std::hint::black_box(&body)));
     }
     Ok((thread_cpu()? - before).as_secs_f64() * 1e6 / f64::from(TIMES))
+}
+
+/// CPU time of this thread.
+fn thread_cpu() -> anyhow::Result<Duration> {
+    // The kernel brings the figure up to date when the thread leaves the CPU.
+    std::thread::sleep(Duration::from_millis(1));
+    process::task_cpu(Path::new("/proc/thread-self"))
 }
 
 /// Every exchange of a target with one shape.

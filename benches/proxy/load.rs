@@ -21,8 +21,8 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 use tollgate::aws::{Signer, Signing, canonical::push_hex};
 
-pub const REGION: &str = "us-east-1";
-pub const HOST: &str = "bedrock-runtime.us-east-1.amazonaws.com";
+use crate::roles::{HOST, REGION};
+
 const EVENTS: u32 = 50;
 const EVENT_DELAY_MS: u32 = 4;
 

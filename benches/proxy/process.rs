@@ -10,14 +10,8 @@ pub fn cpu(process: u32) -> anyhow::Result<Duration> {
     tasks.map(|task| task_cpu(&task?.path())).sum()
 }
 
-/// CPU time of the calling thread.
-pub fn thread_cpu() -> anyhow::Result<Duration> {
-    // The kernel brings the figure up to date when the thread leaves the CPU.
-    std::thread::sleep(Duration::from_millis(1));
-    task_cpu(Path::new("/proc/thread-self"))
-}
-
-fn task_cpu(task: &Path) -> anyhow::Result<Duration> {
+/// CPU time of one thread.
+pub fn task_cpu(task: &Path) -> anyhow::Result<Duration> {
     let text = fs::read_to_string(task.join("schedstat")).context("the kernel has no schedstat")?;
     let nanoseconds = text.split(' ').next().unwrap_or_default().parse()?;
     Ok(Duration::from_nanos(nanoseconds))

@@ -1,8 +1,10 @@
-//! Medians, percentiles and the table.
+//! The table.
 
-use std::time::Duration;
-
-use crate::{Exchanges, load::Shape};
+use crate::{
+    Exchanges,
+    load::Shape,
+    statistics::{median, percentile, sorted},
+};
 
 /// Whose CPU is measured, in the order of [`Figures::cpu_us`].
 pub const CPU_TARGETS: [&str; 3] = ["bare", "tollgate", LIMITED];
@@ -89,22 +91,4 @@ fn latency(name: &str, times: &[Vec<f64>; 3]) {
 
 fn verdict(value: f64, most: f64) -> String {
     format!("{value:.2} ≤ {most}: {}", if value <= most { "holds" } else { "MISSED" })
-}
-
-fn sorted(times: impl Iterator<Item = Duration>) -> Vec<f64> {
-    let mut times: Vec<f64> = times.map(|time| time.as_secs_f64() * 1e6).collect();
-    times.sort_by(f64::total_cmp);
-    times
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    percentile(&values, 0.5)
-}
-
-/// Of sorted values.
-fn percentile(values: &[f64], share: f64) -> f64 {
-    let index = (values.len().saturating_sub(1) as f64 * share).round() as usize;
-    values.get(index).copied().unwrap_or(f64::NAN)
 }

@@ -19,12 +19,12 @@ use aws_lc_rs::{
     digest::{SHA256, digest},
     hmac,
 };
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::{
     Authorization, Signer,
     canonical::push_hex,
-    event_stream::{SignedFrame, date_header, put_signed},
+    event_stream::{date_header, put_signed},
     received::SigningKey,
     sigv4::basic_date,
 };
@@ -49,11 +49,19 @@ pub struct ReceivedChain {
     days: [(String, hmac::Key); 2],
 }
 
+/// An event, and its hash: what comes under one chain and goes on under another is hashed once.
+pub struct Hashed {
+    payload: Bytes,
+    sha256: [u8; 32],
+}
+
 /// What the next signature covers beside its event.
 struct Link {
     /// `us-east-1/bedrock/aws4_request`
     scope: String,
     previous: [u8; 32],
+    /// Written anew for each event, in the same memory.
+    text: String,
 }
 
 /// An event that is not the next of its chain.
@@ -70,29 +78,37 @@ pub enum ChainError {
     Open,
 }
 
+impl Hashed {
+    /// Hashes an event.
+    pub fn new(payload: Bytes) -> Hashed {
+        Hashed { sha256: sha256(&payload), payload }
+    }
+
+    /// Whether it is the one that ends a stream.
+    pub fn is_empty(&self) -> bool {
+        self.payload.is_empty()
+    }
+}
+
 impl EventChain {
     /// Begins at `seed`, the signature of the request's head.
     pub fn new(signer: Arc<Signer>, region: &str, service: &'static str, seed: [u8; 32]) -> EventChain {
         EventChain { signer, region: region.to_owned(), service, link: Link::new(region, service, seed), key: None }
     }
 
-    /// Appends `payload` to `out` as the next event, signed at `now`. Nothing ends the stream.
-    pub fn put(&mut self, out: &mut BytesMut, payload: &[u8], now: SystemTime) {
+    /// Appends `event` to `out` as the next one, signed at `now`.
+    pub fn put(&mut self, out: &mut BytesMut, event: &Hashed, now: SystemTime) {
         // The date in the signature has whole seconds, so the header's has them too.
         let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let date = i64::try_from(seconds.saturating_mul(1_000)).unwrap_or(i64::MAX);
-        let text = self.link.text_to_sign(&basic_date(seconds), date, payload);
-        let tag = hmac::sign(self.key(seconds), text.as_bytes());
-        self.link.previous.copy_from_slice(tag.as_ref());
-        put_signed(out, date, &self.link.previous, payload);
-    }
-
-    fn key(&mut self, seconds: u64) -> &hmac::Key {
         let day = seconds / 86_400;
         let kept = self.key.take().filter(|(of, _)| *of == day);
         let derive = || (day, hmac::Key::new(hmac::HMAC_SHA256, &self.signer.derived_key(&self.region, self.service, seconds)));
         let (_, key) = self.key.insert(kept.unwrap_or_else(derive));
-        key
+        let text = self.link.text_to_sign(&basic_date(seconds), date, event);
+        let tag = hmac::sign(key, text.as_bytes());
+        self.link.previous.copy_from_slice(tag.as_ref());
+        put_signed(out, date, &self.link.previous, &event.payload);
     }
 }
 
@@ -103,42 +119,49 @@ impl ReceivedChain {
         ReceivedChain { link, days: [(today.to_owned(), key.to_hmac()), (tomorrow.to_owned(), next.to_hmac())] }
     }
 
-    /// Checks that `frame` is the next event, and goes on to it.
+    /// Checks that `event`, signed so at `date`, in milliseconds since 1970, is the next one, and goes on to it.
     ///
     /// # Errors
     /// Nothing after it can be believed either.
-    pub fn verify(&mut self, frame: &SignedFrame, now: SystemTime) -> Result<(), ChainError> {
-        let at = u64::try_from(frame.date).map(Duration::from_millis).map_err(|_| ChainError::Date)?;
+    pub fn verify(&mut self, event: &Hashed, date: i64, signature: &[u8; 32], now: SystemTime) -> Result<(), ChainError> {
+        let at = u64::try_from(date).map(Duration::from_millis).map_err(|_| ChainError::Date)?;
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         if at.abs_diff(now) > SKEW_MAX {
             return Err(ChainError::Date);
         }
         let time = basic_date(at.as_secs());
         let (_, key) = self.days.iter().find(|(day, _)| time.starts_with(day)).ok_or(ChainError::Date)?;
-        let text = self.link.text_to_sign(&time, frame.date, &frame.payload);
+        let text = self.link.text_to_sign(&time, date, event);
         // Takes the same time whatever differs.
-        hmac::verify(key, text.as_bytes(), &frame.signature).map_err(|_| ChainError::Signature)?;
-        self.link.previous = frame.signature;
+        hmac::verify(key, text.as_bytes(), signature).map_err(|_| ChainError::Signature)?;
+        self.link.previous = *signature;
         Ok(())
     }
 }
 
 impl Link {
     fn new(region: &str, service: &str, seed: [u8; 32]) -> Link {
-        Link { scope: format!("{region}/{service}/aws4_request"), previous: seed }
+        Link { scope: format!("{region}/{service}/aws4_request"), previous: seed, text: String::with_capacity(320) }
     }
 
-    fn text_to_sign(&self, time: &str, date: i64, payload: &[u8]) -> String {
-        let mut text = String::with_capacity(320);
+    fn text_to_sign(&mut self, time: &str, date: i64, event: &Hashed) -> &str {
+        let Link { scope, previous, text } = self;
+        text.clear();
         let day = time.get(..8).unwrap_or_default();
-        let _ = write!(text, "AWS4-HMAC-SHA256-PAYLOAD\n{time}\n{day}/{}\n", self.scope);
-        push_hex(&mut text, &self.previous);
-        for covered in [&date_header(date)[..], payload] {
+        let _ = write!(text, "AWS4-HMAC-SHA256-PAYLOAD\n{time}\n{day}/{scope}\n");
+        push_hex(text, previous);
+        for covered in [sha256(&date_header(date)), event.sha256] {
             text.push('\n');
-            push_hex(&mut text, digest(&SHA256, covered).as_ref());
+            push_hex(text, &covered);
         }
         text
     }
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
+    hash
 }
 
 #[cfg(test)]
@@ -150,7 +173,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::aws::event_stream::Splitter;
+    use crate::aws::event_stream::{SignedFrame, Splitter};
 
     const SEED: [u8; 32] = [0x5E; 32];
     const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
@@ -196,10 +219,14 @@ mod tests {
             let (message, signature) = signed.unwrap().into_parts();
             let mut bytes = Vec::new();
             write_message_to(&message, &mut bytes).unwrap();
-            splitter.push(&bytes);
+            splitter.push(bytes.into());
             last = signature;
         }
         std::iter::from_fn(|| Some(splitter.next_frame().unwrap()?.signed().unwrap())).collect()
+    }
+
+    fn verify(chain: &mut ReceivedChain, frame: &SignedFrame, now: SystemTime) -> Result<(), ChainError> {
+        chain.verify(&Hashed::new(frame.payload.clone()), frame.date, &frame.signature, now)
     }
 
     fn inner(payload: &[u8]) -> Message {
@@ -222,15 +249,15 @@ mod tests {
             let (mut ours, mut theirs) = (chain(), received());
             let mut out = BytesMut::new();
             for (payload, seconds) in &events {
-                ours.put(&mut out, &encoded(payload), at(*seconds));
+                ours.put(&mut out, &Hashed::new(encoded(payload).into()), at(*seconds));
             }
-            ours.put(&mut out, b"", at(events.last().map_or(1_763_855_000, |(_, seconds)| *seconds)));
+            ours.put(&mut out, &Hashed::new(Bytes::new()), at(events.last().map_or(1_763_855_000, |(_, seconds)| *seconds)));
             let mut splitter = Splitter::new(usize::MAX);
-            splitter.push(&out);
+            splitter.push(out.freeze());
             for frame in &signed {
                 prop_assert_eq!(&splitter.next_frame().unwrap().unwrap().signed().unwrap(), frame);
                 let now = at(u64::try_from(frame.date / 1_000).unwrap());
-                prop_assert_eq!(theirs.verify(frame, now), Ok(()));
+                prop_assert_eq!(verify(&mut theirs, frame, now), Ok(()));
             }
         }
     }
@@ -242,7 +269,7 @@ mod tests {
         let [one, two, end] = &signed[..] else { panic!("three frames") };
         let broken = |frames: &[&SignedFrame]| {
             let mut chain = received();
-            frames.iter().try_for_each(|frame| chain.verify(frame, now)).is_err()
+            frames.iter().try_for_each(|frame| verify(&mut chain, frame, now)).is_err()
         };
         assert!(!broken(&[one, two, end]));
         assert!(broken(&[two]) && broken(&[one, one]) && broken(&[one, end]) && broken(&[end]));
@@ -254,11 +281,11 @@ mod tests {
     #[test]
     fn an_event_of_another_time_is_refused() {
         let [one, ..] = &oracle(&[(b"one".to_vec(), 1_763_855_000)])[..] else { panic!("a frame") };
-        assert_eq!(received().verify(one, at(1_763_855_301)), Err(ChainError::Date));
-        assert_eq!(received().verify(one, at(1_763_854_699)), Err(ChainError::Date));
-        assert_eq!(received().verify(&SignedFrame { date: -1, ..one.clone() }, at(0)), Err(ChainError::Date));
-        assert_eq!(received().verify(one, at(1_763_855_300)), Ok(()));
+        assert_eq!(verify(&mut received(), one, at(1_763_855_301)), Err(ChainError::Date));
+        assert_eq!(verify(&mut received(), one, at(1_763_854_699)), Err(ChainError::Date));
+        assert_eq!(verify(&mut received(), &SignedFrame { date: -1, ..one.clone() }, at(0)), Err(ChainError::Date));
+        assert_eq!(verify(&mut received(), one, at(1_763_855_300)), Ok(()));
         let [late, ..] = &oracle(&[(b"one".to_vec(), 1_763_855_000 + 2 * 86_400)])[..] else { panic!("a frame") };
-        assert_eq!(received().verify(late, at(1_763_855_000 + 2 * 86_400)), Err(ChainError::Date));
+        assert_eq!(verify(&mut received(), late, at(1_763_855_000 + 2 * 86_400)), Err(ChainError::Date));
     }
 }

@@ -11,6 +11,7 @@ const PRELUDE: usize = 12;
 /// The prelude, and the checksum at the end.
 const AROUND: usize = PRELUDE + 4;
 
+const EVENT_TYPE: &str = ":event-type";
 const DATE: &str = ":date";
 const SIGNATURE: &str = ":chunk-signature";
 
@@ -47,9 +48,9 @@ pub enum FrameError {
 /// A frame whose checksums are right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    headers: Bytes,
-    /// What the frame carries.
-    pub payload: Bytes,
+    bytes: Bytes,
+    /// Their length.
+    headers: usize,
 }
 
 /// The frame around an event whose sender signs it.
@@ -63,21 +64,32 @@ pub struct SignedFrame {
     pub payload: Bytes,
 }
 
-/// Finds frames in bytes that come in pieces.
+/// Finds frames in bytes that come in pieces. A frame that came within one piece is a part of it; only others are put together.
 pub struct Splitter {
+    /// The last piece, from the first frame on that is not begun before it.
+    piece: Bytes,
+    /// The beginning of a frame; then there is nothing in `piece`.
     buffer: BytesMut,
     bytes_max: usize,
 }
 
+/// What is set aside for a frame before more of it came.
+const BEGUN_BYTES_MAX: usize = 128 * 1024;
+
 impl Splitter {
     /// Takes frames of `bytes_max` in all, and holds no more of one.
     pub fn new(bytes_max: usize) -> Splitter {
-        Splitter { buffer: BytesMut::new(), bytes_max }
+        Splitter { piece: Bytes::new(), buffer: BytesMut::new(), bytes_max }
     }
 
     /// More bytes came.
-    pub fn push(&mut self, piece: &[u8]) {
-        self.buffer.extend_from_slice(piece);
+    pub fn push(&mut self, piece: Bytes) {
+        if self.is_empty() {
+            self.piece = piece;
+        } else {
+            self.hold_piece();
+            self.buffer.extend_from_slice(&piece);
+        }
     }
 
     /// The next frame, once it is whole. What is wrong with a length shows with the prelude, before the rest is waited for.
@@ -85,26 +97,39 @@ impl Splitter {
     /// # Errors
     /// After an error nobody knows where the next frame begins.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, FrameError> {
-        let Some(prelude) = Prelude::read(&self.buffer, self.bytes_max)? else { return Ok(None) };
-        if self.buffer.len() < prelude.total {
+        let within_piece = self.buffer.is_empty();
+        let bytes = if within_piece { &self.piece[..] } else { &self.buffer[..] };
+        let (held, prelude) = (bytes.len(), Prelude::read(bytes, self.bytes_max)?);
+        let Some(prelude) = prelude.filter(|prelude| prelude.total <= held) else {
+            self.buffer.reserve(prelude.map_or(0, |prelude| prelude.total.min(BEGUN_BYTES_MAX).saturating_sub(held)));
+            self.hold_piece();
             return Ok(None);
-        }
-        let bytes = self.buffer.split_to(prelude.total).freeze();
-        if self.buffer.is_empty() {
-            // One large event would otherwise hold its memory for as long as the stream lasts.
-            self.buffer = BytesMut::new();
-        }
-        Frame::check(bytes, prelude.headers).map(Some)
+        };
+        let frame = if within_piece { self.piece.split_to(prelude.total) } else { self.take_buffered(prelude.total) };
+        Frame::check(frame, prelude.headers).map(Some)
+    }
+
+    /// What came with the end of a frame that was put together begins the next.
+    fn take_buffered(&mut self, length: usize) -> Bytes {
+        // Taken whole: one large event would otherwise hold its memory for as long as the stream lasts.
+        let mut frame = std::mem::take(&mut self.buffer).freeze();
+        self.piece = frame.split_off(length);
+        frame
+    }
+
+    /// The piece may be a small part of what it was read into, which it keeps from being used again.
+    fn hold_piece(&mut self) {
+        self.buffer.extend_from_slice(&std::mem::take(&mut self.piece));
     }
 
     /// Whether the bytes so far end with a frame.
     pub fn is_empty(&self) -> bool {
-        self.buffer.is_empty()
+        self.held() == 0
     }
 
     /// Bytes held.
     pub fn held(&self) -> usize {
-        self.buffer.len()
+        self.piece.len() + self.buffer.len()
     }
 }
 
@@ -147,14 +172,36 @@ impl Frame {
         if crc32(&bytes[..end]) != be32(&bytes, end) {
             return Err(FrameError::Checksum);
         }
-        let payload = PRELUDE + headers;
-        Ok(Frame { headers: bytes.slice(PRELUDE..payload), payload: bytes.slice(payload..end) })
+        Ok(Frame { bytes, headers })
+    }
+
+    /// All of it.
+    pub fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+
+    /// Whether it is an event itself, and not one that is wrapped.
+    pub fn is_event(&self) -> bool {
+        let mut rest = self.headers();
+        while let Some((name, TYPE_STRING, value)) = header(rest) {
+            if name == EVENT_TYPE.as_bytes() {
+                return true;
+            }
+            let Some((length, value)) = value.split_first_chunk() else { return false };
+            let Some(after) = value.get(usize::from(u16::from_be_bytes(*length))..) else { return false };
+            rest = after;
+        }
+        false
+    }
+
+    fn headers(&self) -> &[u8] {
+        self.bytes.get(PRELUDE..PRELUDE + self.headers).unwrap_or_default()
     }
 
     /// Reads the frame as one that wraps an event: exactly a date and a signature.
     pub fn signed(self) -> Result<SignedFrame, FrameError> {
         let (mut date, mut signature) = (None, None);
-        let mut rest = &self.headers[..];
+        let mut rest = self.headers();
         while !rest.is_empty() {
             let (name, kind, after) = header(rest).ok_or(FrameError::Unsigned)?;
             rest = match (name, kind) {
@@ -173,7 +220,8 @@ impl Frame {
             };
         }
         let (Some(date), Some(signature)) = (date, signature) else { return Err(FrameError::Unsigned) };
-        Ok(SignedFrame { date, signature, payload: self.payload })
+        let payload = self.bytes.slice(PRELUDE + self.headers..self.bytes.len() - 4);
+        Ok(SignedFrame { date, signature, payload })
     }
 }
 
@@ -202,14 +250,14 @@ pub fn date_header(date: i64) -> [u8; 1 + DATE.len() + 1 + 8] {
 
 /// Appends the frame that wraps a signed event.
 pub fn put_signed(out: &mut BytesMut, date: i64, signature: &[u8; 32], payload: &[u8]) {
-    let mut headers = Vec::with_capacity(SIGNED_OVERHEAD);
-    headers.put_slice(&date_header(date));
-    headers.put_u8(SIGNATURE.len() as u8);
-    headers.put_slice(SIGNATURE.as_bytes());
-    headers.put_u8(TYPE_BYTES);
-    headers.put_u16(32);
-    headers.put_slice(signature);
-    put(out, &headers, payload);
+    put(out, SIGNED_OVERHEAD - AROUND, payload, |out| {
+        out.put_slice(&date_header(date));
+        out.put_u8(SIGNATURE.len() as u8);
+        out.put_slice(SIGNATURE.as_bytes());
+        out.put_u8(TYPE_BYTES);
+        out.put_u16(32);
+        out.put_slice(signature);
+    });
 }
 
 /// A frame with headers that are text: an event, or an exception.
@@ -223,18 +271,19 @@ pub fn text_frame(headers: &[(&str, &str)], payload: &[u8]) -> Bytes {
         encoded.put_slice(value.as_bytes());
     }
     let mut out = BytesMut::with_capacity(AROUND + encoded.len() + payload.len());
-    put(&mut out, &encoded, payload);
+    put(&mut out, encoded.len(), payload, |out| out.put_slice(&encoded));
     out.freeze()
 }
 
-fn put(out: &mut BytesMut, headers: &[u8], payload: &[u8]) {
-    let start = out.len();
-    out.reserve(AROUND + headers.len() + payload.len());
+/// Appends a frame whose headers, of that length, are written by `put_headers`.
+fn put(out: &mut BytesMut, headers: usize, payload: &[u8], put_headers: impl FnOnce(&mut BytesMut)) {
+    let (start, total) = (out.len(), AROUND + headers + payload.len());
+    out.reserve(total);
     // Frames are bounded far below 4 GiB where they come in.
-    out.put_u32((AROUND + headers.len() + payload.len()) as u32);
-    out.put_u32(headers.len() as u32);
+    out.put_u32(total as u32);
+    out.put_u32(headers as u32);
     out.put_u32(crc32(&out[start..]));
-    out.put_slice(headers);
+    put_headers(out);
     out.put_slice(payload);
     out.put_u32(crc32(&out[start..]));
 }

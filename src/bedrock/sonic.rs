@@ -62,8 +62,13 @@ struct Split {
     speech_tokens: u64,
 }
 
+/// `usageEvent` as base64 has it, by how far into a group of three bytes it begins: without what it shares a group with. An event is
+/// looked through for these first; most are audio, and would be decoded for nothing.
+const SIGNS: [&[u8]; 3] = [b"dXNhZ2VFdmVud", b"VzYWdlRXZlbn", b"c2FnZUV2ZW50"];
+
 /// The totals in the payload of a `chunk` event, if it is a usage event: `{"bytes":"<base64 of {"event":{"usageEvent":…}}>"}`.
 pub fn usage_in(payload: &[u8]) -> Option<SpeechUsage> {
+    SIGNS.iter().find(|sign| memmem::find(payload, sign).is_some())?;
     let chunk: Chunk<'_> = serde_json::from_slice(payload).ok()?;
     let json = STANDARD.decode(chunk.bytes).ok()?;
     memmem::find(&json, b"\"usageEvent\"")?;

@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use super::RequestLimits;
+
 /// Bounds on one stream, and on a tenant's streams together.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -12,7 +14,7 @@ pub struct Bidirectional {
     pub total_seconds_max: u64,
     /// Bytes of one event from the client, with its frame. Default 2,097,152: a chunk of 1,000,000 bytes in base64 fits.
     pub event_bytes_max: usize,
-    /// Events a second from the clients of one tenant, over all its streams; 0 does not limit. Default 0.
+    /// Events a second from the clients of one tenant, over all its streams; what is faster waits. 0 does not limit. Default 0.
     pub events_per_second_max: u64,
     /// The same in bytes. Default 0.
     pub bytes_per_second_max: u64,
@@ -29,6 +31,17 @@ impl Default for Bidirectional {
             events_per_second_max: 0,
             bytes_per_second_max: 0,
             bytes_max: 0,
+        }
+    }
+}
+
+impl Bidirectional {
+    /// The bounds of a tenant, whose own limits go before those of all.
+    pub fn of_tenant(&self, limits: &RequestLimits) -> Bidirectional {
+        Bidirectional {
+            events_per_second_max: limits.stream_events_per_second.unwrap_or(self.events_per_second_max),
+            bytes_per_second_max: limits.stream_bytes_per_second.unwrap_or(self.bytes_per_second_max),
+            ..self.clone()
         }
     }
 }

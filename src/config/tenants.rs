@@ -32,7 +32,7 @@ fn utc() -> String {
     "UTC".to_owned()
 }
 
-/// Limits in requests.
+/// Limits in requests, and in what streams of events say.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RequestLimits {
@@ -42,4 +42,8 @@ pub struct RequestLimits {
     pub requests_per_minute: Option<u32>,
     /// Requests running at once, streams included.
     pub concurrent_requests: Option<u32>,
+    /// Events a second from its clients, over all its streams in both directions; default `[bidirectional]`'s.
+    pub stream_events_per_second: Option<u64>,
+    /// The same in bytes.
+    pub stream_bytes_per_second: Option<u64>,
 }

@@ -55,10 +55,6 @@ pub enum Denial {
     Chain(#[from] ChainError),
     #[error("An event came after the signed empty event that ends a stream.")]
     EventAfterEnd,
-    #[error("More than {per_second_max} events of the tenant's streams came in a second. The stream is over.")]
-    EventsTooFast { per_second_max: u64 },
-    #[error("More than {per_second_max} bytes of the tenant's streams came in a second. The stream is over.")]
-    BytesTooFast { per_second_max: u64 },
     #[error("The stream's events have more than {bytes_max} bytes.")]
     StreamTooLarge { bytes_max: u64 },
     #[error("Nothing was sent in either direction for {seconds_max} seconds.")]
@@ -142,9 +138,8 @@ impl Denial {
             Denial::Event(FrameError::Unsigned) => invalid(400, "event_unsigned"),
             Denial::Event(_) | Denial::EventAfterEnd => invalid(400, "event_broken"),
             Denial::Chain(_) => invalid(400, "event_signature"),
-            Denial::EventsTooFast { .. } => too_much("events_too_fast"),
-            Denial::BytesTooFast { .. } => too_much("bytes_too_fast"),
-            Denial::StreamTooLarge { .. } => too_much("stream_too_large"),
+            // Without a hint when to try again: nobody waits for a stream that is over.
+            Denial::StreamTooLarge { .. } => throttled("stream_too_large", None),
             Denial::StreamIdle { .. } => timed_out("stream_idle"),
             Denial::StreamTooLong { .. } => timed_out("stream_too_long"),
             Denial::Overloaded => unavailable(503, "overloaded"),
@@ -232,11 +227,6 @@ fn throttled(reason: &'static str, retry_after: Option<Duration>) -> Verdict {
         reason,
         retry_after,
     }
-}
-
-/// Without a hint when to try again: nobody waits for a stream that is over.
-fn too_much(reason: &'static str) -> Verdict {
-    Verdict { aws: "ThrottlingException", anthropic: "rate_limit_error", openai: "rate_limit_error", ..invalid(429, reason) }
 }
 
 fn timed_out(reason: &'static str) -> Verdict {

@@ -67,6 +67,7 @@ impl Conversation {
         while let Some(frame) = incoming.frame().await {
             let Ok(frame) = frame else { return Err(Over::Silent) };
             let Ok(data) = frame.into_data() else { continue };
+            self.record.hear_bytes(&self.served, data.len());
             buffer.extend_from_slice(&data);
             loop {
                 match decoder.decode_frame(&mut buffer) {

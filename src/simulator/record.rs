@@ -110,6 +110,7 @@ pub struct Served {
 /// The events of a request that is a stream of them, as far as they came.
 #[derive(Debug, Default)]
 pub struct Heard {
+    bytes: AtomicU64,
     events: AtomicU64,
     closed: AtomicBool,
     hash: Mutex<Sha256>,
@@ -117,6 +118,11 @@ pub struct Heard {
 }
 
 impl Heard {
+    /// Bytes of the request's body, whatever they are.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Acquire)
+    }
+
     /// Events that were verified, the closing one not counted.
     pub fn events(&self) -> u64 {
         self.events.load(Ordering::Acquire)
@@ -181,6 +187,7 @@ impl Served {
             "service_tier": self.service_tier,
             "connection": self.connection,
             "events": self.heard().map(Heard::events),
+            "events_bytes": self.heard().map(Heard::bytes),
             "events_closed": self.heard().map(Heard::closed),
             "events_sha256": self.heard().map(Heard::sha256),
             "events_refusal": self.heard().map(Heard::refusal),
@@ -298,6 +305,12 @@ impl Record {
             requests.push_back(served.clone());
         }
         self.changed.notify_waiters();
+    }
+
+    /// Some bytes came.
+    pub(super) fn hear_bytes(&self, served: &Served, bytes: usize) {
+        let Some(heard) = served.heard() else { return };
+        heard.bytes.fetch_add(bytes as u64, Ordering::AcqRel);
     }
 
     /// An event was verified; the empty one closes the stream.

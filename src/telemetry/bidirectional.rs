@@ -1,8 +1,10 @@
 //! The metrics of streams in both directions, a part of the one table. They count while a stream runs, since it may run for minutes.
 
-use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, core::Collector};
+use prometheus::{
+    Counter, CounterVec, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
+};
 
-use super::metrics::{counters, gauges, histogram};
+use super::metrics::{counters, gauges, histogram, registered};
 
 /// What one signature and its checks take.
 const RESIGN_SECONDS: [f64; 10] = [0.000_002_5, 0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.001, 0.005, 0.025];
@@ -12,6 +14,7 @@ pub struct Bidirectional {
     open: IntGaugeVec,
     events: IntCounterVec,
     bytes: IntCounterVec,
+    held_back: CounterVec,
     resign: Histogram,
 }
 
@@ -28,6 +31,8 @@ pub struct BidirectionalOfTenant {
     pub bytes_in: IntCounter,
     /// Bytes from Bedrock.
     pub bytes_out: IntCounter,
+    /// Seconds that events from the client waited, because the tenant's came too fast.
+    pub held_back: Counter,
     /// Seconds to check an event and sign it anew; of all tenants.
     pub resign: Histogram,
 }
@@ -49,6 +54,16 @@ impl Bidirectional {
                 "Bytes of streams in both directions, counted as they come; direction is in, from the client, or out.",
                 &labels,
             )?,
+            held_back: registered(
+                r,
+                CounterVec::new(
+                    Opts::new(
+                        "tollgate_bidirectional_held_back_seconds_total",
+                        "Time that events from clients waited, because their tenant's came faster than it may send them.",
+                    ),
+                    &["tenant"],
+                )?,
+            )?,
             resign: histogram(
                 r,
                 "tollgate_bidirectional_resign_seconds",
@@ -67,11 +82,12 @@ impl Bidirectional {
             events_out: of(&self.events, "out"),
             bytes_in: of(&self.bytes, "in"),
             bytes_out: of(&self.bytes, "out"),
+            held_back: self.held_back.with_label_values(&[tenant]),
             resign: self.resign.clone(),
         }
     }
 
-    pub(super) fn collectors(&self) -> [&dyn Collector; 4] {
-        [&self.open, &self.events, &self.bytes, &self.resign]
+    pub(super) fn collectors(&self) -> [&dyn Collector; 5] {
+        [&self.open, &self.events, &self.bytes, &self.held_back, &self.resign]
     }
 }

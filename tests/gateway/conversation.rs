@@ -76,6 +76,11 @@ pub fn chunk(bytes: &[u8]) -> Message {
         .add_header(header(":message-type", "event"))
 }
 
+/// What the simulator answers to it.
+pub fn echo(bytes: &[u8]) -> Bytes {
+    encoded(&chunk(bytes))
+}
+
 /// A conversation that is open.
 pub struct Conversation {
     /// `None` after the end of the request's body.

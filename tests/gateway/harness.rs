@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use tollgate::{
     auth::DevelopmentIssuer,
     server::{self, Running},
-    simulator::{Script, Served, Simulator, SimulatorConfig},
+    simulator::{Script, Served, Simulator, SimulatorConfig, SimulatorKey},
 };
 
 use crate::client::{self, Client};
@@ -101,7 +101,8 @@ impl World {
 
     pub async fn with(settings: Settings) -> World {
         server::install_crypto();
-        let simulator = Simulator::start(SimulatorConfig::for_tests()).await.unwrap();
+        let keys = vec![SimulatorKey::for_tests(), rotated_key()];
+        let simulator = Simulator::start(SimulatorConfig { keys, ..SimulatorConfig::for_tests() }).await.unwrap();
         let directory = tempfile::tempdir().unwrap();
         let issuer = DevelopmentIssuer::generate().unwrap();
         let certificate = Certificate::new();
@@ -235,6 +236,15 @@ impl World {
     pub async fn log_lines(&self, count: usize) -> Vec<Value> {
         until("lines in the access log", || self.log.parsed().len() >= count).await;
         self.log.parsed()
+    }
+}
+
+/// Credentials that the gateway gets later.
+pub fn rotated_key() -> SimulatorKey {
+    SimulatorKey {
+        access_key_id: "AKIDROTATED".to_owned(),
+        secret_access_key: "rotated-secret".to_owned(),
+        ..SimulatorKey::for_tests()
     }
 }
 

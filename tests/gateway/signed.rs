@@ -95,7 +95,7 @@ async fn no_bit_of_a_signed_request_can_be_changed() {
 
 /// The message with one bit of it changed, for every byte of method, target, header values and body. Which bit goes round with the
 /// position; `nth` turns it on.
-fn tampered(message: &Message, nth: usize) -> impl Iterator<Item = Message> + '_ {
+pub fn tampered(message: &Message, nth: usize) -> impl Iterator<Item = Message> + '_ {
     let flipped = move |text: &str, at: usize| {
         let mut bytes = text.as_bytes().to_vec();
         bytes[at] ^= 1 << ((at + 3 * nth) % 7);

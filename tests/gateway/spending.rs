@@ -2,7 +2,7 @@
 
 use crate::{
     accounts::{until_ledger, with_quota},
-    client::{Answer, with},
+    client::Answer,
     conversation::{self, Conversation},
     harness::{Settings, World, tenant},
 };
@@ -105,27 +105,4 @@ async fn streams_hold_little_and_grow_within_what_is_left() {
     world.until_sum("tollgate_quota_reserved_ratio", &["acme"], 0.2).await;
     let (answered, kind, _) = speak_until_refused(&mut last).await;
     assert_eq!((answered, kind.as_str()), (47, "serviceQuotaExceededException"));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_tenants_streams_share_its_events_and_bytes_per_second() {
-    for (bound, reason) in [("events_per_second_max = 12", "events_too_fast"), ("bytes_per_second_max = 4000", "bytes_too_fast")]
-    {
-        let tenants = tenant("acme", "") + &tenant("globex", "");
-        let sections = format!("[bidirectional]\n{bound}\n");
-        let world = World::with(Settings { tenants, sections, ..Settings::default() }).await;
-        let mut client = world.h2().await;
-        let mut streams = [Conversation::open(&mut client).await, Conversation::open(&mut client).await];
-        // Ten each are too many for both.
-        for _ in 0..10 {
-            streams.iter_mut().for_each(|stream| stream.say(&[0; 100]));
-        }
-        world.until_metrics(reason, |metrics| metrics.sum("tollgate_denials_total", &["acme", reason]) >= 1.0).await;
-        let mut other = world.h2().await;
-        other.authorization = world.bearer("globex");
-        let (feed, request) = conversation::request();
-        let mut other = Conversation::of(feed, other.send(with(request, "x-other", "tenant")).await.unwrap());
-        other.say(b"not its fault");
-        assert_eq!(other.hear().await, b"not its fault");
-    }
 }

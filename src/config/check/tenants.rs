@@ -82,16 +82,18 @@ fn operation_globs(check: &mut Check<'_>, tenant: &Tenant, path: &KeyPath) {
 
 fn limits(check: &mut Check<'_>, limits: &RequestLimits, path: &KeyPath) {
     let values = [
-        ("requests_per_second", limits.requests_per_second),
-        ("requests_per_minute", limits.requests_per_minute),
-        ("concurrent_requests", limits.concurrent_requests),
+        ("requests_per_second", limits.requests_per_second.map(u64::from)),
+        ("requests_per_minute", limits.requests_per_minute.map(u64::from)),
+        ("concurrent_requests", limits.concurrent_requests.map(u64::from)),
+        ("stream_events_per_second", limits.stream_events_per_second),
+        ("stream_bytes_per_second", limits.stream_bytes_per_second),
     ];
     for (key, value) in values {
         if value == Some(0) {
             check.error(
                 path.clone().key(key),
-                "0 would answer every request with \"try again later\"",
-                "remove the line for no limit; to refuse everything, use a smaller allow-list (`models`, `operations`): SDKs do not retry that",
+                "0 would let nothing through, ever",
+                "remove the line for no limit of its own; to refuse everything, use a smaller allow-list (`models`, `operations`): SDKs do not retry that",
             );
         }
     }

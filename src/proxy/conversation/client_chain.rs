@@ -3,7 +3,12 @@
 
 use std::time::SystemTime;
 
-use crate::aws::{ReceivedChain, event_chain::ChainError, event_stream::SignedFrame};
+use super::Denial;
+use crate::aws::{
+    ReceivedChain,
+    event_chain::Hashed,
+    event_stream::{Frame, SignedFrame},
+};
 
 /// What the client's signatures are held against.
 pub struct ClientChain(Option<ReceivedChain>);
@@ -19,9 +24,20 @@ impl ClientChain {
         ClientChain(Some(chain))
     }
 
-    /// Whether `frame` is the client's next event.
-    pub fn verify(&mut self, frame: &SignedFrame, now: SystemTime) -> Result<(), ChainError> {
-        self.0.as_mut().map_or(Ok(()), |chain| chain.verify(frame, now))
+    /// What the client's next frame wraps. Beside a bearer token the JavaScript SDK signs with placeholder keys, and Java's not at all: its
+    /// events come bare.
+    ///
+    /// # Errors
+    /// The frame is not signed, or is not the next of its chain.
+    pub fn open(&mut self, frame: Frame, now: SystemTime) -> Result<Hashed, Denial> {
+        let Some(chain) = &mut self.0 else {
+            let event = if frame.is_event() { frame.into_bytes() } else { frame.signed()?.payload };
+            return Ok(Hashed::new(event));
+        };
+        let SignedFrame { date, signature, payload } = frame.signed()?;
+        let event = Hashed::new(payload);
+        chain.verify(&event, date, &signature, now)?;
+        Ok(event)
     }
 
     /// Whether the stream must end with a signed empty event. Where the chain proves anything, an end without it may be someone else's.

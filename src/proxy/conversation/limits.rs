@@ -21,18 +21,24 @@ pub struct Allowance {
     /// Of all the tenant's streams.
     tenant: Arc<TenantCounters>,
     bytes: u64,
+    wait: Duration,
 }
 
 impl Allowance {
     /// Nothing was sent yet.
     pub fn new(bounds: &Bidirectional, tenant: Arc<TenantCounters>) -> Allowance {
         let Bidirectional { events_per_second_max, bytes_per_second_max, bytes_max, .. } = *bounds;
-        Allowance { events_per_second_max, bytes_per_second_max, bytes_max, tenant, bytes: 0 }
+        Allowance { events_per_second_max, bytes_per_second_max, bytes_max, tenant, bytes: 0, wait: Duration::ZERO }
     }
 
     /// Bytes in all.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// How long what came since this was asked before has to wait.
+    pub fn wait(&mut self) -> Duration {
+        std::mem::take(&mut self.wait)
     }
 
     /// Some bytes came.
@@ -41,16 +47,15 @@ impl Allowance {
         if self.bytes_max > 0 && self.bytes > self.bytes_max {
             return Err(Denial::StreamTooLarge { bytes_max: self.bytes_max });
         }
-        let per_second_max = self.bytes_per_second_max;
-        let within = self.tenant.take_bytes(bytes as u64, per_second_max, now.into_std());
-        if within { Ok(()) } else { Err(Denial::BytesTooFast { per_second_max }) }
+        let wait = self.tenant.take_bytes(bytes as u64, self.bytes_per_second_max, now.into_std());
+        self.wait = self.wait.max(wait);
+        Ok(())
     }
 
     /// An event came.
-    pub fn take_event(&mut self, now: Instant) -> Result<(), Denial> {
-        let per_second_max = self.events_per_second_max;
-        let within = self.tenant.take_event(per_second_max, now.into_std());
-        if within { Ok(()) } else { Err(Denial::EventsTooFast { per_second_max }) }
+    pub fn take_event(&mut self, now: Instant) {
+        let wait = self.tenant.take_event(self.events_per_second_max, now.into_std());
+        self.wait = self.wait.max(wait);
     }
 }
 
@@ -118,12 +123,16 @@ mod tests {
         let bounds = Bidirectional { bytes_per_second_max: 1_000, ..bounds(3, 0) };
         let (counters, now) = (Counters::default(), Instant::now());
         let mut streams = ["acme", "acme", "acme", "globex"].map(|tenant| Allowance::new(&bounds, counters.of(tenant)));
-        let [one, two, three, other] = &mut streams;
-        assert!([&mut *one, &mut *two, &mut *three].into_iter().all(|stream| stream.take_event(now).is_ok()));
-        assert!(matches!(two.take_event(now), Err(Denial::EventsTooFast { per_second_max: 3 })));
-        assert!(one.take_bytes(600, now).is_ok() && other.take_bytes(600, now).is_ok() && other.take_event(now).is_ok());
-        assert!(matches!(two.take_bytes(600, now), Err(Denial::BytesTooFast { per_second_max: 1_000 })));
-        assert!(two.take_event(now + Duration::from_secs(1)).is_ok());
+        streams.iter_mut().for_each(|stream| stream.take_event(now));
+        assert!(streams.iter_mut().all(|stream| stream.wait().is_zero()));
+        let [one, two, _, other] = &mut streams;
+        two.take_event(now);
+        other.take_event(now);
+        assert_eq!((two.wait().as_millis(), two.wait(), other.wait()), (333, Duration::ZERO, Duration::ZERO));
+        one.take_bytes(600, now).unwrap();
+        two.take_bytes(600, now).unwrap();
+        other.take_bytes(600, now).unwrap();
+        assert_eq!([one.wait(), two.wait(), other.wait()].map(|wait| wait.as_millis()), [0, 200, 0]);
     }
 
     #[test]
@@ -133,7 +142,8 @@ mod tests {
         assert!(bounded.take_bytes(100, now).is_ok() && bounded.take_bytes(1, now).is_err());
         let mut unbounded = allowance(&bounds(0, 0));
         assert!((0..2).all(|_| unbounded.take_bytes(usize::MAX, now).is_ok()));
-        assert!((0..100_000).all(|_| unbounded.take_event(now).is_ok()));
+        (0..100_000).for_each(|_| unbounded.take_event(now));
+        assert_eq!(unbounded.wait(), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]

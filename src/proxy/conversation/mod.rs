@@ -58,8 +58,8 @@ pub struct Account {
 /// # Errors
 /// Nothing of an answer was written yet, and this is to be the answer.
 pub async fn carry(session: &mut Session, passage: &mut Passage, gateway: &Gateway) -> Result<(), Denial> {
-    let bounds = passage.live.snapshot.bidirectional.clone();
     let tenant = passage.admitted.as_ref().ok_or(Denial::Internal)?.tenant().clone();
+    let bounds = passage.live.snapshot.bidirectional.of_tenant(&tenant.limits);
     let measured = gateway.metrics.bidirectional.of_tenant(&tenant.name);
     let _open = Counted::in_gauge(measured.open.clone());
     passage.conversation = Some(Account::default());

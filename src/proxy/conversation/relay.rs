@@ -13,7 +13,10 @@ use http::header;
 use pingora_core::protocols::http::v2::{client::Http2Session, server::HttpSession, write_body};
 use pingora_http::ResponseHeader;
 use serde_json::json;
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{
+    sync::oneshot,
+    time::{sleep, timeout},
+};
 
 use super::{Denial, Passage, Verdict, limits::Clock, output::Output, resign::Resigner};
 use crate::{
@@ -102,7 +105,7 @@ impl Both<'_> {
         let Some(mut writer) = lock(self.upstream).take_request_body_writer() else { return Sent::Done };
         loop {
             let (signed, end) = match poll_fn(|cx| lock(self.downstream).poll_read_body_bytes(cx)).await {
-                Some(Ok(piece)) => (resigner.take(&piece, SystemTime::now()), false),
+                Some(Ok(piece)) => (resigner.take(piece, SystemTime::now()), false),
                 Some(Err(_)) => {
                     writer.send_reset(CANCEL.into());
                     return Sent::ClientLeft;
@@ -117,6 +120,7 @@ impl Both<'_> {
                     return Sent::Refused(denial);
                 }
             };
+            self.hold_back(resigner.wait()).await;
             if (end || !signed.is_empty()) && write_body(&mut writer, signed, end, None).await.is_err() {
                 // Bedrock's answer says why.
                 return Sent::Done;
@@ -124,6 +128,14 @@ impl Both<'_> {
             if end {
                 return Sent::Done;
             }
+            self.clock.moved();
+        }
+    }
+
+    /// A client that is faster than its tenant may be waits, and is not cut off: its window fills meanwhile, and it has to stop.
+    async fn hold_back(&self, wait: Duration) {
+        if !wait.is_zero() {
+            sleep(wait).await;
             self.clock.moved();
         }
     }

@@ -1,9 +1,9 @@
-//! The client's events in, the gateway's out. Each event comes in a frame that the client signed; the frame is checked and dropped, and
-//! what it wraps goes on byte for byte in a frame that the gateway signs. Nothing of an event goes on before all of it was checked.
+//! The client's events in, the gateway's out. Each event comes in a frame that the client signed, if it signs; the frame is checked and
+//! dropped, and what it wraps goes on byte for byte in a frame that the gateway signs. Nothing of an event goes on before all of it was checked.
 
 use std::{
     sync::Arc,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::{Bytes, BytesMut};
@@ -12,7 +12,7 @@ use super::{Denial, client_chain::ClientChain, limits::Allowance};
 use crate::{
     aws::{
         EventChain,
-        event_chain::ChainError,
+        event_chain::{ChainError, Hashed},
         event_stream::{FrameError, Splitter},
     },
     config::Bidirectional,
@@ -55,11 +55,18 @@ impl Resigner {
         self.allowance.bytes()
     }
 
+    /// How long what was taken last has to wait before it goes on.
+    pub fn wait(&mut self) -> Duration {
+        let wait = self.allowance.wait();
+        self.measured.held_back.inc_by(wait.as_secs_f64());
+        wait
+    }
+
     /// Takes a piece of the client's body; gives the events that became whole with it, signed.
     ///
     /// # Errors
     /// The stream is over: nobody knows where the next event would begin, or it may not come.
-    pub fn take(&mut self, piece: &[u8], now: SystemTime) -> Result<Bytes, Denial> {
+    pub fn take(&mut self, piece: Bytes, now: SystemTime) -> Result<Bytes, Denial> {
         self.allowance.take_bytes(piece.len(), tokio::time::Instant::now())?;
         self.measured.bytes_in.inc_by(piece.len() as u64);
         self.frames.push(piece);
@@ -69,11 +76,10 @@ impl Resigner {
             if self.closed {
                 return Err(Denial::EventAfterEnd);
             }
-            let signed = frame.signed()?;
-            self.client.verify(&signed, now)?;
-            self.allowance.take_event(tokio::time::Instant::now())?;
-            self.chain.put(&mut out, &signed.payload, now);
-            self.closed = signed.payload.is_empty();
+            let event = self.client.open(frame, now)?;
+            self.allowance.take_event(began.into());
+            self.chain.put(&mut out, &event, now);
+            self.closed = event.is_empty();
             if !self.closed {
                 self.events += 1;
                 self.measured.events_in.inc();
@@ -97,7 +103,7 @@ impl Resigner {
         let mut out = BytesMut::new();
         if !self.closed {
             self.closed = true;
-            self.chain.put(&mut out, b"", now);
+            self.chain.put(&mut out, &Hashed::new(Bytes::new()), now);
         }
         Ok(out.freeze())
     }

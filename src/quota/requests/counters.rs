@@ -76,14 +76,14 @@ impl TenantCounters {
         Ok(Permit(guard))
     }
 
-    /// Counts an event of a stream; whether it is one of the first `max` of its second. 0 does not limit.
-    pub fn take_event(&self, max: u64, now: Instant) -> bool {
-        take(&self.events, 1, max, now)
+    /// Counts an event of a stream; how long it has to wait. 0 a second does not limit.
+    pub fn take_event(&self, per_second: u64, now: Instant) -> Duration {
+        take(&self.events, 1, per_second, now)
     }
 
     /// The same for bytes.
-    pub fn take_bytes(&self, bytes: u64, max: u64, now: Instant) -> bool {
-        take(&self.bytes, bytes, max, now)
+    pub fn take_bytes(&self, bytes: u64, per_second: u64, now: Instant) -> Duration {
+        take(&self.bytes, bytes, per_second, now)
     }
 
     /// Counts a request in both windows, or in neither.
@@ -109,6 +109,9 @@ impl TenantCounters {
     }
 }
 
-fn take(pace: &Mutex<Pace>, amount: u64, max: u64, now: Instant) -> bool {
-    max == 0 || pace.lock().unwrap_or_else(PoisonError::into_inner).take(amount, max, now)
+fn take(pace: &Mutex<Pace>, amount: u64, per_second: u64, now: Instant) -> Duration {
+    if per_second == 0 {
+        return Duration::ZERO;
+    }
+    pace.lock().unwrap_or_else(PoisonError::into_inner).take(amount, per_second, now)
 }

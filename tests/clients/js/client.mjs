@@ -1,6 +1,7 @@
 // The JavaScript SDK v3 against the gateway: the runtime over HTTP/2, the other clients over HTTP/1.1, and Anthropic's
 // Bedrock SDK, which brings its own HTTP.
 
+import { createHash, randomFillSync } from "node:crypto";
 import { readFileSync } from "node:fs";
 import AnthropicBedrock from "@anthropic-ai/bedrock-sdk";
 import { BedrockClient, ListFoundationModelsCommand } from "@aws-sdk/client-bedrock";
@@ -22,6 +23,8 @@ import {
   ValidationException,
 } from "@aws-sdk/client-bedrock-runtime";
 
+const EVENTS = Number(process.env.EVENTS); // of a conversation of all sizes
+const EVENT_BYTES_MAX = 1_000_000; // of one chunk, as Bedrock takes them
 const SONIC_MODEL = "amazon.nova-sonic-v1:0";
 const ACME_MODEL = "anthropic.claude-sonnet-4-5-20250929-v1:0";
 const GLOBEX_MODEL = "anthropic.claude-3-haiku-20240307-v1:0";
@@ -172,6 +175,8 @@ async function bearerChecks() {
   });
 }
 
+const isUsage = (bytes) => new TextDecoder().decode(bytes.slice(0, 22)) === '{"event":{"usageEvent"';
+
 // The client's own events are signed with the placeholder keys: its event signer knows no bearer token.
 async function conversationChecks(runtime, how) {
   await check(`InvokeModelWithBidirectionalStream ${how}`, async () => {
@@ -197,7 +202,7 @@ async function conversationChecks(runtime, how) {
     let usage;
     for await (const event of answer.body) {
       const bytes = event.chunk.bytes;
-      if (new TextDecoder().decode(bytes.slice(0, 22)) === '{"event":{"usageEvent"') {
+      if (isUsage(bytes)) {
         usage = json(bytes).event.usageEvent;
         continue;
       }
@@ -207,6 +212,30 @@ async function conversationChecks(runtime, how) {
     }
     equal(echoes, 200);
     equal(usage.totalTokens, usage.totalInputTokens + usage.totalOutputTokens);
+  });
+  await check(`events of all sizes, said as fast as they are taken ${how}`, async () => {
+    const said = [];
+    const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
+    async function* speech() {
+      for (let number = 0; number < EVENTS; number += 1) {
+        // Most are small, each hundredth is as large as Bedrock takes them.
+        const share = number % 100 === 99 ? 1 : Math.random() ** 9;
+        const bytes = randomFillSync(new Uint8Array(EVENT_BYTES_MAX * share));
+        said.push(sha256(bytes));
+        yield { chunk: { bytes } };
+      }
+    }
+    const answer = await runtime.send(
+      new InvokeModelWithBidirectionalStreamCommand({ modelId: SONIC_MODEL, body: speech() }),
+    );
+    let heard = 0;
+    for await (const event of answer.body) {
+      const bytes = event.chunk.bytes;
+      if (isUsage(bytes)) continue;
+      equal(sha256(bytes), said[heard]);
+      heard += 1;
+    }
+    equal(heard, EVENTS);
   });
   await check(`a broken event is a ValidationException ${how}`, async () => {
     async function* speech() {
@@ -223,6 +252,15 @@ async function conversationChecks(runtime, how) {
     ensure(error instanceof ValidationException, `not refused but: ${error}`);
     ensure(error.message.includes("2097152"), error.message);
   });
+}
+
+// Keys of the gateway's own: it verifies every event.
+async function keyChecks() {
+  const credentials = {
+    accessKeyId: process.env.TOLLGATE_ACCESS_KEY_ID,
+    secretAccessKey: process.env.TOLLGATE_SECRET_ACCESS_KEY,
+  };
+  await conversationChecks(observed(new BedrockRuntimeClient({ credentials })), "with keys of the gateway's own");
 }
 
 async function signedChecks() {
@@ -292,6 +330,7 @@ const installed = JSON.parse(readFileSync(new URL("./package.json", import.meta.
 console.log(`version ${installed["@aws-sdk/client-bedrock-runtime"]}`);
 await bearerChecks();
 await signedChecks();
+await keyChecks();
 await refusalChecks();
 delete process.env.AWS_BEARER_TOKEN_BEDROCK;
 for (const name of ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"]) delete process.env[name];

@@ -56,6 +56,11 @@ async fn main() {
     checks.run("converse, token as session token", converse(&client, ACME_MODEL, &seen)).await;
     checks.run("converse_stream, token as session token", converse_stream(&client, ACME_MODEL, &seen)).await;
     checks.run("invoke_model_with_bidirectional_stream, token as session token", conversation(&client, &seen)).await;
+    checks.run("invoke_model_with_bidirectional_stream, events of all sizes", conversation_of_all_sizes(&client, &seen)).await;
+    let client = with_keys(&environment, &seen);
+    checks.run("invoke_model_with_bidirectional_stream, keys of the gateway's own", conversation(&client, &seen)).await;
+    let all_sizes = conversation_of_all_sizes(&client, &seen);
+    checks.run("invoke_model_with_bidirectional_stream, events of all sizes, keys of the gateway's own", all_sizes).await;
     checks.run("retrieve", retrieve(&environment, &seen)).await;
     checks.run("untag_resource with repeated query keys", untag_resource(&environment, &seen)).await;
 
@@ -134,10 +139,8 @@ async fn conversation(client: &runtime::Client, seen: &Seen) -> Result<(), Failu
     for number in 0..EVENTS {
         say(number)?;
         loop {
-            let event = answer.body.recv().await?.ok_or("the stream ended early")?;
-            let InvokeModelWithBidirectionalStreamOutput::Chunk(chunk) = event else { return Err("an unknown event".into()) };
-            let bytes = chunk.bytes().ok_or("a chunk without bytes")?.as_ref();
-            if !bytes.starts_with(br#"{"event":{"usageEvent""#) {
+            let bytes = bytes_of(answer.body.recv().await?.ok_or("the stream ended early")?)?;
+            if !is_usage(&bytes) {
                 ensure(bytes == spoken(number), "an event came back changed")?;
                 break;
             }
@@ -147,6 +150,65 @@ async fn conversation(client: &runtime::Client, seen: &Seen) -> Result<(), Failu
     drop(speak);
     while answer.body.recv().await?.is_some() {}
     ensure(usage, "no usage event")
+}
+
+/// Said as fast as they are taken, and heard as they come.
+async fn conversation_of_all_sizes(client: &runtime::Client, seen: &Seen) -> Result<(), Failure> {
+    let events: u64 = token("EVENTS").parse()?;
+    let body = Speech(0..events);
+    let mut answer = client.invoke_model_with_bidirectional_stream().model_id(SONIC_MODEL).body(body.into()).send().await?;
+    seen.came_from("bedrock-runtime", "InvokeModelWithBidirectionalStream")?;
+    let mut heard = 0;
+    while let Some(event) = answer.body.recv().await? {
+        let bytes = bytes_of(event)?;
+        if !is_usage(&bytes) {
+            ensure(bytes == speech(heard), &format!("event {heard} came back changed"))?;
+            heard += 1;
+        }
+    }
+    ensure(heard == events, &format!("{heard} events came back"))
+}
+
+fn bytes_of(event: InvokeModelWithBidirectionalStreamOutput) -> Result<Vec<u8>, Failure> {
+    let InvokeModelWithBidirectionalStreamOutput::Chunk(chunk) = event else { return Err("an unknown event".into()) };
+    Ok(chunk.bytes.ok_or("a chunk without bytes")?.into_inner())
+}
+
+fn is_usage(bytes: &[u8]) -> bool {
+    bytes.starts_with(br#"{"event":{"usageEvent""#)
+}
+
+/// What is said in an event: most are small, each hundredth is as large as Bedrock takes them. The same each time.
+fn speech(number: u64) -> Vec<u8> {
+    const EVENT_BYTES_MAX: f64 = 1_000_000.0;
+    let mut state = number + 1;
+    let mut random = || {
+        // SplitMix64.
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    };
+    let share = if number % 100 == 99 { 1.0 } else { (random() as f64 / u64::MAX as f64).powi(9) };
+    let size = (EVENT_BYTES_MAX * share) as usize;
+    let mut bytes: Vec<u8> = std::iter::repeat_with(|| random().to_le_bytes()).take(size.div_ceil(8)).flatten().collect();
+    bytes.truncate(size);
+    bytes
+}
+
+/// All of it, made as it is taken.
+struct Speech(std::ops::Range<u64>);
+
+impl futures_core::Stream for Speech {
+    type Item = Result<InvokeModelWithBidirectionalStreamInput, InvokeModelWithBidirectionalStreamInputError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = self.0.next().map(|number| {
+            let part = BidirectionalInputPayloadPart::builder().bytes(Blob::new(speech(number))).build();
+            Ok(InvokeModelWithBidirectionalStreamInput::Chunk(part))
+        });
+        Poll::Ready(next)
+    }
 }
 
 /// Events as an operation takes them.
@@ -240,6 +302,16 @@ fn bearer(environment: &SdkConfig, token: &str, seen: &Seen) -> runtime::Client 
 /// Without the bearer scheme: placeholder keys sign, and the token is their session token.
 fn signed(environment: &SdkConfig, seen: &Seen) -> runtime::Client {
     let keys = Credentials::new("placeholder", "placeholder", Some(token("TOLLGATE_TOKEN_ACME")), None, "placeholder");
+    signing(environment, keys, seen)
+}
+
+/// What the gateway has given out: it verifies every event.
+fn with_keys(environment: &SdkConfig, seen: &Seen) -> runtime::Client {
+    let (id, secret) = (token("TOLLGATE_ACCESS_KEY_ID"), token("TOLLGATE_SECRET_ACCESS_KEY"));
+    signing(environment, Credentials::new(id, secret, None, None, "gateway"), seen)
+}
+
+fn signing(environment: &SdkConfig, keys: Credentials, seen: &Seen) -> runtime::Client {
     let config = runtime::config::Builder::from(environment)
         .auth_scheme_preference([AuthSchemeId::from("sigv4")])
         .credentials_provider(keys)

@@ -6,6 +6,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicReference;
+import software.amazon.awssdk.auth.credentials.AwsBasicCredentials;
 import software.amazon.awssdk.auth.credentials.AwsSessionCredentials;
 import software.amazon.awssdk.auth.credentials.StaticCredentialsProvider;
 import software.amazon.awssdk.auth.token.credentials.StaticTokenProvider;
@@ -45,6 +46,9 @@ public final class Client {
     private static final Message HELLO =
             Message.builder().role(ConversationRole.USER).content(ContentBlock.fromText("Say hello.")).build();
 
+    /** Of a conversation of all sizes. */
+    private static final int EVENTS = Integer.parseInt(System.getenv("EVENTS"));
+
     private static int failed = 0;
 
     public static void main(String[] arguments) {
@@ -58,11 +62,16 @@ public final class Client {
             check("invokeModel", () -> invokeModel(runtime));
             check("invokeModelWithResponseStream", () -> invokeModelWithResponseStream(streams));
             check("countTokens", () -> countTokens(runtime));
+            conversations("bearer token", streams);
         }
         check("listFoundationModels", Client::listFoundationModels);
         try (var runtime = signed(); var streams = signedStreams()) {
             check("converse, token as session token", () -> converse(runtime, ACME_MODEL));
             check("converseStream, token as session token", () -> converseStream(streams, ACME_MODEL));
+            conversations("token as session token", streams);
+        }
+        try (var streams = keys()) {
+            conversations("keys of the gateway's own", streams);
         }
         try (var agents = BedrockAgentRuntimeClient.create()) {
             check("retrieve", () -> retrieve(agents));
@@ -73,6 +82,13 @@ public final class Client {
             check("a burst ends in ThrottlingException", () -> throttled(globex));
         }
         System.exit(failed > 0 ? 1 : 0);
+    }
+
+    private static void conversations(String how, BedrockRuntimeAsyncClient client) {
+        var operation = "invokeModelWithBidirectionalStream, ";
+        check(operation + how, () -> Conversation.oneByOne(client));
+        check(operation + "events of all sizes, " + how, () -> Conversation.ofAllSizes(client, EVENTS));
+        check(operation + "an event too large, " + how, () -> Conversation.refused(client));
     }
 
     private static void converse(BedrockRuntimeClient runtime, String model) {
@@ -217,6 +233,16 @@ public final class Client {
                 .build();
     }
 
+    /** What the gateway has given out: it verifies every event. */
+    private static BedrockRuntimeAsyncClient keys() {
+        var keys = AwsBasicCredentials.create(
+                System.getenv("TOLLGATE_ACCESS_KEY_ID"), System.getenv("TOLLGATE_SECRET_ACCESS_KEY"));
+        return BedrockRuntimeAsyncClient.builder()
+                .authSchemeProvider(schemes("sigv4"))
+                .credentialsProvider(StaticCredentialsProvider.create(keys))
+                .build();
+    }
+
     private static BedrockRuntimeAuthSchemeProvider schemes(String... preferred) {
         return BedrockRuntimeAuthSchemeProvider.defaultProvider(List.of(preferred));
     }
@@ -226,7 +252,7 @@ public final class Client {
         return StaticCredentialsProvider.create(AwsSessionCredentials.create("placeholder", "placeholder", token));
     }
 
-    private static void cameFrom(SdkResponse answer, String service, String operation) {
+    static void cameFrom(SdkResponse answer, String service, String operation) {
         SdkHttpResponse http = answer.sdkHttpResponse();
         equal(http.firstMatchingHeader("x-simulator-service").orElse(null), service);
         equal(http.firstMatchingHeader("x-simulator-operation").orElse(null), operation);
@@ -245,7 +271,7 @@ public final class Client {
         ensure(expected.equals(found), found + " is not " + expected);
     }
 
-    private static void ensure(boolean holds, String otherwise) {
+    static void ensure(boolean holds, String otherwise) {
         if (!holds) {
             throw new AssertionError(otherwise);
         }
