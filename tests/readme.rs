@@ -1,4 +1,4 @@
-//! The README is true: its metric table is the table of metrics, and its configuration is one that the gateway reads.
+//! The README is true: its metric table is the table of metrics, and its configuration, like those in docs/, is one that the gateway reads.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -18,6 +18,21 @@ fn every_metric_is_in_the_table_and_no_other() {
     let documented = documented_metrics();
     let exported: BTreeSet<String> = metrics.names().into_iter().filter(|name| name.starts_with("tollgate_")).collect();
     assert_eq!(exported.iter().map(String::as_str).collect::<BTreeSet<_>>(), documented);
+}
+
+#[test]
+fn every_configuration_shown_is_one() {
+    let mut shown = 0;
+    for file in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/docs")).unwrap() {
+        let page = file.unwrap().path();
+        let text = std::fs::read_to_string(&page).unwrap();
+        for block in text.split("```toml\n").skip(1) {
+            let block = block.split("```").next().unwrap();
+            config::parse(block, Path::new("docs.toml")).unwrap_or_else(|problems| panic!("{}: {problems}", page.display()));
+            shown += 1;
+        }
+    }
+    assert!(shown >= 2);
 }
 
 #[test]
