@@ -8,7 +8,7 @@
 //! ```text
 //! L6  main → cli → server                   composition: the only place that knows everything
 //! L5  proxy   admin   simulator             adapters: HTTP comes and goes here, and nowhere else
-//! L4  snapshot                              a configuration compiled into what a request reads; immutable, pinned per request
+//! L4  snapshot  console                     a configuration compiled into what a request reads; immutable, pinned per request · figures as pages
 //! L3  auth  policy  quota  routing  ledger  decisions: pure, given headers, names, usage and `now` · and the account on disk
 //! L2  config   telemetry                    the file as written · the one table of metrics and the one log line
 //! L1  pricing                               money: what a model's tokens cost
@@ -75,6 +75,7 @@ pub mod policy;
 pub mod quota;
 pub mod routing;
 
+pub mod console;
 pub mod snapshot;
 
 pub mod admin;
