@@ -53,7 +53,7 @@ impl ServeHttp for Admin {
             },
             "/usage" => json(self.0.usage()),
             "/" => pages::redirect(),
-            _ if path.starts_with("/console") => pages::page(request, &*self.0),
+            _ if path.starts_with("/console") => pages::page(session, &*self.0),
             _ => match path.strip_prefix("/usage/").map(|tenant| self.0.usage_of(tenant)) {
                 Some(Some(usage)) => json(usage),
                 Some(None) => text(StatusCode::NOT_FOUND, "no tenant of that name\n"),

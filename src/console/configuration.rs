@@ -50,6 +50,9 @@ struct IssuerRow {
 impl ConfigurationPage {
     pub fn new(figures: &Figures, refreshing: bool) -> ConfigurationPage {
         let in_force = figures.reloads.iter().find(|reload| reload.error.is_none());
+        // Who sends SIGHUP after writing the file has it read twice.
+        let differs = |reload: &&Reload| reload.error.is_none() && !(reload.changes.is_empty() && reload.files.is_empty());
+        let changed = figures.reloads.iter().find(differs);
         let since = in_force.map_or(figures.started, |reload| reload.at);
         ConfigurationPage {
             frame: Frame::of_console("Configuration", "Configuration", "/console/configuration", refreshing, figures),
@@ -60,14 +63,9 @@ impl ConfigurationPage {
                 words::utc(since)
             ),
             failed: figures.reloads.first().and_then(|last| last.error.clone()),
-            changes: in_force.map(|reload| reload.changes.clone()).unwrap_or_default(),
-            no_changes: no_changes(in_force),
-            changed_when: format!(
-                "From number {} to {}, at {}:",
-                figures.generation.saturating_sub(1),
-                figures.generation,
-                words::utc(since)
-            ),
+            changes: changed.map(|reload| reload.changes.clone()).unwrap_or_default(),
+            no_changes: no_changes(changed),
+            changed_when: changed.map(changed_when).unwrap_or_default(),
             reloads: figures.reloads.iter().map(|reload| ReloadRow::of(reload, figures)).collect(),
             listeners: figures.listeners.iter().flat_map(|listener| listener_rows(listener, figures)).collect(),
             issuers: figures.issuers.iter().map(IssuerRow::of).collect(),
@@ -91,14 +89,19 @@ impl ConfigurationPage {
     }
 }
 
-fn no_changes(in_force: Option<&Reload>) -> String {
-    match in_force {
-        Some(reload) if reload.generation > 1 && !reload.files.is_empty() => {
-            format!("No key of the configuration; these files were different: {}.", reload.files.join(", "))
-        }
-        Some(reload) if reload.generation > 1 => "Nothing: the same configuration was read again.".to_owned(),
-        _ => "Nothing since the start.".to_owned(),
+fn no_changes(changed: Option<&Reload>) -> String {
+    match changed {
+        Some(reload) => format!(
+            "At {} no key of the configuration, but these files were different: {}.",
+            words::utc(reload.at),
+            reload.files.join(", ")
+        ),
+        None => "Nothing since the start.".to_owned(),
     }
+}
+
+fn changed_when(reload: &Reload) -> String {
+    format!("From number {} to {}, at {}:", reload.generation.saturating_sub(1), reload.generation, words::utc(reload.at))
 }
 
 impl ReloadRow {
@@ -137,7 +140,7 @@ fn listener_rows(listener: &Listener, figures: &Figures) -> Vec<ListenerRow> {
             () if validity.ends_soon(now) => "warn",
             () => "",
         };
-        row(file.clone(), format!("{}, {}", words::until(end, figures.now), words::utc_short(end)), level)
+        row(file.clone(), format!("{}, on {}", words::until(end, figures.now), words::date(end)), level)
     };
     listener.certificates.iter().map(certificate).collect()
 }

@@ -1,6 +1,6 @@
 //! What the console is shown: plain values, gathered by `server` at one moment, with no secret among them.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
 use jiff::Timestamp;
 
@@ -41,6 +41,8 @@ pub struct Figures {
     pub issuers: Vec<Issuer>,
     /// In the order of the file.
     pub listeners: Vec<Listener>,
+    /// Models in the accounts that nobody said the price of.
+    pub unpriced: BTreeSet<Arc<str>>,
     /// One per service.
     pub upstreams: Vec<Upstream>,
     /// Loads and reloads, the latest first.

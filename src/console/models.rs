@@ -29,6 +29,7 @@ struct ModelRow {
     output: String,
     spark: Option<Spark>,
     tenants: String,
+    unpriced: bool,
 }
 
 /// Of one model, over all tenants.
@@ -58,6 +59,7 @@ impl ModelsPage {
                 input: count(sum.today.input_tokens.saturating_add(sum.today.cache_read_tokens)),
                 output: count(sum.today.output_tokens),
                 spark: hour.models.contains_key(name).then(spark),
+                unpriced: figures.unpriced.contains(name),
                 tenants: sum.tenants.into_iter().collect::<Vec<_>>().join(", "),
             }
         };

@@ -6,14 +6,14 @@ use super::{
     Figures,
     frame::Frame,
     plot::Spark,
-    refusals::{RefusalRow, rows as refusal_rows},
+    refusals::{ReasonRow, reasons},
     tenants::{TenantRow, month_total, rows as tenant_rows, today_total},
     trouble::{NOW, Trouble, troubles},
     words::{many, percent, rate, seconds, short, span, usd},
 };
 use crate::pricing::NanoUsd;
 
-/// Tenants and refusals on the first page; the others have pages of their own.
+/// Tenants, and reasons of refusals, on the first page; the others have pages of their own.
 const ROWS_MAX: usize = 8;
 
 #[derive(Template)]
@@ -26,9 +26,9 @@ pub(super) struct Overview {
     tiles: Vec<Tile>,
     tenants: Vec<TenantRow>,
     more_tenants: usize,
-    refusals: Vec<RefusalRow>,
-    more_refusals: usize,
-    no_refusals: &'static str,
+    reasons: Vec<ReasonRow>,
+    of_all: bool,
+    no_reasons: &'static str,
 }
 
 struct Tile {
@@ -44,9 +44,8 @@ impl Overview {
         let mut tenants = tenant_rows(figures);
         let more_tenants = tenants.len().saturating_sub(ROWS_MAX);
         tenants.truncate(ROWS_MAX);
-        let mut refusals = refusal_rows(&figures.refusals, figures.now);
-        let more_refusals = refusals.len().saturating_sub(ROWS_MAX);
-        refusals.truncate(ROWS_MAX);
+        let mut reasons = reasons(None, figures);
+        reasons.truncate(ROWS_MAX);
         Overview {
             frame: Frame::of_console("Overview", "Overview", "/console", refreshing, figures),
             summary: format!(
@@ -61,9 +60,9 @@ impl Overview {
             tiles: tiles(figures),
             tenants,
             more_tenants,
-            refusals,
-            more_refusals,
-            no_refusals: "Nothing was refused since the start.",
+            reasons,
+            of_all: true,
+            no_reasons: "Nothing.",
         }
     }
 }

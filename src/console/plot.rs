@@ -5,9 +5,12 @@ use askama::Template;
 
 use super::words;
 
-/// How wide the hour is, in units of the drawing.
+/// Units of the drawing.
 const WIDTH: f64 = 240.0;
 const HEIGHT: f64 = 40.0;
+
+/// What a plot is over: the hour, or less where there is no hour yet.
+const SECONDS: std::ops::RangeInclusive<f64> = 300.0..=3_600.0;
 
 /// A line over the last hour, for the run of things and not for reading figures off it.
 #[derive(Template)]
@@ -22,14 +25,20 @@ impl Spark {
     /// Of rates: seconds before now, and how much a second; `unit` says of what: `requests a second`.
     pub fn new(rates: &[(f64, f64)], unit: &str, shown: impl Fn(f64) -> String) -> Spark {
         let highest = rates.iter().map(|(_, rate)| *rate).fold(0.0, f64::max);
-        let x = |ago: f64| (WIDTH - ago / 3_600.0 * WIDTH).clamp(0.0, WIDTH);
+        let oldest = rates.iter().map(|(ago, _)| *ago).fold(0.0, f64::max);
+        let seconds = oldest.clamp(*SECONDS.start(), *SECONDS.end());
+        let x = |ago: f64| (WIDTH - ago / seconds * WIDTH).clamp(0.0, WIDTH);
         let y = |rate: f64| if highest > 0.0 { HEIGHT - 1.0 - rate / highest * (HEIGHT - 3.0) } else { HEIGHT - 1.0 };
         let points: Vec<String> = rates.iter().map(|(ago, rate)| format!("{:.1},{:.1}", x(*ago), y(*rate))).collect();
         let ends = rates.first().zip(rates.last());
         let area = ends.map_or(String::new(), |((first, _), (last, _))| {
             format!("{:.1},{HEIGHT} {} {:.1},{HEIGHT}", x(*first), points.join(" "), x(*last))
         });
-        Spark { line: points.join(" "), area, label: format!("The last hour, {unit}: at most {}", shown(highest)) }
+        Spark {
+            line: points.join(" "),
+            area,
+            label: format!("The last {:.0} min, {unit}: at most {}", seconds / 60.0, shown(highest)),
+        }
     }
 }
 
@@ -50,7 +59,7 @@ impl Bar {
         let level = match spent_part + part(held, amount) {
             p if p >= 100.0 => "over",
             p if p >= 80.0 => "near",
-            _ => "well",
+            _ => "low",
         };
         let held_shown =
             if held > 0 { format!(", {} held by running requests", words::percent(held, amount)) } else { String::new() };
@@ -109,7 +118,7 @@ mod tests {
             let bar = Bar::of_limit(spent, held, amount);
             assert!(bar.spent >= 0.0 && bar.held >= 0.0 && bar.spent + bar.held <= 100.0, "{spent} {held} {amount}");
         }
-        assert_eq!(["well", "near", "over"], [10, 80, 100].map(|spent| Bar::of_limit(spent, 0, 100).level));
+        assert_eq!(["low", "near", "over"], [10, 80, 100].map(|spent| Bar::of_limit(spent, 0, 100).level));
         assert_eq!(Bar::of_limit(60, 40, 100).level, "over");
     }
 
@@ -117,7 +126,9 @@ mod tests {
     fn the_hour_ends_at_the_right_and_the_highest_is_at_the_top() {
         let spark = Spark::new(&[(3_600.0, 0.0), (1_800.0, 4.0), (0.0, 2.0)], "requests a second", words::rate);
         assert_eq!(spark.line, "0.0,39.0 120.0,2.0 240.0,20.5");
-        assert!(spark.label.ends_with("at most 4.0"), "{}", spark.label);
+        assert_eq!(spark.label, "The last 60 min, requests a second: at most 4.0");
+        let young = Spark::new(&[(30.0, 1.0), (0.0, 1.0)], "x", words::rate);
+        assert!(young.line.starts_with("216.0,") && young.label.starts_with("The last 5 min"), "{}", young.line);
         assert_eq!(Spark::new(&[], "x", words::rate).area, "");
         assert!(Spark::new(&[(5.0, 0.0)], "x", words::rate).line.ends_with(",39.0"));
     }

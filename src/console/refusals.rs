@@ -4,7 +4,7 @@ use askama::Template;
 use jiff::Timestamp;
 
 use super::{Figures, frame::Frame, reasons::meaning, words};
-use crate::telemetry::{NONE, Refused, refusals::KEPT_MAX};
+use crate::telemetry::{NONE, Refused, history::HOUR, refusals::KEPT_MAX};
 
 /// On one page.
 const ROWS_MAX: usize = 300;
@@ -37,6 +37,26 @@ pub(super) struct RefusalRow {
     pub id: String,
 }
 
+/// Refusals of one tenant for one reason, in the last hour.
+pub(super) struct ReasonRow {
+    pub times: String,
+    pub tenant: String,
+    /// It has a page of its own.
+    pub known: bool,
+    pub because: String,
+    advice: &'static str,
+    pub label: String,
+    /// The id of the last request, if it is remembered.
+    pub last: String,
+}
+
+impl ReasonRow {
+    /// What to do, in pieces: what stands between backticks is code.
+    pub fn advice(&self) -> impl Iterator<Item = (bool, &str)> {
+        self.advice.split('`').enumerate().map(|(index, text)| (index % 2 == 1, text))
+    }
+}
+
 impl RefusalsPage {
     /// Of one tenant, or of [`NONE`], or of all.
     pub fn new(tenant: Option<&str>, figures: &Figures, refreshing: bool) -> RefusalsPage {
@@ -57,6 +77,27 @@ impl RefusalsPage {
     }
 }
 
+/// Of one tenant or of all, the commonest first.
+pub(super) fn reasons(tenant: Option<&str>, figures: &Figures) -> Vec<ReasonRow> {
+    let (hour, _) = figures.recent.last(HOUR);
+    let mut reasons: Vec<_> = hour.refusals.iter().filter(|((whose, _), _)| tenant.is_none_or(|name| whose == name)).collect();
+    reasons.sort_by_key(|(_, times)| std::cmp::Reverse(**times));
+    let row = |((tenant, label), times): (&(String, String), &u64)| {
+        let said = meaning(label);
+        let last = figures.refusals.iter().find(|one| one.tenant == *tenant && one.reason == label);
+        ReasonRow {
+            times: words::count(*times),
+            tenant: tenant.clone(),
+            known: tenant != NONE,
+            because: words::sentence(said.because),
+            advice: said.advice,
+            label: label.clone(),
+            last: last.map_or("–", |one| &one.request_id).to_owned(),
+        }
+    };
+    reasons.into_iter().map(row).collect()
+}
+
 /// As they come.
 pub(super) fn rows(refusals: &[Refused], now: Timestamp) -> Vec<RefusalRow> {
     let row = |refused: &Refused| RefusalRow {
@@ -69,15 +110,9 @@ pub(super) fn rows(refusals: &[Refused], now: Timestamp) -> Vec<RefusalRow> {
         operation: if refused.operation == NONE { "" } else { refused.operation },
         model: refused.model.clone().unwrap_or_default(),
         status: refused.status.map_or("none".to_owned(), |status| status.to_string()),
-        why: refused.why.clone().unwrap_or_else(|| sentence(meaning(refused.reason).because)),
+        why: refused.why.clone().unwrap_or_else(|| words::sentence(meaning(refused.reason).because)),
         reason: refused.reason,
         id: refused.request_id.clone(),
     };
     refusals.iter().map(row).collect()
-}
-
-fn sentence(because: &str) -> String {
-    let mut letters = because.chars();
-    let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
-    format!("{first}{}.", letters.as_str())
 }

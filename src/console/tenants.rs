@@ -8,10 +8,13 @@ use super::{
     frame::Frame,
     plot::{Bar, Spark},
     reasons::meaning,
-    refusals::{RefusalRow, rows as refusal_rows},
+    refusals::{ReasonRow, RefusalRow, reasons, rows as refusal_rows},
     words::{count, many, percent, rate, usd},
 };
 use crate::{pricing::NanoUsd, telemetry::history::HOUR};
+
+/// On a tenant's page; the others have a page of their own.
+const REFUSALS_MAX: usize = 10;
 
 /// All tenants.
 #[derive(Template)]
@@ -46,16 +49,12 @@ pub(super) struct TenantPage {
     summary: String,
     account: Account,
     reasons: Vec<ReasonRow>,
+    of_all: bool,
+    no_reasons: &'static str,
     rates: Vec<RateRow>,
     refusals: Vec<RefusalRow>,
+    more_refusals: usize,
     no_refusals: &'static str,
-}
-
-struct ReasonRow {
-    times: String,
-    because: &'static str,
-    advice: &'static str,
-    label: String,
 }
 
 struct RateRow {
@@ -84,13 +83,10 @@ impl TenantPage {
         let statement = &tenant.statement;
         let (hour, _) = figures.recent.last(HOUR);
         let tally = hour.of_tenant(name);
-        let mut reasons: Vec<_> = hour.refusals.iter().filter(|((whose, _), _)| whose == name).collect();
-        reasons.sort_by_key(|(_, times)| std::cmp::Reverse(**times));
-        let reason = |((_, label), times): (&(String, String), &u64)| {
-            let said = meaning(label);
-            ReasonRow { times: count(*times), because: said.because, advice: said.advice, label: label.clone() }
-        };
         let refusals: Vec<_> = figures.refusals.iter().filter(|refused| refused.tenant == name).cloned().collect();
+        let mut refusals = refusal_rows(&refusals, figures.now);
+        let more_refusals = refusals.len().saturating_sub(REFUSALS_MAX);
+        refusals.truncate(REFUSALS_MAX);
         let path = format!("/console/tenants/{name}");
         TenantPage {
             frame: Frame::of_console(name, "Tenants", &path, refreshing, figures),
@@ -107,9 +103,12 @@ impl TenantPage {
                 statement,
                 "This tenant has no quota, so it may spend without end. [[tenants.NAME.quotas]] would hold it.",
             ),
-            reasons: reasons.into_iter().map(reason).collect(),
+            reasons: reasons(Some(name), figures),
+            of_all: false,
+            no_reasons: "None of this tenant's requests.",
             rates: rates(tenant),
-            refusals: refusal_rows(&refusals, figures.now),
+            refusals,
+            more_refusals,
             no_refusals: "None since the start.",
         }
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{
     Credentials, Figures, Issuer, Tenant,
     reasons::meaning,
-    words::{amount, count, many, percent, span, until, utc, utc_short},
+    words::{amount, count, many, percent, sentence, span, until, utc, utc_short},
 };
 use crate::{
     quota::account::statement::{Amount, Line},
@@ -47,6 +47,11 @@ impl Trouble {
         Trouble { grave: false, what, advice: advice.to_owned(), link: None }
     }
 
+    /// What to do, in pieces: what stands between backticks is code.
+    pub fn advice(&self) -> impl Iterator<Item = (bool, &str)> {
+        self.advice.split('`').enumerate().map(|(index, text)| (index % 2 == 1, text))
+    }
+
     fn at(self, link: &str) -> Trouble {
         Trouble { link: Some(link.to_owned()), ..self }
     }
@@ -61,7 +66,7 @@ pub fn troubles(figures: &Figures) -> Vec<Trouble> {
     }));
     troubles.extend(credentials(figures));
     troubles.extend(ledger(figures));
-    troubles.extend(figures.issuers.iter().filter_map(|issuer| keys(issuer)));
+    troubles.extend(figures.issuers.iter().filter_map(keys));
     troubles.extend(certificates(figures));
     troubles.extend(failures(&lately, length));
     troubles.extend(reload(figures));
@@ -260,11 +265,4 @@ fn losses(figures: &Figures) -> Vec<Trouble> {
         troubles.push(Trouble::warning(what, "Add gateways, or raise it and the limit on open files."));
     }
     troubles
-}
-
-/// With a capital letter and a full stop.
-fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
-    format!("{first}{}.", letters.as_str())
 }

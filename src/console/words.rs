@@ -90,6 +90,11 @@ pub fn utc_short(at: Timestamp) -> String {
     at.strftime("%-d %b %H:%M UTC").to_string()
 }
 
+/// `2026-11-22`: where the hour says nothing.
+pub fn date(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d").to_string()
+}
+
 /// RFC 3339, for `<time datetime>`.
 pub fn machine(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
@@ -106,20 +111,28 @@ pub fn until(at: Timestamp, now: Timestamp) -> String {
     if left < SignedDuration::ZERO { ago(at, now) } else { format!("in {}", span(Duration::try_from(left).unwrap_or_default())) }
 }
 
-/// `12 s`, `5 min`, `3 h`, `12 days`.
+/// `12 s`, `5 min`, `3 h`, `12 days`, `4 years`.
 pub fn span(length: Duration) -> String {
     let seconds = length.as_secs();
     match seconds {
         0..120 => format!("{seconds} s"),
         120..7_200 => format!("{} min", seconds / 60),
         7_200..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} days", seconds / 86_400),
+        172_800..63_072_000 => format!("{} days", seconds / 86_400),
+        _ => format!("{} years", seconds / 31_536_000),
     }
 }
 
 /// `1 request`, `2 requests`.
 pub fn many(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
+/// With a capital letter and a full stop.
+pub fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    format!("{first}{}.", letters.as_str())
 }
 
 fn grouped(digits: &str) -> String {

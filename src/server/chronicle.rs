@@ -47,7 +47,8 @@ impl Chronicle {
     pub fn taken(&self, config: Config, generation: u64, prints: Prints) {
         self.with(|written| {
             let before = |file: &PathBuf| written.prints.iter().find(|(known, _)| known == file).map(|(_, print)| print);
-            let different = prints.iter().filter(|(file, print)| before(file) != Some(print));
+            let own = &written.file;
+            let different = prints.iter().filter(|(file, print)| file != own && before(file) != Some(print));
             let files = different.map(|(file, _)| file.display().to_string()).collect();
             let changes = written.in_force.written.changes(&config.written);
             (written.in_force, written.prints) = (Arc::new(config), prints);

@@ -29,6 +29,8 @@ pub(super) fn gather(vitals: &GatewayVitals, unready: Vec<&'static str>) -> Figu
         authority: endpoint.authority.clone(),
         tls: endpoint.tls,
     };
+    let used = tenants.iter().flat_map(|tenant| &tenant.statement.month.by_model).map(|of_model| &of_model.model);
+    let unpriced = used.filter(|model| snapshot.prices.price(model, now.wall).is_none()).cloned().collect();
     let (started, file, reloads) = parts.chronicle.told();
     Figures {
         now: now.wall,
@@ -49,6 +51,7 @@ pub(super) fn gather(vitals: &GatewayVitals, unready: Vec<&'static str>) -> Figu
             .map(|(health, file)| Ledger { file: file.display().to_string(), health }),
         issuers: issuers(vitals, &parts.chronicle.in_force()),
         listeners: listeners(vitals),
+        unpriced,
         upstreams: snapshot.endpoints.iter().map(upstream).collect(),
         reloads,
     }

@@ -39,6 +39,8 @@ pub struct Tally {
     pub failed: u64,
     /// Of them: answered by Bedrock with a status from 500 on.
     pub faults: u64,
+    /// Of them: declined by Bedrock with a status from 400 to 499, throttled ones among them.
+    pub declined: u64,
     /// Tokens as charged.
     pub tokens: u64,
     /// Nano-dollars as charged.
@@ -159,6 +161,9 @@ impl Totals {
             outcome if outcome == Outcome::Denied.label() => tally.refused = counted,
             outcome if failed.iter().any(|failed| failed.label() == outcome) => tally.failed = counted,
             _ if label(metric, "status_class") == "5xx" => tally.faults = counted,
+            outcome if outcome == Outcome::Completed.label() && label(metric, "status_class") == "4xx" => {
+                tally.declined = counted
+            }
             _ => {}
         }
         self.tenants.entry(label(metric, "tenant").to_owned()).or_default().add(&tally);
@@ -192,9 +197,9 @@ impl Tally {
         moved
     }
 
-    fn fields(&mut self) -> [&mut u64; 6] {
-        let Tally { requests, refused, failed, faults, tokens, cost } = self;
-        [requests, refused, failed, faults, tokens, cost]
+    fn fields(&mut self) -> [&mut u64; 7] {
+        let Tally { requests, refused, failed, faults, declined, tokens, cost } = self;
+        [requests, refused, failed, faults, declined, tokens, cost]
     }
 
     /// Requests that were neither refused nor failed, here or at Bedrock.
