@@ -8,14 +8,15 @@
 //! ```text
 //! L6  main → cli → server                   composition: the only place that knows everything
 //! L5  proxy   admin   simulator             adapters: HTTP comes and goes here, and nowhere else
-//! L4  snapshot                              a configuration compiled into what a request reads; immutable, pinned per request
+//! L4  snapshot  console                     a configuration compiled into what a request reads; immutable, pinned per request · figures as pages
 //! L3  auth  policy  quota  routing  ledger  decisions: pure, given headers, names, usage and `now` · and the account on disk
 //! L2  config   telemetry                    the file as written · the one table of metrics and the one log line
 //! L1  pricing                               money: what a model's tokens cost
 //! L0  bedrock   aws                         protocols: bytes in, values out; no clock, no configuration
 //! ```
 //!
-//! `proxy` and `admin` speak Pingora; `simulator` speaks hyper, so that two HTTP implementations check each other. Network below L5
+//! `console` knows neither HTTP nor where its figures come from: `server` gathers them, `admin` serves operators' pages, and `proxy` a
+//! tenant's own. `proxy` and `admin` speak Pingora; `simulator` speaks hyper, so that two HTTP implementations check each other. Network below L5
 //! (key sets, AWS credentials, DNS) is done by tasks that `server` owns, and read through slots without a lock.
 //!
 //! # The way of a request
@@ -29,7 +30,7 @@
 //! | [`arrival`](proxy::arrival) | early_request_filter | once | the request's id and clock | – |
 //! | [`admit`](proxy::admit) | request_filter | once | [`load`](proxy::load); [`head`](proxy::head) strict; principal; tenant; route; policy; rate → `Admitted` | 400 403 404 429 431 503 |
 //! | [`vend`](proxy::vend) | request_filter | once | instead of all below, for `/credentials` and `/sts`: AWS credentials for a token | 400 403 |
-//! | [`usage_page`](proxy::usage_page) | request_filter | once | instead of all below, for `/v1/usage`: what the caller's tenant used and has left | 400 403 405 429 |
+//! | [`usage_page`](proxy::usage_page) | request_filter | once | instead of all below, for `/v1/usage`: what the caller's tenant used and has left, as JSON or a page | 400 403 405 429 |
 //! | [`body`](proxy::body) | request_filter | once | room, bounded read, hash; what only the body tells; then the session replays it | 400 403 408 413 503 |
 //! | [`charge`](proxy::charge) | request_filter; response_body_filter or logging | once | holds what the request may use in every limit of its tenant; settles by what Bedrock reported | 400 402 429 503 |
 //! | [`conversation`](proxy::conversation) | request_filter | once | instead of everything from `body` to `meter`, where both bodies are streams: frame by frame, both ways at once, and holds more as it goes on | 400 403 408 429, or an exception as the last event |
@@ -75,6 +76,7 @@ pub mod policy;
 pub mod quota;
 pub mod routing;
 
+pub mod console;
 pub mod snapshot;
 
 pub mod admin;

@@ -13,7 +13,7 @@ const LAYERS: [&[&str]; 7] = [
     &["pricing"],
     &["config", "telemetry"],
     &["auth", "policy", "quota", "routing", "ledger"],
-    &["snapshot"],
+    &["snapshot", "console"],
     &["proxy", "admin", "simulator"],
     &["cli", "server"],
 ];

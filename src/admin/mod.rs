@@ -1,11 +1,15 @@
-//! The operators' listener, apart from traffic: `/metrics`, `/healthz`, `/readyz`, `/usage`. Read-only. What it shows is asked of `server`
-//! through one trait, so that this module knows HTTP and nothing else.
+//! The operators' listener, apart from traffic: `/console`, `/metrics`, `/healthz`, `/readyz`, `/usage`. Read-only. What it shows is asked
+//! of `server` through one trait, so that this module knows HTTP and nothing else.
+
+mod pages;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use http::{Method, Response, StatusCode, header};
 use pingora_core::{apps::http_app::ServeHttp, protocols::http::ServerSession};
+
+use crate::console::Figures;
 
 /// What there is to see.
 pub trait Vitals: Send + Sync + 'static {
@@ -17,6 +21,8 @@ pub trait Vitals: Send + Sync + 'static {
     fn usage(&self) -> serde_json::Result<Vec<u8>>;
     /// The same of one, if there is one of that name.
     fn usage_of(&self, tenant: &str) -> Option<serde_json::Result<Vec<u8>>>;
+    /// What the console shows.
+    fn figures(&self) -> Figures;
 }
 
 /// The listener's application.
@@ -46,10 +52,12 @@ impl ServeHttp for Admin {
                 reasons => text(StatusCode::SERVICE_UNAVAILABLE, &format!("{}\n", reasons.join("\n"))),
             },
             "/usage" => json(self.0.usage()),
+            "/" => pages::redirect(),
+            _ if path.starts_with("/console") => pages::page(session, &*self.0),
             _ => match path.strip_prefix("/usage/").map(|tenant| self.0.usage_of(tenant)) {
                 Some(Some(usage)) => json(usage),
                 Some(None) => text(StatusCode::NOT_FOUND, "no tenant of that name\n"),
-                None => text(StatusCode::NOT_FOUND, "here are /metrics, /healthz, /readyz, /usage and /usage/TENANT\n"),
+                None => text(StatusCode::NOT_FOUND, "here are /console, /metrics, /healthz, /readyz, /usage and /usage/TENANT\n"),
             },
         };
         if head {

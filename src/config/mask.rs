@@ -22,6 +22,12 @@ pub(super) fn mask(line: &str) -> Cow<'_, str> {
     Cow::Owned(line.char_indices().map(star).collect())
 }
 
+/// Whether a key is one that secrets have.
+pub(super) fn names_secret(key: &str) -> bool {
+    let lowercase = key.to_ascii_lowercase();
+    MARKS.iter().any(|mark| lowercase.contains(mark))
+}
+
 /// `user:password` in `https://user:password@host`; too much rather than too little, should the password have a `/`.
 fn url_credentials(line: &str) -> impl Iterator<Item = Range<usize>> {
     line.match_indices("://").filter_map(|(at, slashes)| {

@@ -24,6 +24,7 @@ pub mod vending;
 pub mod problems;
 pub mod read;
 
+pub mod changes;
 mod check;
 mod deserialize;
 mod document;
@@ -40,6 +41,7 @@ use serde::Deserialize;
 
 pub use bidirectional::Bidirectional;
 pub use bodies::Bodies;
+pub use changes::{Change, Written};
 pub use credentials::StaticCredentials;
 pub use downstream::Downstream;
 pub use issuers::{Algorithm, Issuer, KeyOrigin, KeySetSource};
@@ -112,9 +114,12 @@ pub struct Config {
     /// What is logged.
     #[serde(default)]
     pub log: Log,
+    /// All of it in words, for saying what the next one changes.
+    #[serde(skip)]
+    pub written: Written,
 }
 
-/// The admin listener: `/metrics`, `/healthz`, `/readyz`, `/usage`; plaintext.
+/// The admin listener: `/console`, `/metrics`, `/healthz`, `/readyz`, `/usage`; plaintext.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use toml::de::DeTable;
 
 use super::{
-    Config, KeySetSource, Problem, Problems, Secret, Severity,
+    Config, KeySetSource, Problem, Problems, Secret, Severity, Written,
     check::Check,
     document::{KeyPath, Node, Value},
     fault::{Fault, Kind},
@@ -88,6 +88,7 @@ pub(super) fn read_text(path: &Path, what: &str) -> Result<String, Problems> {
 pub(super) fn examine_text(text: &str, name: &Path, now: Option<SystemTime>) -> (Option<Config>, Problems) {
     let mut problems = Problems::new(name.display().to_string(), text.to_owned());
     let Some((mut config, root)) = typed::<Config>(text, "conf/tollgate.toml", &mut problems) else { return (None, problems) };
+    config.written = Written::of(&root);
     resolve_paths(&mut config, name.parent().unwrap_or(Path::new("")));
     let mut check = Check::new(&root, &mut problems);
     check.values(&config);

@@ -109,6 +109,17 @@ pub struct Verdict {
 const SHORTLY: Option<Duration> = Some(Duration::from_secs(1));
 
 impl Denial {
+    /// The text, where it says which of the tenant's limits or lists was in the way. Nothing in it was taken from the credential or the
+    /// body, but for the name of a model.
+    pub fn told_to_operators(&self) -> Option<String> {
+        match self {
+            Denial::Policy(_) | Denial::Rate(_) | Denial::Quota(_) | Denial::Cap(_) | Denial::Unpriced { .. } => {
+                Some(self.to_string())
+            }
+            _ => None,
+        }
+    }
+
     /// The table.
     pub fn verdict(&self) -> Verdict {
         match self {

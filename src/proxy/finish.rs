@@ -15,7 +15,7 @@ use super::{
     respond::Refusal,
 };
 use crate::bedrock::usage::Usage;
-use crate::telemetry::{AccessLine, NONE, Outcome, outcome::status_class};
+use crate::telemetry::{AccessLine, NONE, Outcome, Refused, outcome::status_class};
 
 /// Counts and writes; the permit and the room are given back when the passage is dropped right after.
 pub fn finish(session: &mut Session, e: Option<&Error>, passage: &mut Passage, gateway: &Gateway) {
@@ -30,6 +30,7 @@ pub fn finish(session: &mut Session, e: Option<&Error>, passage: &mut Passage, g
     charge::settle(passage, outcome);
     let duration = passage.arrival.started.elapsed();
     count(passage, outcome, duration, gateway);
+    remember(passage, gateway);
     if passage.live.snapshot.log.access && !gateway.access_log.write(&line(session, e, passage, outcome, duration)) {
         gateway.metrics.access_log_lost.inc();
     }
@@ -96,6 +97,24 @@ fn count(passage: &Passage, outcome: Outcome, duration: Duration, gateway: &Gate
     if let Some(own) = arrival.own_share {
         metrics.own_share.with_label_values(&[service]).observe(own.as_secs_f64());
     }
+}
+
+/// For the console.
+fn remember(passage: &Passage, gateway: &Gateway) {
+    let (Some(answered), Some(refusal)) = (&passage.answered, refusal(passage)) else { return };
+    let (tenant, _, operation) = labels(passage);
+    let caller = passage.caller.as_ref();
+    gateway.refusals.note(Refused {
+        at: Timestamp::now(),
+        request_id: passage.arrival.request_id.clone(),
+        tenant: tenant.to_owned(),
+        principal: caller.map(|caller| caller.principal.subject.to_string()),
+        operation,
+        model: caller.and_then(|caller| caller.model.clone()),
+        status: status(passage),
+        reason: refusal.reason,
+        why: answered.why.clone(),
+    });
 }
 
 fn bill(passage: &Passage) -> Option<&Bill> {

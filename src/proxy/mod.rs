@@ -59,7 +59,7 @@ use crate::{
     aws::CredentialsSlot,
     ledger::Ledger,
     snapshot::Snapshot,
-    telemetry::{AccessLog, Metrics, Outcome},
+    telemetry::{AccessLog, Metrics, Outcome, Refusals},
 };
 
 /// What a reload replaces: the snapshot, and what is made of it in Pingora's types.
@@ -99,6 +99,8 @@ pub struct Gateway {
     pub ledger: Arc<Ledger>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// What was refused of late.
+    pub refusals: Arc<Refusals>,
     /// One line a request.
     pub access_log: Arc<AccessLog>,
 }

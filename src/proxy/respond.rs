@@ -35,6 +35,8 @@ pub struct Answered {
     pub status: Option<u16>,
     /// Why it was no success.
     pub refusal: Option<Refusal>,
+    /// What the caller was told, for operators; see [`Denial::told_to_operators`].
+    pub why: Option<String>,
 }
 
 /// Why something was refused, for metrics and log.
@@ -65,7 +67,11 @@ pub async fn refuse(session: &mut Session, passage: &mut Passage, denial: Denial
     let (response, body) = compose(session, passage, &denial, &verdict)?;
     // After a chunk that cannot be read nobody knows where the next request begins, though Pingora takes the body to be done then.
     let lost_count = matches!(denial, Denial::BodyBroken);
-    answer(session, passage, response, body, refusal, lost_count).await
+    let answered = answer(session, passage, response, body, refusal, lost_count).await;
+    if let Some(answered) = &mut passage.answered {
+        answered.why = denial.told_to_operators();
+    }
+    answered
 }
 
 /// Answers in Bedrock's place, and leaves the connection so that the next request can come, or closes it. `lost_count`: nobody knows
@@ -79,7 +85,7 @@ pub async fn answer(
     lost_count: bool,
 ) -> Result<()> {
     let status = response.status.as_u16();
-    passage.answered = Some(Answered { status: None, refusal });
+    passage.answered = Some(Answered { status: None, refusal, why: None });
     let close = lost_count || !will_read_on(session.as_mut());
     let downstream = session.as_mut();
     if close {
@@ -88,7 +94,7 @@ pub async fn answer(
     // Otherwise Pingora closes after every answer that is written before the request was read.
     downstream.set_close_on_response_before_downstream_finish(close);
     write(downstream, response, body).await?;
-    passage.answered = Some(Answered { status: Some(status), refusal });
+    passage.answered = Some(Answered { status: Some(status), refusal, why: None });
     if downstream.is_http2() {
         // It has its own way to say that the rest of a body is not wanted, but what is malformed in it should still be told.
         read_on(downstream, READ_ON_BYTES_MAX, READ_ON_MAX).await;
@@ -130,7 +136,7 @@ pub async fn fail(session: &mut Session, passage: &mut Passage, e: &Error) -> Fa
         }
     }
     let refusal = Some(Refusal { reason: verdict.reason, failed: true });
-    passage.answered = Some(Answered { status: written, refusal });
+    passage.answered = Some(Answered { status: written, refusal, why: None });
     FailToProxy { error_code: written.unwrap_or(0), can_reuse_downstream: false }
 }
 

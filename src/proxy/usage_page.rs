@@ -1,6 +1,8 @@
-//! `GET /v1/usage`: what the caller's tenant used, holds and has left, answered by the gateway itself from the account in memory. It is
-//! opened with the credential that opens everything else, and shows no other tenant. Nothing here goes upstream; a path that Bedrock
-//! has by this name one day is reached with its service before it.
+//! `GET /v1/usage`: what the caller's tenant used, holds and has left, answered by the gateway itself from the account in memory: as JSON,
+//! or to a browser as a page. It is opened with the credential that opens everything else, and shows no other tenant. Nothing here goes
+//! upstream; a path that Bedrock has by this name one day is reached with its service before it.
+
+mod browser;
 
 use bytes::Bytes;
 use http::{Method, header};
@@ -8,16 +10,21 @@ use pingora_error::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
+use self::browser::Shape;
 use super::{
     Denial, Gateway, Passage,
     admit::{self, split_target},
-    body, respond,
+    awaited,
+    body::{self, ReadBody},
+    respond,
     standings::rate_limit_headers,
 };
 use crate::{
+    auth::Claim,
+    aws::Received,
     bedrock::Dialect,
     config::Bodies,
-    quota::{self, Now, Standing},
+    quota::{self, Now, Standing, Statement},
     telemetry::NONE,
 };
 
@@ -29,9 +36,9 @@ const OPERATION: &str = "GetUsage";
 /// Nobody sends a body here, but a signature may be over one.
 const BODY_BYTES_MAX: u64 = 32 * 1024;
 
-/// The page, and the caller's request rates.
+/// What is shown, and the caller's request rates.
 struct Page {
-    body: Vec<u8>,
+    statement: Statement,
     standings: Vec<Standing>,
 }
 
@@ -42,10 +49,23 @@ pub fn is_asked_for(session: &Session) -> bool {
 
 /// Answers it.
 pub async fn serve(session: &mut Session, passage: &mut Passage, gateway: &Gateway) -> Result<()> {
-    let Page { body, standings } = match page(session, passage, gateway).await {
-        Ok(page) => page,
-        Err(denial) => return respond::refuse(session, passage, denial).await,
-    };
+    let shape = Shape::of(session.req_header());
+    if shape == Shape::Form {
+        return match admit::check_head(session, &passage.live.clone().snapshot) {
+            Ok(()) => browser::ask(session, passage).await,
+            Err(denial) => respond::refuse(session, passage, denial).await,
+        };
+    }
+    match (page(session, passage, gateway, shape).await, shape) {
+        (Ok(page), Shape::Json) => write_json(session, passage, &page).await,
+        (Ok(page), _) => browser::show(session, passage, &page).await,
+        (Err(denial), Shape::Json) => respond::refuse(session, passage, denial).await,
+        (Err(denial), _) => browser::refuse(session, passage, &denial).await,
+    }
+}
+
+async fn write_json(session: &mut Session, passage: &mut Passage, page: &Page) -> Result<()> {
+    let body = serde_json::to_vec(&page.statement).map_err(respond::internal)?;
     let id = passage.arrival.request_id.as_str();
     let mut response = ResponseHeader::build(200, Some(16))?;
     response.insert_header(header::CONTENT_TYPE, "application/json")?;
@@ -54,15 +74,12 @@ pub async fn serve(session: &mut Session, passage: &mut Passage, gateway: &Gatew
     response.insert_header("x-tollgate-source", "gateway")?;
     response.insert_header("x-tollgate-request-id", id)?;
     response.insert_header("request-id", id)?;
-    rate_limit_headers(&mut response, Dialect::of_path(PATH), &standings)?;
+    rate_limit_headers(&mut response, Dialect::of_path(PATH), &page.standings)?;
     respond::answer(session, passage, response, Bytes::from(body), None, false).await
 }
 
-async fn page(session: &mut Session, passage: &mut Passage, gateway: &Gateway) -> Result<Page, Denial> {
-    let live = passage.live.clone();
-    let claim = admit::identify(session, &live.snapshot).await?;
-    let bounds = Bodies { bytes_max: BODY_BYTES_MAX, ..live.snapshot.bodies.clone() };
-    let body = body::read(session, passage, &gateway.budget, &bounds).await?;
+async fn page(session: &mut Session, passage: &mut Passage, gateway: &Gateway, shape: Shape) -> Result<Page, Denial> {
+    let (claim, body) = identify(session, passage, gateway, shape).await?;
     let identity = claim.prove(Some(&body.sha256))?;
     if let Some(signed) = &identity.signed {
         signed.check_body(&body.sha256).map_err(crate::auth::IdentityError::from)?;
@@ -71,12 +88,35 @@ async fn page(session: &mut Session, passage: &mut Passage, gateway: &Gateway) -
     if let Some(caller) = &mut passage.caller {
         caller.called = Some((NONE, OPERATION));
     }
-    if session.req_header().method != Method::GET {
+    if shape != Shape::Posted && session.req_header().method != Method::GET {
         return Err(Denial::Method("GET"));
     }
     // Whoever has all its requests running may still look at them.
     let standings = quota::count(&tenant.name, &tenant.limits, &tenant.counters)?;
     let running = gateway.metrics.in_flight.with_label_values(&[&tenant.name]).get();
-    let statement = tenant.account.statement(&tenant.quotas, u64::try_from(running).unwrap_or(0), &Now::read());
-    Ok(Page { body: serde_json::to_vec(&statement).map_err(|_| Denial::Internal)?, standings })
+    let running = u64::try_from(running).unwrap_or(0);
+    Ok(Page { statement: tenant.account.statement(&tenant.quotas, running, &Now::read()), standings })
+}
+
+/// Who asks, by the head or by what the form brings, and the body.
+async fn identify(
+    session: &mut Session,
+    passage: &mut Passage,
+    gateway: &Gateway,
+    shape: Shape,
+) -> Result<(Claim, ReadBody), Denial> {
+    let live = passage.live.clone();
+    let snapshot = &live.snapshot;
+    let bounds = Bodies { bytes_max: BODY_BYTES_MAX, ..snapshot.bodies.clone() };
+    if shape != Shape::Posted {
+        let claim = admit::identify(session, snapshot).await?;
+        return Ok((claim, body::read(session, passage, &gateway.budget, &bounds).await?));
+    }
+    admit::check_head(session, snapshot)?;
+    let body = body::read(session, passage, &gateway.budget, &bounds).await?;
+    let headers = browser::credential(&body.pieces)?;
+    let received = Received { headers: &headers, ..admit::received(session)? };
+    let authenticator = &snapshot.authenticator;
+    let claim = awaited::identity(authenticator, |now| authenticator.identify(&received, now)).await?;
+    Ok((claim, body))
 }

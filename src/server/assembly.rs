@@ -1,6 +1,10 @@
 //! Putting the parts together: sockets first, so that an address in use is found before anything else starts.
 
-use std::{net::SocketAddr, net::TcpListener, sync::Arc, time::SystemTime};
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
@@ -12,6 +16,7 @@ use pingora_proxy::HttpProxy;
 
 use super::{
     account,
+    chronicle::Chronicle,
     drain::Drain,
     expiry, files_limit,
     key_sets::{self, Records},
@@ -33,7 +38,7 @@ use crate::{
     },
     quota::{Accounts, Counters},
     snapshot::{Lasting, Snapshot},
-    telemetry::{AccessLog, Metrics},
+    telemetry::{AccessLog, History, Metrics, Refusals},
 };
 
 /// Idle upstream connections kept, over all services.
@@ -52,6 +57,9 @@ pub(super) struct Parts {
     pub access_log: Arc<AccessLog>,
     pub ledger: Arc<Ledger>,
     pub orphans: Arc<account::Orphans>,
+    pub history: Arc<History>,
+    pub refusals: Arc<Refusals>,
+    pub chronicle: Arc<Chronicle>,
 }
 
 /// Bound sockets, not accepting yet.
@@ -95,6 +103,9 @@ impl Parts {
             access_log: Arc::new(access_log),
             ledger,
             orphans: Arc::new(orphans),
+            history: Arc::new(History::new(Instant::now())),
+            refusals: Arc::default(),
+            chronicle: Arc::new(Chronicle::new(config.clone())),
         })
     }
 }
@@ -122,7 +133,7 @@ pub(super) fn serve(
         traffic.push(listener.address()?);
         tokio::spawn(listener.serve(drain.begun(), drain.begun(), drain.connections()));
     }
-    let vitals = GatewayVitals { parts, draining: drain.begun() };
+    let vitals = GatewayVitals { parts, draining: drain.begun(), traffic: traffic.clone() };
     let admin = Listener::plaintext(sockets.admin, AdminPages(Arc::new(Admin(Arc::new(vitals)))))?;
     let address = admin.address()?;
     tokio::spawn(admin.serve(drain.last(), drain.last(), Default::default()));
@@ -151,6 +162,7 @@ fn proxy(parts: &Parts) -> Arc<HttpProxy<Gateway>> {
         budget: BodyBudget::new(parts.metrics.bodies_held_bytes.clone()),
         metrics: parts.metrics.clone(),
         access_log: parts.access_log.clone(),
+        refusals: parts.refusals.clone(),
         ledger: parts.ledger.clone(),
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);

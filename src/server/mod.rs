@@ -3,9 +3,11 @@
 
 pub mod account;
 mod assembly;
+mod chronicle;
 pub mod credentials;
 mod drain;
 mod expiry;
+mod figures;
 mod files_limit;
 pub mod key_sets;
 mod reload;
@@ -18,7 +20,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use anyhow::Context;
@@ -32,7 +34,7 @@ use crate::{
     ledger::Ledger,
     proxy::listener::OwnConnections,
     quota::Now,
-    telemetry::{AccessLog, logging::LogFilter},
+    telemetry::{AccessLog, history::SAMPLE_EVERY, logging::LogFilter},
 };
 
 /// How often host names are resolved again.
@@ -108,6 +110,7 @@ async fn start_with(
     let seen = watch::fingerprint(&reload::files(&path, &config)).await;
     let sockets = assembly::bind(&config)?;
     let parts = assembly::Parts::new(&config, access_log).await?;
+    parts.chronicle.read_from(&path, chronicle::prints(&reload::files(&path, &config)).await);
     let (end, ending) = signal::channel(false);
 
     tokio::spawn({
@@ -125,6 +128,10 @@ async fn start_with(
         async move {
             every(account::EXPIRE_EVERY, ending, || async { account::expire(&lasting, &ledger, &orphans, &Now::read()) }).await
         }
+    });
+    tokio::spawn({
+        let (history, metrics, ending) = (parts.history.clone(), parts.metrics.clone(), ending.clone());
+        async move { every(SAMPLE_EVERY, ending, || async { history.sample(&metrics, Instant::now()) }).await }
     });
     let reloader = Arc::new(Reloader::new(path, &config, &parts, log_filter));
     reloader.keep_credentials_fresh(&config).await?;

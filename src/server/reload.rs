@@ -14,6 +14,7 @@ use tokio::sync::{Mutex, watch};
 
 use super::{
     assembly::Parts,
+    chronicle::{self, Chronicle},
     credentials, expiry,
     key_sets::{self, Records},
 };
@@ -37,6 +38,7 @@ pub(super) struct Reloader {
     live: Arc<ArcSwap<Live>>,
     lasting: Arc<Lasting>,
     metrics: Arc<Metrics>,
+    chronicle: Arc<Chronicle>,
     log_filter: Option<LogFilter>,
     credentials: Arc<CredentialsSlot>,
     /// Dropping a sender ends the task that it was made for.
@@ -54,6 +56,7 @@ impl Reloader {
             live: parts.live.clone(),
             lasting: parts.lasting.clone(),
             metrics: parts.metrics.clone(),
+            chronicle: parts.chronicle.clone(),
             log_filter,
             credentials: parts.credentials.clone(),
             polling: StdMutex::default(),
@@ -83,7 +86,9 @@ impl Reloader {
                 "ok"
             }
             Err(error) => {
-                tracing::error!(error = format!("{error:#}"), "configuration not reloaded; the old one stays in force");
+                let error = format!("{error:#}");
+                tracing::error!(error, "configuration not reloaded; the old one stays in force");
+                self.chronicle.refused(error, self.live.load().snapshot.generation);
                 "failed"
             }
         };
@@ -102,6 +107,7 @@ impl Reloader {
         for failure in key_sets::load_once(&config, &self.lasting.key_sets, &self.records(&config)).await {
             tracing::warn!(%failure, "key set not loaded");
         }
+        let prints = chronicle::prints(&files(&self.path, &config)).await;
         let generation = self.live.load().snapshot.generation + 1;
         let mut snapshot = Snapshot::compile(&config, generation, &self.lasting)?;
         snapshot.listeners = listeners::in_order_of(&self.live.load().snapshot.listeners, snapshot.listeners);
@@ -115,6 +121,7 @@ impl Reloader {
         self.live.store(Arc::new(Live::new(snapshot)));
         *self.files.lock().unwrap_or_else(PoisonError::into_inner) = files(&self.path, &config);
         self.metrics.config_generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
+        self.chronicle.taken(config.clone(), generation, prints);
         self.poll_key_sets(config);
         Ok(generation)
     }

@@ -1,12 +1,13 @@
 //! What the admin listener shows, gathered when it is asked for.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use tokio::sync::watch;
 
-use super::{assembly::Parts, reload::unix_seconds};
+use super::{assembly::Parts, figures, reload::unix_seconds};
 use crate::{
     admin::Vitals,
+    console::Figures,
     quota::{LimitKind, Now, Statement},
     snapshot::Tenant,
 };
@@ -14,6 +15,8 @@ use crate::{
 pub(super) struct GatewayVitals {
     pub parts: Parts,
     pub draining: watch::Receiver<bool>,
+    /// As bound, in the order of the file.
+    pub traffic: Vec<SocketAddr>,
 }
 
 /// An object, so that there is room for more beside it.
@@ -67,10 +70,14 @@ impl Vitals for GatewayVitals {
         let tenant = live.snapshot.tenants.get(tenant)?;
         Some(serde_json::to_vec(&self.statement(tenant, &Now::read())))
     }
+
+    fn figures(&self) -> Figures {
+        figures::gather(self, self.unready())
+    }
 }
 
 impl GatewayVitals {
-    fn statement(&self, tenant: &Tenant, now: &Now) -> Statement {
+    pub(super) fn statement(&self, tenant: &Tenant, now: &Now) -> Statement {
         let running = self.parts.metrics.in_flight.with_label_values(&[&tenant.name]).get();
         tenant.account.statement(&tenant.quotas, u64::try_from(running).unwrap_or(0), now)
     }

@@ -1,18 +1,24 @@
-//! What operators see: the one table of metrics and the one log line per request. Labels come from configuration and from enums only,
-//! so no client can make a series.
+//! What operators see: the one table of metrics and the one log line per request; for the console, the last hour of both. Labels come
+//! from configuration and from enums only, so no client can make a series.
 
 pub mod access_log;
 pub mod bidirectional;
+pub mod history;
 pub mod key_sets;
 pub mod logging;
 pub mod metrics;
 pub mod outcome;
+pub mod refusals;
+pub mod totals;
 
 pub use access_log::{AccessLine, AccessLog};
 pub use bidirectional::{Bidirectional, BidirectionalOfTenant};
+pub use history::History;
 pub use key_sets::KeySetMetrics;
 pub use metrics::{Counted, Metrics};
 pub use outcome::Outcome;
+pub use refusals::{Refusals, Refused};
+pub use totals::Totals;
 
 /// The label of what is not known or not to be told: a caller without a tenant, a path without a service.
 pub const NONE: &str = "none";

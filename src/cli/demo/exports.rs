@@ -104,6 +104,10 @@ curl --cacert {ca_bundle} -H 'Authorization: Bearer {token}' -H 'content-type: a
   {url}/model/{MODEL}/converse -d '{{\"messages\":[{{\"role\":\"user\",\"content\":[{{\"text\":\"Hello\"}}]}}]}}'
 curl {admin}/metrics
 
+# In a browser: the operators' console, and a tenant's own page (paste a token or an API key there)
+#   {admin}/console
+#   {url}/v1/usage
+
 # A token for the second tenant, which has two models and small limits
 {}
 

@@ -97,7 +97,7 @@ fn conclude(passage: &mut Passage, resigner: &Resigner, output: &Output, ended: 
         Ended::ClientLeft => (Some(Outcome::ClientLeft), Ok(())),
         Ended::Denied(verdict) => {
             let refusal = Refusal::of(&verdict);
-            passage.answered = Some(Answered { status: None, refusal: Some(refusal) });
+            passage.answered = Some(Answered { status: None, refusal: Some(refusal), why: None });
             (Some(if refusal.failed { Outcome::UpstreamFailed } else { Outcome::Denied }), Ok(()))
         }
         Ended::Unanswered(Denial::UpstreamBroken) => (Some(Outcome::UpstreamFailed), Err(Denial::UpstreamBroken)),

@@ -16,7 +16,7 @@ mod lock;
 mod quotas;
 mod reservation;
 mod scope;
-mod statement;
+pub mod statement;
 mod sums;
 mod tally;
 

@@ -21,14 +21,20 @@ use crate::{
 /// What a tenant may see of its account. Money is text, in US dollars: no reader makes a float of it.
 #[derive(Debug, Serialize)]
 pub struct Statement {
-    tenant: Arc<str>,
+    /// Whose it is.
+    pub tenant: Arc<str>,
     /// Of its days and months.
-    time_zone: String,
-    time: String,
-    limits: Vec<Line>,
-    running: Running,
-    today: Day,
-    month: Month,
+    pub time_zone: String,
+    /// When it was taken.
+    pub time: Moment,
+    /// Limits in tokens and money, in the order of the file.
+    pub limits: Vec<Line>,
+    /// What has not ended.
+    pub running: Running,
+    /// The tenant's day so far.
+    pub today: Day,
+    /// Its month so far.
+    pub month: Month,
 }
 
 /// What a statement is written from.
@@ -40,77 +46,120 @@ pub(super) struct Taken {
     sums: Vec<(Date, Arc<str>, Spent)>,
 }
 
+/// One limit, and how much of it is gone.
 #[derive(Debug, Serialize)]
-struct Line {
-    quota: Arc<str>,
-    limit: &'static str,
-    unit: &'static str,
-    shadow: bool,
-    amount: Amount,
-    spent: Amount,
-    reserved: Amount,
-    remaining: Amount,
-    resets: String,
+pub struct Line {
+    /// The quota's label.
+    pub quota: Arc<str>,
+    /// [`LimitKind::name`].
+    pub limit: &'static str,
+    /// `tokens`, `burndown tokens` or `usd`.
+    pub unit: &'static str,
+    /// It refuses nothing.
+    pub shadow: bool,
+    /// The limit.
+    pub amount: Amount,
+    /// Used by what has ended; of a minute, what is not refilled yet.
+    pub spent: Amount,
+    /// Held by what runs.
+    pub reserved: Amount,
+    /// What a request may ask for.
+    pub remaining: Amount,
+    /// When it is whole again.
+    pub resets: Moment,
     /// At the pace of the window so far; `null` if the window ends before, and for minutes.
-    exhausted_at: Option<String>,
+    pub exhausted_at: Option<Moment>,
 }
 
 /// Money as text, tokens as a number.
-#[derive(Clone, Copy, Debug)]
-struct Amount(Measure, u64);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Amount(pub Measure, pub u64);
 
+/// RFC 3339 to the second, as the tenant's clock shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment(pub Timestamp, pub Offset);
+
+/// Requests that have not ended.
 #[derive(Debug, Serialize)]
-struct Running {
-    requests: u64,
+pub struct Running {
+    /// All of them.
+    pub requests: u64,
     /// Those of them that hold a part of the limits, and how much together.
-    holding: u64,
-    input_tokens: u64,
-    output_tokens: u64,
-    cost_usd: Amount,
+    pub holding: u64,
+    /// Held.
+    pub input_tokens: u64,
+    /// Held.
+    pub output_tokens: u64,
+    /// Held.
+    pub cost_usd: Amount,
 }
 
+/// A day so far.
 #[derive(Debug, Serialize)]
-struct Day {
-    date: String,
+pub struct Day {
+    /// In the tenant's time zone.
+    pub date: String,
+    /// Of all models.
     #[serde(flatten)]
-    total: Used,
-    by_model: Vec<OfModel>,
+    pub total: Used,
+    /// The dearest first.
+    pub by_model: Vec<OfModel>,
 }
 
+/// A month so far.
 #[derive(Debug, Serialize)]
-struct Month {
-    first_day: String,
+pub struct Month {
+    /// In the tenant's time zone.
+    pub first_day: String,
+    /// Of all models and days.
     #[serde(flatten)]
-    total: Used,
-    by_model: Vec<OfModel>,
-    by_day: Vec<OfDay>,
+    pub total: Used,
+    /// The dearest first.
+    pub by_model: Vec<OfModel>,
+    /// Days on which nothing was used are left out.
+    pub by_day: Vec<OfDay>,
 }
 
+/// What was used of a model.
 #[derive(Debug, Serialize)]
-struct OfModel {
-    model: Arc<str>,
+pub struct OfModel {
+    /// As the ledger names it.
+    pub model: Arc<str>,
+    /// How much.
     #[serde(flatten)]
-    used: Used,
+    pub used: Used,
 }
 
+/// What was used on a day.
 #[derive(Debug, Serialize)]
-struct OfDay {
-    day: String,
+pub struct OfDay {
+    /// In the tenant's time zone.
+    pub day: String,
+    /// How much.
     #[serde(flatten)]
-    used: Used,
+    pub used: Used,
 }
 
 /// The columns of `tollgate usage`.
-#[derive(Debug, Serialize)]
-struct Used {
-    requests: u64,
-    input_tokens: u64,
-    output_tokens: u64,
-    cache_read_tokens: u64,
-    cache_write_tokens: u64,
-    cache_write_1h_tokens: u64,
-    cost_usd: String,
-    estimated: u64,
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Used {
+    /// How many requests.
+    pub requests: u64,
+    /// Fresh ones.
+    pub input_tokens: u64,
+    /// Generated ones.
+    pub output_tokens: u64,
+    /// Read from the cache.
+    pub cache_read_tokens: u64,
+    /// Written to it, for five minutes.
+    pub cache_write_tokens: u64,
+    /// Written to it, for an hour.
+    pub cache_write_1h_tokens: u64,
+    /// What it cost.
+    #[serde(serialize_with = "as_text")]
+    pub cost_usd: NanoUsd,
+    /// Requests whose tokens are a guess.
+    pub estimated: u64,
 }
 
 impl Taken {
@@ -132,7 +181,7 @@ impl Taken {
         Statement {
             tenant: tenant.clone(),
             time_zone: quotas.zone.iana_name().unwrap_or("UTC").to_owned(),
-            time: shown(now.wall, quotas.zone.to_offset(now.wall)),
+            time: Moment(now.wall, quotas.zone.to_offset(now.wall)),
             limits: self.balances.iter().map(Line::of).collect(),
             running: Running {
                 requests: running,
@@ -165,8 +214,8 @@ impl Line {
             spent: Amount(measure, balance.settled),
             reserved: Amount(measure, balance.reserved),
             remaining: Amount(measure, balance.remaining),
-            resets: shown(resets, offset),
-            exhausted_at: balance.exhausted.map(|at| shown(at, offset)),
+            resets: Moment(resets, offset),
+            exhausted_at: balance.exhausted.map(|at| Moment(at, offset)),
         }
     }
 }
@@ -181,6 +230,12 @@ impl Serialize for Amount {
     }
 }
 
+impl Serialize for Moment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:.0}", self.0.display_with_offset(self.1)))
+    }
+}
+
 impl From<&Spent> for Used {
     fn from(Spent { usage, cost, requests, estimated }: &Spent) -> Used {
         Used {
@@ -190,7 +245,7 @@ impl From<&Spent> for Used {
             cache_read_tokens: usage.cache_read_tokens,
             cache_write_tokens: usage.cache_write_tokens,
             cache_write_1h_tokens: usage.cache_write_1h_tokens,
-            cost_usd: cost.to_string(),
+            cost_usd: *cost,
             estimated: *estimated,
         }
     }
@@ -204,9 +259,8 @@ fn unit(measure: Measure) -> &'static str {
     }
 }
 
-/// RFC 3339, to the second.
-fn shown(at: Timestamp, offset: Offset) -> String {
-    format!("{:.0}", at.display_with_offset(offset))
+fn as_text<S: Serializer>(cost: &NanoUsd, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(cost)
 }
 
 type Sum = (Date, Arc<str>, Spent);

@@ -1,0 +1,88 @@
+//! Which models are used, by whom, and what they cost.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use askama::Template;
+
+use super::{
+    Figures,
+    frame::Frame,
+    plot::{Bar, Spark},
+    words::{count, short, usd},
+};
+use crate::{pricing::NanoUsd, quota::account::statement::Used, telemetry::history::HOUR};
+
+#[derive(Template)]
+#[template(path = "models.html")]
+pub(super) struct ModelsPage {
+    frame: Frame,
+    models: Vec<ModelRow>,
+}
+
+struct ModelRow {
+    name: String,
+    today: String,
+    month: String,
+    share: Bar,
+    requests: String,
+    input: String,
+    output: String,
+    spark: Option<Spark>,
+    tenants: String,
+    unpriced: bool,
+}
+
+/// Of one model, over all tenants.
+#[derive(Default)]
+struct Sum<'a> {
+    today: Used,
+    month: NanoUsd,
+    tenants: BTreeSet<&'a str>,
+}
+
+impl ModelsPage {
+    pub fn new(figures: &Figures, refreshing: bool) -> ModelsPage {
+        let frame = Frame::of_console("Models", "Models", "/console/models", refreshing, figures);
+        let mut sums: Vec<_> = sums(figures).into_iter().collect();
+        sums.sort_by_key(|(_, sum)| std::cmp::Reverse((sum.month, sum.today.requests)));
+        let whole: NanoUsd = sums.iter().map(|(_, sum)| sum.month).sum();
+        let (hour, _) = figures.recent.last(HOUR);
+        let row = |(name, sum): (&str, Sum<'_>)| {
+            let rates = || figures.recent.rates(|totals| totals.models.get(name).map_or(0, |tally| tally.tokens));
+            let spark = || Spark::new(&rates(), "tokens a minute", |tokens| short((tokens * 60.0) as u64));
+            ModelRow {
+                name: name.to_owned(),
+                today: usd(sum.today.cost_usd),
+                month: usd(sum.month),
+                share: Bar::of_whole(u64::try_from(sum.month.0).unwrap_or(0), u64::try_from(whole.0).unwrap_or(0)),
+                requests: count(sum.today.requests),
+                input: count(sum.today.input_tokens.saturating_add(sum.today.cache_read_tokens)),
+                output: count(sum.today.output_tokens),
+                spark: hour.models.contains_key(name).then(spark),
+                unpriced: figures.unpriced.contains(name),
+                tenants: sum.tenants.into_iter().collect::<Vec<_>>().join(", "),
+            }
+        };
+        ModelsPage { frame, models: sums.into_iter().map(row).collect() }
+    }
+}
+
+fn sums(figures: &Figures) -> BTreeMap<&str, Sum<'_>> {
+    let mut sums = BTreeMap::<&str, Sum<'_>>::new();
+    for tenant in &figures.tenants {
+        for of_model in &tenant.statement.month.by_model {
+            let sum = sums.entry(&of_model.model).or_default();
+            sum.month = sum.month + of_model.used.cost_usd;
+            sum.tenants.insert(tenant.name());
+        }
+        for of_model in &tenant.statement.today.by_model {
+            let (sum, used) = (&mut sums.entry(&of_model.model).or_default().today, &of_model.used);
+            sum.cost_usd = sum.cost_usd + used.cost_usd;
+            sum.requests = sum.requests.saturating_add(used.requests);
+            sum.input_tokens = sum.input_tokens.saturating_add(used.input_tokens);
+            sum.cache_read_tokens = sum.cache_read_tokens.saturating_add(used.cache_read_tokens);
+            sum.output_tokens = sum.output_tokens.saturating_add(used.output_tokens);
+        }
+    }
+    sums
+}

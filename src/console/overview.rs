@@ -1,0 +1,134 @@
+//! The first page: what is wrong, how it runs, who is spending.
+
+use askama::Template;
+
+use super::{
+    Figures,
+    frame::Frame,
+    plot::Spark,
+    refusals::{ReasonRow, reasons},
+    tenants::{TenantRow, month_total, rows as tenant_rows, today_total},
+    trouble::{NOW, Trouble, troubles},
+    words::{many, percent, rate, seconds, short, span, usd},
+};
+use crate::pricing::NanoUsd;
+
+/// Tenants, and reasons of refusals, on the first page; the others have pages of their own.
+const ROWS_MAX: usize = 8;
+
+#[derive(Template)]
+#[template(path = "overview.html")]
+pub(super) struct Overview {
+    frame: Frame,
+    summary: String,
+    troubles: Vec<Trouble>,
+    all_well: String,
+    tiles: Vec<Tile>,
+    tenants: Vec<TenantRow>,
+    more_tenants: usize,
+    reasons: Vec<ReasonRow>,
+    of_all: bool,
+    no_reasons: &'static str,
+}
+
+struct Tile {
+    label: &'static str,
+    value: String,
+    unit: &'static str,
+    more: String,
+    spark: Option<Spark>,
+}
+
+impl Overview {
+    pub fn new(figures: &Figures, refreshing: bool) -> Overview {
+        let mut tenants = tenant_rows(figures);
+        let more_tenants = tenants.len().saturating_sub(ROWS_MAX);
+        tenants.truncate(ROWS_MAX);
+        let mut reasons = reasons(None, figures);
+        reasons.truncate(ROWS_MAX);
+        Overview {
+            frame: Frame::of_console("Overview", "Overview", "/console", refreshing, figures),
+            summary: format!(
+                "{} on Bedrock in {}. {}.",
+                many(figures.tenants.len() as u64, "tenant"),
+                figures.region,
+                if figures.unready.is_empty() { "Ready for traffic" } else { "Not ready for traffic" }
+            ),
+            troubles: troubles(figures),
+            all_well: "Credentials, keys, certificates, ledger and configuration are in order, and requests are served."
+                .to_owned(),
+            tiles: tiles(figures),
+            tenants,
+            more_tenants,
+            reasons,
+            of_all: true,
+            no_reasons: "Nothing.",
+        }
+    }
+}
+
+fn tiles(figures: &Figures) -> Vec<Tile> {
+    let recent = &figures.recent;
+    let (lately, length) = recent.last(NOW);
+    let within = span(length);
+    let all = lately.all();
+    let services = lately.all_services();
+    let per_second = |number: u64| number as f64 / length.as_secs_f64().max(1.0);
+    let running: u64 = figures.tenants.iter().map(|tenant| tenant.statement.running.requests).sum();
+    let not_served = all.requests.saturating_sub(all.served());
+    let spark = |unit: &str, shown: fn(f64) -> String, of: fn(&crate::telemetry::Totals) -> u64| {
+        Some(Spark::new(&recent.rates(of), unit, shown))
+    };
+    vec![
+        Tile {
+            label: "Requests",
+            value: rate(per_second(all.requests)),
+            unit: "a second",
+            more: format!("{} in the last {within}; {running} running", many(all.requests, "request")),
+            spark: spark("requests a second", rate, |totals| totals.all().requests),
+        },
+        Tile {
+            label: "Not served",
+            value: percent(not_served, all.requests),
+            unit: "",
+            more: format!(
+                "{} refused, {} failed, {} errors of Bedrock",
+                short(all.refused),
+                short(all.failed),
+                short(all.faults)
+            ),
+            spark: spark("requests a second that were not served", rate, |totals| {
+                let all = totals.all();
+                all.requests.saturating_sub(all.served())
+            }),
+        },
+        Tile {
+            label: "Time to first byte",
+            value: seconds(services.first_byte.quantile(0.5)),
+            unit: "for half",
+            more: format!("{} for 99 of 100", seconds(services.first_byte.quantile(0.99))),
+            spark: None,
+        },
+        Tile {
+            label: "Gateway's own share",
+            value: seconds(services.own_share.quantile(0.5)),
+            unit: "for half",
+            more: format!("{} for 99 of 100, before Bedrock is asked", seconds(services.own_share.quantile(0.99))),
+            spark: None,
+        },
+        Tile {
+            label: "Spent today",
+            value: usd(today_total(figures)),
+            unit: "",
+            more: format!("{} this month", usd(month_total(figures))),
+            spark: spark("US dollars a minute", |cost| usd(NanoUsd((cost * 60.0) as i64)), |totals| totals.all().cost),
+        },
+        Tile {
+            label: "Tokens",
+            value: short((per_second(all.tokens) * 60.0).round() as u64),
+            unit: "a minute",
+            more: format!("in and out, as charged, in the last {within}"),
+            spark: spark("tokens a minute", |tokens| short((tokens * 60.0) as u64), |totals| totals.all().tokens),
+        },
+    ]
+}

@@ -1,0 +1,122 @@
+//! What is wrong is said, with whom it is wrong for; what is not, is not.
+
+use super::{super::trouble::troubles, *};
+
+/// The one sentence that these figures bring.
+#[track_caller]
+fn said(figures: &Figures) -> (bool, String) {
+    let troubles = troubles(figures);
+    let [trouble] = troubles.as_slice() else { panic!("{troubles:#?}") };
+    assert!(trouble.what.ends_with('.') && trouble.advice.ends_with('.'), "{trouble:?}");
+    (trouble.grave, trouble.what.clone())
+}
+
+#[track_caller]
+fn assert_said(figures: &Figures, grave: bool, pieces: &[&str]) {
+    let (is_grave, what) = said(figures);
+    assert!(pieces.iter().all(|piece| what.contains(piece)), "{what}");
+    assert_eq!(is_grave, grave, "{what}");
+}
+
+#[test]
+fn a_gateway_that_is_well_is_not_complained_of() {
+    assert_eq!(troubles(&well()), Vec::new());
+}
+
+#[test]
+fn credentials_that_are_missing_or_were_not_renewed_are_told() {
+    let at = |text: &str| Credentials::Until(text.parse().unwrap());
+    for (credentials, expected) in [
+        (Credentials::None, Some("no AWS credentials")),
+        (at("2026-11-22T12:02:00Z"), Some("expire in 2 min")),
+        (at("2026-11-22T13:00:00Z"), None),
+    ] {
+        let figures = Figures { credentials, ..well() };
+        match expected {
+            Some(piece) => assert_said(&figures, true, &[piece]),
+            None => assert_eq!(troubles(&figures), Vec::new()),
+        }
+    }
+}
+
+#[test]
+fn a_ledger_that_cannot_be_written_or_lags_is_told() {
+    let with = |health| Figures { ledger: Some(Ledger { file: "l".to_owned(), health }), ..well() };
+    assert_said(&with(health(false, Duration::ZERO)), true, &["disk full", "7 charges"]);
+    assert_said(&with(health(true, Duration::from_secs(70))), false, &["70 s behind"]);
+    assert_eq!(troubles(&with(health(true, Duration::from_secs(1)))), Vec::new());
+}
+
+#[test]
+fn keys_that_are_missing_old_or_too_old_are_told() {
+    for (keys, age, grave, piece) in [
+        (0, Some(10), true, "no keys of issuer corp"),
+        (2, Some(90_000), true, "are refused"),
+        (2, Some(1_000), false, "the old ones serve for another 23 h"),
+    ] {
+        let mut figures = well();
+        (figures.issuers[0].keys, figures.issuers[0].age_seconds) = (keys, age);
+        assert_said(&figures, grave, &[piece, "corp"]);
+    }
+}
+
+#[test]
+fn certificates_near_their_end_and_reloads_that_failed_are_told() {
+    let mut figures = well();
+    figures.listeners[0].certificates[0].1.not_after = now().as_second() + 5 * 86_400;
+    assert_said(&figures, true, &["/etc/tollgate/tls.pem", "expires on 2026-11-27"]);
+    let mut figures = well();
+    let (changes, files) = Default::default();
+    figures.reloads.insert(0, Reload { at: now(), generation: 1, error: Some("error: bad\nmore".to_owned()), changes, files });
+    assert_said(&figures, false, &["configuration 1 stays in force: bad."]);
+}
+
+#[test]
+fn requests_that_fail_are_told_by_their_commonest_cause() {
+    let failing = Tally { requests: 100, failed: 20, ..Tally::default() };
+    let figures = Figures { recent: recent(totals("acme", failing, &[("unreachable", 18), ("upstream_timeout", 2)])), ..well() };
+    assert_said(&figures, true, &["20 % of the requests", "Bedrock could not be reached"]);
+    let faults = Tally { requests: 100, faults: 20, ..Tally::default() };
+    assert_said(&Figures { recent: recent(totals("acme", faults, &[])), ..well() }, true, &["answered with errors"]);
+    let one = Tally { requests: 100, failed: 1, ..Tally::default() };
+    assert_eq!(troubles(&Figures { recent: recent(totals("acme", one, &[])), ..well() }), Vec::new());
+}
+
+#[test]
+fn whose_requests_are_refused_is_told_and_why() {
+    let refused = Tally { requests: 300, refused: 120, ..Tally::default() };
+    let reasons = [("requests-per-minute", 100), ("model", 20)];
+    let figures = Figures { recent: recent(totals("globex", refused, &reasons)), ..well() };
+    assert_said(&figures, false, &["120 of 300 requests of globex", "requests per minute was reached"]);
+    let strangers = recent(totals(crate::telemetry::NONE, refused, &[("expired", 120)]));
+    assert_said(&Figures { recent: strangers, ..well() }, false, &["120 requests", "nobody known", "had expired"]);
+    let few = Tally { requests: 300, refused: 4, ..Tally::default() };
+    assert_eq!(troubles(&Figures { recent: recent(totals("globex", few, &[("model", 4)])), ..well() }), Vec::new());
+}
+
+#[test]
+fn budgets_that_are_used_up_or_will_be_are_told() {
+    let with = |quota: &str, nano| {
+        let tenants = vec![tenant("acme", &format!("[[quotas]]\n{quota}\n"), "m", nano)];
+        Figures { tenants, ..well() }
+    };
+    assert_said(&with("usd_per_day = \"2\"", 2_000_000_000), false, &["acme has used up its $2.00", "until 23 Nov 00:00 UTC"]);
+    // Of $2.40 a day, $2 are gone at noon.
+    assert_said(&with("usd_per_day = \"2.4\"", 2_000_000_000), false, &["83 % of its $2.40", "in 2 h"]);
+    for quiet in ["usd_per_day = \"10\"", "usd_per_day = \"2\"\nshadow = true"] {
+        assert_eq!(troubles(&with(quiet, 2_000_000_000)), Vec::new(), "{quiet}");
+    }
+}
+
+#[test]
+fn the_gravest_comes_first() {
+    let mut figures = Figures { credentials: Credentials::None, ..well() };
+    let lost = Totals { lines_lost: 5, ..totals("acme", Tally::default(), &[]) };
+    figures.recent = recent(Totals { unpriced: BTreeMap::from([("acme".to_owned(), 3)]), ..lost });
+    let troubles = troubles(&figures);
+    assert_eq!(troubles.len(), 3, "{troubles:#?}");
+    assert!(
+        troubles[0].grave && troubles[1].what.contains("3 requests") && troubles[2].what.contains("5 lines"),
+        "{troubles:#?}"
+    );
+}

@@ -1,0 +1,94 @@
+//! What was loaded when, and what was different then: for the console. Of files only fingerprints are kept.
+
+use std::{
+    collections::VecDeque,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use jiff::Timestamp;
+
+use super::watch::{Fingerprint, fingerprint};
+use crate::{config::Config, console::Reload};
+
+/// Loads that are remembered.
+const RELOADS_MAX: usize = 20;
+
+/// Files and what they contained, in short.
+pub(super) type Prints = Vec<(PathBuf, Fingerprint)>;
+
+/// The loads of one process.
+pub(super) struct Chronicle(Mutex<Written>);
+
+struct Written {
+    started: Timestamp,
+    file: PathBuf,
+    in_force: Arc<Config>,
+    prints: Prints,
+    /// The latest first.
+    reloads: VecDeque<Reload>,
+}
+
+impl Chronicle {
+    /// Begins with the configuration that the process starts with.
+    pub fn new(config: Config) -> Chronicle {
+        let started = Timestamp::now();
+        let (file, prints) = Default::default();
+        let first = Reload { at: started, generation: 1, error: None, changes: Vec::new(), files: Vec::new() };
+        Chronicle(Mutex::new(Written { started, file, in_force: Arc::new(config), prints, reloads: [first].into() }))
+    }
+
+    /// Says what it was read from.
+    pub fn read_from(&self, file: &Path, prints: Prints) {
+        self.with(|written| (written.file, written.prints) = (file.to_owned(), prints));
+    }
+
+    /// A configuration came into force.
+    pub fn taken(&self, config: Config, generation: u64, prints: Prints) {
+        self.with(|written| {
+            let before = |file: &PathBuf| written.prints.iter().find(|(known, _)| known == file).map(|(_, print)| print);
+            let own = &written.file;
+            let different = prints.iter().filter(|(file, print)| file != own && before(file) != Some(print));
+            let files = different.map(|(file, _)| file.display().to_string()).collect();
+            let changes = written.in_force.written.changes(&config.written);
+            (written.in_force, written.prints) = (Arc::new(config), prints);
+            written.note(Reload { at: Timestamp::now(), generation, error: None, changes, files });
+        });
+    }
+
+    /// A configuration was refused.
+    pub fn refused(&self, error: String, generation: u64) {
+        let (changes, files) = Default::default();
+        self.with(|written| written.note(Reload { at: Timestamp::now(), generation, error: Some(error), changes, files }));
+    }
+
+    /// The configuration in force.
+    pub fn in_force(&self) -> Arc<Config> {
+        self.with(|written| written.in_force.clone())
+    }
+
+    /// When the process began, the file, and the loads, the latest first.
+    pub fn told(&self) -> (Timestamp, String, Vec<Reload>) {
+        self.with(|written| (written.started, written.file.display().to_string(), written.reloads.iter().cloned().collect()))
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Written) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Written {
+    fn note(&mut self, reload: Reload) {
+        self.reloads.push_front(reload);
+        self.reloads.truncate(RELOADS_MAX);
+    }
+}
+
+/// What files contain now.
+pub(super) async fn prints(files: &[PathBuf]) -> Prints {
+    let mut prints = Vec::with_capacity(files.len());
+    for file in files {
+        prints.push((file.clone(), fingerprint(std::slice::from_ref(file)).await));
+    }
+    prints
+}
