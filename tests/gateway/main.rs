@@ -18,6 +18,7 @@ mod identity;
 mod issuers;
 mod limits;
 mod metrics;
+mod policy;
 mod reload;
 mod retries;
 mod shutdown;
