@@ -56,6 +56,8 @@ pub struct NewKeyFor<'a> {
     pub tenant: &'a str,
     /// Who calls.
     pub principal: Option<&'a str>,
+    /// The groups its holder is in.
+    pub groups: &'a [String],
     /// Until when.
     pub expires: Option<Timestamp>,
 }
@@ -70,7 +72,8 @@ impl KeyRing {
         for key in &file.access_keys {
             let failed = |problem| KeyRingError { id: key.id.clone(), problem };
             let proof = Proof::AccessKey(key.id.as_str().into());
-            let principal = principal(&key.tenant, key.principal.as_deref(), &key.id, key.expires, proof).map_err(failed)?;
+            let principal = principal(&key.tenant, key.principal.as_deref(), &key.id, &key.groups, key.expires, proof);
+            let principal = principal.map_err(failed)?;
             if !access_key_id::is_own(&key.id) {
                 return Err(failed("has an id that this gateway does not make"));
             }
@@ -84,7 +87,8 @@ impl KeyRing {
         for key in &file.api_keys {
             let failed = |problem| KeyRingError { id: key.id.clone(), problem };
             let proof = Proof::ApiKey(key.id.as_str().into());
-            let principal = principal(&key.tenant, key.principal.as_deref(), &key.id, key.expires, proof).map_err(failed)?;
+            let principal = principal(&key.tenant, key.principal.as_deref(), &key.id, &key.groups, key.expires, proof);
+            let principal = principal.map_err(failed)?;
             let hash = hash(key).ok_or_else(|| failed("has no `sha256` of 64 hexadecimal digits"))?;
             if !key.disabled {
                 ring.api_keys.insert(hash, Arc::new(principal));
@@ -151,6 +155,9 @@ impl NewKeyFor<'_> {
         if let Some(principal) = self.principal {
             lines += &format!("principal = {}\n", quoted(principal));
         }
+        if !self.groups.is_empty() {
+            lines += &format!("groups = {}\n", toml::Value::from(self.groups.to_vec()));
+        }
         if let Some(expires) = self.expires {
             lines += &format!("expires = \"{expires}\"\n");
         }
@@ -172,6 +179,7 @@ fn principal(
     tenant: &str,
     subject: Option<&str>,
     id: &str,
+    groups: &[String],
     expires: Option<Timestamp>,
     proof: Proof,
 ) -> Result<Principal, &'static str> {
@@ -186,6 +194,7 @@ fn principal(
         issuer: Principal::KEYS_FILE.into(),
         subject: subject.into(),
         tenant: tenant.into(),
+        groups: groups.iter().map(|group| group.as_str().into()).collect(),
         expires_at: expires.map_or_else(Principal::never, SystemTime::from),
         proof,
     })

@@ -14,6 +14,8 @@ pub struct Principal {
     pub subject: Arc<str>,
     /// The tenant the credential names; whether it is configured is policy's question.
     pub tenant: Arc<str>,
+    /// The groups that the credential names and the configuration knows; what they may is policy's question, too.
+    pub groups: Vec<Arc<str>>,
     /// When the credential expires.
     pub expires_at: SystemTime,
     /// What proved it.

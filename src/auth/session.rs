@@ -35,6 +35,9 @@ struct Sealed<'a> {
     issuer: Cow<'a, str>,
     subject: Cow<'a, str>,
     tenant: Cow<'a, str>,
+    /// Left out where there are none, so that a gateway that knows of no groups opens what is sealed here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    groups: Vec<Cow<'a, str>>,
     /// Seconds since 1970.
     expires: u64,
     /// The API key that it was vended for.
@@ -63,6 +66,7 @@ pub(super) fn vend(
         issuer: Cow::Borrowed(&principal.issuer),
         subject: Cow::Borrowed(&principal.subject),
         tenant: Cow::Borrowed(&principal.tenant),
+        groups: principal.groups.iter().map(|group| Cow::Borrowed(&**group)).collect(),
         expires,
         api_key: if let Proof::ApiKey(id) = &principal.proof { Some(Cow::Borrowed(id)) } else { None },
     };
@@ -87,6 +91,7 @@ pub(super) fn open(keys: &SealingKeys, access_key_id: &str, session_token: &str)
         issuer: sealed.issuer.as_ref().into(),
         subject: sealed.subject.as_ref().into(),
         tenant: sealed.tenant.as_ref().into(),
+        groups: sealed.groups.iter().map(|group| group.as_ref().into()).collect(),
         expires_at: UNIX_EPOCH.checked_add(Duration::from_secs(sealed.expires))?,
         proof: Proof::Session(Arc::from(access_key_id)),
     };

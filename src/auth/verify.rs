@@ -2,7 +2,7 @@
 //! is checked by jsonwebtoken on aws-lc; everything it leaves to its users is here and in the files this one calls.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -15,6 +15,7 @@ use super::{
     credential,
     error::IdentityError,
     fingerprint::Fingerprint,
+    group_rule::GroupRule,
     header::{self, Header},
     install_crypto,
     issued::Issued,
@@ -36,6 +37,8 @@ const LEEWAY_MAX: Duration = Duration::from_secs(300);
 pub struct Authenticator {
     issuers: Vec<Rules>,
     cache: Arc<TokenCache>,
+    /// Groups that are worth knowing of.
+    groups: BTreeSet<String>,
     /// Over all rules: a verdict made under others is never found.
     fingerprint: [u8; 32],
     /// Credentials that no issuer vouches for anew.
@@ -53,6 +56,7 @@ struct Rules {
     required_claims: BTreeMap<String, Vec<String>>,
     required_scopes: Vec<String>,
     tenant: TenantRule,
+    groups: GroupRule,
     lifetime_max: Duration,
     leeway: Duration,
     keys: IssuerKeys,
@@ -69,7 +73,16 @@ impl Authenticator {
     pub fn new(issuers: &BTreeMap<String, config::Issuer>, key_sets: Arc<KeySets>, cache: Arc<TokenCache>) -> Authenticator {
         install_crypto();
         let rules = issuers.iter().map(|(name, issuer)| Rules::new(name, issuer, &key_sets)).collect();
-        Authenticator { issuers: rules, cache, fingerprint: rules_fingerprint(issuers), issued: Issued::default() }
+        let (groups, fingerprint) = (BTreeSet::new(), rules_fingerprint(issuers));
+        Authenticator { issuers: rules, cache, groups, fingerprint, issued: Issued::default() }
+    }
+
+    /// The same, knowing of these groups. Callers are in no other.
+    pub fn with_groups(self, groups: BTreeSet<String>) -> Authenticator {
+        let mut fingerprint = Fingerprint::new();
+        fingerprint.add(&self.fingerprint);
+        groups.iter().for_each(|group| fingerprint.add(group.as_bytes()));
+        Authenticator { fingerprint: fingerprint.finish(), groups, ..self }
     }
 
     /// The same, believing credentials that the gateway itself gave out, too.
@@ -140,7 +153,9 @@ impl Authenticator {
         let claims = unverified.check()?;
         rules.check_times(&claims, now)?;
         rules.check_purpose(&unverified)?;
-        let principal = rules.principal(claims, rules.tenant.tenant(&unverified)?)?;
+        let tenant = rules.tenant.tenant(&unverified)?;
+        let groups = rules.groups.groups(&unverified, &self.groups)?;
+        let principal = rules.principal(claims, tenant, groups)?;
         Ok(Verdict { principal: Arc::new(principal), issuer, generation: loaded.generation, verified_at: now })
     }
 }
@@ -156,6 +171,7 @@ impl Rules {
             required_claims: issuer.required_claims.clone(),
             required_scopes: issuer.required_scopes.clone(),
             tenant: TenantRule::of(issuer),
+            groups: GroupRule::of(issuer),
             lifetime_max: Duration::from_secs(issuer.token_lifetime_seconds_max),
             leeway: Duration::from_secs(issuer.leeway_seconds).min(LEEWAY_MAX),
             keys: key_sets.keys_of(name, issuer),
@@ -229,12 +245,13 @@ impl Rules {
         Ok(())
     }
 
-    fn principal(&self, claims: Claims, tenant: String) -> Result<Principal, IdentityError> {
+    fn principal(&self, claims: Claims, tenant: String, groups: Vec<Arc<str>>) -> Result<Principal, IdentityError> {
         let expires_at = UNIX_EPOCH.checked_add(claims.expires);
         Ok(Principal {
             issuer: Arc::clone(&self.name),
             subject: claims.subject.into(),
             tenant: tenant.into(),
+            groups,
             expires_at: expires_at.ok_or_else(|| IdentityError::ClaimInvalid("exp".into()))?,
             proof: Proof::Token,
         })
@@ -256,6 +273,9 @@ fn rules_fingerprint(issuers: &BTreeMap<String, config::Issuer>) -> [u8; 32] {
             tenants,
             tenant_prefix,
             tenant,
+            groups_claim,
+            groups_prefix,
+            groups,
             key_set: _,
             key_set_refresh_seconds: _,
             key_set_outage_seconds_max: _,
@@ -268,6 +288,7 @@ fn rules_fingerprint(issuers: &BTreeMap<String, config::Issuer>) -> [u8; 32] {
         fingerprint.add(format!("{name:?} {url:?} {audience_claim:?} {audiences:?} {algorithms:?} {origin:?}").as_bytes());
         fingerprint.add(format!("{required_claims:?} {required_scopes:?}").as_bytes());
         fingerprint.add(format!("{tenant_claim:?} {tenants:?} {tenant_prefix:?} {tenant:?}").as_bytes());
+        fingerprint.add(format!("{groups_claim:?} {groups_prefix:?} {groups:?}").as_bytes());
         fingerprint.add(&token_lifetime_seconds_max.to_be_bytes());
         fingerprint.add(&leeway_seconds.to_be_bytes());
     }

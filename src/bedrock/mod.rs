@@ -5,11 +5,13 @@ pub mod ask;
 pub mod body;
 pub mod dialect;
 mod json;
+pub mod listing;
 pub mod model;
 pub mod operation;
 pub mod path;
 pub mod service;
 pub mod sonic;
+pub mod terms;
 mod text;
 pub mod usage;
 

@@ -6,6 +6,7 @@ mod shown;
 
 use std::{
     io::{self, Write},
+    net::IpAddr,
     path::PathBuf,
     process::ExitCode,
     sync::Arc,
@@ -18,11 +19,12 @@ use uuid::Uuid;
 use super::{check::EX_CONFIG, usage::read_config};
 use crate::{
     auth::{KeySets, TokenCache},
-    bedrock::{Dialect, Operation, RawPath, operations, usage::Metering},
+    bedrock::{Dialect, Operation, RawPath, operations, terms::takes_tier, usage::Metering},
     config::Config,
+    policy::Profiles,
     pricing::PriceBook,
     proxy::{
-        admit::check_route,
+        allow,
         denial::Denial,
         estimate::{Changes, Tariff, Tokens},
     },
@@ -49,6 +51,15 @@ pub struct ExplainArgs {
     /// As AWS spells it, or ChatCompletions, Responses, Messages
     #[arg(long, value_name = "NAME", default_value = "Converse", value_parser = operation)]
     pub operation: &'static str,
+    /// A group that the caller is in; repeat it for more
+    #[arg(long = "group", value_name = "NAME")]
+    pub groups: Vec<String>,
+    /// Where the caller is; default: nowhere that is asked about
+    #[arg(long, value_name = "ADDRESS")]
+    pub source: Option<IpAddr>,
+    /// What the request names as its service tier
+    #[arg(long, value_name = "TIER")]
+    pub service_tier: Option<String>,
     /// What the request names as the most tokens of output; default: nothing, so that the model's maximum is held
     #[arg(long, value_name = "N")]
     pub max_tokens: Option<u64>,
@@ -86,8 +97,9 @@ pub fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         counters: Counters::default(),
         accounts: Accounts::default(),
     };
+    let profiles = Arc::new(Profiles::new(&config.profiles));
     let tenant = config.tenants.get(&args.tenant);
-    let tenant = tenant.map(|tenant| Tenant::compile(&args.tenant, tenant, &config, &lasting));
+    let tenant = tenant.map(|tenant| Tenant::compile(&args.tenant, tenant, &config, &profiles, &lasting)).transpose()?;
     let mut notes = Vec::new();
     if let Some(tenant) = &tenant {
         match account::restore(&config, tenant, &prices, &now) {
@@ -119,13 +131,13 @@ impl Findings {
         now: &Now,
     ) -> Result<(), Denial> {
         let route = self.route.insert(route(args, config)?);
-        check_route(tenant, route)?;
+        check_policy(args, tenant, route)?;
         let operation = route.operation.map(|known| known.0);
         let metering = operation.map_or(Metering::PerRequest, Metering::of);
         if metering == Metering::Free {
             return Ok(());
         }
-        let tariff = self.tariff.insert(Tariff::of(prices, route, metering, now.wall));
+        let tariff = self.tariff.insert(Tariff::of(prices, &tenant.policy.profiles, route, metering, now.wall));
         let priced = tariff.check(config.prices.unpriced, tenant, route);
         let (capped, (mut tokens, changes)) = match tariff.tokens(tenant, operation, &[body(args)]) {
             Ok(asked) => (Ok(()), asked),
@@ -144,6 +156,23 @@ impl Findings {
         self.limits = Some(limits);
         priced.and(capped).and(answer.map_err(Denial::from))
     }
+}
+
+/// What policy says of head and body, as far as a command line describes them.
+fn check_policy(args: &ExplainArgs, tenant: &Tenant, route: &Route) -> Result<(), Denial> {
+    if args.source.is_some() {
+        tenant.policy.check_source(args.source)?;
+    }
+    let groups: Vec<Arc<str>> = args.groups.iter().map(|group| group.as_str().into()).collect();
+    let rights = tenant.policy.of_groups(&groups);
+    allow::check_route(&rights, route)?;
+    if route.model.is_none() && allow::may_run_named(route) {
+        rights.check_model(&args.model)?;
+    }
+    if rights.restrict_tiers() && route.operation.is_some_and(|known| takes_tier(known.0)) {
+        rights.check_tiers(args.service_tier.as_deref())?;
+    }
+    Ok(())
 }
 
 fn operation(name: &str) -> Result<&'static str, &'static str> {

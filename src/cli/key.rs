@@ -47,6 +47,9 @@ struct NewArgs {
     /// Who calls, as logs should have it; default: the key's id
     #[arg(long, value_name = "P")]
     principal: Option<String>,
+    /// A group that its holder is in, as `[groups]` names it; repeat it for more
+    #[arg(long = "group", value_name = "NAME")]
+    groups: Vec<String>,
     /// Until when: 2027-01-31, or 2027-01-31T12:00:00Z; default: for ever
     #[arg(long, value_name = "TIME", value_parser = expiry)]
     expires: Option<Timestamp>,
@@ -97,7 +100,9 @@ fn make(args: &NewArgs, config: &Config) -> anyhow::Result<NewKey> {
     ensure!(config.tenants.contains_key(tenant), "the configuration has no [tenants.{tenant}]");
     let principal = args.principal.as_deref();
     ensure!(principal.is_none_or(claims::is_subject), "a principal has 1 to 256 printable characters and no space at either end");
-    let holder = NewKeyFor { tenant, principal, expires: args.expires };
+    let unknown = args.groups.iter().find(|group| !config.groups.contains_key(*group));
+    ensure!(unknown.is_none(), "the configuration has no [groups.{}]", unknown.map_or("", String::as_str));
+    let holder = NewKeyFor { tenant, principal, groups: &args.groups, expires: args.expires };
     if args.api {
         return Ok(new_api_key(&holder)?);
     }

@@ -80,7 +80,8 @@ async fn verify(
 ) -> (Result<Arc<Principal>, IdentityError>, Vec<key_sets::KeySetFailure>) {
     let key_sets = Arc::new(KeySets::new());
     let failures = key_sets::load_once(config, &key_sets, &Records::default()).await;
-    let authenticator = Authenticator::new(&config.issuers, key_sets, Arc::new(TokenCache::new(1))).with_issued(issued);
+    let authenticator = Authenticator::new(&config.issuers, key_sets, Arc::new(TokenCache::new(1)));
+    let authenticator = authenticator.with_groups(config.groups.keys().cloned().collect()).with_issued(issued);
     // As a header, so that it meets what a request's token meets; what no header can carry is no token.
     let verdict = match HeaderValue::try_from(format!("Bearer {token}")) {
         Ok(value) => authenticator.authenticate(&HeaderMap::from_iter([(AUTHORIZATION, value)]), now),
@@ -93,7 +94,12 @@ fn line(principal: &Principal) -> String {
     let expires = principal.expires_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let expires = i64::try_from(expires).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
     let expires = expires.map_or_else(|| "never".to_owned(), |expires| expires.to_string());
-    format!("tenant {}, subject {}, issuer {}, expires {expires}", principal.tenant, principal.subject, principal.issuer)
+    let groups = match principal.groups.as_slice() {
+        [] => String::new(),
+        groups => format!("groups {}, ", groups.join(" ")),
+    };
+    let Principal { tenant, subject, issuer, .. } = principal;
+    format!("tenant {tenant}, subject {subject}, issuer {issuer}, {groups}expires {expires}")
 }
 
 #[cfg(test)]
@@ -152,8 +158,16 @@ mod tests {
     #[test]
     fn the_line_names_tenant_subject_issuer_and_expiry() {
         let expires_at = UNIX_EPOCH + Duration::from_millis(1_795_305_600_500);
-        let principal =
-            Principal { issuer: "corp".into(), subject: "alice".into(), tenant: "acme".into(), expires_at, proof: Proof::Token };
-        assert_eq!(line(&principal), "tenant acme, subject alice, issuer corp, expires 2026-11-22T00:00:00Z");
+        let principal = |groups: &[&str]| Principal {
+            issuer: "corp".into(),
+            subject: "alice".into(),
+            tenant: "acme".into(),
+            groups: groups.iter().map(|group| Arc::from(*group)).collect(),
+            expires_at,
+            proof: Proof::Token,
+        };
+        assert_eq!(line(&principal(&[])), "tenant acme, subject alice, issuer corp, expires 2026-11-22T00:00:00Z");
+        let grouped = line(&principal(&["beta", "opus"]));
+        assert_eq!(grouped, "tenant acme, subject alice, issuer corp, groups beta opus, expires 2026-11-22T00:00:00Z");
     }
 }

@@ -34,6 +34,13 @@ pub struct Issuer {
     pub tenant_prefix: Option<String>,
     /// The one tenant of all tokens; no claim is looked at.
     pub tenant: Option<String>,
+    /// The claim that names the caller's groups, a string or an array of strings; a JSON pointer if it begins with `/`. Absent: no groups.
+    pub groups_claim: Option<String>,
+    /// What a group's name begins with in the claim; the rest is the group. Other values count for nothing.
+    pub groups_prefix: Option<String>,
+    /// Groups by the claim's value; empty: the claim names the groups themselves.
+    #[serde(default)]
+    pub groups: BTreeMap<String, String>,
     /// Where the public keys (JWKS, RFC 7517) are; default: where the issuer's discovery document says.
     #[serde(default)]
     pub key_set: KeySetSource,

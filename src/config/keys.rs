@@ -37,6 +37,9 @@ pub struct AccessKey {
     pub tenant: String,
     /// Who calls; default: the id.
     pub principal: Option<String>,
+    /// Groups that its holder is in, as `[groups]` names them.
+    #[serde(default)]
+    pub groups: Vec<String>,
     /// The secret access key, sealed together with id, tenant and principal.
     pub sealed_secret: String,
     /// RFC 3339; default: never.
@@ -57,6 +60,9 @@ pub struct ApiKey {
     pub tenant: String,
     /// Who calls; default: the id.
     pub principal: Option<String>,
+    /// Groups that its holder is in, as `[groups]` names them.
+    #[serde(default)]
+    pub groups: Vec<String>,
     /// Of the whole key, in lower-case hexadecimal.
     pub sha256: String,
     /// RFC 3339; default: never.

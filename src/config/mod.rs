@@ -5,6 +5,7 @@ pub mod bidirectional;
 pub mod bodies;
 pub mod credentials;
 pub mod downstream;
+pub mod groups;
 pub mod issuers;
 pub mod keys;
 pub mod ledger;
@@ -39,11 +40,13 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use serde::Deserialize;
 
+use self::document::KeyPath;
 pub use bidirectional::Bidirectional;
 pub use bodies::Bodies;
 pub use changes::{Change, Written};
 pub use credentials::StaticCredentials;
 pub use downstream::Downstream;
+pub use groups::{Denied, Group};
 pub use issuers::{Algorithm, Issuer, KeyOrigin, KeySetSource};
 pub use keys::{AccessKey, ApiKey, Keys, KeysFile, KeysFileError};
 pub use ledger::{Durability, Ledger, OnFailure};
@@ -57,7 +60,7 @@ pub use quotas::{AccountKeeping, MaxTokensOver, Quota};
 pub use read::{examine, parse, read};
 pub use routing::{Routing, SurfaceService};
 pub use secret::{Secret, SecretError};
-pub use tenants::{RequestLimits, Tenant};
+pub use tenants::{Guardrail, RequestLimits, Tenant};
 pub use upstream::Upstream;
 pub use validity::Validity;
 pub use vending::{SealingKey, Vending};
@@ -102,6 +105,13 @@ pub struct Config {
     /// Who is limited and billed, by the name that tokens carry.
     #[serde(default)]
     pub tenants: BTreeMap<String, Tenant>,
+    /// What callers may besides, because of the groups they are in.
+    #[serde(default)]
+    pub groups: BTreeMap<String, Group>,
+    /// What opaque names stand for: application inference profiles, provisioned throughput, imported and custom models, prompts; by the
+    /// name that clients write.
+    #[serde(default)]
+    pub profiles: BTreeMap<String, String>,
     /// How the tenants' accounts are kept.
     #[serde(default)]
     pub account: AccountKeeping,
@@ -131,4 +141,9 @@ impl Default for Admin {
     fn default() -> Self {
         Admin { address: SocketAddr::from(([127, 0, 0, 1], 9464)) }
     }
+}
+
+/// The path of a key, as diagnostics write it: `tenants.acme.models`.
+pub fn key_path(keys: &[&str]) -> String {
+    keys.iter().fold(KeyPath::default(), |path, key| path.key(key)).to_string()
 }

@@ -2,13 +2,13 @@
 
 use serde::Deserialize;
 
-use super::Quota;
+use super::{Denied, Quota};
 
 /// One tenant.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tenant {
-    /// Globs (`*`, `?`) over model ids and ARNs, as the client names them.
+    /// Globs (`*`, `?`) over model ids and ARNs, as the client names them, and over what they stand for.
     #[serde(default)]
     pub models: Vec<String>,
     /// Services by endpoint prefix, or `"*"`.
@@ -17,6 +17,24 @@ pub struct Tenant {
     /// Operations as AWS spells them, globs allowed: `"Converse*"`. Operations this version does not know need `"*"`.
     #[serde(default)]
     pub operations: Vec<String>,
+    /// Globs over regions and over the geographies of profiles (`eu`, `us`, `global`); default all.
+    #[serde(default = "everything")]
+    pub regions: Vec<String>,
+    /// Globs over service tiers as requests name them; one that names none asks for `default`. Default all.
+    #[serde(default = "everything")]
+    pub service_tiers: Vec<String>,
+    /// What is denied, whatever grants it.
+    #[serde(default)]
+    pub deny: Denied,
+    /// Networks that callers may come from; absent: all.
+    pub allow_from: Option<Vec<String>>,
+    /// Bytes of one body, where that is less than `bodies.bytes_max`.
+    pub body_bytes_max: Option<u64>,
+    /// What every generation has to pass; absent: what the client names, if it does.
+    pub guardrail: Option<Guardrail>,
+    /// Lists of models and profiles show only what the caller may use.
+    #[serde(default)]
+    pub filter_lists: bool,
     /// Request limits; absent ones do not limit.
     #[serde(default)]
     pub limits: RequestLimits,
@@ -26,6 +44,20 @@ pub struct Tenant {
     /// Limits in tokens and money; all that apply hold together.
     #[serde(default)]
     pub quotas: Vec<Quota>,
+}
+
+/// A guardrail of Bedrock's.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Guardrail {
+    /// Its id or ARN.
+    pub identifier: String,
+    /// A number, or `DRAFT`.
+    pub version: String,
+}
+
+fn everything() -> Vec<String> {
+    vec!["*".to_owned()]
 }
 
 fn utc() -> String {

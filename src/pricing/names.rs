@@ -63,6 +63,7 @@ fn date_left_out(name: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bedrock::model::geography;
 
     #[test]
     fn arns_that_name_their_model_are_read_and_others_stay_whole() {
@@ -88,6 +89,14 @@ mod tests {
         ] {
             assert_eq!(id(opaque), opaque);
         }
+    }
+
+    #[test]
+    fn no_vendor_of_a_priced_model_passes_for_a_geography() {
+        let book = crate::pricing::PriceBook::bundled();
+        let places: std::collections::BTreeSet<&str> = book.names().filter_map(|name| Some(geography(name)?.0)).collect();
+        let unknown: Vec<_> = places.iter().filter(|place| **place != "global" && !GEOGRAPHIES.contains(place)).collect();
+        assert!(unknown.is_empty() && places.contains("us"), "{unknown:?}");
     }
 
     #[test]

@@ -1,19 +1,22 @@
 //! The gate. From a request's head to [`Admitted`], which nothing else can make and every later station asks for: identity, tenant,
 //! route, policy, rate. What only the body tells is completed by `body`, on the same value.
 
-use std::sync::Arc;
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, header};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
-use super::{Denial, Passage, awaited, charge::Charge, head, load::Burden};
+use super::{Denial, Passage, allow, awaited, charge::Charge, head, load::Burden};
 use crate::{
     auth::{Claim, Identity, IdentityError, Principal, Signed, query_carries_credential},
     aws::{Received, SignatureError, received::Payload, sigv4::EMPTY_SHA256},
-    bedrock::{Dialect, RawPath, Service, Streams, body, sonic::SpeechUsage, usage::Metering},
-    policy::PolicyDenial,
+    bedrock::{Dialect, RawPath, Streams, body, sonic::SpeechUsage, usage::Metering},
+    policy::Rights,
     quota::{self, Admission, QuotaDenial},
     routing::{self, Head, KnownOperation, Peek, Route},
     snapshot::{Snapshot, Tenant},
@@ -33,11 +36,14 @@ pub struct Caller {
     pub called: Option<(&'static str, &'static str)>,
     /// The model, as the client named it.
     pub model: Option<String>,
+    /// The line of the configuration by which policy refused.
+    pub rule: Option<String>,
 }
 
 /// A request that may go on, and for whom.
 pub struct Admitted {
     tenant: Arc<Tenant>,
+    principal: Arc<Principal>,
     route: Route,
     dialect: Dialect,
     signed: Option<Signed>,
@@ -107,9 +113,23 @@ impl Admitted {
         Ok(self.signed.as_ref().map_or(Ok(()), |signed| signed.check_body(sha256))?)
     }
 
+    /// Who calls.
+    pub fn principal(&self) -> &Arc<Principal> {
+        &self.principal
+    }
+
+    /// What the caller may.
+    pub fn rights(&self) -> Rights<'_> {
+        self.tenant.policy.of_groups(&self.principal.groups)
+    }
+
     /// Whether the body names something that routing or policy needs.
     pub fn must_read_body(&self) -> bool {
         self.route.peek.is_some() || self.takes_model_in_body()
+    }
+
+    fn takes_model_in_body(&self) -> bool {
+        allow::names_models(&self.rights(), &self.route, self.dialect)
     }
 
     /// Completes route and policy by what the body says.
@@ -120,7 +140,7 @@ impl Admitted {
             let operation = peek.settle(value.as_deref());
             (self.route.service, self.route.operation, self.route.peek) =
                 (operation.service, Some(KnownOperation(operation)), None);
-            self.check_operation()?;
+            allow::check_operation(&self.rights(), &self.route)?;
         }
         if self.takes_model_in_body() {
             self.check_models(pieces)?;
@@ -128,52 +148,27 @@ impl Admitted {
         Ok(())
     }
 
-    fn check_operation(&self) -> Result<(), PolicyDenial> {
-        let operation = self.route.operation.map(|known| known.0);
-        self.tenant.policy.check_operation(&self.tenant.name, self.route.service, operation)
-    }
-
-    /// Paths below `/model/` name their model; any other body may.
-    fn takes_model_in_body(&self) -> bool {
-        match self.dialect {
-            Dialect::Aws => self.route.model.is_none() && !self.tenant.policy.allows_every_model(),
-            // Lists, and what was made before, are asked for without a body.
-            _ => self.route.operation.is_none_or(|known| known.0.method == "POST" && !known.0.uri.contains('{')),
-        }
-    }
-
     fn check_models(&mut self, pieces: &[Bytes]) -> Result<(), Denial> {
-        let tenant = &self.tenant;
-        if self.dialect != Dialect::Aws {
-            // The whole answer depends on this one name, so a body without it is for Bedrock to complain of.
-            self.route.model = body::top_level_string(pieces, "model").map_err(unreadable)?;
-            return match self.route.model.as_deref() {
-                Some(model) => Ok(tenant.policy.check_model(&tenant.name, model)?),
-                None if tenant.policy.allows_every_model() => Ok(()),
-                None => Err(Denial::BodyUnreadable("`model` is missing".to_owned())),
-            };
+        if self.dialect == Dialect::Aws {
+            return allow::check_models(&self.rights(), &self.route, pieces);
         }
-        // Agents of AgentCore take any bytes, and those name no model. Elsewhere a lenient parser may find one where ours gives up.
-        let takes_bytes = self.route.service == Service::BedrockAgentcore || pieces.is_empty();
-        let models = match body::models(pieces) {
-            Err(_) if takes_bytes => Vec::new(),
-            models => models.map_err(unreadable)?,
-        };
-        for model in &models {
-            tenant.policy.check_model(&tenant.name, model)?;
+        self.route.model = body::top_level_string(pieces, "model").map_err(unreadable)?;
+        allow::check_surface_model(&self.rights(), self.route.model.as_deref())
+    }
+
+    /// Whether the request may be served on the terms that head and body name; the body with those that the tenant must have, if they
+    /// were not there.
+    pub fn check_terms(&self, headers: &HeaderMap, pieces: &[Bytes]) -> Result<Option<Vec<Bytes>>, Denial> {
+        let rights = self.rights();
+        match self.route.operation.filter(|known| allow::has_terms(&rights, known.0)) {
+            Some(known) => allow::check_terms(&rights, known.0, headers, pieces),
+            None => Ok(None),
         }
-        let unknown_inference = self.route.operation.is_none() && self.route.service == Service::BedrockRuntime;
-        if unknown_inference && models.is_empty() {
-            // Whatever it is, it may run a model that the tenant may not use.
-            let (tenant, service) = (tenant.name.to_string(), self.route.service);
-            return Err(PolicyDenial::Operation { tenant, service, operation: self.route.operation_name() }.into());
-        }
-        Ok(())
     }
 }
 
 /// serde_json's own text quotes what it found, which may be a prompt.
-fn unreadable(e: body::BodyError) -> Denial {
+pub(super) fn unreadable(e: body::BodyError) -> Denial {
     Denial::BodyUnreadable(format!("see line {}, column {}", e.line(), e.column()))
 }
 
@@ -218,7 +213,7 @@ pub fn admit(
     let live = passage.live.clone();
     let snapshot = &live.snapshot;
     let Identity { principal, signed } = identity;
-    let tenant = tenant_of(passage, principal)?;
+    let tenant = tenant_of(session, passage, principal.clone())?;
 
     let request = session.req_header();
     let path = RawPath::parse(split_target(request).0)?;
@@ -233,27 +228,28 @@ pub fn admit(
     if takes_both_streams(&route) && session.as_http2().is_none() {
         return Err(Denial::NeedsHttp2);
     }
-    check_route(&tenant, &route)?;
+    let rights = tenant.policy.of_groups(&principal.groups);
+    allow::check_route(&rights, &route)?;
+    allow::check_headers(&rights, &route, &request.headers)?;
     let Admission { permit, standings } = quota::admit(&tenant.name, &tenant.limits, &tenant.counters)?;
     let dialect = Dialect::of_path(route.path.as_bytes());
     let in_flight = Counted::in_gauge(metrics.in_flight.with_label_values(&[&tenant.name]));
     let slot = Some(Slot { _permit: permit, _burden: burden, _in_flight: in_flight });
-    Ok(Admitted { tenant, route, dialect, signed, standings, slot, charge: None, hide_usage: false })
-}
-
-/// Whether the tenant may go where a route leads, as far as that is known without the body.
-pub fn check_route(tenant: &Tenant, route: &Route) -> Result<(), PolicyDenial> {
-    if route.peek.is_none() {
-        tenant.policy.check_operation(&tenant.name, route.service, route.operation.map(|known| known.0))?;
-    }
-    route.model.as_ref().map_or(Ok(()), |model| tenant.policy.check_model(&tenant.name, model))
+    Ok(Admitted { tenant, principal, route, dialect, signed, standings, slot, charge: None, hide_usage: false })
 }
 
 /// For whom it is; from here on metrics and log know that too.
-pub fn tenant_of(passage: &mut Passage, principal: Arc<Principal>) -> Result<Arc<Tenant>, Denial> {
+pub fn tenant_of(session: &Session, passage: &mut Passage, principal: Arc<Principal>) -> Result<Arc<Tenant>, Denial> {
     let tenant = passage.live.snapshot.tenants.get(principal.tenant.as_ref()).cloned();
-    passage.caller = Some(Caller { principal, tenant: tenant.clone(), called: None, model: None });
-    tenant.ok_or(Denial::UnknownTenant)
+    passage.caller = Some(Caller { principal, tenant: tenant.clone(), called: None, model: None, rule: None });
+    let tenant = tenant.ok_or(Denial::UnknownTenant)?;
+    tenant.policy.check_source(source(session))?;
+    Ok(tenant)
+}
+
+/// Where the client is; behind a load balancer, where that one says it is.
+pub fn source(session: &Session) -> Option<IpAddr> {
+    session.client_addr()?.as_inet().map(SocketAddr::ip)
 }
 
 /// A signature for one service is none for another, and only a stream of signed events is signed event by event.

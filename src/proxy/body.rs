@@ -27,6 +27,7 @@ use crate::{
     aws::{canonical::push_hex, sigv4::EMPTY_SHA256},
     config::Bodies,
     ledger::Ledger,
+    snapshot::Tenant,
 };
 
 /// Room taken at a time for a body whose length nobody said.
@@ -71,9 +72,26 @@ pub async fn read(
     Ok(ReadBody { pieces: reading.pieces, length: reading.length, sha256, room: Some(reading.room) })
 }
 
-/// Completes the admission by what the body says.
-pub fn complete(passage: &mut Passage, admitted: &mut Admitted, body: &ReadBody) -> Result<(), Denial> {
+/// Reads the body of a tenant's request, who may have a smaller maximum.
+pub async fn read_for(
+    session: &mut Session,
+    passage: &mut Passage,
+    budget: &Arc<BodyBudget>,
+    bounds: &Bodies,
+    tenant: &Tenant,
+) -> Result<ReadBody, Denial> {
+    let bytes_max = tenant.policy.body_bytes_max(bounds.bytes_max);
+    let read = read(session, passage, budget, &Bodies { bytes_max, ..bounds.clone() }).await;
+    read.map_err(|denial| match denial {
+        Denial::BodyTooLarge { bytes_max } if bytes_max < bounds.bytes_max => tenant.policy.body_denial(bytes_max).into(),
+        denial => denial,
+    })
+}
+
+/// Completes the admission by what the body says, and the body by what the tenant's policy puts into it.
+pub fn complete(session: &Session, passage: &mut Passage, admitted: &mut Admitted, body: &mut ReadBody) -> Result<(), Denial> {
     admitted.check_body(&body.sha256)?;
+    admitted.tenant().policy.check_body(body.length)?;
     if admitted.must_read_body() {
         let read = admitted.read_body(&body.pieces);
         if let Some(caller) = &mut passage.caller {
@@ -82,6 +100,9 @@ pub fn complete(passage: &mut Passage, admitted: &mut Admitted, body: &ReadBody)
             caller.model = route.model.clone();
         }
         read?;
+    }
+    if let Some(pieces) = admitted.check_terms(&session.req_header().headers, &body.pieces)? {
+        body.replace(pieces);
     }
     Ok(())
 }

@@ -127,7 +127,7 @@ pub async fn hold(
     let live = passage.live.clone();
     let tenant = admitted.tenant().clone();
     let now = Now::read();
-    let tariff = Tariff::of(&live.snapshot.prices, admitted.route(), metering, now.wall);
+    let tariff = Tariff::of(&live.snapshot.prices, &tenant.policy.profiles, admitted.route(), metering, now.wall);
     tariff.check(live.snapshot.unpriced, &tenant, admitted.route())?;
     if !ledger.admits() {
         return Err(Denial::LedgerUnavailable);

@@ -7,7 +7,7 @@ use crate::{
     auth::IdentityError,
     aws::{CredentialsError, SignatureError, event_chain::ChainError, event_stream::FrameError},
     bedrock::path::PathError,
-    policy::PolicyDenial,
+    policy::{PolicyDenial, Refused},
     quota::{CapDenial, QuotaDenial, QuotaKind, RateDenial},
     routing::RouteError,
 };
@@ -134,6 +134,9 @@ impl Denial {
             Denial::Route(RouteError::EmptySegment) => invalid(400, "path"),
             Denial::Route(_) => {
                 Verdict { aws: "UnknownOperationException", anthropic: "not_found_error", ..invalid(404, "route") }
+            }
+            Denial::Policy(PolicyDenial { refused: Refused::Body(_), .. }) => {
+                Verdict { anthropic: "request_too_large", ..invalid(413, "body_too_large") }
             }
             Denial::Policy(denial) => forbidden(denial.reason()),
             Denial::Rate(denial) => throttled(denial.standing.kind.name(), Some(denial.retry_after)),

@@ -12,10 +12,10 @@ use crate::{
     bedrock::{
         Operation,
         ask::{Ask as Asked, Caching},
-        model::canonical,
         usage::{Metering, ServiceTier, Usage},
     },
     config::{MaxTokensOver, Unpriced},
+    policy::Profiles,
     pricing::{ModelFacts, NanoUsd, Price, PriceBook},
     quota::Ask,
     routing::Route,
@@ -32,8 +32,10 @@ const BYTES_PER_TOKEN: u64 = 4;
 
 /// What a model or an operation costs.
 pub struct Tariff {
-    /// The model as the client named it.
+    /// What the model's name stands for, or the name that has a price of its own.
     named: String,
+    /// As limits know it, and sums are kept for it.
+    model: String,
     /// It is charged as a request, not by its tokens.
     pub by_request: bool,
     /// Of tokens.
@@ -69,21 +71,27 @@ pub struct Changes {
 
 impl Tariff {
     /// What is charged on a route.
-    pub fn of(prices: &PriceBook, route: &Route, metering: Metering, now: Timestamp) -> Tariff {
-        let named = route.model.clone().unwrap_or_else(|| NONE.to_owned());
+    pub fn of(prices: &PriceBook, profiles: &Profiles, route: &Route, metering: Metering, now: Timestamp) -> Tariff {
+        let written = route.model.as_deref().unwrap_or(NONE);
+        let model = profiles.stands_for(written);
+        // A discount may be for the one profile.
+        let own = prices.price(written, now);
+        let named = if own.is_some() { written } else { model }.to_owned();
+        let model = if model.len() > MODEL_BYTES_MAX { LONG_MODEL } else { model }.to_owned();
         let by_request = metering == Metering::PerRequest;
         Tariff {
             by_request,
-            price: if by_request { None } else { prices.price(&named, now) },
+            price: if by_request { None } else { own.or_else(|| prices.price(&named, now)) },
             request_price: prices.request_price(route.operation_name()),
             facts: prices.facts(&named),
             named,
+            model,
         }
     }
 
     /// The model as limits know it, and sums are kept for it.
     pub fn model(&self) -> &str {
-        if self.named.len() > MODEL_BYTES_MAX { LONG_MODEL } else { canonical(&self.named) }
+        &self.model
     }
 
     /// Whether the tenant may spend what nobody can tell.
@@ -111,9 +119,9 @@ impl Tariff {
             let bytes: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
             return Ok((Tokens { input: bytes / BYTES_PER_TOKEN, output: output_max, ..Tokens::default() }, changes));
         }
-        let ask = Asked::read(operation, Some(model), pieces);
+        let ask = Asked::read(operation, Some(self.model()), pieces);
         let mut output = ask.output_max().unwrap_or_else(|| output_max.saturating_mul(ask.choices));
-        if let Some(cap) = tenant.quotas.max_tokens_for(canonical(model)).filter(|_| ask.generates) {
+        if let Some(cap) = tenant.quotas.max_tokens_for(self.model()).filter(|_| ask.generates) {
             let asked = ask.max_tokens.unwrap_or(output_max);
             if asked > cap.max {
                 let lowers = cap.over == MaxTokensOver::Lower && ask.thinking_budget.is_none_or(|budget| budget < cap.max);
@@ -126,7 +134,7 @@ impl Tariff {
         if is_chat {
             let pieces = changes.body.as_deref().unwrap_or(pieces);
             // The lowered body has other offsets.
-            if let Some(asking) = Asked::read(operation, Some(model), pieces).asking_for_usage(pieces) {
+            if let Some(asking) = Asked::read(operation, Some(self.model()), pieces).asking_for_usage(pieces) {
                 changes.body = Some(asking);
                 changes.hide_usage = true;
             }

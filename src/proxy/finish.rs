@@ -158,6 +158,7 @@ fn line<'a>(
         status: status(passage),
         outcome: outcome.label(),
         reason: refusal(passage).map(|refusal| refusal.reason),
+        rule: passage.caller.as_ref().and_then(|caller| caller.rule.as_deref()),
         error: e.map(|e| e.etype().as_str().to_owned()),
         source: if meter.status.is_some() { "bedrock" } else { "gateway" },
         request_bytes: request_bytes(passage),

@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue, header};
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 
-use super::{Denial, Passage, respond::denied, standings::rate_limit_headers};
+use super::{Denial, Passage, listing::HeldList, respond::denied, standings::rate_limit_headers};
 use crate::bedrock::usage::{Reading, UsageChunkFilter, UsageReader};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
@@ -31,6 +31,8 @@ pub struct Meter {
     usage: Option<UsageReader>,
     /// Takes out what the gateway asked for and the client did not.
     hidden: Option<UsageChunkFilter>,
+    /// A list that is shown in part.
+    list: Option<HeldList>,
 }
 
 impl Meter {
@@ -50,6 +52,14 @@ impl Meter {
             }
         }
         self.hide(body, end);
+    }
+
+    /// The same piece, of a list that is shown in part.
+    ///
+    /// # Errors
+    /// The list cannot be filtered.
+    pub fn filter(&mut self, body: &mut Option<Bytes>, end: bool) -> Result<()> {
+        self.list.as_mut().map_or(Ok(()), |list| list.chunk(body, end))
     }
 
     fn hide(&mut self, body: &mut Option<Bytes>, end: bool) {
@@ -114,6 +124,10 @@ pub fn response_head(response: &mut ResponseHeader, passage: &mut Passage) -> Re
         meter.usage = operation.map(|known| UsageReader::for_answer(known.0, response.status, &response.headers));
         if admitted.hide_usage && response.status.is_success() {
             meter.hidden = Some(UsageChunkFilter::default());
+            let_length_go(response)?;
+        }
+        meter.list = HeldList::of(admitted, response);
+        if meter.list.is_some() {
             let_length_go(response)?;
         }
         rate_limit_headers(response, admitted.dialect(), admitted.standings())?;

@@ -5,6 +5,7 @@
 
 pub mod addresses;
 pub mod admit;
+pub mod allow;
 pub mod arrival;
 pub mod awaited;
 pub mod body;
@@ -19,6 +20,7 @@ pub mod estimate;
 pub mod finish;
 pub mod head;
 pub mod listener;
+pub mod listing;
 pub mod load;
 pub mod meter;
 pub mod peers;
@@ -150,9 +152,9 @@ impl Gateway {
         }
         let mut body = match early {
             Some(body) => body,
-            None => body::read(session, passage, &self.budget, bounds).await?,
+            None => body::read_for(session, passage, &self.budget, bounds, admitted.tenant()).await?,
         };
-        body::complete(passage, &mut admitted, &body)?;
+        body::complete(session, passage, &mut admitted, &mut body)?;
         charge::hold(session, passage, &mut admitted, &mut body, self).await?;
         let billed = admitted.charge.is_some();
         let read_on = departure::Bounds::new(&live.snapshot.metering, &self.metrics.reading_on).filter(|_| billed);
@@ -257,6 +259,7 @@ impl ProxyHttp for Gateway {
         Self::CTX: Send + Sync,
     {
         passage.meter.chunk(body, end);
+        passage.meter.filter(body, end)?;
         if end {
             // Before the client can know that its request is over: the next one, sent at once, must find all that is left.
             charge::settle(passage, Outcome::Completed);

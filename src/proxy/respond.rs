@@ -64,6 +64,9 @@ pub fn denied(denial: Denial) -> Box<Error> {
 pub async fn refuse(session: &mut Session, passage: &mut Passage, denial: Denial) -> Result<()> {
     let verdict = denial.verdict();
     let refusal = Some(Refusal::of(&verdict));
+    if let (Denial::Policy(denial), Some(caller)) = (&denial, &mut passage.caller) {
+        caller.rule = Some(denial.rule.key().to_owned());
+    }
     let (response, body) = compose(session, passage, &denial, &verdict)?;
     // After a chunk that cannot be read nobody knows where the next request begins, though Pingora takes the body to be done then.
     let lost_count = matches!(denial, Denial::BodyBroken);

@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, Uri, header};
 use pingora_error::Result;
 use pingora_http::RequestHeader;
 
-use super::{Denial, Passage, admit::split_target, head::is_signed, respond::denied};
+use super::{Denial, Passage, admit::split_target, allow::force_guardrail, head::is_signed, respond::denied};
 use crate::aws::{CredentialsSlot, Signer, Signing, received::SIGNED_EVENTS};
 
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
@@ -54,7 +54,7 @@ fn rewrite(request: &mut RequestHeader, passage: &Passage) -> Result<()> {
     request.insert_header("Host", &endpoint.host_header)?;
     // A compressed answer could not be read for usage, and event streams never are compressed.
     request.insert_header("accept-encoding", IDENTITY)?;
-    Ok(())
+    force_guardrail(request, &admitted.tenant().policy, route)
 }
 
 /// Signs the head as it is now; gives the signature.

@@ -84,7 +84,7 @@ async fn page(session: &mut Session, passage: &mut Passage, gateway: &Gateway, s
     if let Some(signed) = &identity.signed {
         signed.check_body(&body.sha256).map_err(crate::auth::IdentityError::from)?;
     }
-    let tenant = admit::tenant_of(passage, identity.principal)?;
+    let tenant = admit::tenant_of(session, passage, identity.principal)?;
     if let Some(caller) = &mut passage.caller {
         caller.called = Some((NONE, OPERATION));
     }

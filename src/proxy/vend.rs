@@ -15,7 +15,7 @@ use pingora_proxy::Session;
 
 use super::{
     Denial, Gateway, Passage,
-    admit::{Caller, check_head, split_target},
+    admit::{self, check_head, split_target},
     awaited, body,
     respond::{self, Refusal},
 };
@@ -116,7 +116,7 @@ async fn vend_for_container(session: &mut Session, passage: &mut Passage) -> Res
     let authenticator = &snapshot.authenticator;
     let principal = awaited::identity(authenticator, |now| authenticator.authenticate_token(token.token(), now)).await?;
     let now = SystemTime::now();
-    admit(passage, &principal, (NONE, "VendCredentials"), now)?;
+    admit(session, passage, &principal, (NONE, "VendCredentials"), now)?;
     let credentials = snapshot.authenticator.issued().vend(&principal, None, now).map_err(VendError::from)?;
     Ok(Vended { content_type: container::CONTENT_TYPE, body: container::credentials(&credentials) })
 }
@@ -134,7 +134,7 @@ async fn vend_as_sts(session: &mut Session, passage: &mut Passage, gateway: &Gat
     let authenticator = &snapshot.authenticator;
     let principal = awaited::identity(authenticator, |now| authenticator.authenticate_token(&asked.token, now)).await?;
     let now = SystemTime::now();
-    admit(passage, &principal, ("sts", "AssumeRoleWithWebIdentity"), now)?;
+    admit(session, passage, &principal, ("sts", "AssumeRoleWithWebIdentity"), now)?;
     let credentials = snapshot.authenticator.issued().vend(&principal, asked.lifetime, now).map_err(VendError::from)?;
     let body = asked.answer(&principal, &credentials, &passage.arrival.request_id);
     Ok(Vended { content_type: sts::CONTENT_TYPE, body })
@@ -143,18 +143,19 @@ async fn vend_as_sts(session: &mut Session, passage: &mut Passage, gateway: &Gat
 /// Whoever is no tenant's gets nothing; all others are counted under their tenant's name, but not against its limits: an SDK that
 /// cannot refresh fails every call.
 fn admit(
+    session: &Session,
     passage: &mut Passage,
     principal: &Arc<Principal>,
     called: (&'static str, &'static str),
     now: SystemTime,
 ) -> Result<(), Denial> {
-    let tenant = passage.live.snapshot.tenants.get(principal.tenant.as_ref()).cloned();
-    let known = tenant.is_some();
-    passage.caller = Some(Caller { principal: Arc::clone(principal), tenant, called: Some(called), model: None });
-    match known {
-        false => Err(Denial::UnknownTenant),
-        // Believed for the leeway between clocks; what is vended would be over before it is used.
-        true if principal.expires_at <= now => Err(IdentityError::Expired.into()),
-        true => Ok(()),
+    let tenant = admit::tenant_of(session, passage, Arc::clone(principal));
+    if let Some(caller) = &mut passage.caller {
+        caller.called = Some(called);
     }
+    // Believed for the leeway between clocks; what is vended would be over before it is used.
+    if tenant.is_ok() && principal.expires_at <= now {
+        return Err(IdentityError::Expired.into());
+    }
+    tenant.map(drop)
 }

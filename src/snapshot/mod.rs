@@ -17,7 +17,7 @@ use crate::{
     aws,
     bedrock::Service,
     config::{self, Config, SurfaceService},
-    policy::Policy,
+    policy::{Policy, Profiles},
     pricing::PriceBook,
     quota::{Account, Accounts, Counters, Quotas, TenantCounters},
     routing::Overrides,
@@ -124,16 +124,15 @@ impl Snapshot {
     /// Compiles `config` as generation `generation`.
     pub fn compile(config: &Config, generation: u64, lasting: &Lasting) -> Result<Snapshot, CompileError> {
         let authenticator = Authenticator::new(&config.issuers, lasting.key_sets.clone(), lasting.tokens.clone());
+        let profiles = Arc::new(Profiles::new(&config.profiles));
+        let compile = |name, tenant| Tenant::compile(name, tenant, config, &profiles, lasting);
+        let tenants = config.tenants.iter().map(|(name, tenant)| Ok((name.clone(), Arc::new(compile(name, tenant)?))));
         let vends = |vending: &config::Vending| Vends { container_credentials: vending.container_credentials, sts: vending.sts };
         Ok(Snapshot {
             generation,
-            authenticator: authenticator.with_issued(issued(config)?),
+            authenticator: authenticator.with_groups(config.groups.keys().cloned().collect()).with_issued(issued(config)?),
             vends: config.vending.as_ref().map(vends).unwrap_or_default(),
-            tenants: config
-                .tenants
-                .iter()
-                .map(|(name, tenant)| (name.clone(), Arc::new(Tenant::compile(name, tenant, config, lasting))))
-                .collect(),
+            tenants: tenants.collect::<Result<_, CompileError>>()?,
             overrides: overrides(config),
             region: config.upstream.region.clone(),
             endpoints: endpoints::compile(&config.upstream)?,
@@ -174,15 +173,24 @@ pub fn issued(config: &Config) -> Result<Issued, CompileError> {
 
 impl Tenant {
     /// Compiles a tenant of `config`, with the counters and the account it has already.
-    pub fn compile(name: &str, tenant: &config::Tenant, config: &Config, lasting: &Lasting) -> Tenant {
-        Tenant {
+    ///
+    /// # Errors
+    /// The networks that it may call from are none.
+    pub fn compile(
+        name: &str,
+        tenant: &config::Tenant,
+        config: &Config,
+        profiles: &Arc<Profiles>,
+        lasting: &Lasting,
+    ) -> Result<Tenant, CompileError> {
+        Ok(Tenant {
             name: name.into(),
-            policy: Policy::new(tenant),
+            policy: Policy::new(name, tenant, config, profiles.clone())?,
             limits: tenant.limits.clone(),
             counters: lasting.counters.of(name),
             quotas: Quotas::new(tenant, &config.account),
             account: lasting.accounts.of(name),
-        }
+        })
     }
 }
 

@@ -76,6 +76,9 @@ pub struct AccessLine<'a> {
     /// Why the gateway refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
+    /// The line of the configuration by which policy refused, as a key path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<&'a str>,
     /// What Pingora says of a failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

@@ -83,7 +83,8 @@ async fn narrow() -> World {
 }
 
 fn arn(kind: &str, id: &str) -> String {
-    format!("arn:aws:bedrock:us-east-1:123456789012:{kind}/{id}")
+    let account = if kind == "foundation-model" { "" } else { "123456789012" };
+    format!("arn:aws:bedrock:us-east-1:{account}:{kind}/{id}")
 }
 
 fn encoded(text: &str) -> String {

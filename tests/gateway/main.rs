@@ -20,6 +20,7 @@ mod identity;
 mod issuers;
 mod limits;
 mod metrics;
+mod policy;
 mod reload;
 mod reload_streams;
 mod retries;

@@ -27,7 +27,7 @@ pub fn sealing_keys(id: &str) -> SealingKeys {
 }
 
 pub fn holder<'a>(tenant: &'a str, principal: Option<&'a str>, expires: Option<jiff::Timestamp>) -> NewKeyFor<'a> {
-    NewKeyFor { tenant, principal, expires }
+    NewKeyFor { tenant, principal, groups: &[], expires }
 }
 
 pub fn signer_of(key: &NewKey) -> Signer {

@@ -22,6 +22,7 @@ fn principal(proof: Proof, expires: u64) -> Principal {
     Principal {
         issuer: "corp".into(),
         subject: "\"Alice\" \\ \u{e9}".into(),
+        groups: Vec::new(),
         tenant: "acme".into(),
         expires_at: at(expires),
         proof,
@@ -128,7 +129,7 @@ fn no_two_sessions_share_anything_that_is_secret() {
 
 #[test]
 fn what_was_vended_for_an_api_key_ends_with_it() {
-    let holder = NewKeyFor { tenant: "acme", principal: None, expires: None };
+    let holder = NewKeyFor { tenant: "acme", principal: None, groups: &[], expires: None };
     let key = new_api_key(&holder).unwrap();
     let gateway = authenticator("corp", &key.entry);
     let principal = gateway.authenticate_token(key.secret.expose_secret(), at(NOW)).unwrap();
@@ -143,7 +144,7 @@ fn what_was_vended_for_an_api_key_ends_with_it() {
 #[test]
 fn keys_of_the_file_expire() {
     let expires = Some("2026-11-22T00:01:00Z".parse().unwrap());
-    let holder = NewKeyFor { tenant: "acme", principal: Some("batch"), expires };
+    let holder = NewKeyFor { tenant: "acme", principal: Some("batch"), groups: &[], expires };
     let access = new_access_key(&holder, &sealing_keys(&[("k", 1)])).unwrap();
     let api = new_api_key(&holder).unwrap();
     let gateway = authenticator("corp", &format!("{}\n{}", access.entry, api.entry));
@@ -157,7 +158,7 @@ fn keys_of_the_file_expire() {
 
 #[test]
 fn a_keys_file_is_taken_whole_or_not_at_all() {
-    let holder = NewKeyFor { tenant: "acme", principal: None, expires: None };
+    let holder = NewKeyFor { tenant: "acme", principal: None, groups: &[], expires: None };
     let access = new_access_key(&holder, &sealing_keys(&[("k", 1)])).unwrap().entry;
     let api = new_api_key(&holder).unwrap().entry;
     let ring = |text: &str, byte| KeyRing::new(&toml::from_str::<KeysFile>(text).unwrap(), Some(&sealing_keys(&[("k", byte)])));

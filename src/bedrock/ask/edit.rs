@@ -25,9 +25,9 @@ pub(super) struct Places {
 
 /// An object's first byte after the bracket.
 #[derive(Clone, Copy, Debug)]
-struct Inside {
-    at: u64,
-    empty: bool,
+pub(in crate::bedrock) struct Inside {
+    pub at: u64,
+    pub empty: bool,
 }
 
 /// An object, or what stands in its place.
@@ -144,15 +144,17 @@ impl Place {
 }
 
 impl Inside {
-    fn with(self, member: &str) -> Edit {
+    /// Puts members before those that are there.
+    pub fn with(self, member: &str) -> Edit {
         let comma = if self.empty { "" } else { "," };
         Edit { range: self.at..self.at, text: format!("{member}{comma}") }
     }
 }
 
-struct Edit {
-    range: Range<u64>,
-    text: String,
+/// What stands in the place of some bytes.
+pub(in crate::bedrock) struct Edit {
+    pub range: Range<u64>,
+    pub text: String,
 }
 
 impl Ask {
@@ -205,7 +207,7 @@ impl Ask {
 }
 
 /// The pieces with each range replaced. Ranges are in the order in which they stand, and apart. `None` if one is outside.
-fn splice(pieces: &[Bytes], edits: Vec<Edit>) -> Option<Vec<Bytes>> {
+pub(in crate::bedrock) fn splice(pieces: &[Bytes], edits: Vec<Edit>) -> Option<Vec<Bytes>> {
     let mut out = Vec::with_capacity(pieces.len() + 2 * edits.len());
     let mut rest = pieces.iter().cloned();
     let (mut piece, mut at) = (Bytes::new(), 0u64);

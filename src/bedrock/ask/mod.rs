@@ -1,7 +1,7 @@
 //! What a request asks for, read from its body in one pass: how many tokens it may generate, how many it brings, and where in its bytes
 //! that stands, so that a limit can be lowered without touching another byte. Nothing is decoded into a document.
 
-mod edit;
+pub(in crate::bedrock) mod edit;
 mod prompt;
 mod shape;
 #[cfg(test)]

@@ -79,7 +79,7 @@ impl DemoFiles {
         let sealing_key = write("sealing-key", &sealing_key()?)?;
         // By the name that it has in the configuration.
         let sealing = SealingKeys::read(&[SealingKey { id: "demo".to_owned(), secret: Secret::File(sealing_key) }])?;
-        let acme = NewKeyFor { tenant: "acme", principal: Some("demo-user"), expires: None };
+        let acme = NewKeyFor { tenant: "acme", principal: Some("demo-user"), groups: &[], expires: None };
         let (access_key, api_key) = (new_access_key(&acme, &sealing)?, new_api_key(&acme)?);
         write("keys.toml", &format!("{}\n{}", access_key.entry, api_key.entry))?;
 

@@ -10,6 +10,7 @@ use crate::{
     cli::prices::show::table,
     proxy::{denial::Denial, estimate::Tariff},
     quota::{Balance, LimitKind, QuotaDenial},
+    routing::Route,
     snapshot::Tenant,
 };
 
@@ -21,12 +22,16 @@ pub(super) fn text(
     answer: &Result<(), Denial>,
 ) -> String {
     let mut out = format!("tenant     {}\nmodel      {}\n", visible(&args.tenant), visible(&args.model));
+    out += &stands_for(args, tenant);
     let mut dialect = Dialect::Aws;
     if let Some(route) = &findings.route {
         dialect = Dialect::of_path(route.path.as_bytes());
         let _ = writeln!(out, "route      {} {}", route.service, route.operation_name());
         let verdict = if is_of_policy(answer) { "refuses" } else { "allows it" };
         let _ = writeln!(out, "policy     {verdict}");
+        if !is_of_policy(answer) {
+            out += &guardrail(route, tenant);
+        }
     }
     match (&findings.tariff, &findings.route, answer) {
         (Some(tariff), ..) => out += &price(tariff),
@@ -43,6 +48,26 @@ pub(super) fn text(
         Err(denial) => refused(denial, dialect),
     };
     out
+}
+
+/// What the model's name comes to, where it is not itself.
+fn stands_for(args: &ExplainArgs, tenant: Option<&Tenant>) -> String {
+    match tenant.map(|tenant| tenant.policy.profiles.find(&args.model)) {
+        Some(Some(model)) if model != args.model => format!("stands for {}\n", visible(model)),
+        Some(None) => "stands for nothing that is known: [profiles] does not have it\n".to_owned(),
+        _ => String::new(),
+    }
+}
+
+/// What the gateway puts into the request.
+fn guardrail(route: &Route, tenant: Option<&Tenant>) -> String {
+    let operation = route.operation.map(|known| known.0);
+    match tenant.map(|tenant| tenant.policy.guardrail(route.service, operation)) {
+        Some(Ok(Some((guardrail, _)))) => {
+            format!("guardrail  {} version {}, put into the request\n", visible(&guardrail.identifier), guardrail.version)
+        }
+        _ => String::new(),
+    }
 }
 
 fn is_of_policy(answer: &Result<(), Denial>) -> bool {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Check, KeyPath, upstream::shown, words};
-use crate::config::{Issuer, KeySetSource};
+use crate::config::{Config, Issuer, KeySetSource, suggest::suggest};
 
 /// More than this is not clock difference any more but a longer life for stolen tokens.
 const LEEWAY_SECONDS_MAX: u64 = 300;
@@ -103,6 +103,34 @@ fn tenant(check: &mut Check<'_>, issuer: &Issuer, at: &dyn Fn(&str) -> KeyPath) 
     }
     if issuer.tenant_prefix.as_ref().is_some_and(String::is_empty) {
         check.error(at("tenant_prefix"), "empty: every value begins with that", "remove the line: the claim names the tenant");
+    }
+}
+
+/// Groups that nobody is in, or that nobody has heard of.
+pub(super) fn groups(check: &mut Check<'_>, config: &Config) {
+    for (name, issuer) in &config.issuers {
+        let at = |key: &str| KeyPath::of("issuers").key(name).key(key);
+        if issuer.groups_claim.as_ref().is_some_and(String::is_empty) {
+            check.error(at("groups_claim"), "empty", "write the name of the claim that names groups, or remove the line");
+        }
+        if issuer.groups_prefix.as_ref().is_some_and(String::is_empty) {
+            check.error(at("groups_prefix"), "empty: every value begins with that", "remove the line");
+        }
+        let written = [("groups_prefix", issuer.groups_prefix.is_some()), ("groups", !issuer.groups.is_empty())];
+        for (key, _) in written.into_iter().filter(|(_, written)| *written && issuer.groups_claim.is_none()) {
+            check.key_error(at(key), "no claim to look at", "say with `groups_claim` which claim names groups");
+        }
+        if issuer.groups_prefix.is_some() && !issuer.groups.is_empty() {
+            let help = "write whole values in `groups`, or remove it";
+            check.key_error(at("groups_prefix"), "`groups` says already which values stand for which group", help);
+        }
+        for (value, group) in issuer.groups.iter().filter(|(_, group)| !config.groups.contains_key(*group)) {
+            let help = match suggest(group, config.groups.keys().map(String::as_str)) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "add a `[groups.NAME]` section".to_owned(),
+            };
+            check.warning(at("groups").key(value), format!("there is no group `{}`", group.escape_debug()), help);
+        }
     }
 }
 

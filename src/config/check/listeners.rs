@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{Check, KeyPath};
-use crate::config::{ClientCertificates, Config, Listener, Network, NetworkError};
+use crate::config::{ClientCertificates, Config, Listener};
 
 pub(super) fn check(check: &mut Check<'_>, config: &Config) {
     if config.listeners.is_empty() {
@@ -55,14 +55,7 @@ fn anybody(check: &mut Check<'_>, index: usize, config: &Config) {
 fn networks(check: &mut Check<'_>, index: usize, listener: &Listener) {
     let path = KeyPath::of("listeners").index(index);
     for (key, networks) in [("allow_from", &listener.allow_from), ("proxy_protocol_from", &listener.proxy_protocol_from)] {
-        for (position, text) in networks.iter().enumerate() {
-            let Err(error) = text.parse::<Network>() else { continue };
-            let help = match error {
-                NetworkError::HostBits => "write the network's first address, or a single address without `/`",
-                _ => "write an address, or one with the length of a prefix: `10.0.0.0/8`, `2001:db8::/32`, `192.0.2.7`",
-            };
-            check.error(path.clone().key(key).index(position), error.to_string(), help);
-        }
+        super::networks(check, networks, &path.clone().key(key));
     }
     if listener.allow_from.is_empty() {
         check.error(path.clone().key("allow_from"), "empty: nobody could connect", "remove the line to allow everybody");

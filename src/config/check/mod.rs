@@ -7,6 +7,7 @@ mod files;
 mod issuers;
 mod ledger;
 mod listeners;
+mod policy;
 mod quotas;
 mod tenants;
 mod upstream;
@@ -16,7 +17,7 @@ mod words;
 use std::time::SystemTime;
 
 use super::{
-    Config, Problem, Problems, Severity,
+    Config, Network, NetworkError, Problem, Problems, Severity,
     document::{KeyPath, Node},
 };
 
@@ -38,7 +39,9 @@ impl<'a> Check<'a> {
         upstream::check(self, &config.upstream);
         bounds::check(self, config);
         issuers::check(self, &config.issuers);
+        issuers::groups(self, config);
         tenants::check(self, &config.tenants);
+        policy::check(self, config);
         ledger::check(self, &config.ledger);
         vending::check(self, config);
     }
@@ -68,5 +71,17 @@ impl<'a> Check<'a> {
     fn add(&mut self, severity: Severity, path: KeyPath, message: String, help: String) {
         let Some(span) = self.root.span_of(&path.0) else { return };
         self.problems.add(Problem { severity, message, key_path: path.to_string(), span: Some(span), help });
+    }
+}
+
+/// Networks as operators write them.
+fn networks(check: &mut Check<'_>, networks: &[String], path: &KeyPath) {
+    for (position, text) in networks.iter().enumerate() {
+        let Err(error) = text.parse::<Network>() else { continue };
+        let help = match error {
+            NetworkError::HostBits => "write the network's first address, or a single address without `/`",
+            _ => "write an address, or one with the length of a prefix: `10.0.0.0/8`, `2001:db8::/32`, `192.0.2.7`",
+        };
+        check.error(path.clone().index(position), error.to_string(), help);
     }
 }

@@ -2,6 +2,7 @@
 
 mod files;
 mod mutations;
+mod policy;
 mod prices;
 mod quotas;
 mod reference;

@@ -53,6 +53,8 @@ OWN_ARN = {
 }
 POLICY_ARN = {"bedrock-agent": f"arn:aws:bedrock:{ACCOUNT}:knowledge-base/ABCDEFGHIJ"}
 
+FOUNDATION_ARN = f"arn:aws:bedrock:us-east-1::foundation-model/{ACME_MODEL}"
+
 STRINGS = (
     "abc",
     "ABCDEFGHIJ",
@@ -124,7 +126,7 @@ STRINGS = (
             "token-vault/abc/oauth2credentialprovider/abc",
         )
     ),
-    f"arn:aws:bedrock:us-east-1::foundation-model/{ACME_MODEL}",
+    FOUNDATION_ARN,
     ACME_MODEL,
 )
 
@@ -194,6 +196,9 @@ class Generator:
             return shape.enum[0]
         least, most = shape.metadata.get("min", 1), shape.metadata.get("max", 4096)
         pattern = shape.metadata.get("pattern")
+        if name.lower().endswith("modelarn") and fits(pattern, FOUNDATION_ARN):
+            # The gateway refuses what says nothing about the model it runs.
+            return FOUNDATION_ARN
         arns_first = sorted(STRINGS, key=lambda text: text.startswith("arn:") != name.lower().endswith("arn"))
         longer = [text * (least // len(text) + 1) for text in ("abc", "ABC", "1")] if least else []
         for text in [*arns_first, *longer]:

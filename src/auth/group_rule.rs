@@ -1,0 +1,83 @@
+//! Which groups a caller is in: from an issuer's rule and a token's claims to the groups that the configuration knows. All others are
+//! left out at once, so that a token in hundreds of them costs nothing later. What a group may is asked later.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use super::{claims::Unverified, error::IdentityError};
+use crate::config;
+
+/// How an issuer's tokens name groups.
+#[derive(Debug)]
+pub struct GroupRule {
+    claim: Option<String>,
+    prefix: Option<String>,
+    table: BTreeMap<String, String>,
+}
+
+impl GroupRule {
+    /// The rule as configured. `check` refuses a table with a prefix.
+    pub fn of(issuer: &config::Issuer) -> GroupRule {
+        let config::Issuer { groups_claim, groups_prefix, groups, .. } = issuer;
+        GroupRule { claim: groups_claim.clone(), prefix: groups_prefix.clone(), table: groups.clone() }
+    }
+
+    /// Of the known groups those that the token names, each once. A token without the claim is in none.
+    ///
+    /// # Errors
+    /// The claim is neither a string nor an array of strings: nobody can tell what would be denied.
+    pub fn groups(&self, claims: &Unverified, known: &BTreeSet<String>) -> Result<Vec<Arc<str>>, IdentityError> {
+        let Some(claim) = &self.claim else { return Ok(Vec::new()) };
+        let values = match claims.texts(claim) {
+            Err(IdentityError::ClaimMissing(_)) => return Ok(Vec::new()),
+            values => values?,
+        };
+        let named = values.into_iter().filter_map(|value| self.group(value));
+        let groups: BTreeSet<&str> = named.filter(|group| known.contains(*group)).collect();
+        Ok(groups.into_iter().map(Arc::from).collect())
+    }
+
+    fn group<'a>(&'a self, value: &'a str) -> Option<&'a str> {
+        match &self.prefix {
+            _ if !self.table.is_empty() => self.table.get(value).map(String::as_str),
+            Some(prefix) => value.strip_prefix(prefix.as_str()),
+            None => Some(value),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn groups(rule: &str, claims: &str) -> Result<Vec<String>, IdentityError> {
+        let issuer: config::Issuer = toml::from_str(&format!("issuer = \"i\"\naudiences = []\n{rule}")).unwrap();
+        let known = ["opus", "beta"].map(str::to_owned).into();
+        let groups = GroupRule::of(&issuer).groups(&Unverified::parse(claims.as_bytes()).unwrap(), &known)?;
+        Ok(groups.iter().map(|group| group.to_string()).collect())
+    }
+
+    #[test]
+    fn known_groups_are_named_by_the_claim_its_rest_or_the_table() {
+        let claims = r#"{"groups":["opus","x","opus","ai-beta"],"realm":{"roles":"beta"}}"#;
+        for (rule, expected) in [
+            ("", &[][..]),
+            ("groups_claim = \"groups\"", &["opus"]),
+            ("groups_claim = \"groups\"\ngroups_prefix = \"ai-\"", &["beta"]),
+            ("groups_claim = \"groups\"\ngroups = { x = \"beta\", \"ai-beta\" = \"gone\" }", &["beta"]),
+            ("groups_claim = \"/realm/roles\"", &["beta"]),
+            ("groups_claim = \"absent\"", &[]),
+        ] {
+            assert_eq!(groups(rule, claims).unwrap(), expected, "{rule}");
+        }
+    }
+
+    #[test]
+    fn a_claim_that_nobody_can_read_refuses_the_token() {
+        for claims in [r#"{"groups":1}"#, r#"{"groups":["opus",1]}"#, r#"{"groups":{"opus":true}}"#, r#"{"groups":null}"#] {
+            assert!(matches!(groups("groups_claim = \"groups\"", claims), Err(IdentityError::ClaimInvalid(_))), "{claims}");
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Who may what, in `[tenants.NAME]`, `[groups.NAME]` and `[profiles]`: names that no service, operation or region has, lists that allow
+//! nothing, rules that could never be met.
+
+use wildmatch::WildMatch;
+
+use super::{Check, KeyPath, networks, upstream::services_help, words};
+use crate::{
+    bedrock::{
+        Service,
+        model::{canonical, is_opaque},
+        operations,
+    },
+    config::{Config, Denied, Group, Guardrail, Tenant, suggest::suggest},
+};
+
+/// As requests write them; OpenAI's and Anthropic's routes have names of their own.
+const TIERS: [&str; 6] = ["default", "priority", "flex", "reserved", "auto", "standard_only"];
+
+/// The five lists of a section.
+struct Lists<'a> {
+    models: &'a [String],
+    services: &'a [String],
+    operations: &'a [String],
+    regions: &'a [String],
+    service_tiers: &'a [String],
+}
+
+impl<'a> From<&'a Denied> for Lists<'a> {
+    fn from(denied: &'a Denied) -> Lists<'a> {
+        let Denied { models, services, operations, regions, service_tiers } = denied;
+        Lists { models, services, operations, regions, service_tiers }
+    }
+}
+
+impl<'a> From<&'a Group> for Lists<'a> {
+    fn from(group: &'a Group) -> Lists<'a> {
+        let Group { models, services, operations, regions, service_tiers, .. } = group;
+        Lists { models, services, operations, regions, service_tiers }
+    }
+}
+
+impl<'a> From<&'a Tenant> for Lists<'a> {
+    fn from(tenant: &'a Tenant) -> Lists<'a> {
+        let Tenant { models, services, operations, regions, service_tiers, .. } = tenant;
+        Lists { models, services, operations, regions, service_tiers }
+    }
+}
+
+impl<'a> Lists<'a> {
+    fn by_key(&self) -> [(&'static str, &'a [String]); 5] {
+        [
+            ("models", self.models),
+            ("services", self.services),
+            ("operations", self.operations),
+            ("regions", self.regions),
+            ("service_tiers", self.service_tiers),
+        ]
+    }
+}
+
+pub(super) fn check(check: &mut Check<'_>, config: &Config) {
+    for (name, tenant) in &config.tenants {
+        let path = KeyPath::of("tenants").key(name);
+        lists(check, &tenant.into(), &path, config.groups.is_empty());
+        denied(check, &tenant.deny, &path);
+        terms(check, tenant, config, &path);
+    }
+    for (name, group) in &config.groups {
+        let path = KeyPath::of("groups").key(name);
+        lists(check, &group.into(), &path, false);
+        denied(check, &group.deny, &path);
+        members(check, group, config, &path);
+    }
+    profiles(check, config);
+}
+
+/// `alone`: what is not here is nowhere.
+fn lists(check: &mut Check<'_>, lists: &Lists<'_>, path: &KeyPath, alone: bool) {
+    for (key, list) in lists.by_key() {
+        if list.is_empty() && alone {
+            let help = format!("name what is allowed, or write `{key} = [\"*\"]` to allow all");
+            check.warning(path.clone().key(key), format!("no {key}: this tenant is allowed nothing"), help);
+        }
+        for (index, _) in list.iter().enumerate().filter(|(_, entry)| entry.is_empty()) {
+            let help = "remove it, or write `*` to allow all";
+            check.error(path.clone().key(key).index(index), "empty: it allows nothing", help);
+        }
+    }
+    names(check, lists, path);
+}
+
+fn denied(check: &mut Check<'_>, deny: &Denied, path: &KeyPath) {
+    let path = path.clone().key("deny");
+    let lists = Lists::from(deny);
+    for (key, list) in lists.by_key() {
+        for (index, _) in list.iter().enumerate().filter(|(_, entry)| entry.is_empty()) {
+            check.error(path.clone().key(key).index(index), "empty: it denies nothing", "remove it");
+        }
+    }
+    names(check, &lists, &path);
+}
+
+/// Names that nothing has.
+fn names(check: &mut Check<'_>, lists: &Lists<'_>, path: &KeyPath) {
+    let at = |key: &str, index| path.clone().key(key).index(index);
+    for (index, name) in lists.services.iter().enumerate() {
+        if !name.is_empty() && name != "*" && name.parse::<Service>().is_err() {
+            let message = format!("`{}` is not a Bedrock service", name.escape_debug());
+            check.error(at("services", index), message, services_help(name));
+        }
+    }
+    lists.operations.iter().enumerate().for_each(|(index, glob)| operation(check, glob, at("operations", index)));
+    for (index, region) in lists.regions.iter().enumerate() {
+        let is_geography = region.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+        if !is_geography && !region.contains(['*', '?']) && !words::is_region(region) {
+            let help = "a region is `eu-central-1`; the geographies of profiles are `us`, `eu`, `apac`, `global`, …";
+            let message = format!("`{}` is neither a region nor a geography", region.escape_debug());
+            check.error(at("regions", index), message, help);
+        }
+    }
+    for (index, glob) in lists.service_tiers.iter().enumerate() {
+        let matcher = WildMatch::new(glob);
+        if !glob.is_empty() && !TIERS.iter().any(|tier| matcher.matches(tier)) {
+            let message = format!("`{}` is no service tier this version knows", glob.escape_debug());
+            check.warning(at("service_tiers", index), message, format!("they are {}", TIERS.join(", ")));
+        }
+    }
+}
+
+/// Only a warning: AWS adds operations, and a configuration may be older or newer than the table.
+fn operation(check: &mut Check<'_>, glob: &str, path: KeyPath) {
+    let matcher = WildMatch::new(glob);
+    if glob.is_empty() || operations().iter().any(|operation| matcher.matches(operation.name)) {
+        return;
+    }
+    let help = match suggest(glob, operations().iter().map(|operation| operation.name)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "operations are spelled as in AWS's API reference, `ConverseStream`; ones this version does not know need `*`"
+            .to_owned(),
+    };
+    check.warning(path, format!("`{}` matches no operation this version knows", glob.escape_debug()), help);
+}
+
+/// Where from, where to, how much, under which guardrail.
+fn terms(check: &mut Check<'_>, tenant: &Tenant, config: &Config, path: &KeyPath) {
+    let region = &config.upstream.region;
+    let matches = |globs: &[String]| globs.iter().any(|glob| WildMatch::new(glob).matches(region));
+    if !tenant.regions.is_empty() && !matches(&tenant.regions) && !config.groups.values().any(|group| matches(&group.regions)) {
+        let message =
+            format!("the region that the gateway sends to, `{region}`, is not among them: every request will be refused");
+        check.warning(path.clone().key("regions"), message, "add it; geographies are those of profiles alone");
+    }
+    if let Some(allow_from) = &tenant.allow_from {
+        networks(check, allow_from, &path.clone().key("allow_from"));
+        if allow_from.is_empty() {
+            let help = "remove the line to allow every address";
+            check.error(path.clone().key("allow_from"), "empty: nobody could call", help);
+        }
+    }
+    match tenant.body_bytes_max {
+        Some(0) => check.error(path.clone().key("body_bytes_max"), "0 would refuse every body", "remove the line for no limit"),
+        Some(own) if own > config.bodies.bytes_max => {
+            let message = format!("more than `bodies.bytes_max`, {}, which holds for everybody", config.bodies.bytes_max);
+            check.warning(path.clone().key("body_bytes_max"), message, "lower it, or raise `bodies.bytes_max`");
+        }
+        _ => {}
+    }
+    if let Some(guardrail) = &tenant.guardrail {
+        self::guardrail(check, guardrail, &path.clone().key("guardrail"));
+    }
+}
+
+fn guardrail(check: &mut Check<'_>, guardrail: &Guardrail, path: &KeyPath) {
+    let Guardrail { identifier, version } = guardrail;
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b":/-".contains(&b);
+    if !(1..=2048).contains(&identifier.len()) || !identifier.bytes().all(plain) {
+        let help = "write its id, `a1b2c3d4e5f6`, or its ARN, `arn:aws:bedrock:REGION:ACCOUNT:guardrail/ID`";
+        check.error(path.clone().key("identifier"), "not a guardrail's id or ARN", help);
+    }
+    let number = (1..=8).contains(&version.len()) && version.bytes().all(|b| b.is_ascii_digit()) && !version.starts_with('0');
+    if !number && version != "DRAFT" {
+        check.error(path.clone().key("version"), "not a version of a guardrail", "write its number, `\"1\"`, or `\"DRAFT\"`");
+    }
+}
+
+fn members(check: &mut Check<'_>, group: &Group, config: &Config, path: &KeyPath) {
+    if group.tenants.is_empty() {
+        let help = "name the tenants whose callers it is for, or write `tenants = [\"*\"]`";
+        check.warning(path.clone().key("tenants"), "no tenant: the group counts for nobody", help);
+    }
+    for (index, glob) in group.tenants.iter().enumerate() {
+        let matcher = WildMatch::new(glob);
+        if !config.tenants.keys().any(|name| matcher.matches(name)) {
+            let help = match suggest(glob, config.tenants.keys().map(String::as_str)) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "compare it with the `[tenants.NAME]` sections".to_owned(),
+            };
+            let message = format!("`{}` is no tenant", glob.escape_debug());
+            check.warning(path.clone().key("tenants").index(index), message, help);
+        }
+    }
+}
+
+/// A name that says itself what it stands for has no other meaning: policy and prices would see one model, and Bedrock run another.
+fn profiles(check: &mut Check<'_>, config: &Config) {
+    for (name, model) in &config.profiles {
+        let path = KeyPath::of("profiles").key(name);
+        let says_itself = !is_opaque(name) && (canonical(name) != name || name.contains('.'));
+        if name.is_empty() || says_itself {
+            let help = "this table is for names that say nothing: application inference profiles, provisioned, imported and custom models, \
+                        prompts and their routers, by their whole ARN";
+            check.key_error(path.clone(), "says itself what it stands for", help);
+        }
+        if model.is_empty() || is_opaque(model) {
+            let help = "write the id of a model or of a system profile, `us.anthropic.claude-…`; or, for a model of your own, a name that \
+                        `models` and the prices can have";
+            check.error(path, "says nothing about what it stands for either", help);
+        }
+    }
+}

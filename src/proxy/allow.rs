@@ -1,0 +1,167 @@
+//! What the tenant's policy says of a request: of its head, and later of its body, which gets the guardrail that the tenant must have.
+//! Pure, so that `tollgate explain` asks what a request would ask.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName};
+use pingora_error::Result as PingoraResult;
+use pingora_http::RequestHeader;
+
+use super::{Denial, admit::unreadable};
+use crate::{
+    bedrock::{
+        Dialect, Operation, RawPath, Service, body,
+        model::Arn,
+        path::decode_segment,
+        terms::{GuardrailPlace, Terms, takes_tier},
+        usage::Metering,
+    },
+    policy::{Guardrail, Policy, PolicyDenial, Rights},
+    routing::Route,
+};
+
+static TIER: HeaderName = HeaderName::from_static("x-amzn-bedrock-service-tier");
+static IDENTIFIER: HeaderName = HeaderName::from_static("x-amzn-bedrock-guardrailidentifier");
+static VERSION: HeaderName = HeaderName::from_static("x-amzn-bedrock-guardrailversion");
+
+/// Whether a caller may go where a route leads, as far as that is known without the body.
+pub fn check_route(rights: &Rights<'_>, route: &Route) -> Result<(), PolicyDenial> {
+    if route.peek.is_none() {
+        check_operation(rights, route)?;
+    }
+    check_regions(rights, &route.path)?;
+    route.model.as_ref().map_or(Ok(()), |model| rights.check_model(model))
+}
+
+/// Whether the operation may be called, and has a place for the guardrail that is required.
+pub fn check_operation(rights: &Rights<'_>, route: &Route) -> Result<(), PolicyDenial> {
+    let operation = route.operation.map(|known| known.0);
+    rights.check_operation(route.service, operation)?;
+    rights.policy().guardrail(route.service, operation).map(drop)
+}
+
+/// Whatever a path names by an ARN is of a region that may be used; models are looked at more closely.
+fn check_regions(rights: &Rights<'_>, path: &str) -> Result<(), PolicyDenial> {
+    if !rights.restrict_regions() {
+        return Ok(());
+    }
+    let Ok(path) = RawPath::parse(path.as_bytes()) else { return Ok(()) };
+    for segment in path.segments().map(decode_segment) {
+        if let Some(arn) = Arn::parse(&segment).filter(|arn| !arn.region.is_empty()) {
+            rights.check_region(arn.region)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the head asks for a tier or a guardrail that it must not ask for.
+pub fn check_headers(rights: &Rights<'_>, route: &Route, headers: &HeaderMap) -> Result<(), PolicyDenial> {
+    let operation = route.operation.map(|known| known.0);
+    let tiers = values(headers, &TIER);
+    if !tiers.is_empty() {
+        rights.check_tiers(tiers.iter().map(String::as_str))?;
+    }
+    match rights.policy().guardrail(route.service, operation)? {
+        Some((guardrail, _)) => {
+            let (identifiers, versions) = (values(headers, &IDENTIFIER), values(headers, &VERSION));
+            rights.policy().check_guardrail(guardrail, &identifiers, &versions)
+        }
+        None => Ok(()),
+    }
+}
+
+/// All values of a header; what is no text is no name of anything.
+fn values(headers: &HeaderMap, name: &HeaderName) -> Vec<String> {
+    headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect()
+}
+
+/// Whether a body has to be read for its terms.
+pub fn has_terms(rights: &Rights<'_>, operation: &Operation) -> bool {
+    let guarded = rights.policy().requires_guardrail();
+    (rights.restrict_tiers() && takes_tier(operation)) || (guarded && GuardrailPlace::of(operation) == GuardrailPlace::Body)
+}
+
+/// Whether the body asks for a tier or a guardrail that it must not ask for; the body with the guardrail in it, if it was not there.
+pub fn check_terms(
+    rights: &Rights<'_>,
+    operation: &'static Operation,
+    headers: &HeaderMap,
+    pieces: &[Bytes],
+) -> Result<Option<Vec<Bytes>>, Denial> {
+    let terms = Terms::read(pieces);
+    if rights.restrict_tiers() && takes_tier(operation) {
+        let terms = terms.as_ref().ok_or_else(|| Denial::BodyUnreadable("it does not end where it should".to_owned()))?;
+        let named = values(headers, &TIER);
+        rights.check_tiers(named.iter().chain(&terms.tiers).map(String::as_str))?;
+    }
+    match rights.policy().guardrail(operation.service, Some(operation))? {
+        Some((guardrail, GuardrailPlace::Body)) => guarded(rights, guardrail, terms, pieces),
+        _ => Ok(None),
+    }
+}
+
+fn guarded(
+    rights: &Rights<'_>,
+    guardrail: &Guardrail,
+    terms: Option<Terms>,
+    pieces: &[Bytes],
+) -> Result<Option<Vec<Bytes>>, Denial> {
+    let unclear = || rights.policy().unclear_guardrail(guardrail);
+    let terms = terms.ok_or_else(unclear)?;
+    rights.policy().check_guardrail(guardrail, &terms.identifiers, &terms.versions)?;
+    Ok(terms.with_guardrail(pieces, &guardrail.identifier, &guardrail.version).map_err(|_| unclear())?)
+}
+
+/// Puts the guardrail that is required into the head, where the operation takes it there.
+pub fn force_guardrail(request: &mut RequestHeader, policy: &Policy, route: &Route) -> PingoraResult<()> {
+    let operation = route.operation.map(|known| known.0);
+    if let Ok(Some((guardrail, GuardrailPlace::Headers))) = policy.guardrail(route.service, operation) {
+        request.insert_header(IDENTIFIER.clone(), &guardrail.identifier)?;
+        request.insert_header(VERSION.clone(), &guardrail.version)?;
+    }
+    Ok(())
+}
+
+/// Whether the body of a route may name models that policy has to see. Paths below `/model/` name theirs; any other body may.
+pub fn names_models(rights: &Rights<'_>, route: &Route, dialect: Dialect) -> bool {
+    match dialect {
+        Dialect::Aws => route.model.is_none() && (rights.restrict_models() || may_run_named(route)),
+        // Lists, and what was made before, are asked for without a body.
+        _ => route.operation.is_none_or(|known| known.0.method == "POST" && !known.0.uri.contains('{')),
+    }
+}
+
+/// What runs models by names in its body, so that opaque ones matter to whoever may use every model. Control planes manage them; agents
+/// of AgentCore take any bytes, and those name no model of Bedrock's.
+pub fn may_run_named(route: &Route) -> bool {
+    let runs = route.operation.is_some_and(|known| Metering::of(known.0) != Metering::Free);
+    runs && matches!(route.service, Service::BedrockRuntime | Service::BedrockAgentRuntime)
+}
+
+/// Whether the model that a body of OpenAI's or Anthropic's shape names may be used. The whole answer depends on this one name, so a body
+/// without it is for Bedrock to complain of.
+pub fn check_surface_model(rights: &Rights<'_>, model: Option<&str>) -> Result<(), Denial> {
+    match model {
+        Some(model) => Ok(rights.check_model(model)?),
+        None if rights.restrict_models() => Err(Denial::BodyUnreadable("`model` is missing".to_owned())),
+        None => Ok(()),
+    }
+}
+
+/// Whether all models that a body of AWS's shape names may be used.
+pub fn check_models(rights: &Rights<'_>, route: &Route, pieces: &[Bytes]) -> Result<(), Denial> {
+    // Where bytes are taken that are no JSON, those name no model. Elsewhere a lenient parser may find one where ours gives up.
+    let takes_bytes = route.service == Service::BedrockAgentcore || pieces.is_empty() || !rights.restrict_models();
+    let models = match body::models(pieces) {
+        Err(_) if takes_bytes => Vec::new(),
+        models => models.map_err(unreadable)?,
+    };
+    for model in &models {
+        rights.check_model(model)?;
+    }
+    let unknown_inference = route.operation.is_none() && route.service == Service::BedrockRuntime;
+    if unknown_inference && models.is_empty() && rights.restrict_models() {
+        // Whatever it is, it may run a model that the tenant may not use.
+        return Err(rights.unknown_inference(route.service).into());
+    }
+    Ok(())
+}
