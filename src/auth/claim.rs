@@ -9,8 +9,8 @@ use crate::aws::{
     received::{Payload, Pending, SIGNED_EVENTS},
 };
 
-/// The names that requests to Bedrock are signed with.
-const SIGNING_NAMES: [&str; 3] = ["bedrock", "bedrock-agentcore", "bedrock-mantle"];
+/// The names that requests to Bedrock are signed with, and those that ask who they are from.
+const SIGNING_NAMES: [&str; 4] = ["bedrock", "bedrock-agentcore", "bedrock-mantle", "sts"];
 
 /// Beside `x-amz-*`: what says which service is called.
 const DECIDING: [&str; 1] = ["aws-endpoint-prefix"];
