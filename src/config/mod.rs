@@ -3,6 +3,7 @@
 
 pub mod bidirectional;
 pub mod bodies;
+pub mod client_principals;
 pub mod credentials;
 pub mod downstream;
 pub mod issuers;
@@ -40,6 +41,7 @@ use serde::Deserialize;
 
 pub use bidirectional::Bidirectional;
 pub use bodies::Bodies;
+pub use client_principals::{CertificateName, ClientPrincipal, ClientToken};
 pub use credentials::StaticCredentials;
 pub use downstream::Downstream;
 pub use issuers::{Algorithm, Issuer, KeyOrigin, KeySetSource};

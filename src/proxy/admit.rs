@@ -1,14 +1,14 @@
 //! The gate. From a request's head to [`Admitted`], which nothing else can make and every later station asks for: identity, tenant,
 //! route, policy, rate. What only the body tells is completed by `body`, on the same value.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
-use super::{Denial, Passage, awaited, charge::Charge, head, load::Burden};
+use super::{Denial, Passage, awaited, charge::Charge, head, listener::handshake, load::Burden};
 use crate::{
     auth::{Claim, Identity, IdentityError, Principal, Signed, query_carries_credential},
     aws::{Received, SignatureError, received::Payload, sigv4::EMPTY_SHA256},
@@ -179,7 +179,8 @@ pub async fn identify(session: &mut Session, snapshot: &Snapshot) -> Result<Clai
     check_head(session, snapshot)?;
     let received = received(session)?;
     let authenticator = &snapshot.authenticator;
-    Ok(awaited::identity(authenticator, |now| authenticator.identify(&received, now)).await?)
+    let voucher = handshake::voucher(session, snapshot, SystemTime::now());
+    Ok(awaited::identity(authenticator, |now| authenticator.identify(&received, voucher.as_ref(), now)).await?)
 }
 
 /// The request as its signature has it.

@@ -21,6 +21,7 @@ use super::{
     Denial, Gateway, Passage,
     admit::{Caller, check_head, identify, split_target},
     awaited, body,
+    listener::handshake::voucher,
     respond::{self, Refusal},
 };
 use crate::{
@@ -124,7 +125,7 @@ async fn vend_for_container(session: &mut Session, passage: &mut Passage) -> Res
     let authenticator = &snapshot.authenticator;
     let principal = awaited::identity(authenticator, |now| authenticator.authenticate_token(token.token(), now)).await?;
     let now = SystemTime::now();
-    admit(passage, &principal, (NONE, "VendCredentials"), now)?;
+    admit(session, passage, &principal, (NONE, "VendCredentials"), now)?;
     let credentials = authenticator.issued().vend(&principal, None, now).map_err(VendError::from)?;
     Ok(Answer { content_type: container::CONTENT_TYPE, body: container::credentials(&credentials) })
 }
@@ -140,7 +141,7 @@ async fn answer_as_sts(session: &mut Session, passage: &mut Passage, gateway: &G
     let body = body::read(session, passage, &gateway.budget, &bounds).await?;
     let body_text = body.pieces.concat();
     let body = match sts::Asked::parse(split_target(session.req_header()).1, &body_text)? {
-        Asked::AssumeRole(asked) => assume_role(passage, &asked).await?,
+        Asked::AssumeRole(asked) => assume_role(session, passage, &asked).await?,
         Asked::CallerIdentity => {
             let principal = caller(session, snapshot, &body.sha256).await?;
             tell(passage, &principal, ("sts", "GetCallerIdentity"))?;
@@ -150,12 +151,12 @@ async fn answer_as_sts(session: &mut Session, passage: &mut Passage, gateway: &G
     Ok(Answer { content_type: sts::CONTENT_TYPE, body })
 }
 
-async fn assume_role(passage: &mut Passage, asked: &AssumeRole) -> Result<String, Denial> {
+async fn assume_role(session: &Session, passage: &mut Passage, asked: &AssumeRole) -> Result<String, Denial> {
     let live = passage.live.clone();
     let authenticator = &live.snapshot.authenticator;
     let principal = awaited::identity(authenticator, |now| authenticator.authenticate_token(&asked.token, now)).await?;
     let now = SystemTime::now();
-    admit(passage, &principal, ("sts", "AssumeRoleWithWebIdentity"), now)?;
+    admit(session, passage, &principal, ("sts", "AssumeRoleWithWebIdentity"), now)?;
     let credentials = authenticator.issued().vend(&principal, asked.lifetime, now).map_err(VendError::from)?;
     Ok(asked.answer(&principal, &credentials, &passage.arrival.request_id))
 }
@@ -167,7 +168,7 @@ async fn caller(session: &mut Session, snapshot: &Snapshot, body_sha256: &str) -
         other => other,
     };
     let claim = identify(session, snapshot).await.map_err(unidentified)?;
-    let identity = claim.prove(Some(body_sha256)).map_err(VendError::Caller)?;
+    let identity = claim.prove(Some(body_sha256), SystemTime::now()).map_err(VendError::Caller)?;
     if let Some(signed) = &identity.signed {
         let scoped = if signed.service == "sts" { Ok(()) } else { Err(SignatureError::Service) };
         let checked = scoped.and_then(|()| signed.check_body(body_sha256));
@@ -176,13 +177,17 @@ async fn caller(session: &mut Session, snapshot: &Snapshot, body_sha256: &str) -
     Ok(identity.principal)
 }
 
-/// Whoever is no tenant's gets nothing.
+/// Whoever is no tenant's gets nothing, nor does anybody over the connection of another tenant's certificate.
 fn admit(
+    session: &Session,
     passage: &mut Passage,
     principal: &Arc<Principal>,
     called: (&'static str, &'static str),
     now: SystemTime,
 ) -> Result<(), Denial> {
+    if let Some(voucher) = voucher(session, &passage.live.snapshot, now) {
+        voucher.check(principal, now)?;
+    }
     tell(passage, principal, called)?;
     // Believed for the leeway between clocks; what is vended would be over before it is used.
     if principal.expires_at <= now { Err(IdentityError::Expired.into()) } else { Ok(()) }

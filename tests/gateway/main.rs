@@ -12,6 +12,7 @@ mod signing;
 mod accounts;
 mod bidirectional;
 mod bodies;
+mod certificates;
 mod explain;
 mod forwarding;
 mod identity;
