@@ -3,21 +3,21 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use super::{Authenticator, credential::Presented, error::IdentityError, issued::Signer, principal::Principal};
+use super::{Authenticator, credential::Presented, error::IdentityError, issued::Signer, principal::Principal, voucher::Voucher};
 use crate::aws::{
     Authorization, Received, ReceivedChain, SignatureError,
     received::{Payload, Pending, SIGNED_EVENTS},
 };
 
-/// The names that requests to Bedrock are signed with.
-const SIGNING_NAMES: [&str; 3] = ["bedrock", "bedrock-agentcore", "bedrock-mantle"];
+/// The names that requests to Bedrock are signed with, and those that ask who they are from.
+const SIGNING_NAMES: [&str; 4] = ["bedrock", "bedrock-agentcore", "bedrock-mantle", "sts"];
 
 /// Beside `x-amz-*`: what says which service is called.
 const DECIDING: [&str; 1] = ["aws-endpoint-prefix"];
 
 /// Who a request says it is from.
 pub enum Claim {
-    /// A token, or a signature over an announced payload, that was good.
+    /// A token, a signature over an announced payload or a certificate that was good.
     Proved(Identity),
     /// A signature that needs the body's hash.
     Unproved(Unproved),
@@ -28,6 +28,8 @@ pub struct Unproved {
     signer: Arc<Signer>,
     pending: Pending,
     signed_for: &'static str,
+    /// What has to be asked about whoever it turns out to be.
+    voucher: Option<Voucher>,
 }
 
 /// Who a request is from.
@@ -35,7 +37,7 @@ pub struct Unproved {
 pub struct Identity {
     /// The authenticated caller.
     pub principal: Arc<Principal>,
-    /// What the caller signed beyond the head; nothing if it sent a token.
+    /// What the caller signed beyond the head; nothing if it signed nothing.
     pub signed: Option<Signed>,
 }
 
@@ -57,13 +59,13 @@ impl Claim {
     /// Who it is, given the hash of the body if it is needed.
     ///
     /// # Errors
-    /// The signature is not over this body.
-    pub fn prove(self, body_sha256: Option<&str>) -> Result<Identity, IdentityError> {
+    /// The signature is not over this body, or the connection's certificate is another tenant's.
+    pub fn prove(self, body_sha256: Option<&str>, now: SystemTime) -> Result<Identity, IdentityError> {
         match self {
             Claim::Proved(identity) => Ok(identity),
-            Claim::Unproved(Unproved { signer, pending, signed_for }) => {
+            Claim::Unproved(Unproved { signer, pending, signed_for, voucher }) => {
                 pending.verify(body_sha256.ok_or(SignatureError::Mismatch)?, &signer.key)?;
-                Ok(Identity::of(&signer, signed_for, Payload::Unannounced))
+                Identity::of(&signer, signed_for, Payload::Unannounced).vouched_for(voucher.as_ref(), now)
             }
         }
     }
@@ -86,34 +88,49 @@ impl Identity {
     fn of(signer: &Signer, service: &'static str, payload: Payload) -> Identity {
         Identity { principal: Arc::clone(&signer.principal), signed: Some(Signed { service, payload }) }
     }
+
+    fn vouched_for(self, voucher: Option<&Voucher>, now: SystemTime) -> Result<Identity, IdentityError> {
+        voucher.map_or(Ok(()), |voucher| voucher.check(&self.principal, now))?;
+        Ok(self)
+    }
 }
 
 impl Authenticator {
-    /// Who a request says it is from: by its token, or by its signature if that is of a key this gateway gave out.
+    /// Who a request says it is from: by its token, by its signature if that is of a key this gateway gave out, or else by the
+    /// certificate of its connection, which the other two have to agree with.
     ///
     /// # Errors
     /// The first reason not to believe it.
-    pub fn identify(&self, received: &Received<'_>, now: SystemTime) -> Result<Claim, IdentityError> {
-        match super::credential::present(received.headers)? {
-            Presented::Token(credential) => {
-                let principal = self.authenticate_token(credential.token(), now)?;
-                Ok(Claim::Proved(Identity { principal, signed: None }))
+    pub fn identify(&self, received: &Received<'_>, voucher: Option<&Voucher>, now: SystemTime) -> Result<Claim, IdentityError> {
+        let presented = super::credential::present(received.headers).map_err(IdentityError::from);
+        match (presented, voucher) {
+            // SDKs sign in any case, with placeholders if they have nothing else.
+            (Err(error), Some(voucher)) if error.is_missing() => {
+                Ok(Claim::Proved(Identity { principal: voucher.principal(now)?, signed: None }))
             }
-            Presented::Signature { authorization, session_token } => {
+            (Err(error), _) => Err(error),
+            (Ok(Presented::Token(credential)), _) => {
+                let principal = self.authenticate_token(credential.token(), now)?;
+                Ok(Claim::Proved(Identity { principal, signed: None }.vouched_for(voucher, now)?))
+            }
+            (Ok(Presented::Signature { authorization, session_token }), _) => {
                 let authorization = Authorization::parse(authorization)?;
-                self.check_signature(received, &authorization, session_token, now)
+                self.check_signature(received, &authorization, session_token, voucher, now)
             }
         }
     }
 
-    /// What the events of a request are held against whose head has been proved; `None` if it came with a token, which says nothing of
-    /// them. The keys of two days: the stream may go on over midnight.
+    /// What the events of a request are held against whose head has been proved; `None` if it came with a token or a certificate, which
+    /// say nothing of them. The keys of two days: the stream may go on over midnight.
     ///
     /// # Errors
     /// As [`Authenticator::identify`].
     pub fn event_chain(&self, received: &Received<'_>, now: SystemTime) -> Result<Option<ReceivedChain>, IdentityError> {
-        let Presented::Signature { authorization, session_token } = super::credential::present(received.headers)? else {
-            return Ok(None);
+        let (authorization, session_token) = match super::credential::present(received.headers).map_err(IdentityError::from) {
+            Ok(Presented::Signature { authorization, session_token }) => (authorization, session_token),
+            Ok(Presented::Token(_)) => return Ok(None),
+            Err(error) if error.is_missing() => return Ok(None),
+            Err(error) => return Err(error),
         };
         let today = Authorization::parse(authorization)?;
         let next_day = today.next_day().ok_or(SignatureError::OtherDay)?;
@@ -127,6 +144,7 @@ impl Authenticator {
         received: &Received<'_>,
         authorization: &Authorization<'_>,
         session_token: Option<&str>,
+        voucher: Option<&Voucher>,
         now: SystemTime,
     ) -> Result<Claim, IdentityError> {
         received.check_date(authorization, now)?;
@@ -142,10 +160,12 @@ impl Authenticator {
         let payload = received.payload()?;
         let pending = received.pending(authorization, &DECIDING)?;
         match &payload {
-            Payload::Unannounced => return Ok(Claim::Unproved(Unproved { signer, pending, signed_for: service })),
+            Payload::Unannounced => {
+                return Ok(Claim::Unproved(Unproved { signer, pending, signed_for: service, voucher: voucher.cloned() }));
+            }
             Payload::Announced(hash) => pending.verify(hash, &signer.key)?,
             Payload::SignedEvents => pending.verify(SIGNED_EVENTS, &signer.key)?,
         }
-        Ok(Claim::Proved(Identity::of(&signer, service, payload)))
+        Ok(Claim::Proved(Identity::of(&signer, service, payload).vouched_for(voucher, now)?))
     }
 }

@@ -89,6 +89,18 @@ pub enum IdentityError {
     /// No API key is this.
     #[error("The API key is not one of this gateway. Check how it was copied, or ask the gateway's operator for a new one.")]
     UnknownApiKey,
+    /// No rule of the listener fits a name of the connection's certificate.
+    #[error("The client certificate names no tenant of this gateway. Ask its operator which names it knows.")]
+    CertificateOfNobody,
+    /// Its names stand for different tenants.
+    #[error("The client certificate names more than one tenant of this gateway. Connect with one that names one.")]
+    CertificateOfMany,
+    /// It stands for another tenant than the token beside it.
+    #[error("The client certificate and the token are of different tenants. Send a token of the certificate's tenant, or none.")]
+    CertificateOfAnother,
+    /// It was good when the connection began.
+    #[error("The client certificate has expired, or is not trusted any more. Connect anew, with one that is.")]
+    CertificateDistrusted,
 }
 
 impl IdentityError {
@@ -126,6 +138,10 @@ impl IdentityError {
             IdentityError::NotSigned => "session_not_signed",
             IdentityError::KeyExpired => "key_expired",
             IdentityError::UnknownApiKey => "api_key_unknown",
+            IdentityError::CertificateOfNobody => "certificate_tenant_none",
+            IdentityError::CertificateOfMany => "certificate_tenant_many",
+            IdentityError::CertificateOfAnother => "certificate_tenant_other",
+            IdentityError::CertificateDistrusted => "certificate_distrusted",
         }
     }
 

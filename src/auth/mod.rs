@@ -9,10 +9,14 @@
 //! The way of a signature: [`credential`] knows by the access key's id that the gateway gave the key out, [`claim`] checks everything
 //! of it but the body, [`issued`] says whose key it is: a [`session`]'s, which is [`sealing`] turned inside out, or one of the
 //! [`key_ring`].
+//!
+//! The way of a certificate: the handshake has verified it, [`certificate`] has its names, and [`voucher`] says whom they stand for,
+//! and what that means for a token that comes over the same connection.
 
 pub mod access_key_id;
 pub mod api_key;
 pub mod cache;
+pub mod certificate;
 pub mod claim;
 pub mod claims;
 pub mod credential;
@@ -33,12 +37,14 @@ pub mod segments;
 pub mod session;
 pub mod tenant_rule;
 pub mod verify;
+pub mod voucher;
 pub mod wanted;
 
 #[cfg(test)]
 mod tests;
 
 pub use cache::TokenCache;
+pub use certificate::ClientCertificate;
 pub use claim::{Claim, Identity, Signed};
 pub use credential::{Credential, CredentialError, query_carries_credential};
 pub use error::IdentityError;
@@ -51,6 +57,7 @@ pub use principal::{Principal, Proof};
 pub use sealing::{SealError, SealingKeys};
 pub use session::SessionCredentials;
 pub use verify::Authenticator;
+pub use voucher::{CertificateRules, Voucher};
 
 /// Chooses aws-lc-rs as jsonwebtoken's cryptography, for the process. Any number of calls do the same as one.
 ///

@@ -8,9 +8,9 @@ use std::{
 /// Who calls, acting for a tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
-    /// Who vouches: the issuer's name in the configuration, or [`Principal::KEYS_FILE`].
+    /// Who vouches: the issuer's name in the configuration, [`Principal::KEYS_FILE`] or [`Principal::CLIENT_CERTIFICATE`].
     pub issuer: Arc<str>,
-    /// The token's `sub`, or what the keys file calls the key's holder.
+    /// The token's `sub`, what the keys file calls the key's holder, or the name in the certificate.
     pub subject: Arc<str>,
     /// The tenant the credential names; whether it is configured is policy's question.
     pub tenant: Arc<str>,
@@ -33,11 +33,16 @@ pub enum Proof {
     AccessKey(Arc<str>),
     /// An API key of the keys file, by its id.
     ApiKey(Arc<str>),
+    /// The certificate of the connection, by its fingerprint.
+    Certificate(Arc<str>),
 }
 
 impl Principal {
     /// Who vouches for keys that no issuer made.
     pub const KEYS_FILE: &str = "keys file";
+
+    /// Who vouches for certificates: the authorities of the listener.
+    pub const CLIENT_CERTIFICATE: &str = "client certificate";
 
     /// When a credential without an expiry expires: in the year 9999.
     pub fn never() -> SystemTime {
@@ -53,14 +58,15 @@ impl Proof {
             Proof::Session(_) => "session",
             Proof::AccessKey(_) => "access_key",
             Proof::ApiKey(_) => "api_key",
+            Proof::Certificate(_) => "certificate",
         }
     }
 
-    /// The id of the key, if it has one.
+    /// The id of the key or the fingerprint of the certificate, if it has one.
     pub fn key_id(&self) -> Option<&str> {
         match self {
             Proof::Token => None,
-            Proof::Session(id) | Proof::AccessKey(id) | Proof::ApiKey(id) => Some(id),
+            Proof::Session(id) | Proof::AccessKey(id) | Proof::ApiKey(id) | Proof::Certificate(id) => Some(id),
         }
     }
 

@@ -23,6 +23,20 @@ pub fn partition(region: &str) -> Partition {
     Partition { suffix, dual_stack_suffix }
 }
 
+/// What ARNs of a region's partition begin with, after `arn:`.
+pub fn arn_partition(region: &str) -> &'static str {
+    match region {
+        r if r.starts_with("cn-") => "aws-cn",
+        r if r.starts_with("us-gov-") => "aws-us-gov",
+        r if r.starts_with("eusc-") => "aws-eusc",
+        r if r.starts_with("us-isob-") => "aws-iso-b",
+        r if r.starts_with("us-isof-") => "aws-iso-f",
+        r if r.starts_with("us-iso-") => "aws-iso",
+        r if r.starts_with("eu-isoe-") => "aws-iso-e",
+        _ => "aws",
+    }
+}
+
 /// The host of the endpoint with this prefix (`bedrock-runtime`). `suffix` overrides the partition's.
 pub fn host(prefix: &str, region: &str, fips: bool, dual_stack: bool, suffix: Option<&str>) -> String {
     let partition = partition(region);

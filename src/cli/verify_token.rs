@@ -1,4 +1,7 @@
-//! `tollgate verify-token`: who the gateway would take a token for, or why it would refuse, through the code that requests pass.
+//! `tollgate verify-token`: who the gateway would take a token or a client's certificate for, or why it would refuse, through the code
+//! that requests pass.
+
+mod certificates;
 
 use std::{
     io::{self, Read, Write},
@@ -29,12 +32,15 @@ pub struct VerifyTokenArgs {
     /// The gateway's configuration.
     #[arg(short, long, value_name = "FILE")]
     pub config: PathBuf,
-    /// The token; `-` reads it from standard input, which keeps it out of the process list.
-    #[arg(long, value_name = "TOKEN", default_value = "-", allow_hyphen_values = true)]
-    pub token: String,
+    /// The token; `-` reads it from standard input, which keeps it out of the process list [default: -, without --certificate]
+    #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
+    pub token: Option<String>,
+    /// A client's certificate (PEM, leaf first): for whom each listener takes it, alone or with the token beside it
+    #[arg(long, value_name = "FILE")]
+    pub certificate: Option<PathBuf>,
 }
 
-/// Prints one line; succeeds if the token would be accepted.
+/// Prints a line for the token, and one for each listener that asks for certificates; succeeds if a request would be accepted.
 ///
 /// # Errors
 /// The token cannot be read, or the line not be written. A bad configuration is exit code 78, as `check` has it.
@@ -46,24 +52,30 @@ pub fn run(args: VerifyTokenArgs) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(EX_CONFIG));
         }
     };
-    let token = if args.token == "-" { read_token()? } else { args.token };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
-    let issued = snapshot::issued(&config)?;
-    let (verdict, failures) = runtime.block_on(verify(&config, issued, token.trim(), SystemTime::now()));
-    for failure in failures {
-        let instead = if failure.restored { "; the keys that the gateway saved are used" } else { "" };
-        writeln!(io::stderr(), "{failure}{instead}")?;
-    }
-    match verdict {
-        Ok(principal) => {
-            writeln!(io::stdout(), "{}", line(&principal))?;
-            Ok(ExitCode::SUCCESS)
+    let now = SystemTime::now();
+    let token = match args.token.as_deref() {
+        None if args.certificate.is_some() => None,
+        None | Some("-") => Some(read_token()?),
+        Some(token) => Some(token.to_owned()),
+    };
+    let caller = match token {
+        None => None,
+        Some(token) => {
+            let (verdict, failures) = runtime.block_on(verify(&config, snapshot::issued(&config)?, token.trim(), now));
+            for failure in failures {
+                let instead = if failure.restored { "; the keys that the gateway saved are used" } else { "" };
+                writeln!(io::stderr(), "{failure}{instead}")?;
+            }
+            writeln!(io::stdout(), "{}", line(&verdict))?;
+            Some(verdict)
         }
-        Err(error) => {
-            writeln!(io::stdout(), "refused: {error}")?;
-            Ok(ExitCode::FAILURE)
-        }
-    }
+    };
+    let accepted = match &args.certificate {
+        None => caller.is_some_and(|caller| caller.is_ok()),
+        Some(file) => certificates::show(&config, file, caller.as_ref(), now)?,
+    };
+    Ok(if accepted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn read_token() -> anyhow::Result<String> {
@@ -90,7 +102,12 @@ async fn verify(
     (verdict, failures)
 }
 
-fn line(principal: &Principal) -> String {
+/// Who it is, or why nobody.
+fn line(verdict: &Result<Arc<Principal>, IdentityError>) -> String {
+    let principal = match verdict {
+        Ok(principal) => principal,
+        Err(error) => return format!("refused: {error}"),
+    };
     let expires = principal.expires_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let expires = i64::try_from(expires).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
     let expires = expires.map_or_else(|| "never".to_owned(), |expires| expires.to_string());
@@ -98,7 +115,7 @@ fn line(principal: &Principal) -> String {
         [] => String::new(),
         groups => format!("groups {}, ", groups.join(" ")),
     };
-    let Principal { tenant, subject, issuer, .. } = principal;
+    let Principal { tenant, subject, issuer, .. } = &**principal;
     format!("tenant {tenant}, subject {subject}, issuer {issuer}, {groups}expires {expires}")
 }
 
@@ -139,7 +156,7 @@ mod tests {
 
         std::fs::write(directory.path().join("keys.json"), issuer.key_set_json()).unwrap();
         let (verdict, failures) = verify(&config, Issued::default(), &good, now).await;
-        assert!(line(&verdict.unwrap()).starts_with("tenant acme, subject alice, issuer corp, expires 20"));
+        assert!(line(&verdict).starts_with("tenant acme, subject alice, issuer corp, expires 20"));
         assert!(failures.is_empty());
 
         let later = now + Duration::from_secs(300);
@@ -158,13 +175,15 @@ mod tests {
     #[test]
     fn the_line_names_tenant_subject_issuer_and_expiry() {
         let expires_at = UNIX_EPOCH + Duration::from_millis(1_795_305_600_500);
-        let principal = |groups: &[&str]| Principal {
-            issuer: "corp".into(),
-            subject: "alice".into(),
-            tenant: "acme".into(),
-            groups: groups.iter().map(|group| Arc::from(*group)).collect(),
-            expires_at,
-            proof: Proof::Token,
+        let principal = |groups: &[&str]| {
+            Ok(Arc::new(Principal {
+                issuer: "corp".into(),
+                subject: "alice".into(),
+                tenant: "acme".into(),
+                groups: groups.iter().map(|group| Arc::from(*group)).collect(),
+                expires_at,
+                proof: Proof::Token,
+            }))
         };
         assert_eq!(line(&principal(&[])), "tenant acme, subject alice, issuer corp, expires 2026-11-22T00:00:00Z");
         let grouped = line(&principal(&["beta", "opus"]));

@@ -4,6 +4,8 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use serde::Deserialize;
 
+use super::{ClientPrincipal, ClientToken};
+
 /// One listening address.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,6 +44,12 @@ pub struct Tls {
     /// With `client_ca_file`: whether a client without a certificate may connect. Default required.
     #[serde(default)]
     pub client_certificates: ClientCertificates,
+    /// With `client_ca_file`: whom certificates stand for; empty: nobody, who calls follows from the token.
+    #[serde(default)]
+    pub client_principals: Vec<ClientPrincipal>,
+    /// With `client_principals`: what a token on such a connection must be. Default must-agree.
+    #[serde(default)]
+    pub client_token: ClientToken,
 }
 
 /// PEM files of one certificate; they are read again when they change.

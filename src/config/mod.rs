@@ -3,6 +3,7 @@
 
 pub mod bidirectional;
 pub mod bodies;
+pub mod client_principals;
 pub mod credentials;
 pub mod downstream;
 pub mod groups;
@@ -44,6 +45,7 @@ use self::document::KeyPath;
 pub use bidirectional::Bidirectional;
 pub use bodies::Bodies;
 pub use changes::{Change, Written};
+pub use client_principals::{CertificateName, ClientPrincipal, ClientToken};
 pub use credentials::StaticCredentials;
 pub use downstream::Downstream;
 pub use groups::{Denied, Group};

@@ -4,6 +4,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::SystemTime,
 };
 
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use http::{HeaderMap, HeaderName, header};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
-use super::{Denial, Passage, allow, awaited, charge::Charge, head, load::Burden};
+use super::{Denial, Passage, allow, awaited, charge::Charge, head, listener::handshake, load::Burden};
 use crate::{
     auth::{Claim, Identity, IdentityError, Principal, Signed, query_carries_credential},
     aws::{Received, SignatureError, received::Payload, sigv4::EMPTY_SHA256},
@@ -177,7 +178,8 @@ pub async fn identify(session: &mut Session, snapshot: &Snapshot) -> Result<Clai
     check_head(session, snapshot)?;
     let received = received(session)?;
     let authenticator = &snapshot.authenticator;
-    Ok(awaited::identity(authenticator, |now| authenticator.identify(&received, now)).await?)
+    let voucher = handshake::voucher(session, snapshot, SystemTime::now());
+    Ok(awaited::identity(authenticator, |now| authenticator.identify(&received, voucher.as_ref(), now)).await?)
 }
 
 /// The request as its signature has it.

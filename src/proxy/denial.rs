@@ -127,8 +127,10 @@ impl Denial {
             Denial::Head(_) => invalid(400, "head"),
             Denial::Path(_) => invalid(400, "path"),
             Denial::CredentialInQuery => invalid(400, "credential_in_query"),
-            Denial::Identity(error) if error.is_unavailable() => unavailable(503, error.reason()),
-            Denial::Identity(error) => unauthenticated(error),
+            Denial::Identity(error) | Denial::Vend(VendError::Caller(error)) if error.is_unavailable() => {
+                unavailable(503, error.reason())
+            }
+            Denial::Identity(error) | Denial::Vend(VendError::Caller(error)) => unauthenticated(error),
             Denial::UnknownTenant => forbidden("tenant_unknown"),
             Denial::Route(RouteError::Override(_)) => invalid(400, "endpoint_prefix"),
             Denial::Route(RouteError::EmptySegment) => invalid(400, "path"),

@@ -23,7 +23,10 @@ use pingora_core::{
     server::ShutdownWatch,
 };
 use pingora_proxy::HttpProxy;
-use tokio::{sync::watch, time::sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
 
 use super::{
     Gateway, Live,
@@ -82,8 +85,8 @@ impl Application for Edges {
         options.h2_idle_timeout = Some(Duration::from_secs(bounds.idle_seconds_max));
         // Pingora counts the requests after the first.
         options.keepalive_request_limit = Some(bounds.requests_per_connection_max.saturating_sub(1));
-        let Opening { progress, end, .. } = opening;
-        Arc::new(Edge { proxy: self.proxy.clone(), bounds, options, progress, end, requests: AtomicU64::new(0) })
+        let Opening { progress, end, lapses, .. } = opening;
+        Arc::new(Edge { proxy: self.proxy.clone(), bounds, options, progress, end, lapses, requests: AtomicU64::new(0) })
     }
 }
 
@@ -95,6 +98,7 @@ pub struct Edge {
     options: HttpServerOptions,
     progress: Arc<Progress>,
     end: watch::Sender<bool>,
+    lapses: Option<Instant>,
     /// Begun so far.
     requests: AtomicU64,
 }
@@ -125,7 +129,7 @@ impl HttpServerApp for Edge {
             });
         }
         if session.get_keepalive().is_some() {
-            session.set_keepalive(Some(self.bounds.idle_seconds_max));
+            session.set_keepalive(self.idle_seconds_max());
         }
         self.progress.serve(count);
         let serve = PROGRESS.scope(self.progress.clone(), self.proxy.process_new_http(session, shutdown));
@@ -167,6 +171,15 @@ impl HttpServerApp for Edge {
 }
 
 impl Edge {
+    /// How long the connection may wait for its next request: not for longer than its certificate is good. `None`: not at all, as 0 would
+    /// be without end.
+    fn idle_seconds_max(&self) -> Option<u64> {
+        let most = self.bounds.idle_seconds_max;
+        let Some(lapses) = self.lapses else { return Some(most) };
+        let left = lapses.saturating_duration_since(Instant::now()).as_secs();
+        Some(left.min(most)).filter(|seconds| *seconds > 0)
+    }
+
     /// Resolves when the head of the `count`-th request should have come. The first has from the beginning, the others from their first
     /// byte: before that the connection is idle, which Pingora bounds.
     async fn head_is_late(&self, count: u64) {

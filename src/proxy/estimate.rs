@@ -32,8 +32,6 @@ const BYTES_PER_TOKEN: u64 = 4;
 
 /// What a model or an operation costs.
 pub struct Tariff {
-    /// What the model's name stands for, or the name that has a price of its own.
-    named: String,
     /// As limits know it, and sums are kept for it.
     model: String,
     /// It is charged as a request, not by its tokens.
@@ -76,15 +74,14 @@ impl Tariff {
         let model = profiles.stands_for(written);
         // A discount may be for the one profile.
         let own = prices.price(written, now);
-        let named = if own.is_some() { written } else { model }.to_owned();
+        let named = if own.is_some() { written } else { model };
         let model = if model.len() > MODEL_BYTES_MAX { LONG_MODEL } else { model }.to_owned();
         let by_request = metering == Metering::PerRequest;
         Tariff {
             by_request,
-            price: if by_request { None } else { own.or_else(|| prices.price(&named, now)) },
+            price: if by_request { None } else { own.or_else(|| prices.price(named, now)) },
             request_price: prices.request_price(route.operation_name()),
-            facts: prices.facts(&named),
-            named,
+            facts: prices.facts(named),
             model,
         }
     }
@@ -111,7 +108,6 @@ impl Tariff {
     pub fn tokens(&self, tenant: &Tenant, operation: Option<&Operation>, pieces: &[Bytes]) -> Result<(Tokens, Changes), Denial> {
         let mut changes = Changes::default();
         let Some(operation) = operation.filter(|_| !self.by_request) else { return Ok((Tokens::default(), changes)) };
-        let model = &*self.named;
         let output_max = self.facts.max_output_tokens;
         let is_chat = operation.name == "ChatCompletions";
         if tenant.quotas.is_empty() && !is_chat {

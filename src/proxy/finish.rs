@@ -11,9 +11,10 @@ use super::{
     body::HeldBody,
     charge::{self, Bill, Charge},
     decimal, edge,
-    listener::handshake::{ClientCertificate, client_certificate},
+    listener::handshake::client_certificate,
     respond::Refusal,
 };
+use crate::auth::ClientCertificate;
 use crate::bedrock::usage::Usage;
 use crate::telemetry::{AccessLine, NONE, Outcome, Refused, outcome::status_class};
 
@@ -150,7 +151,7 @@ fn line<'a>(
         client: session
             .client_addr()
             .map(|client| client.as_inet().map_or_else(|| client.to_string(), |it| decimal::address(*it))),
-        client_certificate: client_certificate(session).and_then(ClientCertificate::name),
+        client_certificate: client_certificate(session).and_then(ClientCertificate::logged_name),
         method: request.method.as_str(),
         service,
         operation,

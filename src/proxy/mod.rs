@@ -33,7 +33,7 @@ pub mod usage_page;
 pub mod vend;
 pub mod wire;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -77,8 +77,8 @@ pub struct Live {
 impl Live {
     /// Makes peers and acceptors of a snapshot.
     pub fn new(snapshot: Snapshot) -> Live {
-        let tls = snapshot.listeners.iter().map(|listener| listener.tls.as_ref());
-        let acceptors = tls.map(|tls| tls.map(Acceptors::new)).collect();
+        let tls = snapshot.listeners.iter().map(|listener| listener.tls.as_ref()).enumerate();
+        let acceptors = tls.map(|(index, tls)| tls.map(|tls| Acceptors::new(tls, index))).collect();
         Live { peers: Peers::new(&snapshot), acceptors, snapshot }
     }
 }
@@ -141,7 +141,7 @@ impl Gateway {
             true => Some(body::read(session, passage, &self.budget, bounds).await?),
             false => None,
         };
-        let identity = claim.prove(early.as_ref().map(|body| body.sha256.as_str()))?;
+        let identity = claim.prove(early.as_ref().map(|body| body.sha256.as_str()), SystemTime::now())?;
         let mut admitted = admit::admit(session, passage, identity, burden, &self.metrics)?;
         if admitted.is_conversation() {
             charge::hold(session, passage, &mut admitted, &mut ReadBody::default(), self).await?;

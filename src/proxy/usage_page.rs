@@ -4,6 +4,8 @@
 
 mod browser;
 
+use std::time::SystemTime;
+
 use bytes::Bytes;
 use http::{Method, header};
 use pingora_error::Result;
@@ -16,6 +18,7 @@ use super::{
     admit::{self, split_target},
     awaited,
     body::{self, ReadBody},
+    listener::handshake::voucher,
     respond,
     standings::rate_limit_headers,
 };
@@ -80,7 +83,7 @@ async fn write_json(session: &mut Session, passage: &mut Passage, page: &Page) -
 
 async fn page(session: &mut Session, passage: &mut Passage, gateway: &Gateway, shape: Shape) -> Result<Page, Denial> {
     let (claim, body) = identify(session, passage, gateway, shape).await?;
-    let identity = claim.prove(Some(&body.sha256))?;
+    let identity = claim.prove(Some(&body.sha256), SystemTime::now())?;
     if let Some(signed) = &identity.signed {
         signed.check_body(&body.sha256).map_err(crate::auth::IdentityError::from)?;
     }
@@ -117,6 +120,7 @@ async fn identify(
     let headers = browser::credential(&body.pieces)?;
     let received = Received { headers: &headers, ..admit::received(session)? };
     let authenticator = &snapshot.authenticator;
-    let claim = awaited::identity(authenticator, |now| authenticator.identify(&received, now)).await?;
+    let voucher = voucher(session, snapshot, SystemTime::now());
+    let claim = awaited::identity(authenticator, |now| authenticator.identify(&received, voucher.as_ref(), now)).await?;
     Ok((claim, body))
 }

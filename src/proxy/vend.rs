@@ -1,9 +1,12 @@
 //! The gateway's own endpoints, where a client gets AWS credentials for its token: the container-credentials protocol and STS's
-//! AssumeRoleWithWebIdentity, as SDKs speak them. Nothing here goes upstream.
+//! AssumeRoleWithWebIdentity, as SDKs speak them; and GetCallerIdentity, which says what came of it. Nothing here goes upstream.
 
+mod assume_role;
+mod caller_identity;
 mod container;
 mod form;
 mod sts;
+mod xml;
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -13,16 +16,19 @@ use pingora_error::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
+use self::{assume_role::AssumeRole, sts::Asked};
 use super::{
     Denial, Gateway, Passage,
-    admit::{self, check_head, split_target},
+    admit::{self, check_head, identify, split_target},
     awaited, body,
+    listener::handshake::voucher,
     respond::{self, Refusal},
 };
 use crate::{
     auth::{IdentityError, Principal, SealError, credential::container_token},
+    aws::SignatureError,
     config::Bodies,
-    snapshot::Vends,
+    snapshot::{Snapshot, Vends},
     telemetry::NONE,
 };
 
@@ -45,7 +51,7 @@ pub enum VendError {
     #[error("The method has to be {0}.")]
     Method(&'static str),
     /// Another action of STS.
-    #[error("The only action here is AssumeRoleWithWebIdentity.")]
+    #[error("The actions here are AssumeRoleWithWebIdentity and GetCallerIdentity.")]
     Action,
     /// A parameter that is missing, twice, or not as it should be.
     #[error("The parameter {0} must be there once, and be well-formed.")]
@@ -53,13 +59,16 @@ pub enum VendError {
     /// A token in the query string, which ends up in logs.
     #[error("WebIdentityToken must be in the body.")]
     TokenInQuery,
+    /// Who asks who it is cannot be identified.
+    #[error(transparent)]
+    Caller(IdentityError),
     /// Credentials could not be made.
     #[error("The gateway could not make credentials. Its operator has to look.")]
     Sealing(#[from] SealError),
 }
 
 /// A success, in the words of its endpoint.
-struct Vended {
+struct Answer {
     content_type: &'static str,
     body: String,
 }
@@ -75,14 +84,14 @@ pub fn endpoint(session: &Session, vends: Vends) -> Option<Endpoint> {
 
 /// Answers a request for credentials.
 pub async fn serve(session: &mut Session, passage: &mut Passage, endpoint: Endpoint, gateway: &Gateway) -> Result<()> {
-    let vended = match endpoint {
+    let answer = match endpoint {
         Endpoint::Container => vend_for_container(session, passage).await,
-        Endpoint::Sts => vend_as_sts(session, passage, gateway).await,
+        Endpoint::Sts => answer_as_sts(session, passage, gateway).await,
     };
-    let lost_count = matches!(vended, Err(Denial::BodyBroken));
+    let lost_count = matches!(answer, Err(Denial::BodyBroken));
     let id = passage.arrival.request_id.as_str();
-    let (status, content_type, body, refusal) = match (vended, endpoint) {
-        (Ok(vended), _) => (200, vended.content_type, vended.body, None),
+    let (status, content_type, body, refusal) = match (answer, endpoint) {
+        (Ok(answer), _) => (200, answer.content_type, answer.body, None),
         (Err(denial), Endpoint::Container) => {
             let verdict = denial.verdict();
             (verdict.status, container::CONTENT_TYPE, container::refusal(&denial, &verdict), Some(Refusal::of(&verdict)))
@@ -104,7 +113,7 @@ pub async fn serve(session: &mut Session, passage: &mut Passage, endpoint: Endpo
     respond::answer(session, passage, response, body, refusal, lost_count).await
 }
 
-async fn vend_for_container(session: &mut Session, passage: &mut Passage) -> Result<Vended, Denial> {
+async fn vend_for_container(session: &mut Session, passage: &mut Passage) -> Result<Answer, Denial> {
     let live = passage.live.clone();
     let snapshot = &live.snapshot;
     check_head(session, snapshot)?;
@@ -117,11 +126,11 @@ async fn vend_for_container(session: &mut Session, passage: &mut Passage) -> Res
     let principal = awaited::identity(authenticator, |now| authenticator.authenticate_token(token.token(), now)).await?;
     let now = SystemTime::now();
     admit(session, passage, &principal, (NONE, "VendCredentials"), now)?;
-    let credentials = snapshot.authenticator.issued().vend(&principal, None, now).map_err(VendError::from)?;
-    Ok(Vended { content_type: container::CONTENT_TYPE, body: container::credentials(&credentials) })
+    let credentials = authenticator.issued().vend(&principal, None, now).map_err(VendError::from)?;
+    Ok(Answer { content_type: container::CONTENT_TYPE, body: container::credentials(&credentials) })
 }
 
-async fn vend_as_sts(session: &mut Session, passage: &mut Passage, gateway: &Gateway) -> Result<Vended, Denial> {
+async fn answer_as_sts(session: &mut Session, passage: &mut Passage, gateway: &Gateway) -> Result<Answer, Denial> {
     let live = passage.live.clone();
     let snapshot = &live.snapshot;
     check_head(session, snapshot)?;
@@ -129,19 +138,46 @@ async fn vend_as_sts(session: &mut Session, passage: &mut Passage, gateway: &Gat
         return Err(VendError::Method("POST").into());
     }
     let bounds = Bodies { bytes_max: BODY_BYTES_MAX, ..snapshot.bodies.clone() };
-    let body = body::read(session, passage, &gateway.budget, &bounds).await?.pieces.concat();
-    let asked = sts::Asked::parse(split_target(session.req_header()).1, &body)?;
-    let authenticator = &snapshot.authenticator;
+    let body = body::read(session, passage, &gateway.budget, &bounds).await?;
+    let body_text = body.pieces.concat();
+    let body = match sts::Asked::parse(split_target(session.req_header()).1, &body_text)? {
+        Asked::AssumeRole(asked) => assume_role(session, passage, &asked).await?,
+        Asked::CallerIdentity => {
+            let principal = caller(session, snapshot, &body.sha256).await?;
+            tell(session, passage, &principal, ("sts", "GetCallerIdentity"))?;
+            caller_identity::answer(&principal, &snapshot.region, &passage.arrival.request_id)
+        }
+    };
+    Ok(Answer { content_type: sts::CONTENT_TYPE, body })
+}
+
+async fn assume_role(session: &Session, passage: &mut Passage, asked: &AssumeRole) -> Result<String, Denial> {
+    let live = passage.live.clone();
+    let authenticator = &live.snapshot.authenticator;
     let principal = awaited::identity(authenticator, |now| authenticator.authenticate_token(&asked.token, now)).await?;
     let now = SystemTime::now();
     admit(session, passage, &principal, ("sts", "AssumeRoleWithWebIdentity"), now)?;
-    let credentials = snapshot.authenticator.issued().vend(&principal, asked.lifetime, now).map_err(VendError::from)?;
-    let body = asked.answer(&principal, &credentials, &passage.arrival.request_id);
-    Ok(Vended { content_type: sts::CONTENT_TYPE, body })
+    let credentials = authenticator.issued().vend(&principal, asked.lifetime, now).map_err(VendError::from)?;
+    Ok(asked.answer(&principal, &credentials, &passage.arrival.request_id))
 }
 
-/// Whoever is no tenant's gets nothing; all others are counted under their tenant's name, but not against its limits: an SDK that
-/// cannot refresh fails every call.
+/// By whatever a request to Bedrock could prove itself with.
+async fn caller(session: &mut Session, snapshot: &Snapshot, body_sha256: &str) -> Result<Arc<Principal>, Denial> {
+    let unidentified = |denial| match denial {
+        Denial::Identity(error) => VendError::Caller(error).into(),
+        other => other,
+    };
+    let claim = identify(session, snapshot).await.map_err(unidentified)?;
+    let identity = claim.prove(Some(body_sha256), SystemTime::now()).map_err(VendError::Caller)?;
+    if let Some(signed) = &identity.signed {
+        let scoped = if signed.service == "sts" { Ok(()) } else { Err(SignatureError::Service) };
+        let checked = scoped.and_then(|()| signed.check_body(body_sha256));
+        checked.map_err(|error| VendError::Caller(error.into()))?;
+    }
+    Ok(identity.principal)
+}
+
+/// Whoever is no tenant's gets nothing, nor does anybody over the connection of another tenant's certificate.
 fn admit(
     session: &Session,
     passage: &mut Passage,
@@ -149,13 +185,24 @@ fn admit(
     called: (&'static str, &'static str),
     now: SystemTime,
 ) -> Result<(), Denial> {
+    if let Some(voucher) = voucher(session, &passage.live.snapshot, now) {
+        voucher.check(principal, now)?;
+    }
+    tell(session, passage, principal, called)?;
+    // Believed for the leeway between clocks; what is vended would be over before it is used.
+    if principal.expires_at <= now { Err(IdentityError::Expired.into()) } else { Ok(()) }
+}
+
+/// All are counted under their tenant's name, but not against its limits: an SDK that cannot refresh fails every call.
+fn tell(
+    session: &Session,
+    passage: &mut Passage,
+    principal: &Arc<Principal>,
+    called: (&'static str, &'static str),
+) -> Result<(), Denial> {
     let tenant = admit::tenant_of(session, passage, Arc::clone(principal));
     if let Some(caller) = &mut passage.caller {
         caller.called = Some(called);
-    }
-    // Believed for the leeway between clocks; what is vended would be over before it is used.
-    if tenant.is_ok() && principal.expires_at <= now {
-        return Err(IdentityError::Expired.into());
     }
     tenant.map(drop)
 }

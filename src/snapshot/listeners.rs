@@ -18,7 +18,7 @@ pub struct Listener {
 }
 
 /// Compiles all, in the order of the file.
-pub(super) fn compile(listeners: &[config::Listener]) -> Result<Vec<Arc<Listener>>, CompileError> {
+pub fn compile(listeners: &[config::Listener]) -> Result<Vec<Arc<Listener>>, CompileError> {
     let networks = |texts: &[String]| texts.iter().map(|text| text.parse::<Network>()).collect::<Result<Vec<_>, _>>();
     let compile = |listener: &config::Listener| {
         Ok(Arc::new(Listener {

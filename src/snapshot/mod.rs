@@ -10,7 +10,7 @@ use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
 
 pub use endpoints::{Endpoint, EndpointError};
 pub use listeners::Listener;
-pub use tls::{Certificate, Tls, TlsError};
+pub use tls::{Certificate, Clients, Tls, TlsError};
 
 use crate::{
     auth::{Authenticator, Issued, KeyRing, KeyRingError, SealError, SealingKeys},

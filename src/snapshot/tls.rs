@@ -1,18 +1,25 @@
 //! TLS of a listener: files and policy into what rustls takes.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use rustls::{
     RootCertStore, ServerConfig, SupportedProtocolVersion,
     crypto::aws_lc_rs::{Ticketer, default_provider, sign::any_supported_type},
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject},
     server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
     sign::CertifiedKey,
     version::{TLS12, TLS13},
 };
 
 use super::{certificates::CertificateChoice, shown};
-use crate::config::{self, ClientCertificates, TlsFiles, TlsPolicy, Validity};
+use crate::{
+    auth::{CertificateRules, ClientCertificate, Voucher},
+    config::{self, ClientCertificates, TlsFiles, TlsPolicy, Validity},
+};
 
 /// A listener's TLS, ready for handshakes.
 pub struct Tls {
@@ -22,6 +29,25 @@ pub struct Tls {
     pub own: Arc<ServerConfig>,
     /// Whose end is watched.
     pub certificates: Vec<Certificate>,
+    /// Whom clients' certificates stand for; `None`: nobody.
+    pub clients: Option<Clients>,
+}
+
+/// What is asked of clients' certificates, and what they say.
+pub struct Clients {
+    verifier: Arc<dyn ClientCertVerifier>,
+    rules: CertificateRules,
+}
+
+impl Clients {
+    /// What a connection's certificate says under this configuration. The connection may be older, so the chain is verified anew.
+    pub fn voucher(&self, certificate: &ClientCertificate, chain: &[CertificateDer<'_>], now: SystemTime) -> Voucher {
+        let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let verified = chain.split_first().is_some_and(|(leaf, intermediates)| {
+            self.verifier.verify_client_cert(leaf, intermediates, UnixTime::since_unix_epoch(since)).is_ok()
+        });
+        if verified { self.rules.voucher(certificate) } else { self.rules.distrust() }
+    }
 }
 
 /// What operators are told of a certificate.
@@ -70,8 +96,9 @@ pub(super) fn compile(tls: &config::Tls) -> Result<Tls, TlsError> {
     let choice = Arc::new(CertificateChoice::new(keys));
     let mut own = builder.clone().with_no_client_auth().with_cert_resolver(choice.clone());
     own.send_tls13_tickets = 0;
-    let builder = match &tls.client_ca_file {
-        Some(file) => builder.with_client_cert_verifier(client_verifier(file, tls.client_certificates)?),
+    let verifier = tls.client_ca_file.as_ref().map(|file| client_verifier(file, tls.client_certificates)).transpose()?;
+    let builder = match verifier.clone() {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
         None => builder.with_no_client_auth(),
     };
     let mut config = builder.with_cert_resolver(choice);
@@ -84,7 +111,9 @@ pub(super) fn compile(tls: &config::Tls) -> Result<Tls, TlsError> {
         // Stateless: its key lives 6 hours, is believed for 6 more, and ends with this configuration.
         config.ticketer = Ticketer::new().map_err(|e| failed(e.to_string()))?;
     }
-    Ok(Tls { config: Arc::new(config), own: Arc::new(own), certificates })
+    let rules = CertificateRules::new(&tls.client_principals, tls.client_token);
+    let clients = verifier.filter(|_| !rules.is_empty()).map(|verifier| Clients { verifier, rules });
+    Ok(Tls { config: Arc::new(config), own: Arc::new(own), certificates, clients })
 }
 
 fn client_verifier(file: &Path, certificates: ClientCertificates) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {

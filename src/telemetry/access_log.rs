@@ -41,16 +41,16 @@ pub struct AccessLine<'a> {
     pub trace_id: Option<&'a str>,
     /// Who is limited.
     pub tenant: &'a str,
-    /// The subject of the token.
+    /// The subject of the token, or the name in the certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub principal: Option<&'a str>,
-    /// Who vouched for it: the issuer's name in the configuration, or `keys file`.
+    /// Who vouched for it: the issuer's name in the configuration, `keys file` or `client certificate`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issuer: Option<&'a str>,
-    /// What the caller proved it with: `token`, `session`, `access_key` or `api_key`.
+    /// What the caller proved it with: `token`, `session`, `access_key`, `api_key` or `certificate`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credential: Option<&'static str>,
-    /// The id of the access key or API key.
+    /// The id of the access key or API key, the SHA-256 fingerprint of the certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_id: Option<&'a str>,
     /// The client's address.

@@ -82,7 +82,8 @@ impl Client {
         })
     }
 
-    async fn http1<S>(stream: S, authorization: String) -> hyper::Result<Client>
+    /// HTTP/1.1 over a stream of one's own.
+    pub async fn http1<S>(stream: S, authorization: String) -> hyper::Result<Client>
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     {

@@ -12,6 +12,7 @@ mod signing;
 mod accounts;
 mod bidirectional;
 mod bodies;
+mod certificates;
 mod console;
 mod explain;
 mod forwarding;

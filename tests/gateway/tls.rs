@@ -21,14 +21,14 @@ use crate::{
 };
 
 /// An authority, and where its certificates are written.
-struct Authority {
-    directory: TempDir,
+pub struct Authority {
+    pub directory: TempDir,
     certificate: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new() -> Authority {
+    pub fn new() -> Authority {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         let key = KeyPair::generate().unwrap();
@@ -48,7 +48,7 @@ impl Authority {
     }
 
     /// Writes a server's certificate as NAME.pem and NAME.key; the configuration's keys for it.
-    fn serve(&self, name: &str, names: &[&str]) -> String {
+    pub fn serve(&self, name: &str, names: &[&str]) -> String {
         let (_, key, pem) = self.certify(name, names);
         let path = |extension: &str| self.directory.path().join(format!("{name}.{extension}"));
         std::fs::write(path("pem"), pem).unwrap();
@@ -73,14 +73,30 @@ impl Authority {
     }
 
     fn client_named(&self, signer: &Authority, common_name: &str) -> Arc<ClientConfig> {
-        let (leaf, key, _) = signer.certify(common_name, &[]);
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, common_name);
+        self.client_with(signer, params)
+    }
+
+    /// A certificate of these parameters, in PEM.
+    pub fn pem(&self, params: &CertificateParams) -> String {
+        params.signed_by(&KeyPair::generate().unwrap(), &self.issuer).unwrap().pem()
+    }
+
+    /// Shows a certificate that `signer` made of these parameters.
+    pub fn client_with(&self, signer: &Authority, params: CertificateParams) -> Arc<ClientConfig> {
+        let key = KeyPair::generate().unwrap();
+        let leaf = params.signed_by(&key, &signer.issuer).unwrap().der().clone();
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
         Arc::new(self.trusting().with_client_auth_cert(vec![leaf], key).unwrap())
     }
 }
 
-async fn connect(address: SocketAddr, config: &Arc<ClientConfig>, host: &'static str) -> io::Result<TlsStream<TcpStream>> {
-    let stream = TcpStream::connect(address).await?;
+pub async fn connect(address: SocketAddr, config: &Arc<ClientConfig>, host: &'static str) -> io::Result<TlsStream<TcpStream>> {
+    handshake(TcpStream::connect(address).await?, config, host).await
+}
+
+pub async fn handshake(stream: TcpStream, config: &Arc<ClientConfig>, host: &'static str) -> io::Result<TlsStream<TcpStream>> {
     TlsConnector::from(config.clone()).connect(ServerName::try_from(host).unwrap(), stream).await
 }
 

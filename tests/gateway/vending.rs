@@ -4,12 +4,16 @@ use std::time::{Duration, SystemTime};
 
 use http::Request;
 use serde_json::json;
+use tollgate::auth::key_ring::{new_access_key, new_api_key};
 
 use crate::{
     client::{Client, Upload, post_upload, with},
     harness::{CONVERSE, MODEL, Settings, World},
+    signed::{holder, sealing_keys, signer_of, with_keys},
     signing::{Message, Signer, credentials_request, vend},
 };
+
+const WHOAMI: &str = "Action=GetCallerIdentity&Version=2011-06-15";
 
 /// Keys of 32 bytes, each its own.
 pub const SEALING_KEYS: [(&str, &str); 2] = [
@@ -137,6 +141,73 @@ async fn sts_answers_as_sts_does() {
         assert_eq!((answer.status, element(&xml, "Code")), (status, code), "{xml}");
         assert_eq!((element(&xml, "Type"), element(&xml, "RequestId")), ("Sender", answer.header("x-amzn-requestid")));
     }
+}
+
+/// GetCallerIdentity, signed as `aws sts get-caller-identity` does.
+fn whoami(signer: &Signer) -> Message {
+    let form = Message::post("/sts", WHOAMI).replacing("content-type", |_| "application/x-www-form-urlencoded".to_owned());
+    Signer { service: "sts", ..signer.clone() }.sign(form)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_are_told_who_they_are() {
+    let batch = holder("globex", Some("nightly batch"), None);
+    let (key, api) = (new_access_key(&batch, &sealing_keys("a")).unwrap(), new_api_key(&batch).unwrap());
+    let world = World::with(with_keys(&format!("{}\n{}", key.entry, api.entry))).await;
+    let mut client = bare(&world).await;
+    let token = world.token("acme");
+    let session = vend(&mut client, &token).await;
+    let announcing = Signer { announces_hash: true, ..session.clone() };
+    let bearer = |token: &str| with(sts(WHOAMI), "authorization", &format!("Bearer {token}"));
+    let placeholders = Signer::new("placeholder", "placeholder", Some(&token));
+    for (request, role, id) in [
+        (bearer(&token), "acme/user-1", "test:user-1"),
+        (whoami(&placeholders).request(), "acme/user-1", "test:user-1"),
+        (whoami(&session).request(), "acme/user-1", "test:user-1"),
+        (whoami(&announcing).request(), "acme/user-1", "test:user-1"),
+        (whoami(&signer_of(&key)).request(), "globex/nightly-batch", "keys file:nightly batch"),
+        (bearer(secrecy::ExposeSecret::expose_secret(&api.secret)), "globex/nightly-batch", "keys file:nightly batch"),
+    ] {
+        let answer = client.ask(request).await;
+        let xml = String::from_utf8(answer.body.to_vec()).unwrap();
+        assert_eq!((answer.status, answer.header("content-type")), (200, "text/xml"), "{xml}");
+        assert!(xml.starts_with("<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">"));
+        assert_eq!(element(&xml, "Arn"), format!("arn:aws:sts::000000000000:assumed-role/{role}"));
+        assert_eq!((element(&xml, "UserId"), element(&xml, "Account")), (id, "000000000000"));
+    }
+    world.until_sum("tollgate_requests_total", &["operation=\"GetCallerIdentity\"", "tenant=\"globex\""], 2.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_cannot_be_identified_is_told_why_in_the_words_of_sts() {
+    let world = World::with(vending(&["a"], "")).await;
+    let mut client = bare(&world).await;
+    let session = vend(&mut client, &world.token("acme")).await;
+    let forger = Signer { secret_access_key: "guessed".to_owned(), ..session.clone() };
+    let unknown = Signer { session_token: Some("tgs_x".to_owned()), ..session.clone() };
+    let for_bedrock = session.sign(Message::post("/sts", WHOAMI));
+    let late = Signer { seconds_ahead: -600, ..session.clone() };
+    let changed = Message { body: format!("{WHOAMI}&x=1").into_bytes(), ..whoami(&session) };
+    let bearer = |token: &str| with(sts(WHOAMI), "authorization", &format!("Bearer {token}"));
+    for (request, status, code) in [
+        (sts(WHOAMI), 403, "MissingAuthenticationToken"),
+        (whoami(&Signer::new("placeholder", "placeholder", None)).request(), 403, "MissingAuthenticationToken"),
+        (bearer("a.b.c"), 403, "InvalidClientTokenId"),
+        (bearer(&world.token("nobody")), 403, "AccessDenied"),
+        (whoami(&unknown).request(), 403, "InvalidClientTokenId"),
+        (whoami(&forger).request(), 403, "SignatureDoesNotMatch"),
+        (for_bedrock.request(), 403, "SignatureDoesNotMatch"),
+        (whoami(&late).request(), 403, "SignatureDoesNotMatch"),
+        (changed.request(), 403, "SignatureDoesNotMatch"),
+    ] {
+        let answer = client.ask(request).await;
+        let xml = String::from_utf8(answer.body.to_vec()).unwrap();
+        assert_eq!((answer.status, element(&xml, "Code")), (status, code), "{xml}");
+    }
+    // What is signed for STS is for nothing else.
+    let elsewhere = Signer { service: "sts", ..session }.sign(Message::post(CONVERSE, "{}"));
+    client.ask(elsewhere.request()).await.assert_refused(403, "InvalidSignatureException");
+    assert_eq!(world.served_count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -72,9 +72,9 @@ fn caller(
         headers.insert(HeaderName::from_static("x-amz-security-token"), token);
     }
     let received = Received { method: "GET", path: "/foundation-models", query: "", headers: &headers, authority: None };
-    let claim = authenticator.identify(&received, at(now)).map_err(|error| error.reason().to_owned())?;
+    let claim = authenticator.identify(&received, None, at(now)).map_err(|error| error.reason().to_owned())?;
     assert!(claim.needs_body());
-    let identity = claim.prove(Some(EMPTY_SHA256)).map_err(|error| error.reason().to_owned())?;
+    let identity = claim.prove(Some(EMPTY_SHA256), at(now)).map_err(|error| error.reason().to_owned())?;
     Ok(Principal::clone(&identity.principal))
 }
 

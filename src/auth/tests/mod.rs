@@ -1,6 +1,7 @@
 //! Honest and hostile tokens against the whole of `auth`: what is shared by the tables in the files below.
 
 mod caching;
+mod certificates;
 mod credentials;
 mod hostile_claims;
 mod hostile_keys;

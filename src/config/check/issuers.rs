@@ -77,13 +77,12 @@ fn requirements(check: &mut Check<'_>, issuer: &Issuer, at: &dyn Fn(&str) -> Key
 
 /// One way to the tenant; which of two was meant would decide who pays.
 fn tenant(check: &mut Check<'_>, issuer: &Issuer, at: &dyn Fn(&str) -> KeyPath) {
-    const NAME: &str = "a tenant's name is 1 to 64 of `A-Z a-z 0-9 . _ -`";
     if issuer.tenant_claim.is_empty() {
         check.error(at("tenant_claim"), "empty", "write the name of the claim that names the tenant");
     }
     if let Some(tenant) = &issuer.tenant {
-        if !is_tenant(tenant) {
-            check.error(at("tenant"), "no token could name such a tenant", NAME);
+        if !words::is_tenant(tenant) {
+            check.error(at("tenant"), "no token could name such a tenant", words::TENANT);
         }
         let others = [
             ("tenant_claim", issuer.tenant_claim != "tenant"),
@@ -98,8 +97,8 @@ fn tenant(check: &mut Check<'_>, issuer: &Issuer, at: &dyn Fn(&str) -> KeyPath) 
         let help = "write whole values in `tenants`, or remove it";
         check.key_error(at("tenant_prefix"), "`tenants` says already which values stand for which tenant", help);
     }
-    for (value, tenant) in issuer.tenants.iter().filter(|(_, tenant)| !is_tenant(tenant)) {
-        check.error(at("tenants").key(value), format!("`{tenant}` can be no tenant"), NAME);
+    for (value, tenant) in issuer.tenants.iter().filter(|(_, tenant)| !words::is_tenant(tenant)) {
+        check.error(at("tenants").key(value), format!("`{tenant}` can be no tenant"), words::TENANT);
     }
     if issuer.tenant_prefix.as_ref().is_some_and(String::is_empty) {
         check.error(at("tenant_prefix"), "empty: every value begins with that", "remove the line: the claim names the tenant");
@@ -132,10 +131,6 @@ pub(super) fn groups(check: &mut Check<'_>, config: &Config) {
             check.warning(at("groups").key(value), format!("there is no group `{}`", group.escape_debug()), help);
         }
     }
-}
-
-fn is_tenant(name: &str) -> bool {
-    (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
 }
 
 fn key_set(check: &mut Check<'_>, issuer: &Issuer, at: &dyn Fn(&str) -> KeyPath) {

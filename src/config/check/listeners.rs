@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Check, KeyPath};
+use super::{Check, KeyPath, client_principals};
 use crate::config::{ClientCertificates, Config, Listener};
 
 pub(super) fn check(check: &mut Check<'_>, config: &Config) {
@@ -18,6 +18,7 @@ pub(super) fn check(check: &mut Check<'_>, config: &Config) {
         anybody(check, index, config);
         networks(check, index, listener);
         client_certificates(check, index, listener);
+        client_principals::check(check, index, listener);
     }
     clashes(check, config);
     if !config.admin.address.ip().is_loopback() {
@@ -42,7 +43,8 @@ fn plaintext(check: &mut Check<'_>, index: usize, listener: &Listener) {
 
 /// A public listener without authentication. What `[vending]` gives out is given for an issuer's token, so it vouches for nobody alone.
 fn anybody(check: &mut Check<'_>, index: usize, config: &Config) {
-    let nobody_vouches = config.issuers.is_empty() && config.keys.is_none();
+    let certified = config.listeners[index].tls.as_ref().is_some_and(|tls| !tls.client_principals.is_empty());
+    let nobody_vouches = config.issuers.is_empty() && config.keys.is_none() && !certified;
     if nobody_vouches && !config.listeners[index].address.ip().is_loopback() {
         check.error(
             KeyPath::of("listeners").index(index).key("address"),

@@ -3,6 +3,7 @@
 
 mod bounds;
 mod certificates;
+mod client_principals;
 mod files;
 mod issuers;
 mod ledger;

@@ -1,4 +1,4 @@
-//! Host names, URLs and regions, as text.
+//! Host names, URLs, regions and tenants' names, as text.
 
 use std::net::IpAddr;
 
@@ -13,6 +13,14 @@ pub(super) fn is_host_name(text: &str) -> bool {
             && !label.ends_with('-')
     };
     text.len() <= 253 && text.split('.').all(label)
+}
+
+/// What [`is_tenant`] asks for.
+pub(super) const TENANT: &str = "a tenant's name is 1 to 64 of `A-Z a-z 0-9 . _ -`";
+
+/// A name that tokens and certificates can give a tenant.
+pub(super) fn is_tenant(name: &str) -> bool {
+    (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
 }
 
 /// `us-east-1`, `us-gov-west-1`: `[a-z]{2,}(-[a-z]+)+-\d`.

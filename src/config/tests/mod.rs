@@ -1,5 +1,6 @@
 //! Whole files, and what is said about them.
 
+mod client_principals;
 mod files;
 mod mutations;
 mod policy;

@@ -1,67 +1,66 @@
-//! The TLS handshake, and who the client's certificate says it is.
+//! The TLS handshake, and whom the client's certificate stands for as long as the connection lasts.
 
-use std::{any::Any, sync::Arc};
+use std::{
+    any::Any,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
+use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use pingora_core::{
     listeners::{
         TlsAccept,
         tls::{Acceptor, TlsSettings},
     },
-    protocols::tls::TlsRef,
+    protocols::{Stream, tls::TlsRef},
 };
 use pingora_proxy::Session;
-use rustls::ServerConfig;
-use x509_parser::{certificate::X509Certificate, extensions::GeneralName};
+use rustls::{ServerConfig, pki_types::CertificateDer};
 
-use crate::snapshot::Tls;
+use crate::{
+    auth::{ClientCertificate, Voucher},
+    snapshot::{Snapshot, Tls},
+};
 
-/// Longer names are cut: they go into every line of the log.
-const NAME_CHARS_MAX: usize = 128;
-
-/// A client's verified certificate. The names are the issuer's word, without control characters.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ClientCertificate {
-    /// The subject's common name.
-    pub common_name: Option<String>,
-    /// DNS names of the subject.
-    pub dns_names: Vec<String>,
-    /// URIs of the subject, SPIFFE's for instance.
-    pub uris: Vec<String>,
+/// A certificate that a client showed.
+struct Shown {
+    certificate: ClientCertificate,
+    /// Leaf first, to be verified again under another configuration.
+    chain: Vec<CertificateDer<'static>>,
+    /// The listener's place in the configuration.
+    listener: usize,
+    /// What was last made of it.
+    judged: ArcSwapOption<Judged>,
 }
 
-impl ClientCertificate {
-    /// The one name to call it by: its URI, as machines' certificates have, or common name, or DNS name.
-    pub fn name(&self) -> Option<&str> {
-        self.uris.first().or(self.common_name.as_ref()).or(self.dns_names.first()).map(String::as_str)
+/// What a configuration makes of a certificate.
+struct Judged {
+    generation: u64,
+    voucher: Option<Voucher>,
+}
+
+impl Shown {
+    fn read(tls: &TlsRef, listener: usize) -> Option<Shown> {
+        let chain = tls.peer_cert_chain_der()?.to_vec();
+        Some(Shown { certificate: ClientCertificate::read(chain.first()?), chain, listener, judged: ArcSwapOption::empty() })
     }
 
-    fn read(der: &[u8]) -> Option<ClientCertificate> {
-        let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
-        let mut read = ClientCertificate { common_name: common_name(&certificate), ..ClientCertificate::default() };
-        let names = certificate.subject_alternative_name().ok().flatten();
-        for name in names.iter().flat_map(|names| &names.value.general_names) {
-            match name {
-                GeneralName::DNSName(name) => read.dns_names.push(plain(name)),
-                GeneralName::URI(uri) => read.uris.push(plain(uri)),
-                _ => {}
-            }
-        }
-        Some(read)
+    fn judge(&self, snapshot: &Snapshot, now: SystemTime) -> Judged {
+        let tls = snapshot.listeners.get(self.listener).and_then(|listener| listener.tls.as_ref());
+        let clients = tls.and_then(|tls| tls.clients.as_ref());
+        let voucher = clients.map(|clients| clients.voucher(&self.certificate, &self.chain, now));
+        Judged { generation: snapshot.generation, voucher }
     }
 }
 
-fn common_name(certificate: &X509Certificate<'_>) -> Option<String> {
-    certificate.subject().iter_common_name().next()?.as_str().ok().map(plain)
-}
-
-fn plain(name: &str) -> String {
-    name.chars().filter(|c| !c.is_control()).take(NAME_CHARS_MAX).collect()
+fn shown(session: &Session) -> Option<&Shown> {
+    session.digest()?.ssl_digest.as_ref()?.extension.get()
 }
 
 /// The verified certificate of the client that sent a request; `None` without TLS, and where none was asked for or shown.
 pub fn client_certificate(session: &Session) -> Option<&ClientCertificate> {
-    session.digest()?.ssl_digest.as_ref()?.extension.get()
+    shown(session).map(|shown| &shown.certificate)
 }
 
 /// How a listener shakes hands.
@@ -73,15 +72,37 @@ pub struct Acceptors {
 }
 
 impl Acceptors {
-    /// As the configuration has it.
-    pub fn new(tls: &Tls) -> Acceptors {
-        Acceptors { clients: acceptor(tls.config.clone()), own: Acceptor::from_server_config(tls.own.clone()) }
+    /// As the configuration has it, for the listener at this place in it.
+    pub fn new(tls: &Tls, listener: usize) -> Acceptors {
+        Acceptors { clients: acceptor(tls.config.clone(), listener), own: Acceptor::from_server_config(tls.own.clone()) }
     }
 }
 
-fn acceptor(config: Arc<ServerConfig>) -> Acceptor {
+/// What that certificate says of the request; `None` if there is none, or if certificates stand for nobody at this listener. It is found
+/// once for all requests of a connection, and again after a reload.
+pub fn voucher(session: &Session, snapshot: &Snapshot, now: SystemTime) -> Option<Voucher> {
+    let shown = shown(session)?;
+    if let Some(judged) = &*shown.judged.load()
+        && judged.generation == snapshot.generation
+    {
+        return judged.voucher.clone();
+    }
+    let judged = Arc::new(shown.judge(snapshot, now));
+    shown.judged.store(Some(Arc::clone(&judged)));
+    judged.voucher.clone()
+}
+
+/// How long the client's certificate is still good; `None` if it showed none.
+pub fn certified_for(stream: &Stream, now: SystemTime) -> Option<Duration> {
+    let digest = stream.get_ssl_digest()?;
+    let shown: &Shown = digest.extension.get()?;
+    Some(shown.certificate.expires_at.duration_since(now).unwrap_or_default())
+}
+
+/// Makes handshakes by `config`, of the listener at this place.
+fn acceptor(config: Arc<ServerConfig>, listener: usize) -> Acceptor {
     // Pingora makes acceptors with callbacks only together with settings of its own, so those are replaced.
-    let Ok(mut settings) = TlsSettings::with_callbacks(Box::new(ReadCertificate)) else {
+    let Ok(mut settings) = TlsSettings::with_callbacks(Box::new(ReadCertificate { listener })) else {
         return Acceptor::from_server_config(config);
     };
     settings.set_cert_resolver(config.cert_resolver.clone());
@@ -90,34 +111,13 @@ fn acceptor(config: Arc<ServerConfig>) -> Acceptor {
     acceptor
 }
 
-struct ReadCertificate;
+struct ReadCertificate {
+    listener: usize,
+}
 
 #[async_trait]
 impl TlsAccept for ReadCertificate {
     async fn handshake_complete_callback(&self, tls: &TlsRef) -> Option<Arc<dyn Any + Send + Sync>> {
-        Some(Arc::new(ClientCertificate::read(tls.peer_certificate_der()?)?))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use rcgen::{CertificateParams, DnType, KeyPair, SanType};
-
-    use super::*;
-
-    #[test]
-    fn the_names_are_those_of_the_certificate_in_one_line() {
-        let mut params = CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
-        params.distinguished_name.push(DnType::CommonName, format!("build\nfarm{}", "x".repeat(500)));
-        let der = params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec();
-        let read = ClientCertificate::read(&der).unwrap();
-        assert_eq!(read.dns_names, ["a.example"]);
-        let name = read.name().unwrap();
-        assert!(name.starts_with("buildfarmxxx") && name.len() == NAME_CHARS_MAX, "{name}");
-
-        params.subject_alt_names.push(SanType::URI("spiffe://example/build".try_into().unwrap()));
-        let der = params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec();
-        assert_eq!(ClientCertificate::read(&der).unwrap().name(), Some("spiffe://example/build"));
-        assert_eq!(ClientCertificate::read(b"no certificate"), None);
+        Some(Arc::new(Shown::read(tls, self.listener)?))
     }
 }

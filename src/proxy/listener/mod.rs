@@ -7,7 +7,11 @@ mod own;
 mod preface;
 mod proxy_protocol;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use pingora_core::{
     apps::ServerApp,
@@ -17,7 +21,7 @@ use pingora_core::{
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
-    time::{sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 use self::{gate::Place, proxy_protocol::Source};
@@ -67,6 +71,8 @@ pub struct Opening {
     pub progress: Arc<Progress>,
     /// True ends it in order: GOAWAY, or `Connection: close`.
     pub end: watch::Sender<bool>,
+    /// When the client's certificate is not good any more, and it ends for that.
+    pub lapses: Option<Instant>,
 }
 
 /// Why a connection is not served.
@@ -189,13 +195,15 @@ impl<F: Application> Welcome<F> {
 
     async fn converse(&self, greeted: Greeted, mut shutdown: ShutdownWatch) {
         let Greeted { stream, http2, prior_knowledge, own } = greeted;
+        let lapses = handshake::certified_for(&stream, SystemTime::now()).and_then(|left| Instant::now().checked_add(left));
         let progress = Arc::new(Progress::new(own));
         let (end, ending) = watch::channel(false);
-        let application = self.application.serve(Opening { prior_knowledge, progress: progress.clone(), end: end.clone() });
+        let opening = Opening { prior_knowledge, progress: progress.clone(), end: end.clone(), lapses };
+        let application = self.application.serve(opening);
         let stream = Box::new(Watched::new(stream, http2, progress.clone()));
         let mut serving = application.process_new(stream, &ending);
         // HTTP/1 has a deadline for its head; HTTP/2 would be waited for.
-        let (mut told, mut greeted) = (false, !http2);
+        let (mut told, mut lapsed, mut greeted) = (false, false, !http2);
         loop {
             tokio::select! {
                 biased;
@@ -205,6 +213,11 @@ impl<F: Application> Welcome<F> {
                     if ends.is_ok() {
                         end.send_replace(true);
                     }
+                }
+                // In order, so that the client comes back with the certificate it has meanwhile.
+                () = at(lapses), if !lapsed => {
+                    lapsed = true;
+                    end.send_replace(true);
                 }
                 () = deserted(ending.clone(), &progress), if http2 => break,
                 heard = timeout(GREETING_MAX, progress.begins()), if !greeted => {
@@ -225,6 +238,14 @@ impl<F: Application> Welcome<F> {
         if let Some(gate) = &self.gate {
             gate.refuse(reason);
         }
+    }
+}
+
+/// Boxed, because most connections have no such moment and should not keep room for it.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => Box::pin(sleep_until(moment)).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,33 +1,18 @@
-//! AssumeRoleWithWebIdentity of STS's Query API: parameters in, XML out. The role is echoed and means nothing: which tenant it is says
-//! the token.
+//! STS's Query API, as far as it is here: parameters in, and errors in its words.
 //!
-//! <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html>
+//! <https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html>
 
-use std::{fmt::Write, time::Duration};
-
-use jiff::Timestamp;
-use secrecy::ExposeSecret;
-
-use super::{VendError, form::Form};
-use crate::{
-    auth::{Principal, SessionCredentials},
-    proxy::Denial,
-};
+use super::{VendError, assume_role::AssumeRole, form::Form, xml::Xml};
+use crate::{auth::IdentityError, aws::SignatureError, proxy::Denial};
 
 pub(super) const CONTENT_TYPE: &str = "text/xml";
 
-const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
-
-/// What STS allows to ask for, in seconds.
-const DURATION_SECONDS: std::ops::RangeInclusive<u64> = 900..=43_200;
-
 /// What was asked for.
-pub(super) struct Asked {
-    pub token: String,
-    /// At most.
-    pub lifetime: Option<Duration>,
-    role_arn: String,
-    session_name: String,
+pub(super) enum Asked {
+    /// Credentials for a token.
+    AssumeRole(AssumeRole),
+    /// Who the caller is.
+    CallerIdentity,
 }
 
 impl Asked {
@@ -39,63 +24,22 @@ impl Asked {
             return Err(VendError::TokenInQuery);
         }
         form.add(body)?;
-        if form.take("Action").as_deref() != Some("AssumeRoleWithWebIdentity") {
-            return Err(VendError::Action);
+        match form.take("Action").as_deref() {
+            Some("AssumeRoleWithWebIdentity") => AssumeRole::parse(form).map(Asked::AssumeRole),
+            Some("GetCallerIdentity") => Ok(Asked::CallerIdentity),
+            _ => Err(VendError::Action),
         }
-        let mut needed = |name| form.take(name).filter(|value| !value.is_empty()).ok_or(VendError::Parameter(name));
-        let token = needed("WebIdentityToken")?;
-        let role_arn = needed("RoleArn").and_then(|arn| checked("RoleArn", arn, is_role_arn))?;
-        let session_name = needed("RoleSessionName").and_then(|name| checked("RoleSessionName", name, is_session_name))?;
-        let lifetime = form.take("DurationSeconds").map(|text| {
-            let seconds = text.parse().ok().filter(|seconds| DURATION_SECONDS.contains(seconds));
-            seconds.map(Duration::from_secs).ok_or(VendError::Parameter("DurationSeconds"))
-        });
-        // Whoever narrows the session down must not believe that it is narrow.
-        if form.has("Policy") {
-            return Err(VendError::Parameter("Policy"));
-        }
-        Ok(Asked { token, lifetime: lifetime.transpose()?, role_arn, session_name })
-    }
-
-    /// The answer that SDKs read.
-    pub fn answer(&self, principal: &Principal, credentials: &SessionCredentials, request_id: &str) -> String {
-        let SessionCredentials { access_key_id, secret_access_key, session_token, expires_at } = credentials;
-        let expiration = Timestamp::try_from(*expires_at).unwrap_or_default().to_string();
-        let mut xml = Xml::new("AssumeRoleWithWebIdentityResponse");
-        xml.within("AssumeRoleWithWebIdentityResult", |xml| {
-            xml.within("Credentials", |xml| {
-                xml.text("AccessKeyId", access_key_id);
-                xml.text("SecretAccessKey", secret_access_key.expose_secret());
-                xml.text("SessionToken", session_token.expose_secret());
-                xml.text("Expiration", &expiration);
-            });
-            xml.text("SubjectFromWebIdentityToken", &principal.subject);
-            xml.within("AssumedRoleUser", |xml| {
-                xml.text("Arn", &self.assumed_role_arn());
-                xml.text("AssumedRoleId", &format!("{access_key_id}:{}", self.session_name));
-            });
-            xml.text("Provider", &principal.issuer);
-        });
-        xml.within("ResponseMetadata", |xml| xml.text("RequestId", request_id));
-        xml.end("AssumeRoleWithWebIdentityResponse")
-    }
-
-    /// `arn:aws:iam::1:role/path/name` becomes `arn:aws:sts::1:assumed-role/name/session`.
-    fn assumed_role_arn(&self) -> String {
-        let role = self.role_arn.replacen(":iam:", ":sts:", 1);
-        let (account, name) = role.split_once(":role/").unwrap_or((&role, ""));
-        let name = name.rsplit('/').next().unwrap_or_default();
-        format!("{account}:assumed-role/{name}/{}", self.session_name)
     }
 }
 
-/// The answer that SDKs make an exception of. STS answers 400 to bad tokens, and SDKs try again what they cannot tell.
+/// The answer that SDKs make an exception of. STS answers 400 to bad web identity tokens, and SDKs try again what they cannot tell.
 pub(super) fn refusal(denial: &Denial, request_id: &str) -> (u16, String) {
     let verdict = denial.verdict();
     let (status, code) = match denial {
         Denial::Identity(error) if error.is_expired() => (400, "ExpiredTokenException"),
         Denial::Identity(error) if error.is_unavailable() => (400, "IDPCommunicationError"),
         Denial::Identity(_) => (400, "InvalidIdentityToken"),
+        Denial::Vend(VendError::Caller(error)) => unidentified(error),
         Denial::UnknownTenant => (403, "AccessDenied"),
         Denial::Vend(VendError::Action) => (400, "InvalidAction"),
         Denial::Vend(VendError::Sealing(_)) => (500, "InternalFailure"),
@@ -112,56 +56,22 @@ pub(super) fn refusal(denial: &Denial, request_id: &str) -> (u16, String) {
     (status, xml.end("ErrorResponse"))
 }
 
-fn checked(name: &'static str, value: String, is_good: fn(&str) -> bool) -> Result<String, VendError> {
-    if is_good(&value) { Ok(value) } else { Err(VendError::Parameter(name)) }
-}
-
-/// `arn:PARTITION:iam::ACCOUNT:role/…`, in IAM's characters.
-fn is_role_arn(arn: &str) -> bool {
-    let parts: Vec<&str> = arn.splitn(6, ':').collect();
-    let shape = matches!(parts.as_slice(), ["arn", _, "iam", "", _, role] if role.strip_prefix("role/").is_some_and(|name| !name.is_empty()));
-    shape && arn.len() <= 2_048 && arn.bytes().all(|b| b.is_ascii_alphanumeric() || b":/_+=,.@-".contains(&b))
-}
-
-/// `[\w+=,.@-]{2,64}`
-fn is_session_name(name: &str) -> bool {
-    (2..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=,.@-".contains(&b))
-}
-
-/// Elements and text; there is nothing else in STS's answers.
-struct Xml(String);
-
-impl Xml {
-    fn new(root: &str) -> Xml {
-        Xml(format!("<{root} xmlns=\"{NAMESPACE}\">"))
-    }
-
-    fn within(&mut self, name: &str, write: impl FnOnce(&mut Xml)) {
-        let _ = write!(self.0, "<{name}>");
-        write(self);
-        let _ = write!(self.0, "</{name}>");
-    }
-
-    fn text(&mut self, name: &str, text: &str) {
-        self.within(name, |xml| {
-            for c in text.chars() {
-                match c {
-                    '<' => xml.0.push_str("&lt;"),
-                    '>' => xml.0.push_str("&gt;"),
-                    '&' => xml.0.push_str("&amp;"),
-                    c => xml.0.push(c),
-                }
-            }
-        });
-    }
-
-    fn end(self, root: &str) -> String {
-        self.0 + &format!("</{root}>")
+/// Of a caller whose own credentials are not good.
+fn unidentified(error: &IdentityError) -> (u16, &'static str) {
+    match error {
+        error if error.is_expired() => (403, "ExpiredToken"),
+        error if error.is_missing() => (403, "MissingAuthenticationToken"),
+        error if error.is_unavailable() => (503, "ServiceUnavailable"),
+        IdentityError::Signature(SignatureError::Incomplete(_)) => (400, "IncompleteSignature"),
+        IdentityError::Signature(_) => (403, "SignatureDoesNotMatch"),
+        _ => (403, "InvalidClientTokenId"),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const GOOD: &str = "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fp%2Fr\
@@ -169,7 +79,9 @@ mod tests {
 
     #[test]
     fn what_sdks_send_is_read() {
-        let asked = Asked::parse("", format!("{GOOD}&DurationSeconds=900").as_bytes()).unwrap();
+        let Asked::AssumeRole(asked) = Asked::parse("", format!("{GOOD}&DurationSeconds=900").as_bytes()).unwrap() else {
+            panic!("another action")
+        };
         assert_eq!((asked.token.as_str(), asked.lifetime), ("a.b.c", Some(Duration::from_secs(900))));
         assert_eq!(asked.assumed_role_arn(), "arn:aws:sts::1:assumed-role/r/me");
         let (action, rest) = GOOD.split_once('&').unwrap();
@@ -194,12 +106,6 @@ mod tests {
             assert!(Asked::parse("", GOOD.replace(from, to).as_bytes()).is_err(), "{from} → {to}");
         }
         assert!(matches!(Asked::parse(GOOD, b""), Err(VendError::TokenInQuery)));
-    }
-
-    #[test]
-    fn texts_are_escaped() {
-        let (status, xml) = refusal(&Denial::BodyUnreadable("</Message><&".to_owned()), "id");
-        assert_eq!(status, 400);
-        assert!(xml.contains("&lt;/Message&gt;&lt;&amp;") && !xml.contains("</Message><&"), "{xml}");
+        assert!(matches!(Asked::parse("", b"Version=2011-06-15&Action=GetCallerIdentity"), Ok(Asked::CallerIdentity)));
     }
 }

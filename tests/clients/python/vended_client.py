@@ -1,6 +1,7 @@
 """boto3 and the AWS command line by environment variables alone, with AWS credentials that the gateway vends for a token or that its
 keys file has: every request is signed, and the gateway verifies the signature."""
 
+import json
 import os
 import re
 import subprocess
@@ -142,11 +143,18 @@ def refreshes_without_a_failed_call(session, seconds):
     true(len(keys) > 2, f"{len(keys)} access keys in {seconds} s")
 
 
-def command_line(variables):
+def command_line(variables, *arguments):
     aws = os.path.join(os.path.dirname(sys.executable), "aws")
     with environment(variables):
-        done = subprocess.run([aws, "bedrock", "list-foundation-models"], capture_output=True, text=True, timeout=60)
+        done = subprocess.run([aws, *arguments], capture_output=True, text=True, timeout=60)
     equal((done.returncode, done.stderr.strip()), (0, ""))
+    return json.loads(done.stdout)
+
+
+def caller_identity(variables):
+    answer = command_line(variables, "sts", "get-caller-identity")
+    equal(answer["Arn"], "arn:aws:sts::000000000000:assumed-role/acme/demo-user")
+    equal((answer["Account"], answer["UserId"].split(":")[-1]), ("000000000000", "demo-user"))
 
 
 def main():
@@ -171,7 +179,10 @@ def main():
                 retrieve(session.client("bedrock-agent-runtime"))
         for way in ("container", "sts"):
             with check(f"awscli, {way}"):
-                command_line(ways[way])
+                command_line(ways[way], "bedrock", "list-foundation-models")
+        for way, variables in ways.items():
+            with check(f"aws sts get-caller-identity, {way}"):
+                caller_identity({**variables, "AWS_ENDPOINT_URL_STS": os.environ["TOLLGATE_STS_URL"]})
         with short_lifetime(2):
             for way in ("container", "sts"):
                 with environment(ways[way]) as session, check(f"{way}: expires during the run"):
