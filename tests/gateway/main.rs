@@ -16,6 +16,7 @@ mod certificates;
 mod explain;
 mod forwarding;
 mod identity;
+mod isolation;
 mod issuers;
 mod limits;
 mod metrics;
