@@ -12,7 +12,7 @@ use jsonwebtoken::DecodingKey;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::fingerprint::Fingerprint;
+use super::{fingerprint::Fingerprint, roca::is_roca};
 use crate::config::Algorithm;
 
 /// Members that only private or shared keys have (RFC 7518 §6.2.2, §6.3.2, §6.4.1).
@@ -48,6 +48,8 @@ pub enum KeyRefusal {
     RsaSize,
     #[error("its numbers are absent, not base64url, or no valid public key")]
     InvalidNumbers,
+    #[error("its modulus was made by a broken generator (CVE-2017-15361): anybody can find the private key. Replace it")]
+    BrokenGenerator,
     #[error("`kid` is not a string of 1 to 256 bytes")]
     InvalidKeyId,
     #[error("another key has the same `kid`; neither is used")]
@@ -180,6 +182,9 @@ fn rsa(members: &Map<String, Value>) -> Result<Key, KeyRefusal> {
     }
     if !is_exponent(&exponent) {
         return Err(KeyRefusal::InvalidNumbers);
+    }
+    if is_roca(&modulus) {
+        return Err(KeyRefusal::BrokenGenerator);
     }
     let components = RsaPublicKeyComponents { n: &modulus, e: &exponent };
     let valid: Result<PublicKeyX509Der<'static>, _> = components.as_der();

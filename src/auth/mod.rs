@@ -32,6 +32,7 @@ pub mod key_set;
 pub mod key_sets;
 pub mod mint;
 pub mod principal;
+mod roca;
 pub mod sealing;
 pub mod segments;
 pub mod session;

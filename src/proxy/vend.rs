@@ -40,7 +40,7 @@ const BODY_BYTES_MAX: u64 = 32 * 1024;
 pub enum Endpoint {
     /// `GET /credentials`
     Container,
-    /// `POST /sts`
+    /// `POST /sts`, or a form at `/`
     Sts,
 }
 
@@ -78,8 +78,16 @@ pub fn endpoint(session: &Session, vends: Vends) -> Option<Endpoint> {
     match split_target(session.req_header()).0 {
         b"/credentials" if vends.container_credentials => Some(Endpoint::Container),
         b"/sts" | b"/sts/" if vends.sts => Some(Endpoint::Sts),
+        // The Java SDK takes no path from AWS_ENDPOINT_URL_STS. What Bedrock has there (data automation) takes JSON.
+        b"/" if vends.sts && is_form(session) => Some(Endpoint::Sts),
         _ => None,
     }
+}
+
+fn is_form(session: &Session) -> bool {
+    const FORM: &str = "application/x-www-form-urlencoded";
+    let content_type = session.req_header().headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    content_type.and_then(|value| value.get(..FORM.len())).is_some_and(|begin| begin.eq_ignore_ascii_case(FORM))
 }
 
 /// Answers a request for credentials.

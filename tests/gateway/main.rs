@@ -18,6 +18,7 @@ mod explain;
 mod forwarding;
 mod held_back;
 mod identity;
+mod isolation;
 mod issuers;
 mod limits;
 mod metrics;

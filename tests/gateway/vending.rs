@@ -115,6 +115,12 @@ async fn sts_answers_as_sts_does() {
     let signer = Signer::new(element(&xml, "AccessKeyId"), element(&xml, "SecretAccessKey"), Some(element(&xml, "SessionToken")));
     client.ask(signer.sign(Message::post(CONVERSE, "{}")).request()).await.assert_served();
     world.until_sum("tollgate_requests_total", &["operation=\"AssumeRoleWithWebIdentity\"", "service=\"sts\""], 1.0).await;
+    // The Java SDK posts its form to the root, whatever the path of the endpoint.
+    let mut at_root = sts(&assume_role(&world.token("acme")));
+    *at_root.uri_mut() = "/".parse().unwrap();
+    at_root.headers_mut().insert("content-type", "application/x-www-form-urlencoded; charset=utf-8".parse().unwrap());
+    assert_eq!(client.ask(at_root).await.status, 200);
+    client.post("/", "{}").await.assert_refused(403, "MissingAuthenticationTokenException");
 
     let expired = world.issuer.mint(
         "https://issuer.example",

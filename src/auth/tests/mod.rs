@@ -10,6 +10,7 @@ mod issued;
 mod properties;
 mod providers;
 mod vectors;
+mod wycheproof;
 
 use std::{
     collections::BTreeMap,
