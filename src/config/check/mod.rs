@@ -38,7 +38,7 @@ impl<'a> Check<'a> {
         listeners::check(self, config);
         upstream::check(self, &config.upstream);
         bounds::check(self, config);
-        issuers::check(self, &config.issuers);
+        issuers::check(self, config);
         issuers::groups(self, config);
         tenants::check(self, &config.tenants);
         policy::check(self, config);
