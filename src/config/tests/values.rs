@@ -26,6 +26,7 @@ fn a_bad_value_is_reported_once_where_it_stands() {
             "listeners[0].tls.policy",
             "`intermediate`",
         ),
+        ("{ requests_per_minute = 60 }", "[60]", "tenants.acme.limits", "expected a table"),
         ("[issuers", "[downstream]\nrequests_max = 0\n[issuers", "downstream.requests_max", "refuse every request"),
         ("us-east-1", "us_east_1", "upstream.region", "not the name of an AWS region"),
         (
