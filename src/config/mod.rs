@@ -18,6 +18,7 @@ pub mod quotas;
 pub mod routing;
 pub mod secret;
 pub mod tenants;
+pub mod traces;
 pub mod upstream;
 pub mod validity;
 pub mod vending;
@@ -61,6 +62,7 @@ pub use read::{examine, parse, read};
 pub use routing::{Routing, SurfaceService};
 pub use secret::{Secret, SecretError};
 pub use tenants::{Guardrail, RequestLimits, Tenant};
+pub use traces::Traces;
 pub use upstream::Upstream;
 pub use validity::Validity;
 pub use vending::{SealingKey, Vending};
@@ -92,7 +94,7 @@ pub struct Config {
     /// Bounds on connections and headers.
     #[serde(default)]
     pub downstream: Downstream,
-    /// Bounds on reading for nobody.
+    /// How far an answer is read that its client no longer wants, to learn what Bedrock bills; 0 in either reads nothing.
     #[serde(default)]
     pub metering: Metering,
     /// Who may vouch for callers, by a name of your own.
@@ -124,6 +126,8 @@ pub struct Config {
     /// What is logged.
     #[serde(default)]
     pub log: Log,
+    /// Spans for an OpenTelemetry collector; absent: none.
+    pub traces: Option<Traces>,
     /// All of it in words, for saying what the next one changes.
     #[serde(skip)]
     pub written: Written,
@@ -133,7 +137,7 @@ pub struct Config {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
-    /// Default `127.0.0.1:9464`.
+    /// IP address and port. Default `127.0.0.1:9464`.
     pub address: SocketAddr,
 }
 

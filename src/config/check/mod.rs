@@ -10,6 +10,7 @@ mod listeners;
 mod policy;
 mod quotas;
 mod tenants;
+mod traces;
 mod upstream;
 mod vending;
 mod words;
@@ -44,6 +45,7 @@ impl<'a> Check<'a> {
         policy::check(self, config);
         ledger::check(self, &config.ledger);
         vending::check(self, config);
+        traces::check(self, config.traces.as_ref());
     }
 
     /// Everything that needs the disk and the environment.

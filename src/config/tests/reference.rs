@@ -54,6 +54,10 @@ fn the_reference_shows_the_defaults() {
     let (endpoints, dns_suffix, connect_to, ca_file) = Default::default();
     let upstream = Upstream { endpoints, dns_suffix, connect_to, ca_file, ..full.upstream };
     assert_eq!(format!("{upstream:?}"), format!("{:?}", minimal.upstream));
+    let traces = full.traces.unwrap();
+    let endpoint_alone: Traces = toml::from_str(&format!("endpoint = {:?}", traces.endpoint)).unwrap();
+    let (headers, resource, ca_file) = Default::default();
+    assert_eq!(Traces { headers, resource, ca_file, ..traces }, endpoint_alone);
     let vending = full.vending.unwrap();
     assert_eq!((vending.lifetime_seconds, vending.container_credentials, vending.sts), (3_600, true, true));
     let (ours, theirs) = (&minimal.issuers["corporate"], full.issuers["corporate"].clone());
@@ -81,7 +85,7 @@ fn the_reference_has_every_key_of_every_section() {
             sections.entry(known).or_default().extend(written);
         }
     }
-    assert_eq!(sections.len(), 26, "every section type, and the types within: {sections:#?}");
+    assert_eq!(sections.len(), 27, "every section type, and the types within: {sections:#?}");
     for (known, written) in sections {
         assert_eq!(known, written, "what serde knows, what conf/tollgate.toml shows");
     }
@@ -109,6 +113,8 @@ fn relative_paths_start_from_the_directory_of_the_file() {
         "keys.toml",
         "ledger.sqlite",
         "prices.toml",
+        "tls/collector-ca.pem",
+        "secrets/collector-key",
     ] {
         assert!(config.contains(&format!("\"/x/y/{file}\"")), "{file}: {config}");
     }
