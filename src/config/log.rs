@@ -10,10 +10,15 @@ pub struct Log {
     pub level: String,
     /// Writes one line a request. Default true.
     pub access: bool,
+    /// Writes one line for so many requests that Bedrock answered well; it says how many it stands for. Refusals, errors, requests sent
+    /// again, guessed usage and slow ones have a line each. Default 1: all have.
+    pub access_one_in: u32,
+    /// Seconds from which on a request is slow. Default 30.
+    pub access_slow_seconds: u64,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Log { level: "info".to_owned(), access: true }
+        Log { level: "info".to_owned(), access: true, access_one_in: 1, access_slow_seconds: 30 }
     }
 }

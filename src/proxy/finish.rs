@@ -1,4 +1,5 @@
-//! The last station, always reached: the client's connection is given back, everything is counted, and one line is written.
+//! The last station, always reached: the client's connection is given back, everything is counted, and one line is written, or none if
+//! others stand for it.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +14,7 @@ use super::{
     decimal, edge,
     listener::handshake::{ClientCertificate, client_certificate},
     respond::Refusal,
-    trace,
+    sample, trace,
 };
 use crate::bedrock::usage::Usage;
 use crate::telemetry::{AccessLine, NONE, Outcome, Refused, outcome::status_class};
@@ -33,7 +34,8 @@ pub fn finish(session: &mut Session, e: Option<&Error>, passage: &mut Passage, g
     count(passage, outcome, duration, gateway);
     remember(passage, gateway);
     trace::record(session, e, passage, outcome, gateway);
-    if passage.live.snapshot.log.access && !gateway.access_log.write(&line(session, e, passage, outcome, duration)) {
+    let Some(stands_for) = sample::stands_for(passage, outcome, duration) else { return };
+    if !gateway.access_log.write(&line(session, e, passage, outcome, (duration, stands_for))) {
         gateway.metrics.access_log_lost.inc();
     }
 }
@@ -131,7 +133,7 @@ fn line<'a>(
     e: Option<&Error>,
     passage: &'a Passage,
     outcome: Outcome,
-    duration: Duration,
+    (duration, stands_for): (Duration, u32),
 ) -> AccessLine<'a> {
     let (tenant, service, operation) = labels(passage);
     let arrival = &passage.arrival;
@@ -182,5 +184,6 @@ fn line<'a>(
         upstream_request_id: meter.upstream_request_id.as_deref(),
         retries: passage.attempts.resent,
         generation: passage.live.snapshot.generation,
+        stands_for: Some(stands_for).filter(|requests| *requests > 1),
     }
 }

@@ -26,6 +26,7 @@ pub mod meter;
 pub mod peers;
 mod replay;
 pub mod respond;
+mod sample;
 pub mod sign;
 pub mod standings;
 pub mod trace;

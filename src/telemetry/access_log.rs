@@ -127,6 +127,9 @@ pub struct AccessLine<'a> {
     pub retries: u32,
     /// The configuration the request ran under.
     pub generation: u64,
+    /// How many requests that went well this line is for, if not for its own alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stands_for: Option<u32>,
 }
 
 /// Where access lines go.

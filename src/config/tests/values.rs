@@ -27,6 +27,7 @@ fn a_bad_value_is_reported_once_where_it_stands() {
             "`intermediate`",
         ),
         ("{ requests_per_minute = 60 }", "[60]", "tenants.acme.limits", "expected a table"),
+        ("[issuers", "[log]\naccess_one_in = 0\n[issuers", "log.access_one_in", "`access = false`"),
         ("[issuers", "[traces]\nendpoint = \"h:4318\"\n[issuers", "traces.endpoint", "not a URL"),
         ("[issuers", "[traces]\nendpoint = \"https://u:p@h\"\n[issuers", "traces.endpoint", "credentials in it"),
         (
