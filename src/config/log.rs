@@ -1,9 +1,10 @@
 //! `[log]`: what is written to standard output, a JSON object a line.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// Logging.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Log {
     /// `error`, `warn`, `info`, `debug` or `trace`, or a filter in tracing's syntax. Default `info`.

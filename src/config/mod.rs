@@ -25,6 +25,7 @@ pub mod vending;
 
 pub mod problems;
 pub mod read;
+pub mod schema;
 
 pub mod changes;
 mod check;
@@ -39,6 +40,7 @@ mod tests;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::document::KeyPath;
@@ -68,7 +70,7 @@ pub use validity::Validity;
 pub use vending::{SealingKey, Vending};
 
 /// A whole configuration file.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Where the gateway keeps what it wants to know again after a restart: issuers' last good keys; absent: nowhere.
@@ -134,7 +136,7 @@ pub struct Config {
 }
 
 /// The admin listener: `/console`, `/metrics`, `/healthz`, `/readyz`, `/usage`; plaintext.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
     /// IP address and port. Default `127.0.0.1:9464`.

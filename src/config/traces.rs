@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Secret;
 
 /// What is recorded, and where it is sent.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Traces {
     /// Where spans are sent, by OTLP over HTTP, in protobuf. Without a path it is `/v1/traces`.
