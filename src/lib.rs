@@ -10,7 +10,7 @@
 //! L5  proxy   admin   simulator             adapters: HTTP comes and goes here, and nowhere else
 //! L4  snapshot  console                     a configuration compiled into what a request reads; immutable, pinned per request · figures as pages
 //! L3  auth  policy  quota  routing  ledger  decisions: pure, given headers, names, usage and `now` · and the account on disk
-//! L2  config   telemetry                    the file as written · the one table of metrics and the one log line
+//! L2  config   telemetry                    the file as written · the one table of metrics, the one log line, and spans
 //! L1  pricing                               money: what a model's tokens cost
 //! L0  bedrock   aws                         protocols: bytes in, values out; no clock, no configuration
 //! ```
@@ -28,6 +28,7 @@
 //! | [`listener`](proxy::listener) | – | per connection | room, PROXY header, source, TLS, protocol | closed |
 //! | [`edge`](proxy::edge), [`wire`](proxy::wire) | – | per connection | the deadline for a head, strict chunks, floods of frames | closed |
 //! | [`arrival`](proxy::arrival) | early_request_filter | once | the request's id and clock | – |
+//! | [`trace`](proxy::trace) | early_request_filter; with `sign`, `upstream`, `finish` | once | the caller's trace, and spans if they are wanted | never |
 //! | [`admit`](proxy::admit) | request_filter | once | [`load`](proxy::load); [`head`](proxy::head) strict; principal; tenant; route; policy ([`allow`](proxy::allow)); rate → `Admitted` | 400 403 404 429 431 503 |
 //! | [`vend`](proxy::vend) | request_filter | once | instead of all below, for `/credentials` and `/sts`: AWS credentials for a token | 400 403 |
 //! | [`usage_page`](proxy::usage_page) | request_filter | once | instead of all below, for `/v1/usage`: what the caller's tenant used and has left, as JSON or a page | 400 403 405 429 |

@@ -10,6 +10,7 @@ pub mod ledger;
 mod man;
 mod prices;
 mod run;
+mod schema;
 mod simulate;
 pub mod token;
 pub mod usage;
@@ -61,6 +62,8 @@ enum Command {
     /// Looks after the ledger
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
+    /// Prints the JSON Schema of a configuration, for editors; or the configuration reference
+    Schema(schema::SchemaArgs),
     /// Prints what a shell needs to complete the command line
     Completions(completions::CompletionsArgs),
     /// Prints tollgate(1), or writes a man page for each command
@@ -91,6 +94,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
         Some(Command::Usage(args)) => usage::run(args),
         Some(Command::Explain(args)) => explain::run(&args),
         Some(Command::Ledger(command)) => ledger::run(command),
+        Some(Command::Schema(args)) => schema::run(&args),
         Some(Command::Completions(args)) => completions::run(args, Cli::command()),
         Some(Command::Man(args)) => man::run(args, Cli::command()),
         None => Ok(ExitCode::from(2)),

@@ -1,11 +1,12 @@
 //! `[bidirectional]`: bounds on InvokeModelWithBidirectionalStream, whose requests are streams too.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::RequestLimits;
 
 /// Bounds on one stream, and on a tenant's streams together.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Bidirectional {
     /// Seconds without a byte in either direction. Default 120.
@@ -16,7 +17,7 @@ pub struct Bidirectional {
     pub event_bytes_max: usize,
     /// Events a second from the clients of one tenant, over all its streams; what is faster waits. 0 does not limit. Default 0.
     pub events_per_second_max: u64,
-    /// The same in bytes. Default 0.
+    /// Bytes a second from the clients of one tenant, over all its streams; 0 does not limit. Default 0.
     pub bytes_per_second_max: u64,
     /// Bytes from the client in all; 0 does not limit. Default 0.
     pub bytes_max: u64,

@@ -1,11 +1,12 @@
 //! `[credentials]`: fixed AWS keys, for tests and for machines without a role.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Secret;
 
 /// Keys that never refresh.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct StaticCredentials {
     /// Access key id, as AWS prints it.

@@ -99,6 +99,10 @@ impl<'de> Deserializer<'de> for &'de Node {
         if self.stands_in() {
             return visitor.visit_map(de::value::MapDeserializer::new(fields.iter().map(|field| (*field, &PLACEHOLDER))));
         }
+        // serde would take its elements for the fields, in their order.
+        if let Value::Array(_) = &self.value {
+            return Err(Fault::new(Kind::WrongType { expected: "a map".to_owned() }));
+        }
         self.deserialize_any(visitor)
     }
 

@@ -1,9 +1,10 @@
 //! `[downstream]`: bounds on what clients may send and hold open.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// Bounds on connections, headers and requests.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Downstream {
     /// Connections open at once, over all listeners; more are closed as soon as they are accepted. Default 10,000, and never more than

@@ -1,10 +1,11 @@
 //! `[groups.NAME]`: what callers may do besides what their tenant may, because their token says that they are in a group; and lists of
 //! what is denied, which tenants have as well.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// A group, by the name that an issuer's `groups_claim` comes to.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Group {
     /// Globs over the tenants for which the group counts. Whoever is another tenant's is granted nothing.
@@ -24,7 +25,7 @@ pub struct Group {
 }
 
 /// What is denied, whatever grants it.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Denied {
     /// Globs over model ids, profile ids and ARNs. A model is denied with every profile of it.

@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// One token issuer.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Issuer {
     /// The exact `iss` claim.
@@ -70,7 +71,7 @@ impl Issuer {
 }
 
 /// `{ file = "keys.json" }`, `{ url = "https://…" }` or `{ discovery = true }`.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "lowercase")]
 pub enum KeySetSource {
     /// A file beside the configuration.
@@ -99,7 +100,7 @@ pub enum KeyOrigin {
 }
 
 /// JWS algorithms (RFC 7518 §3.1, RFC 8037) with public keys. Shared secrets and `none` do not exist here.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Hash, Serialize)]
 #[allow(missing_docs)]
 pub enum Algorithm {
     RS256,

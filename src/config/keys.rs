@@ -4,13 +4,14 @@
 use std::{fs::File, io::Read, path::Path, path::PathBuf};
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de::Error};
 
 /// More is no list of keys.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
 /// Where the keys are.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Keys {
     /// What `tollgate key new` prints goes into it. Nobody but the gateway's user may read or write it.
@@ -18,7 +19,7 @@ pub struct Keys {
 }
 
 /// The file's contents.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct KeysFile {
     /// Keys to sign requests with.
@@ -28,7 +29,7 @@ pub struct KeysFile {
 }
 
 /// A static access key.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AccessKey {
     /// The access key id.
@@ -44,6 +45,7 @@ pub struct AccessKey {
     pub sealed_secret: String,
     /// RFC 3339; default: never.
     #[serde(default, deserialize_with = "timestamp")]
+    #[schemars(with = "Option<String>")]
     pub expires: Option<Timestamp>,
     /// No longer valid.
     #[serde(default)]
@@ -51,7 +53,7 @@ pub struct AccessKey {
 }
 
 /// An API key.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ApiKey {
     /// What logs call it.
@@ -67,6 +69,7 @@ pub struct ApiKey {
     pub sha256: String,
     /// RFC 3339; default: never.
     #[serde(default, deserialize_with = "timestamp")]
+    #[schemars(with = "Option<String>")]
     pub expires: Option<Timestamp>,
     /// No longer valid.
     #[serde(default)]

@@ -2,12 +2,13 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{ClientPrincipal, ClientToken};
 
 /// One listening address.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Listener {
     /// IP address and port; port 0 takes a free one.
@@ -26,7 +27,7 @@ pub struct Listener {
 }
 
 /// How a listener speaks TLS.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct Tls {
     /// The certificate chain, leaf first: for clients that name no host, or one that no certificate has.
@@ -53,7 +54,7 @@ pub struct Tls {
 }
 
 /// PEM files of one certificate; they are read again when they change.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct TlsFiles {
     /// The certificate chain, leaf first.
@@ -63,7 +64,7 @@ pub struct TlsFiles {
 }
 
 /// Mozilla's recommendations by their names: <https://wiki.mozilla.org/Security/Server_Side_TLS>.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TlsPolicy {
     /// TLS 1.2 and 1.3, ciphers with forward secrecy and authenticated encryption only.
@@ -74,7 +75,7 @@ pub enum TlsPolicy {
 }
 
 /// What a client without a certificate may do.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ClientCertificates {
     /// Nothing: the handshake fails.

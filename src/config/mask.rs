@@ -3,7 +3,7 @@
 use std::{borrow::Cow, ops::Range};
 
 /// What keys of secrets have in their names.
-const MARKS: [&str; 3] = ["secret", "session_token", "password"];
+const MARKS: [&str; 6] = ["secret", "session_token", "password", "headers", "api-key", "authorization"];
 
 /// The line with stars in place of what follows a secret's key and of credentials in a URL, byte for byte, so that positions
 /// in it stay. A reference, `{ env = "NAME" }` or `{ file = "path" }`, is no secret.
@@ -26,6 +26,14 @@ pub(super) fn mask(line: &str) -> Cow<'_, str> {
 pub(super) fn names_secret(key: &str) -> bool {
     let lowercase = key.to_ascii_lowercase();
     MARKS.iter().any(|mark| lowercase.contains(mark))
+}
+
+/// The same for a line that a secret stands on whatever its key is.
+pub(super) fn mask_value(line: &str) -> Cow<'_, str> {
+    match line.split_once('=') {
+        Some((key, value)) => Cow::Owned(format!("{key}={}", "*".repeat(value.len()))),
+        None => mask(line),
+    }
 }
 
 /// `user:password` in `https://user:password@host`; too much rather than too little, should the password have a `/`.

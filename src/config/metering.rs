@@ -1,14 +1,15 @@
 //! `[metering]`: how far an answer is read that its client no longer wants, to learn what Bedrock bills.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// Bounds on reading on after a client left. 0 in either reads nothing.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Metering {
-    /// Seconds. Default 120.
+    /// Seconds that an answer is read on. Default 120.
     pub read_on_seconds_max: u64,
-    /// Bytes of the answer. Default 33,554,432.
+    /// Bytes of an answer that are read on. Default 33,554,432.
     pub read_on_bytes_max: u64,
 }
 

@@ -19,12 +19,14 @@ pub mod quotas;
 pub mod routing;
 pub mod secret;
 pub mod tenants;
+pub mod traces;
 pub mod upstream;
 pub mod validity;
 pub mod vending;
 
 pub mod problems;
 pub mod read;
+pub mod schema;
 
 pub mod changes;
 mod check;
@@ -39,6 +41,7 @@ mod tests;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::document::KeyPath;
@@ -63,12 +66,13 @@ pub use read::{examine, parse, read};
 pub use routing::{Routing, SurfaceService};
 pub use secret::{Secret, SecretError};
 pub use tenants::{Guardrail, RequestLimits, Tenant};
+pub use traces::Traces;
 pub use upstream::Upstream;
 pub use validity::Validity;
 pub use vending::{SealingKey, Vending};
 
 /// A whole configuration file.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Where the gateway keeps what it wants to know again after a restart: issuers' last good keys; absent: nowhere.
@@ -94,7 +98,7 @@ pub struct Config {
     /// Bounds on connections and headers.
     #[serde(default)]
     pub downstream: Downstream,
-    /// Bounds on reading for nobody.
+    /// How far an answer is read that its client no longer wants, to learn what Bedrock bills; 0 in either reads nothing.
     #[serde(default)]
     pub metering: Metering,
     /// Who may vouch for callers, by a name of your own.
@@ -126,16 +130,18 @@ pub struct Config {
     /// What is logged.
     #[serde(default)]
     pub log: Log,
+    /// Spans for an OpenTelemetry collector; absent: none.
+    pub traces: Option<Traces>,
     /// All of it in words, for saying what the next one changes.
     #[serde(skip)]
     pub written: Written,
 }
 
 /// The admin listener: `/console`, `/metrics`, `/healthz`, `/readyz`, `/usage`; plaintext.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
-    /// Default `127.0.0.1:9464`.
+    /// IP address and port. Default `127.0.0.1:9464`.
     pub address: SocketAddr,
 }
 

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Problem, Problems, Severity,
@@ -13,7 +14,7 @@ use super::{
 use crate::pricing::{self, Flaw, Overrides, PriceBook};
 
 /// Prices.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Prices {
     /// The operator's own prices; none: the bundled ones only.
@@ -23,7 +24,7 @@ pub struct Prices {
 }
 
 /// What becomes of requests that cannot be priced.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Unpriced {
     /// Served, at no cost that is known, and flagged.

@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt, ops::Range};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
-use super::mask::mask;
+use super::mask::{mask, mask_value};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +98,11 @@ impl Problems {
         let group = match &problem.span {
             None => title.element(Origin::path(self.name.as_str())),
             Some(span) => {
-                let line = Line::around(&self.text, span);
+                let mut line = Line::around(&self.text, span);
+                // Names of header fields are the operator's: none tells that its value is a secret.
+                if problem.key_path.starts_with("traces.headers") {
+                    line.text = Cow::Owned(mask_value(&line.text).into_owned());
+                }
                 let caret = AnnotationKind::Primary.span(line.span).label(problem.key_path.as_str());
                 title.element(Snippet::source(line.text).line_start(line.number).path(self.name.as_str()).annotation(caret))
             }

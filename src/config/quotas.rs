@@ -1,24 +1,25 @@
 //! `[[tenants.NAME.quotas]]`: tokens and money that a tenant may use, for some models or for all; and `[account]`, how that is kept.
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// Of a tenant: as many scopes as an account tells apart.
 pub const QUOTAS_MAX: usize = 32;
 
 /// Limits that share a scope; absent ones do not limit.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Quota {
-    /// Shown in refusals, metrics and `/v1/usage`; see [`Quota::label`].
+    /// Shown in refusals, metrics and `/v1/usage`. Default: `all`, or the globs.
     pub name: Option<String>,
     /// Globs (`*`, `?`) over model ids; an ARN counts as the id it stands for. Default: every model, together.
     #[serde(default = "every_model")]
     pub models: Vec<String>,
     /// Input and output, refilled without pause; as many may be used at once.
     pub tokens_per_minute: Option<u64>,
-    /// Input alone, what is read from the cache or written to it included.
+    /// Input alone, refilled without pause; what is read from the cache or written to it included.
     pub input_tokens_per_minute: Option<u64>,
-    /// Output alone.
+    /// Output alone, refilled without pause.
     pub output_tokens_per_minute: Option<u64>,
     /// `tokens_per_minute` counts as Bedrock's own quotas do: cache reads are free, output weighs the model's burndown factor.
     #[serde(default)]
@@ -50,7 +51,7 @@ pub struct Quota {
 }
 
 /// What happens to a request over `max_tokens`.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MaxTokensOver {
     /// It is refused, and told why.
@@ -61,7 +62,7 @@ pub enum MaxTokensOver {
 }
 
 /// How the tenants' accounts are kept.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AccountKeeping {
     /// Seconds after which what a request holds is given back though nobody saw the request end; default 7,200. Longer than the longest

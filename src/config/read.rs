@@ -214,6 +214,9 @@ fn resolve_paths(config: &mut Config, directory: &Path) {
     for path in [&mut config.upstream.ca_file, &mut config.prices.file, &mut config.state_directory].into_iter().flatten() {
         resolve(path);
     }
+    if let Some(path) = config.traces.as_mut().and_then(|traces| traces.ca_file.as_mut()) {
+        resolve(path);
+    }
     // An empty path stays empty, so that the check sees it.
     if let Some(path) = config.ledger.file.as_mut().filter(|path| !path.as_os_str().is_empty()) {
         resolve(path);
@@ -229,7 +232,8 @@ fn resolve_paths(config: &mut Config, directory: &Path) {
     let credentials = config.credentials.iter_mut();
     let fixed = credentials.flat_map(|keys| [Some(&mut keys.secret_access_key), keys.session_token.as_mut()]).flatten();
     let sealing = config.vending.iter_mut().flat_map(|vending| &mut vending.sealing_keys).map(|key| &mut key.secret);
-    for secret in fixed.chain(sealing) {
+    let headers = config.traces.iter_mut().flat_map(|traces| traces.headers.values_mut());
+    for secret in fixed.chain(sealing).chain(headers) {
         if let Secret::File(path) = secret {
             resolve(path);
         }

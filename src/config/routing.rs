@@ -1,9 +1,10 @@
 //! `[routing]`: what may override, or must complete, routing by method and path.
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// Overrides of the table of operations.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Routing {
     /// Host names below which the first label names the service: `["gw.example.com"]` makes
@@ -22,7 +23,7 @@ impl Default for Routing {
 }
 
 /// The two services that have OpenAI- and Anthropic-shaped routes.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SurfaceService {
     /// AWS's advice since mid-2026.

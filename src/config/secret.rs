@@ -2,11 +2,12 @@
 
 use std::{env, fs, path::PathBuf};
 
+use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
 
 /// `{ env = "NAME" }` or `{ file = "path" }`.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(deny_unknown_fields, rename_all = "lowercase")]
 pub enum Secret {
     /// An environment variable.

@@ -1,11 +1,12 @@
 //! `[tenants.NAME]`: what each tenant may call, and how often. Nothing is allowed that is not written; `"*"` allows all.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Denied, Quota};
 
 /// One tenant.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Tenant {
     /// Globs (`*`, `?`) over model ids and ARNs, as the client names them, and over what they stand for.
@@ -47,7 +48,7 @@ pub struct Tenant {
 }
 
 /// A guardrail of Bedrock's.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Guardrail {
     /// Its id or ARN.
@@ -65,7 +66,7 @@ fn utc() -> String {
 }
 
 /// Limits in requests, and in what streams of events say.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RequestLimits {
     /// Requests in any second.

@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// Endpoints and connections.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Upstream {
     /// AWS region, signed for and part of host names: `us-east-1`.

@@ -1,11 +1,12 @@
 //! `[vending]`: credentials that the gateway gives out for a token, so that SDKs refresh them by themselves.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Secret;
 
 /// What is vended, and under which keys.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Vending {
     /// The first seals, all open. The same on every gateway of a fleet.
@@ -22,7 +23,7 @@ pub struct Vending {
 }
 
 /// A key that seals session tokens and the secrets of access keys.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SealingKey {
     /// Stands in what it seals: 1 to 32 of `A-Z a-z 0-9 _ -`.

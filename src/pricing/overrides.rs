@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// The whole file.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Overrides {
     /// By model id or ARN, as the client writes it.
@@ -16,7 +17,7 @@ pub struct Overrides {
 }
 
 /// What is said of one model.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelOverride {
     /// It costs what this one costs. Instead of `prices`.
@@ -30,7 +31,7 @@ pub struct ModelOverride {
 }
 
 /// Prices per million tokens, for one tier, from one date on, from one length of input on.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct PriceRow {
     /// A date (midnight UTC) or a time with offset; absent: always.
@@ -41,7 +42,7 @@ pub struct PriceRow {
     /// It prices requests with more input tokens than this, cached ones included.
     #[serde(default)]
     pub input_tokens_over: u64,
-    /// US dollars per million tokens, as the others.
+    /// Tokens that go in fresh. US dollars per million tokens, as in every row.
     pub input: String,
     /// Generated tokens.
     pub output: Option<String>,

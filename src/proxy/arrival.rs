@@ -42,7 +42,7 @@ impl Arrival {
 
 /// A version-4 UUID: a count under keys that the system gave this process, so that ids neither repeat nor can be guessed. Asking the
 /// system, or a generator for keys, for every request costs thirty times as much.
-fn random_id() -> Uuid {
+pub(super) fn random_id() -> Uuid {
     static KEYS: LazyLock<[RandomState; 2]> = LazyLock::new(|| [RandomState::new(), RandomState::new()]);
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);

@@ -1,4 +1,5 @@
-//! The last station, always reached: the client's connection is given back, everything is counted, and one line is written.
+//! The last station, always reached: the client's connection is given back, everything is counted, and one line is written, or none if
+//! others stand for it.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,6 +14,7 @@ use super::{
     decimal, edge,
     listener::handshake::client_certificate,
     respond::Refusal,
+    sample, trace,
 };
 use crate::auth::ClientCertificate;
 use crate::bedrock::usage::Usage;
@@ -32,7 +34,9 @@ pub fn finish(session: &mut Session, e: Option<&Error>, passage: &mut Passage, g
     let duration = passage.arrival.started.elapsed();
     count(passage, outcome, duration, gateway);
     remember(passage, gateway);
-    if passage.live.snapshot.log.access && !gateway.access_log.write(&line(session, e, passage, outcome, duration)) {
+    trace::record(session, e, passage, outcome, gateway);
+    let Some(stands_for) = sample::stands_for(passage, outcome, duration) else { return };
+    if !gateway.access_log.write(&line(session, e, passage, outcome, (duration, stands_for))) {
         gateway.metrics.access_log_lost.inc();
     }
 }
@@ -57,16 +61,18 @@ fn request_bytes(passage: &Passage) -> u64 {
     held.or(passage.conversation.as_ref().map(|conversation| conversation.bytes_in)).unwrap_or(0)
 }
 
-fn status(passage: &Passage) -> Option<u16> {
+/// Of the answer, whoever gave it.
+pub(super) fn status(passage: &Passage) -> Option<u16> {
     passage.meter.status.or_else(|| passage.answered.as_ref()?.status)
 }
 
-fn refusal(passage: &Passage) -> Option<Refusal> {
+/// Why the gateway refused, if it did.
+pub(super) fn refusal(passage: &Passage) -> Option<Refusal> {
     passage.answered.as_ref()?.refusal
 }
 
 /// Tenant, service and operation; `none` for whoever has no tenant here, so that a scanner makes no series.
-fn labels(passage: &Passage) -> (&str, &'static str, &'static str) {
+pub(super) fn labels(passage: &Passage) -> (&str, &'static str, &'static str) {
     let caller = passage.caller.as_ref();
     let Some(tenant) = caller.and_then(|caller| caller.tenant.as_ref()) else { return (NONE, NONE, NONE) };
     let (service, operation) = match caller.and_then(|caller| caller.called) {
@@ -118,7 +124,8 @@ fn remember(passage: &Passage, gateway: &Gateway) {
     });
 }
 
-fn bill(passage: &Passage) -> Option<&Bill> {
+/// What it cost, once that is known.
+pub(super) fn bill(passage: &Passage) -> Option<&Bill> {
     passage.admitted.as_ref()?.charge.as_ref().and_then(Charge::bill)
 }
 
@@ -127,7 +134,7 @@ fn line<'a>(
     e: Option<&Error>,
     passage: &'a Passage,
     outcome: Outcome,
-    duration: Duration,
+    (duration, stands_for): (Duration, u32),
 ) -> AccessLine<'a> {
     let (tenant, service, operation) = labels(passage);
     let arrival = &passage.arrival;
@@ -142,7 +149,7 @@ fn line<'a>(
         level: "info",
         msg: "request",
         request_id: &arrival.request_id,
-        trace_id: request.headers.get("traceparent").and_then(|value| value.to_str().ok()).and_then(trace_id),
+        trace_id: passage.trace.id().map(|id| id.to_string()),
         tenant,
         principal: principal.map(|principal| principal.subject.as_ref()),
         issuer: principal.map(|principal| principal.issuer.as_ref()),
@@ -178,11 +185,6 @@ fn line<'a>(
         upstream_request_id: meter.upstream_request_id.as_deref(),
         retries: passage.attempts.resent,
         generation: passage.live.snapshot.generation,
+        stands_for: Some(stands_for).filter(|requests| *requests > 1),
     }
-}
-
-/// The second field of `00-<trace id>-<parent id>-<flags>` (W3C Trace Context §3.2).
-fn trace_id(traceparent: &str) -> Option<&str> {
-    let id = traceparent.split('-').nth(1)?;
-    (id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit())).then_some(id)
 }

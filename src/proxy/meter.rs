@@ -24,6 +24,8 @@ pub struct Meter {
     pub first_byte: Option<Instant>,
     /// Its `x-amzn-RequestId`.
     pub upstream_request_id: Option<String>,
+    /// Its exception, if it is an error: `ThrottlingException`.
+    pub exception: Option<String>,
     /// Body bytes.
     pub bytes: u64,
     /// The end of the body was seen.
@@ -116,6 +118,7 @@ pub fn response_head(response: &mut ResponseHeader, passage: &mut Passage) -> Re
     meter.first_byte = Some(Instant::now());
     let id = response.headers.get(&REQUEST_ID).and_then(|value| value.to_str().ok());
     meter.upstream_request_id = id.map(str::to_owned);
+    meter.exception = exception(response).map(str::to_owned);
 
     response.insert_header(&SOURCE, HeaderValue::from_static("bedrock"))?;
     response.insert_header(&OWN_REQUEST_ID, &passage.arrival.request_id)?;
@@ -147,7 +150,13 @@ fn refusal_of_our_credentials(response: &ResponseHeader) -> Option<&'static str>
     if !matches!(response.status.as_u16(), 400 | 401 | 403) {
         return None;
     }
-    let kind = response.headers.get("x-amzn-errortype")?.to_str().ok()?;
-    let name = kind.split(':').next()?;
+    let name = exception(response)?;
     ABOUT_OUR_CREDENTIALS.into_iter().find(|known| *known == name)
+}
+
+/// The name in `x-amzn-ErrorType`, which may go on with a URL.
+fn exception(response: &ResponseHeader) -> Option<&str> {
+    let name = response.headers.get("x-amzn-errortype")?.to_str().ok()?.split(':').next()?;
+    let is_name = (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric());
+    is_name.then_some(name)
 }

@@ -1,6 +1,6 @@
 //! The way of a request, as Pingora's phases call it. This file is the timetable: what is done to a request stands in the stations,
 //! in this order: [`arrival`] → [`admit`] → [`body`] → [`charge`] → [`upstream`] → [`sign`] → [`meter`] → [`finish`], and [`respond`] for what
-//! is refused on the way. [`vend`] and [`usage_page`] answer for themselves. A request whose body is a stream of events goes
+//! is refused on the way; [`trace`] goes along. [`vend`] and [`usage_page`] answer for themselves. A request whose body is a stream of events goes
 //! from `admit` to [`conversation`] instead, and then to `finish`.
 
 pub mod addresses;
@@ -26,8 +26,10 @@ pub mod meter;
 pub mod peers;
 mod replay;
 pub mod respond;
+mod sample;
 pub mod sign;
 pub mod standings;
+pub mod trace;
 pub mod upstream;
 pub mod usage_page;
 pub mod vend;
@@ -55,13 +57,14 @@ use self::{
     meter::Meter,
     peers::Peers,
     respond::Answered,
+    trace::Trace,
     upstream::Attempts,
 };
 use crate::{
     aws::CredentialsSlot,
     ledger::Ledger,
     snapshot::Snapshot,
-    telemetry::{AccessLog, Metrics, Outcome, Refusals},
+    telemetry::{AccessLog, Metrics, Outcome, Refusals, SpanQueue},
 };
 
 /// What a reload replaces: the snapshot, and what is made of it in Pingora's types.
@@ -105,12 +108,15 @@ pub struct Gateway {
     pub refusals: Arc<Refusals>,
     /// One line a request.
     pub access_log: Arc<AccessLog>,
+    /// Spans of requests whose traces are recorded.
+    pub spans: Arc<SpanQueue>,
 }
 
 /// One request on its way. A field belongs to the station of its name.
 pub struct Passage {
     live: Arc<Live>,
     arrival: Arrival,
+    trace: Trace,
     caller: Option<Caller>,
     admitted: Option<Admitted>,
     body: Option<HeldBody>,
@@ -172,6 +178,7 @@ impl ProxyHttp for Gateway {
         Passage {
             live: self.live.load_full(),
             arrival: Arrival::begin(),
+            trace: Trace::default(),
             caller: None,
             admitted: None,
             body: None,
@@ -186,7 +193,9 @@ impl ProxyHttp for Gateway {
 
     async fn early_request_filter(&self, session: &mut Session, passage: &mut Passage) -> Result<()> {
         edge::head_was_read();
-        edge::bound_writes(session.as_mut(), &passage.live.snapshot.downstream);
+        let snapshot = &passage.live.snapshot;
+        edge::bound_writes(session.as_mut(), &snapshot.downstream);
+        passage.trace = Trace::begin(&session.req_header().headers, snapshot.traces.as_ref(), &passage.arrival);
         Ok(())
     }
 

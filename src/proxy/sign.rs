@@ -54,6 +54,7 @@ fn rewrite(request: &mut RequestHeader, passage: &Passage) -> Result<()> {
     request.insert_header("Host", &endpoint.host_header)?;
     // A compressed answer could not be read for usage, and event streams never are compressed.
     request.insert_header("accept-encoding", IDENTITY)?;
+    passage.trace.tell(request)?;
     force_guardrail(request, &admitted.tenant().policy, route)
 }
 

@@ -38,7 +38,7 @@ use crate::{
     },
     quota::{Accounts, Counters},
     snapshot::{Lasting, Snapshot},
-    telemetry::{AccessLog, History, Metrics, Refusals},
+    telemetry::{AccessLog, History, Metrics, Refusals, SpanQueue},
 };
 
 /// Idle upstream connections kept, over all services.
@@ -55,6 +55,7 @@ pub(super) struct Parts {
     pub gateway_addresses: Arc<Addresses>,
     pub metrics: Arc<Metrics>,
     pub access_log: Arc<AccessLog>,
+    pub spans: Arc<SpanQueue>,
     pub ledger: Arc<Ledger>,
     pub orphans: Arc<account::Orphans>,
     pub history: Arc<History>,
@@ -101,6 +102,7 @@ impl Parts {
             gateway_addresses: Arc::default(),
             metrics,
             access_log: Arc::new(access_log),
+            spans: Arc::default(),
             ledger,
             orphans: Arc::new(orphans),
             history: Arc::new(History::new(Instant::now())),
@@ -164,6 +166,7 @@ fn proxy(parts: &Parts) -> Arc<HttpProxy<Gateway>> {
         access_log: parts.access_log.clone(),
         refusals: parts.refusals.clone(),
         ledger: parts.ledger.clone(),
+        spans: parts.spans.clone(),
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let conf = ServerConf {

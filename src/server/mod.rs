@@ -11,6 +11,7 @@ mod figures;
 mod files_limit;
 pub mod key_sets;
 mod reload;
+mod traces;
 mod vitals;
 mod watch;
 mod watchdog;
@@ -42,6 +43,9 @@ const RESOLVE_EVERY: Duration = Duration::from_secs(15);
 
 /// How long the end waits for the last charges to be on disk.
 const LAST_CHARGES_MAX: Duration = Duration::from_secs(10);
+
+/// How long the end waits for the collector to take the last spans.
+const LAST_SPANS_MAX: Duration = Duration::from_secs(5);
 
 /// A running gateway.
 pub struct Running {
@@ -136,6 +140,7 @@ async fn start_with(
     let reloader = Arc::new(Reloader::new(path, &config, &parts, log_filter));
     reloader.keep_credentials_fresh(&config).await?;
     reloader.poll_key_sets(config.clone());
+    reloader.export_spans(reloader.exporter(&config)?);
     watch::follow_file(reloader.clone(), seen, ending.clone()).context("cannot watch the configuration's directory")?;
 
     let drain = Drain::new(end, parts.live.clone());
@@ -173,9 +178,12 @@ impl Running {
     /// Ends in order; returns when the last request is through or `downstream.drain_seconds_max` have passed.
     pub async fn stop(self) {
         self.drain.run().await;
-        if timeout(LAST_CHARGES_MAX, self.ledger.durable()).await.is_err() {
-            tracing::error!("the ledger did not take the last charges in time");
-        }
+        let charges = async {
+            if timeout(LAST_CHARGES_MAX, self.ledger.durable()).await.is_err() {
+                tracing::error!("the ledger did not take the last charges in time");
+            }
+        };
+        tokio::join!(charges, self.reloader.stop_exporting(LAST_SPANS_MAX));
     }
 }
 

@@ -3,8 +3,8 @@
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex as StdMutex, PoisonError},
-    time::{SystemTime, UNIX_EPOCH},
+    sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::anyhow;
@@ -17,14 +17,18 @@ use super::{
     chronicle::{self, Chronicle},
     credentials, expiry,
     key_sets::{self, Records},
+    traces::{self, Exporter},
 };
 use crate::{
     aws::CredentialsSlot,
     config::{self, Config, KeySetSource, Secret, StaticCredentials},
     proxy::Live,
     snapshot::{Lasting, Snapshot, listeners},
-    telemetry::{Metrics, logging::LogFilter},
+    telemetry::{Metrics, SpanQueue, logging::LogFilter},
 };
+
+/// How long an exporter may still send after another configuration took its place.
+const LAST_SPANS_MAX: Duration = Duration::from_secs(60);
 
 /// What decides where credentials come from.
 type CredentialsOrigin = (Option<StaticCredentials>, String);
@@ -41,6 +45,8 @@ pub(super) struct Reloader {
     chronicle: Arc<Chronicle>,
     log_filter: Option<LogFilter>,
     credentials: Arc<CredentialsSlot>,
+    spans: Arc<SpanQueue>,
+    exporting: StdMutex<Option<Exporter>>,
     /// Dropping a sender ends the task that it was made for.
     polling: StdMutex<Option<watch::Sender<bool>>>,
     refreshing: StdMutex<Option<(CredentialsOrigin, watch::Sender<bool>)>>,
@@ -59,6 +65,8 @@ impl Reloader {
             chronicle: parts.chronicle.clone(),
             log_filter,
             credentials: parts.credentials.clone(),
+            spans: parts.spans.clone(),
+            exporting: StdMutex::default(),
             polling: StdMutex::default(),
             refreshing: StdMutex::default(),
             one_at_a_time: Mutex::default(),
@@ -111,6 +119,7 @@ impl Reloader {
         let generation = self.live.load().snapshot.generation + 1;
         let mut snapshot = Snapshot::compile(&config, generation, &self.lasting)?;
         snapshot.listeners = listeners::in_order_of(&self.live.load().snapshot.listeners, snapshot.listeners);
+        let exporter = self.exporter(&config)?;
         // The last thing that can fail comes before the first that takes effect.
         self.keep_credentials_fresh(&config).await?;
         if let Some(filter) = &self.log_filter {
@@ -123,6 +132,7 @@ impl Reloader {
         self.metrics.config_generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
         self.chronicle.taken(config.clone(), generation, prints);
         self.poll_key_sets(config);
+        self.export_spans(exporter);
         Ok(generation)
     }
 
@@ -149,6 +159,31 @@ impl Reloader {
         *self.polling.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
     }
 
+    /// What sends spans where a configuration says.
+    pub fn exporter(&self, config: &Config) -> anyhow::Result<Option<traces::Ready>> {
+        config.traces.as_ref().map(|traces| traces::ready(traces, &self.spans, &self.metrics)).transpose()
+    }
+
+    /// Sends spans so from now on; who did before sends what it has.
+    pub fn export_spans(&self, ready: Option<traces::Ready>) {
+        let before = std::mem::replace(&mut *self.exporting(), ready.map(traces::Ready::start));
+        if let Some(before) = before {
+            tokio::spawn(before.stop(LAST_SPANS_MAX));
+        }
+    }
+
+    /// Sends the last spans.
+    pub async fn stop_exporting(&self, within: Duration) {
+        let exporter = self.exporting().take();
+        if let Some(exporter) = exporter {
+            exporter.stop(within).await;
+        }
+    }
+
+    fn exporting(&self) -> MutexGuard<'_, Option<Exporter>> {
+        self.exporting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn records(&self, config: &Config) -> Records {
         Records { directory: config.state_directory.clone(), metrics: Some(self.metrics.clone()) }
     }
@@ -168,12 +203,21 @@ pub(super) fn files(path: &Path, config: &Config) -> Vec<PathBuf> {
     });
     let secrets = config.credentials.iter().flat_map(|keys| [Some(&keys.secret_access_key), keys.session_token.as_ref()]);
     let sealing = config.vending.iter().flat_map(|vending| &vending.sealing_keys).map(|key| &key.secret);
-    let secrets = secrets.flatten().chain(sealing).filter_map(|secret| match secret {
+    let headers = config.traces.iter().flat_map(|traces| traces.headers.values());
+    let secrets = secrets.flatten().chain(sealing).chain(headers).filter_map(|secret| match secret {
         Secret::File(file) => Some(file),
         Secret::Env(_) => None,
     });
     let keys = config.keys.as_ref().map(|keys| &keys.file);
-    let named = tls.iter().chain(&config.upstream.ca_file).chain(&config.prices.file).chain(key_sets).chain(secrets).chain(keys);
+    let collector_ca = config.traces.as_ref().and_then(|traces| traces.ca_file.as_ref());
+    let named = tls
+        .iter()
+        .chain(&config.upstream.ca_file)
+        .chain(collector_ca)
+        .chain(&config.prices.file)
+        .chain(key_sets)
+        .chain(secrets)
+        .chain(keys);
     [path.to_owned()].into_iter().chain(named.cloned()).collect()
 }
 

@@ -73,6 +73,8 @@ pub struct Snapshot {
     pub metering: config::Metering,
     /// What is logged.
     pub log: config::Log,
+    /// Which traces are recorded; `None`: none.
+    pub traces: Option<config::Traces>,
 }
 
 /// Which ways there are to get credentials for a token.
@@ -147,6 +149,7 @@ impl Snapshot {
             reservation_seconds_max: config.account.reservation_seconds_max,
             metering: config.metering.clone(),
             log: config.log.clone(),
+            traces: config.traces.clone(),
         })
     }
 

@@ -36,9 +36,9 @@ pub struct AccessLine<'a> {
     pub msg: &'static str,
     /// The gateway's id of the request, the client's `x-amzn-RequestId` if the gateway answered.
     pub request_id: &'a str,
-    /// The trace id of `traceparent`.
+    /// Of the trace that it belongs to: the caller's, or the gateway's own.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub trace_id: Option<&'a str>,
+    pub trace_id: Option<String>,
     /// Who is limited.
     pub tenant: &'a str,
     /// The subject of the token, or the name in the certificate.
@@ -127,6 +127,9 @@ pub struct AccessLine<'a> {
     pub retries: u32,
     /// The configuration the request ran under.
     pub generation: u64,
+    /// How many requests that went well this line is for, if not for its own alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stands_for: Option<u32>,
 }
 
 /// Where access lines go.

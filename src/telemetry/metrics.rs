@@ -7,7 +7,7 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
 
-use super::{Bidirectional, KeySetMetrics};
+use super::{Bidirectional, KeySetMetrics, SpanMetrics};
 
 /// Every metric of one gateway.
 pub struct Metrics {
@@ -70,6 +70,8 @@ pub struct Metrics {
     pub bidirectional: Bidirectional,
     /// Issuers' key sets.
     pub key_sets: KeySetMetrics,
+    /// Spans of traces.
+    pub spans: SpanMetrics,
     /// Tokens found verified already.
     pub token_cache_hits: IntGauge,
     /// Tokens that had to be verified.
@@ -256,6 +258,7 @@ impl Metrics {
             denials: counters(r, "tollgate_denials_total", "Requests the gateway refused.", &["tenant", "reason"])?,
             bidirectional: Bidirectional::new(r)?,
             key_sets: KeySetMetrics::new(r)?,
+            spans: SpanMetrics::new(r)?,
             token_cache_hits: gauge(r, "tollgate_token_cache_hits", "Tokens found in the cache since start.")?,
             token_cache_misses: gauge(r, "tollgate_token_cache_misses", "Tokens that had to be verified since start.")?,
             token_cache_entries: gauge(r, "tollgate_token_cache_entries", "Verified tokens in the cache.")?,
@@ -339,6 +342,7 @@ impl Metrics {
             .into_iter()
             .chain(self.bidirectional.collectors())
             .chain(self.key_sets.collectors())
+            .chain(self.spans.collectors())
             .flat_map(|c| c.desc())
             .map(|desc| (desc.fq_name.clone(), desc.variable_labels.clone()))
             .collect()

@@ -1,5 +1,5 @@
-//! What operators see: the one table of metrics and the one log line per request; for the console, the last hour of both. Labels come
-//! from configuration and from enums only, so no client can make a series.
+//! What operators see: the one table of metrics, the one log line per request, and spans for a collector; for the console, the last hour
+//! of the first two. Labels come from configuration and from enums only, so no client can make a series.
 
 pub mod access_log;
 pub mod bidirectional;
@@ -7,9 +7,12 @@ pub mod history;
 pub mod key_sets;
 pub mod logging;
 pub mod metrics;
+pub mod otlp;
 pub mod outcome;
 pub mod refusals;
+pub mod spans;
 pub mod totals;
+pub mod trace_context;
 
 pub use access_log::{AccessLine, AccessLog};
 pub use bidirectional::{Bidirectional, BidirectionalOfTenant};
@@ -18,7 +21,9 @@ pub use key_sets::KeySetMetrics;
 pub use metrics::{Counted, Metrics};
 pub use outcome::Outcome;
 pub use refusals::{Refusals, Refused};
+pub use spans::{SpanFate, SpanMetrics, SpanQueue};
 pub use totals::Totals;
+pub use trace_context::{SpanId, TraceContext, TraceId};
 
 /// The label of what is not known or not to be told: a caller without a tenant, a path without a service.
 pub const NONE: &str = "none";

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // nothing here but tests and what they call
 
 mod client;
+mod collector;
 mod conversation;
 mod harness;
 mod puppet;
@@ -34,6 +35,7 @@ mod spending;
 mod streaming;
 mod tampered_events;
 mod tls;
+mod traces;
 mod usage_page;
 mod vending;
 mod watchdog;

@@ -207,6 +207,35 @@ impl Drop for Process {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_line_stands_for_many_that_went_well_and_nothing_else_is_left_out() {
+    // Sections follow `[log]`.
+    let world = World::with_sections("access_one_in = 3").await;
+    let mut client = world.h1().await;
+    let mut expected = Vec::new();
+    for number in 0..60 {
+        let answer = match number % 6 {
+            0 => client.ask(with(post(INVOKE, "{}"), "x-simulator-status", "400")).await,
+            1 => client.post("/nowhere/at/all", "{}").await,
+            _ => client.post(INVOKE, "{}").await,
+        };
+        let id = answer.header("x-tollgate-request-id").to_owned();
+        let chosen = (Uuid::parse_str(&id).unwrap().as_u128() as u32).is_multiple_of(3);
+        match answer.status {
+            200 if chosen => expected.push((id, Some(3))),
+            200 => {}
+            _ => expected.push((id, None)),
+        }
+    }
+    // The last, which is refused, comes after all others.
+    client.post("/nowhere/at/all", "{}").await;
+    let lines = world.log_lines(expected.len() + 1).await;
+    let told = lines.iter().map(|line| (line["request_id"].as_str().unwrap().to_owned(), line["stands_for"].as_u64()));
+    assert_eq!(told.take(expected.len()).collect::<Vec<_>>(), expected);
+    assert_eq!(lines.len(), expected.len() + 1);
+    world.until_sum("tollgate_requests_total", &[], 61.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_secret_and_no_prompt_shows_in_logs_metrics_or_errors_at_trace_level() {
     let world = World::with(Settings { log_level: "trace".to_owned(), ..Settings::default() }).await;
     let process = Process::run(&world);

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{Check, KeyPath, certificates, vending};
+use super::{Check, KeyPath, certificates, traces, vending};
 use crate::config::{Config, KeySetSource, Secret, TlsFiles, mask::is_variable};
 
 /// Larger than any certificate bundle or key set; a wrong path may lead to anything, `/dev/zero` included.
@@ -54,6 +54,16 @@ pub(super) fn check(check: &mut Check<'_>, config: &Config, now: SystemTime) {
         secret(check, &KeyPath::of("vending").key("sealing_keys").index(index).key("secret"), &key.secret);
     }
     vending::files(check, config);
+    if let Some(traces) = &config.traces {
+        let path = KeyPath::of("traces");
+        for (name, value) in &traces.headers {
+            secret(check, &path.clone().key("headers").key(name), value);
+        }
+        if let Some(file) = &traces.ca_file {
+            authorities(check, path.key("ca_file"), file);
+        }
+    }
+    traces::files(check, config.traces.as_ref());
     if let Some(directory) = &config.state_directory {
         state(check, directory);
     }

@@ -11,9 +11,11 @@ const LEEWAY_SECONDS_MAX: u64 = 300;
 /// A token that lives shorter is spent before a request with its retries is through.
 const TOKEN_LIFETIME_SECONDS_MIN: u64 = 60;
 
-pub(super) fn check(check: &mut Check<'_>, issuers: &BTreeMap<String, Issuer>) {
-    if issuers.is_empty() {
-        check.warning(KeyPath::of("issuers"), "no issuer: every token will be refused", "add an `[issuers.NAME]` section");
+pub(super) fn check(check: &mut Check<'_>, config: &Config) {
+    let issuers = &config.issuers;
+    if issuers.is_empty() && config.keys.is_none() {
+        let help = "add an `[issuers.NAME]` section, or `[keys]`";
+        check.warning(KeyPath::of("issuers"), "no issuer and no keys: every request will be refused", help);
     }
     let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
     for (name, issuer) in issuers {

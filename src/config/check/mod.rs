@@ -11,6 +11,7 @@ mod listeners;
 mod policy;
 mod quotas;
 mod tenants;
+mod traces;
 mod upstream;
 mod vending;
 mod words;
@@ -39,12 +40,13 @@ impl<'a> Check<'a> {
         listeners::check(self, config);
         upstream::check(self, &config.upstream);
         bounds::check(self, config);
-        issuers::check(self, &config.issuers);
+        issuers::check(self, config);
         issuers::groups(self, config);
         tenants::check(self, &config.tenants);
         policy::check(self, config);
         ledger::check(self, &config.ledger);
         vending::check(self, config);
+        traces::check(self, config.traces.as_ref());
     }
 
     /// Everything that needs the disk and the environment.

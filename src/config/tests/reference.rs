@@ -54,6 +54,10 @@ fn the_reference_shows_the_defaults() {
     let (endpoints, dns_suffix, connect_to, ca_file) = Default::default();
     let upstream = Upstream { endpoints, dns_suffix, connect_to, ca_file, ..full.upstream };
     assert_eq!(format!("{upstream:?}"), format!("{:?}", minimal.upstream));
+    let traces = full.traces.unwrap();
+    let endpoint_alone: Traces = toml::from_str(&format!("endpoint = {:?}", traces.endpoint)).unwrap();
+    let (headers, resource, ca_file) = Default::default();
+    assert_eq!(Traces { headers, resource, ca_file, ..traces }, endpoint_alone);
     let vending = full.vending.unwrap();
     assert_eq!((vending.lifetime_seconds, vending.container_credentials, vending.sts), (3_600, true, true));
     let (ours, theirs) = (&minimal.issuers["corporate"], full.issuers["corporate"].clone());
@@ -109,6 +113,8 @@ fn relative_paths_start_from_the_directory_of_the_file() {
         "keys.toml",
         "ledger.sqlite",
         "prices.toml",
+        "tls/collector-ca.pem",
+        "secrets/collector-key",
     ] {
         assert!(config.contains(&format!("\"/x/y/{file}\"")), "{file}: {config}");
     }

@@ -26,6 +26,24 @@ fn a_bad_value_is_reported_once_where_it_stands() {
             "listeners[0].tls.policy",
             "`intermediate`",
         ),
+        ("{ requests_per_minute = 60 }", "[60]", "tenants.acme.limits", "expected a table"),
+        ("[issuers", "[log]\naccess_one_in = 0\n[issuers", "log.access_one_in", "`access = false`"),
+        ("[issuers", "[traces]\nendpoint = \"h:4318\"\n[issuers", "traces.endpoint", "not a URL"),
+        ("[issuers", "[traces]\nendpoint = \"https://u:p@h\"\n[issuers", "traces.endpoint", "credentials in it"),
+        (
+            "[issuers",
+            "[traces]\nendpoint = \"http://h\"\nheaders = { a = { env = \"A\" } }\n[issuers",
+            "traces.endpoint",
+            "can be read on the way",
+        ),
+        (
+            "[issuers",
+            "[traces]\nendpoint = \"https://h\"\nheaders = { host = { env = \"A\" } }\n[issuers",
+            "traces.headers.host",
+            "itself",
+        ),
+        ("[issuers", "[traces]\nendpoint = \"http://h\"\nsample_ratio = 5\n[issuers", "traces.sample_ratio", "from 0 to 1"),
+        ("[issuers", "[traces]\nendpoint = \"http://h\"\nqueued_spans_max = 0\n[issuers", "traces.queued_spans_max", "default"),
         ("[issuers", "[downstream]\nrequests_max = 0\n[issuers", "downstream.requests_max", "refuse every request"),
         ("us-east-1", "us_east_1", "upstream.region", "not the name of an AWS region"),
         (
@@ -174,6 +192,10 @@ fn a_secret_in_the_file_stays_out_of_the_report_whatever_is_wrong_around_it() {
         "secret_access_key = hunter2",
         "secret_access_key = { env = \"hunter2/\" }, x = 1",
         "secret = \"hunter2\"",
+        "[traces.headers]\nx-team = \"hunter2\"",
+        "[traces]\nheaders = { x-team = \"hunter2\" }",
+        "[traces.headers]\nx-team = { env = \"hunter2\", file = \"hunter2\" }",
+        "[traces.headers]\nx-api-key = hunter2",
     ] {
         let text = GOOD.replace("[upstream]", &format!("[credentials]\naccess_key_id = \"AKID\"\n{fault}\n[upstream]"));
         let problems = examined(&text);

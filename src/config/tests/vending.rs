@@ -30,6 +30,15 @@ fn values_that_vend_nothing_are_found() {
     }
 }
 
+#[test]
+fn who_has_keys_needs_no_issuer() {
+    let (before, rest) = GOOD.split_once("[issuers.corporate]").unwrap();
+    let nobody = before.to_owned() + &rest[rest.find("[tenants").unwrap()..];
+    let report = examined(&nobody).to_string();
+    assert!(report.starts_with("warning: no issuer and no keys: every request will be refused"), "{report}");
+    assert_eq!(examined(&(nobody + KEYS)).to_string(), "");
+}
+
 /// The problems of a configuration with this sealing key and this file of keys.
 fn problems(config: &str, sealing: &str, keys: &str, mode: u32) -> String {
     let directory = TempDir::new().unwrap();

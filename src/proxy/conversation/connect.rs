@@ -32,6 +32,7 @@ pub struct Connected {
 pub async fn connect(passage: &mut Passage, gateway: &Gateway) -> Result<Connected, Denial> {
     let service = passage.admitted.as_ref().ok_or(Denial::Internal)?.route().service;
     let began = Instant::now();
+    passage.trace.call_begins();
     let mut denial = Denial::Unreachable;
     for address in addresses(&passage.live, service, &gateway.addresses).await.into_iter().take(ATTEMPTS_MAX) {
         let peer = passage.live.peers.conversation_peer(service, address);
@@ -46,7 +47,10 @@ pub async fn connect(passage: &mut Passage, gateway: &Gateway) -> Result<Connect
                 tracing::error!(%address, service = service.name(), "the endpoint does not speak HTTP/2");
                 denial = Denial::UpstreamBroken;
             }
-            Err(e) => denial = blame(&e.into_up()),
+            Err(e) => {
+                passage.trace.mark("tollgate.connect_failed", e.etype().as_str());
+                denial = blame(&e.into_up());
+            }
         }
     }
     passage.arrival.waited += began.elapsed();
