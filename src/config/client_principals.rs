@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// From one kind of name to the tenant.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct ClientPrincipal {
     /// Which of the certificate's names.
@@ -21,7 +22,7 @@ pub struct ClientPrincipal {
 }
 
 /// Which names of a certificate.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum CertificateName {
     /// URIs among the subject's alternative names, SPIFFE ids for instance.
@@ -35,7 +36,7 @@ pub enum CertificateName {
 }
 
 /// What becomes of a token, or a signature, on a connection whose certificate stands for somebody.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum ClientToken {
     /// It says who calls, and has to be of the certificate's tenant: a stolen token is of no use without the certificate.
