@@ -14,6 +14,7 @@ use tollgate::auth::key_ring::{NewKeyFor, new_api_key};
 use crate::{
     client::{Answer, Client, Raw, Upload, post, post_upload, with},
     harness::{CONVERSE, INVOKE, MODEL, Settings, World, issuer, tenant},
+    puppet::Puppet,
     signing::{Message, Signer, credentials_request},
     vending::vending,
 };
@@ -219,6 +220,15 @@ async fn a_group_grants_to_its_members_by_token_by_key_and_by_what_is_vended_for
     }
     client.authorization = format!("Bearer {}", key.secret.expose_secret());
     client.post(CONVERSE, "{}").await.assert_served();
+
+    // What a group may is the configuration's, whatever was verified before.
+    client.authorization = format!("Bearer {}", token("in"));
+    for (tenants, served) in
+        [(world.settings.tenants.replace("anthropic.*", "meta.*"), false), (world.settings.tenants.clone(), true)]
+    {
+        assert!(world.reload(&Settings { tenants, ..world.settings.clone() }).await);
+        assert_eq!(client.post(CONVERSE, "{}").await.status == 200, served);
+    }
 }
 
 fn sha256(text: &str) -> String {
@@ -381,6 +391,56 @@ async fn lists_show_what_may_be_used_where_they_are_filtered() {
     let whole = other.get("/foundation-models").await;
     assert_eq!(whole.json()["modelSummaries"].as_array().map(Vec::len), Some(6));
     assert_eq!(whole.header("content-length"), whole.body.len().to_string());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_in_pieces_is_filtered_and_what_is_no_list_goes_to_nobody() {
+    let puppet = Puppet::start().await;
+    let world = World::with(Settings {
+        upstream: format!("endpoints = {{ bedrock = \"http://{}\" }}\n", puppet.address()),
+        tenants: "[tenants.acme]\nmodels = [\"amazon.*\"]\nservices = [\"*\"]\noperations = [\"*\"]\nfilter_lists = true\n"
+            .to_owned(),
+        ..Settings::default()
+    })
+    .await;
+    let list = format!(
+        r#"{{"modelSummaries":[{{"modelArn":"{}"}},{{"modelArn":"{}"}}]}}"#,
+        foundation("us-east-1", "anthropic.claude-secret"),
+        foundation("us-east-1", "amazon.nova-lite-v1:0")
+    );
+    let ask = async |said: Vec<String>, whole: bool| {
+        let mut client = world.h1().await;
+        let get = Request::builder().uri("/foundation-models").body(Upload::none()).unwrap();
+        let asking = tokio::spawn(async move { Answer::read(client.send(get).await?).await });
+        let mut upstream = puppet.request().await;
+        upstream.say("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n").await;
+        for piece in said {
+            upstream.say_chunk(&piece).await;
+        }
+        if whole {
+            upstream.say("0\r\n\r\n").await;
+        }
+        drop(upstream);
+        asking.await.unwrap()
+    };
+    let pieces = |size: usize| list.as_bytes().chunks(size).map(|piece| String::from_utf8(piece.to_vec()).unwrap()).collect();
+    for size in [1, 50, 1_000] {
+        let answer = ask(pieces(size), true).await.unwrap();
+        assert_eq!((answer.status, answer.json()["modelSummaries"].as_array().unwrap().len()), (200, 1));
+        assert!(!String::from_utf8_lossy(&answer.body).contains("secret"));
+    }
+    let broken = [
+        (pieces(50), false),
+        (vec![list.replace("modelArn\":\"arn", "modelArn\":[\"arn").replace("\"}", "\"]}")], true),
+        (vec![list.replace(']', "")], true),
+        (vec!["\"secret\"".to_owned()], true),
+    ];
+    for (said, whole) in broken {
+        if let Ok(answer) = ask(said, whole).await {
+            assert!(!String::from_utf8_lossy(&answer.body).contains("secret"), "{answer:?}");
+            assert_ne!(answer.status, 200, "a client would take it for the whole: {answer:?}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
