@@ -316,6 +316,28 @@ async fn a_required_guardrail_is_put_into_every_generation_and_no_other_gets_thr
     assert_eq!(world.simulator.record().requests().pop().unwrap().body_sha256, sha256("{}"));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_strict_guardrail_sees_everything() {
+    let marked = r#"{"messages":[{"role":"user","content":[{"text":"x"},{"guardContent":{"text":{"text":"y"}}}]}]}"#;
+    let tagged = r#"{"prompt":"x","amazon-bedrock-guardrailConfig":{"tagSuffix":"y"}}"#;
+    let lenient = format!("{ALL}[tenants.acme.guardrail]\nidentifier = \"gr-1\"\nversion = \"2\"\n");
+    let world = world(&format!("{lenient}strict = true\n")).await;
+    let mut client = world.h1().await;
+    let late = r#"{"guardrailConfig":{"streamProcessingMode":"async"}}"#;
+    for request in [post(CONVERSE, marked), post(CONVERSE, late), post(INVOKE, tagged), post(INVOKE, "not json")] {
+        assert_denied(&client.ask(request).await, "tenants.acme.guardrail");
+    }
+    assert_eq!(world.served_count(), 0);
+    for request in [post(CONVERSE, "{}"), post(INVOKE, "{}")] {
+        client.ask(request).await.assert_served();
+    }
+    let tenants = format!("[tenants.acme]\n{lenient}{}", tenant("globex", ""));
+    assert!(world.reload(&Settings { tenants, ..world.settings.clone() }).await);
+    for request in [post(CONVERSE, marked), post(CONVERSE, late), post(INVOKE, tagged)] {
+        client.ask(request).await.assert_served();
+    }
+}
+
 /// PROXY protocol version 2, TCP over IPv4, from this address.
 fn proxy_header(source: [u8; 4]) -> Vec<u8> {
     let signature = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c";
