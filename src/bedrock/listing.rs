@@ -14,6 +14,7 @@ pub struct Listing(&'static Node<Field>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Field {
+    Root,
     Entries,
     Name,
 }
@@ -22,11 +23,11 @@ const fn entries(list: &'static str, below: &'static [Node<Field>]) -> Node<Fiel
     Node::tree(list, Field::Entries, below)
 }
 
-static MODELS: Node<Field> = Node::way("", &[entries("modelSummaries", &[Node::leaf("modelArn", Field::Name)])]);
+static MODELS: Node<Field> = Node::tree("", Field::Root, &[entries("modelSummaries", &[Node::leaf("modelArn", Field::Name)])]);
 /// An ARN for either type: the id of an application profile says nothing.
 static PROFILES: Node<Field> =
-    Node::way("", &[entries("inferenceProfileSummaries", &[Node::leaf("inferenceProfileArn", Field::Name)])]);
-static OPENAI: Node<Field> = Node::way("", &[entries("data", &[Node::leaf("id", Field::Name)])]);
+    Node::tree("", Field::Root, &[entries("inferenceProfileSummaries", &[Node::leaf("inferenceProfileArn", Field::Name)])]);
+static OPENAI: Node<Field> = Node::tree("", Field::Root, &[entries("data", &[Node::leaf("id", Field::Name)])]);
 
 impl Listing {
     /// Of an operation, if its answer is one.
@@ -44,7 +45,7 @@ impl Listing {
         let mut scanner = Scanner::new(self.0);
         let mut found = Found::default();
         scanner.push(body, &mut found);
-        if !scanner.is_done() || found.odd {
+        if !scanner.is_done() || !found.is_object || found.odd {
             return None;
         }
         let Some(list) = found.list else { return Some(body.to_vec()) };
@@ -69,6 +70,7 @@ struct Found {
     list: Option<Range<usize>>,
     entries: Vec<(Range<usize>, Option<String>)>,
     word: Vec<u8>,
+    is_object: bool,
     odd: bool,
 }
 
@@ -88,7 +90,8 @@ impl Sink<Field> for Found {
                 self.odd |= self.list.is_none();
                 self.entries.push((start..start, None));
             }
-            (Some(Field::Name), _) => self.odd = true,
+            (Some(Field::Root), Container::Object) => self.is_object = true,
+            (Some(Field::Root | Field::Name), _) => self.odd = true,
             (None, _) => {}
         }
     }
@@ -123,7 +126,7 @@ impl Sink<Field> for Found {
                 self.odd |= entry.is_none_or(|(_, known)| known.replace(name).is_some());
             }
             Some(Field::Entries) => self.odd = true,
-            None => {}
+            Some(Field::Root) | None => {}
         }
     }
 
@@ -166,6 +169,9 @@ mod tests {
         for body in [
             "",
             "{",
+            "[]",
+            "[{}]",
+            r#""x""#,
             r#"{"modelSummaries":[{"modelArn":"a"}"#,
             r#"{"modelSummaries":{"modelArn":"a"}}"#,
             r#"{"modelSummaries":["a"]}"#,

@@ -70,6 +70,8 @@ pub struct Terms {
     pub identifiers: Vec<String>,
     /// `guardrailConfig.guardrailVersion`
     pub versions: Vec<String>,
+    /// The guardrail is to look at some of the input only, or at a stream after it was sent.
+    pub narrows: bool,
     root: Option<Inside>,
     configs: Vec<Place>,
     /// Something stands where a string or an object should.
@@ -96,7 +98,15 @@ enum Field {
     Config,
     Identifier,
     Version,
+    /// Of the input, only what is marked is looked at.
+    Marked,
+    /// How a stream is looked at.
+    Mode,
 }
+
+/// Marked input: <https://docs.aws.amazon.com/bedrock/latest/userguide/guardrails-tagging.html>.
+const MARKED: Node<Field> = Node::leaf("guardContent", Field::Marked);
+const MODE: Node<Field> = Node::leaf("streamProcessingMode", Field::Mode);
 
 static TREE: Node<Field> = Node::tree(
     "",
@@ -107,8 +117,11 @@ static TREE: Node<Field> = Node::tree(
         Node::tree(
             "guardrailConfig",
             Field::Config,
-            &[Node::leaf("guardrailIdentifier", Field::Identifier), Node::leaf("guardrailVersion", Field::Version)],
+            &[Node::leaf("guardrailIdentifier", Field::Identifier), Node::leaf("guardrailVersion", Field::Version), MODE],
         ),
+        Node::way("messages", &[Node::way("content", &[MARKED])]),
+        Node::way("system", &[MARKED]),
+        Node::way("amazon-bedrock-guardrailConfig", &[Node::leaf("tagSuffix", Field::Marked), MODE]),
     ],
 );
 
@@ -171,6 +184,7 @@ impl Sink<Field> for Terms {
                 self.configs.push(Place::Object(inside));
                 self.opened = at;
             }
+            (Some(Field::Marked), _) => self.narrows = true,
             (Some(_), _) => self.odd = true,
             (None, _) => {}
         }
@@ -192,7 +206,8 @@ impl Sink<Field> for Terms {
     }
 
     fn text(&mut self, at: Option<Field>, fragment: &[u8]) {
-        if matches!(at, Some(Field::Tier | Field::Identifier | Field::Version)) && self.word.len() < WORD_BYTES_MAX {
+        if matches!(at, Some(Field::Tier | Field::Identifier | Field::Version | Field::Mode)) && self.word.len() < WORD_BYTES_MAX
+        {
             self.word.extend_from_slice(fragment);
         }
     }
@@ -204,6 +219,8 @@ impl Sink<Field> for Terms {
             Field::Tier => self.tiers.push(word),
             Field::Identifier => self.identifiers.push(word),
             Field::Version => self.versions.push(word),
+            Field::Marked => self.narrows = true,
+            Field::Mode => self.narrows |= !word.eq_ignore_ascii_case("sync"),
             Field::Root | Field::Config => self.odd = true,
         }
     }
@@ -211,8 +228,8 @@ impl Sink<Field> for Terms {
     fn scalar(&mut self, at: Option<Field>, word: &[u8], start: u64, end: u64) {
         match at {
             Some(Field::Config) if word == b"null" => self.configs.push(Place::Null(start..end)),
-            // No tier at all, and any other is for Bedrock to complain of.
-            Some(Field::Tier) | None => {}
+            // No tier and no mark at all, and any other is for Bedrock to complain of.
+            Some(Field::Tier | Field::Marked | Field::Mode) | None => {}
             Some(_) => self.odd = true,
         }
     }
@@ -303,6 +320,26 @@ mod tests {
             let mut expected = document;
             expected["guardrailConfig"] = json!({"guardrailIdentifier": "gr-1", "guardrailVersion": "2"});
             prop_assert_eq!(edited, expected);
+        }
+    }
+
+    #[test]
+    fn what_narrows_a_guardrail_is_seen_where_it_does() {
+        let narrows = |text: &str| Terms::read(&cut(text, 3)).unwrap().narrows;
+        for body in [
+            r#"{"messages":[{"role":"user","content":[{"text":"x"},{"guardContent":{"text":{"text":"y"}}}]}]}"#,
+            r#"{"system":[{"gu\u0061rdContent":{}}]}"#,
+            r#"{"guardrailConfig":{"streamProcessingMode":"async"}}"#,
+            r#"{"amazon-bedrock-guardrailConfig":{"tagSuffix":"x"}}"#,
+            r#"{"amazon-bedrock-guardrailConfig":{"streamProcessingMode":"ASYNC"}}"#,
+        ] {
+            assert!(narrows(body), "{body}");
+        }
+        for body in [
+            r#"{"messages":[{"content":[{"text":"guardContent"},{"toolUse":{"input":{"guardContent":1}}}]}],"tagSuffix":"x"}"#,
+            r#"{"guardrailConfig":{"streamProcessingMode":"sync","trace":"enabled"}}"#,
+        ] {
+            assert!(!narrows(body), "{body}");
         }
     }
 

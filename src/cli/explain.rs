@@ -83,6 +83,9 @@ struct Findings {
 /// Standard output or standard error cannot be written to. A bad configuration is exit code 78, as `check` has it.
 pub fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let Some(config) = read_config(&args.config)? else { return Ok(ExitCode::from(EX_CONFIG)) };
+    if let Some(group) = args.groups.iter().find(|group| !config.groups.contains_key(*group)) {
+        anyhow::bail!("the configuration has no [groups.{group}]");
+    }
     let prices = match config.prices.book() {
         Ok(prices) => prices,
         Err(problems) => {

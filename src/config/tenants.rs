@@ -55,6 +55,9 @@ pub struct Guardrail {
     pub identifier: String,
     /// A number, or `DRAFT`.
     pub version: String,
+    /// Refuses requests that let it see less than all, or later.
+    #[serde(default)]
+    pub strict: bool,
 }
 
 fn everything() -> Vec<String> {

@@ -54,6 +54,9 @@ pub enum Refused {
     /// Call what generates without a guardrail.
     #[error("call {0}:{1}, for which no guardrail can be named")]
     Unguarded(Service, &'static str),
+    /// Let a guardrail see less than all, or later.
+    #[error("narrow what the guardrail sees, by `guardContent`, `tagSuffix` or an asynchronous stream")]
+    Narrowing,
     /// Send a body of which nobody can tell what guardrail it names.
     #[error("send a body whose `guardrailConfig` can be read in two ways, or not at all")]
     GuardrailUnclear,
@@ -116,7 +119,7 @@ impl PolicyDenial {
             Refused::ServiceTier(_) => "service_tier",
             Refused::Source(_) => "source",
             Refused::Body(_) => "body_too_large",
-            Refused::Guardrail(_) | Refused::Unguarded(..) | Refused::GuardrailUnclear => "guardrail",
+            Refused::Guardrail(_) | Refused::Unguarded(..) | Refused::Narrowing | Refused::GuardrailUnclear => "guardrail",
         }
     }
 }

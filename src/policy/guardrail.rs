@@ -13,22 +13,19 @@ pub struct Guardrail {
     pub identifier: String,
     /// A number, or `DRAFT`.
     pub version: String,
+    /// Nobody may narrow what it sees.
+    pub strict: bool,
     key: String,
 }
 
 impl Guardrail {
     pub(super) fn new(tenant: &str, guardrail: &config::Guardrail) -> Guardrail {
-        let config::Guardrail { identifier, version } = guardrail.clone();
-        Guardrail { identifier, version, key: key_path(&["tenants", tenant, "guardrail"]) }
+        let config::Guardrail { identifier, version, strict } = guardrail.clone();
+        Guardrail { identifier, version, strict, key: key_path(&["tenants", tenant, "guardrail"]) }
     }
 }
 
 impl Policy {
-    /// Whether what generates must have one.
-    pub fn requires_guardrail(&self) -> bool {
-        self.guardrail.is_some()
-    }
-
     /// The guardrail that a call must have, and where it goes; `None`: none is required of it.
     ///
     /// # Errors
@@ -65,6 +62,14 @@ impl Policy {
             Some(other) => Err(self.denial(Refused::Guardrail(other), Rule::SetBy(guardrail.key.clone()))),
             None => Ok(()),
         }
+    }
+
+    /// May a request narrow what the guardrail sees?
+    pub fn check_narrowing(&self, guardrail: &Guardrail, narrows: bool) -> Result<(), PolicyDenial> {
+        if narrows && guardrail.strict {
+            return Err(self.denial(Refused::Narrowing, Rule::SetBy(format!("{}.strict", guardrail.key))));
+        }
+        Ok(())
     }
 
     /// The denial of a body that cannot be read for its guardrail.

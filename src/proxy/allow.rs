@@ -75,9 +75,12 @@ fn values(headers: &HeaderMap, name: &HeaderName) -> Vec<String> {
 }
 
 /// Whether a body has to be read for its terms.
-pub fn has_terms(rights: &Rights<'_>, operation: &Operation) -> bool {
-    let guarded = rights.policy().requires_guardrail();
-    (rights.restrict_tiers() && takes_tier(operation)) || (guarded && GuardrailPlace::of(operation) == GuardrailPlace::Body)
+pub fn has_terms(rights: &Rights<'_>, operation: &'static Operation) -> bool {
+    let guarded = match rights.policy().guardrail(operation.service, Some(operation)) {
+        Ok(Some((guardrail, place))) => place == GuardrailPlace::Body || guardrail.strict,
+        _ => false,
+    };
+    guarded || (rights.restrict_tiers() && takes_tier(operation))
 }
 
 /// Whether the body asks for a tier or a guardrail that it must not ask for; the body with the guardrail in it, if it was not there.
@@ -94,7 +97,9 @@ pub fn check_terms(
         rights.check_tiers(named.iter().chain(&terms.tiers).map(String::as_str))?;
     }
     match rights.policy().guardrail(operation.service, Some(operation))? {
-        Some((guardrail, GuardrailPlace::Body)) => guarded(rights, guardrail, terms, pieces),
+        Some((guardrail, place)) if place == GuardrailPlace::Body || guardrail.strict => {
+            guarded(rights, guardrail, place, terms, pieces)
+        }
         _ => Ok(None),
     }
 }
@@ -102,11 +107,16 @@ pub fn check_terms(
 fn guarded(
     rights: &Rights<'_>,
     guardrail: &Guardrail,
+    place: GuardrailPlace,
     terms: Option<Terms>,
     pieces: &[Bytes],
 ) -> Result<Option<Vec<Bytes>>, Denial> {
     let unclear = || rights.policy().unclear_guardrail(guardrail);
     let terms = terms.ok_or_else(unclear)?;
+    rights.policy().check_narrowing(guardrail, terms.narrows)?;
+    if place != GuardrailPlace::Body {
+        return Ok(None);
+    }
     rights.policy().check_guardrail(guardrail, &terms.identifiers, &terms.versions)?;
     Ok(terms.with_guardrail(pieces, &guardrail.identifier, &guardrail.version).map_err(|_| unclear())?)
 }

@@ -14,6 +14,7 @@ use tollgate::auth::key_ring::{NewKeyFor, new_api_key};
 use crate::{
     client::{Answer, Client, Raw, Upload, post, post_upload, with},
     harness::{CONVERSE, INVOKE, MODEL, Settings, World, issuer, tenant},
+    puppet::Puppet,
     signing::{Message, Signer, credentials_request},
     vending::vending,
 };
@@ -219,6 +220,15 @@ async fn a_group_grants_to_its_members_by_token_by_key_and_by_what_is_vended_for
     }
     client.authorization = format!("Bearer {}", key.secret.expose_secret());
     client.post(CONVERSE, "{}").await.assert_served();
+
+    // What a group may is the configuration's, whatever was verified before.
+    client.authorization = format!("Bearer {}", token("in"));
+    for (tenants, served) in
+        [(world.settings.tenants.replace("anthropic.*", "meta.*"), false), (world.settings.tenants.clone(), true)]
+    {
+        assert!(world.reload(&Settings { tenants, ..world.settings.clone() }).await);
+        assert_eq!(client.post(CONVERSE, "{}").await.status == 200, served);
+    }
 }
 
 fn sha256(text: &str) -> String {
@@ -306,6 +316,28 @@ async fn a_required_guardrail_is_put_into_every_generation_and_no_other_gets_thr
     assert_eq!(world.simulator.record().requests().pop().unwrap().body_sha256, sha256("{}"));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_strict_guardrail_sees_everything() {
+    let marked = r#"{"messages":[{"role":"user","content":[{"text":"x"},{"guardContent":{"text":{"text":"y"}}}]}]}"#;
+    let tagged = r#"{"prompt":"x","amazon-bedrock-guardrailConfig":{"tagSuffix":"y"}}"#;
+    let lenient = format!("{ALL}[tenants.acme.guardrail]\nidentifier = \"gr-1\"\nversion = \"2\"\n");
+    let world = world(&format!("{lenient}strict = true\n")).await;
+    let mut client = world.h1().await;
+    let late = r#"{"guardrailConfig":{"streamProcessingMode":"async"}}"#;
+    for request in [post(CONVERSE, marked), post(CONVERSE, late), post(INVOKE, tagged), post(INVOKE, "not json")] {
+        assert_denied(&client.ask(request).await, "tenants.acme.guardrail");
+    }
+    assert_eq!(world.served_count(), 0);
+    for request in [post(CONVERSE, "{}"), post(INVOKE, "{}")] {
+        client.ask(request).await.assert_served();
+    }
+    let tenants = format!("[tenants.acme]\n{lenient}{}", tenant("globex", ""));
+    assert!(world.reload(&Settings { tenants, ..world.settings.clone() }).await);
+    for request in [post(CONVERSE, marked), post(CONVERSE, late), post(INVOKE, tagged)] {
+        client.ask(request).await.assert_served();
+    }
+}
+
 /// PROXY protocol version 2, TCP over IPv4, from this address.
 fn proxy_header(source: [u8; 4]) -> Vec<u8> {
     let signature = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c";
@@ -381,6 +413,56 @@ async fn lists_show_what_may_be_used_where_they_are_filtered() {
     let whole = other.get("/foundation-models").await;
     assert_eq!(whole.json()["modelSummaries"].as_array().map(Vec::len), Some(6));
     assert_eq!(whole.header("content-length"), whole.body.len().to_string());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_in_pieces_is_filtered_and_what_is_no_list_goes_to_nobody() {
+    let puppet = Puppet::start().await;
+    let world = World::with(Settings {
+        upstream: format!("endpoints = {{ bedrock = \"http://{}\" }}\n", puppet.address()),
+        tenants: "[tenants.acme]\nmodels = [\"amazon.*\"]\nservices = [\"*\"]\noperations = [\"*\"]\nfilter_lists = true\n"
+            .to_owned(),
+        ..Settings::default()
+    })
+    .await;
+    let list = format!(
+        r#"{{"modelSummaries":[{{"modelArn":"{}"}},{{"modelArn":"{}"}}]}}"#,
+        foundation("us-east-1", "anthropic.claude-secret"),
+        foundation("us-east-1", "amazon.nova-lite-v1:0")
+    );
+    let ask = async |said: Vec<String>, whole: bool| {
+        let mut client = world.h1().await;
+        let get = Request::builder().uri("/foundation-models").body(Upload::none()).unwrap();
+        let asking = tokio::spawn(async move { Answer::read(client.send(get).await?).await });
+        let mut upstream = puppet.request().await;
+        upstream.say("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n").await;
+        for piece in said {
+            upstream.say_chunk(&piece).await;
+        }
+        if whole {
+            upstream.say("0\r\n\r\n").await;
+        }
+        drop(upstream);
+        asking.await.unwrap()
+    };
+    let pieces = |size: usize| list.as_bytes().chunks(size).map(|piece| String::from_utf8(piece.to_vec()).unwrap()).collect();
+    for size in [1, 50, 1_000] {
+        let answer = ask(pieces(size), true).await.unwrap();
+        assert_eq!((answer.status, answer.json()["modelSummaries"].as_array().unwrap().len()), (200, 1));
+        assert!(!String::from_utf8_lossy(&answer.body).contains("secret"));
+    }
+    let broken = [
+        (pieces(50), false),
+        (vec![list.replace("modelArn\":\"arn", "modelArn\":[\"arn").replace("\"}", "\"]}")], true),
+        (vec![list.replace(']', "")], true),
+        (vec!["\"secret\"".to_owned()], true),
+    ];
+    for (said, whole) in broken {
+        if let Ok(answer) = ask(said, whole).await {
+            assert!(!String::from_utf8_lossy(&answer.body).contains("secret"), "{answer:?}");
+            assert_ne!(answer.status, 200, "a client would take it for the whole: {answer:?}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -171,7 +171,7 @@ fn terms(check: &mut Check<'_>, tenant: &Tenant, config: &Config, path: &KeyPath
 }
 
 fn guardrail(check: &mut Check<'_>, guardrail: &Guardrail, path: &KeyPath) {
-    let Guardrail { identifier, version } = guardrail;
+    let Guardrail { identifier, version, strict: _ } = guardrail;
     let plain = |b: u8| b.is_ascii_alphanumeric() || b":/-".contains(&b);
     if !(1..=2048).contains(&identifier.len()) || !identifier.bytes().all(plain) {
         let help = "write its id, `a1b2c3d4e5f6`, or its ARN, `arn:aws:bedrock:REGION:ACCOUNT:guardrail/ID`";
