@@ -42,6 +42,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const ROUNDS_DEFAULT: usize = 7;
 /// Streams that are open at once while CPU is measured.
 const STREAMS: usize = 8;
+/// Of the targets.
+const LATENCY_ORDER: [usize; TARGETS.len()] = [0, 2, 1, 3];
 /// Streams that are open while memory is looked at.
 const OPEN_STREAMS: usize = 250;
 /// Events before anything is measured: connections, windows and keys are there then.
@@ -149,7 +151,8 @@ async fn converse(streams: &mut Vec<Stream>, ahead: usize, events: usize) -> any
     Ok(())
 }
 
-/// One event after the other, each target in turn, so that what disturbs one disturbs all.
+/// One event after the other, each target in turn, so that what disturbs one disturbs all; and none right after another of its process,
+/// which would find it awake.
 async fn latency_round(world: &World, shape: &Shape, figures: &mut Figures) -> anyhow::Result<()> {
     let mut streams = Vec::new();
     for name in TARGETS {
@@ -158,8 +161,8 @@ async fn latency_round(world: &World, shape: &Shape, figures: &mut Figures) -> a
         streams.append(&mut stream);
     }
     for _ in 0..shape.latency_events {
-        for (stream, times) in streams.iter_mut().zip(&mut figures.round_trips) {
-            times.push(round_trip(stream).await?);
+        for index in LATENCY_ORDER {
+            figures.round_trips[index].push(round_trip(&mut streams[index]).await?);
         }
     }
     for stream in streams {

@@ -101,7 +101,8 @@ impl Splitter {
         let bytes = if within_piece { &self.piece[..] } else { &self.buffer[..] };
         let (held, prelude) = (bytes.len(), Prelude::read(bytes, self.bytes_max)?);
         let Some(prelude) = prelude.filter(|prelude| prelude.total <= held) else {
-            self.buffer.reserve(prelude.map_or(0, |prelude| prelude.total.min(BEGUN_BYTES_MAX).saturating_sub(held)));
+            let wanted = prelude.map_or(0, |prelude| prelude.total.min(BEGUN_BYTES_MAX));
+            self.buffer.reserve(wanted.saturating_sub(self.buffer.len()));
             self.hold_piece();
             return Ok(None);
         };

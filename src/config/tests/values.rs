@@ -99,6 +99,12 @@ fn a_bad_value_is_reported_once_where_it_stands() {
         ("services = [\"*\"]", "services = [\"runtime\"]", "tenants.acme.services[0]", "the services are `bedrock`,"),
         ("Converse*", "Talk*", "tenants.acme.operations[0]", "matches no operation"),
         ("Converse*", "converse", "tenants.acme.operations[0]", "did you mean `Converse`?"),
+        (
+            "requests_per_minute = 60",
+            "stream_bytes_per_second = 0",
+            "tenants.acme.limits.stream_bytes_per_second",
+            "no limit of its own",
+        ),
         ("requests_per_minute = 60", "requests_per_minute = 0", "tenants.acme.limits.requests_per_minute", "smaller allow-list"),
         ("= 60", "= 60.5", "tenants.acme.limits.requests_per_minute", "found the number `60.5`"),
         ("= 60", "= 99999999999999999999999999999999999999999", "tenants.acme.limits.requests_per_minute", "4,294,967,295"),

@@ -12,6 +12,9 @@ use crate::{
 /// Bedrock's events are smaller by far. What claims to be larger goes through as it comes.
 const EVENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// What is set aside for an event before more of it came.
+const BEGUN_BYTES_MAX: usize = 128 * 1024;
+
 /// A usage event has about one thousand bytes; larger ones are audio.
 const USAGE_BYTES_MAX: usize = 16 * 1024;
 
@@ -62,7 +65,7 @@ impl Output {
         }
         if self.held.is_empty() {
             let whole = self.whole(&piece);
-            self.held.extend_from_slice(&piece[whole..]);
+            self.hold(&piece[whole..]);
             return piece.slice(..whole);
         }
         self.held.extend_from_slice(&piece);
@@ -74,8 +77,15 @@ impl Output {
         }
         let out = held.split_to(whole).freeze();
         // What is left is copied, so that it does not keep the memory of what went out.
-        self.held.extend_from_slice(&held);
+        self.hold(&held);
         out
+    }
+
+    /// Keeps the beginning of an event, in as much memory as all of it needs, if that is not too much to believe.
+    fn hold(&mut self, begun: &[u8]) {
+        let total = Prelude::read(begun, EVENT_BYTES_MAX).ok().flatten().map_or(0, |prelude| prelude.total);
+        self.held.reserve(total.clamp(begun.len(), BEGUN_BYTES_MAX.max(begun.len())));
+        self.held.extend_from_slice(begun);
     }
 
     /// The answer ended: what is held, which is no event, goes as it came.

@@ -218,8 +218,8 @@ async function conversationChecks(runtime, how) {
     const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
     async function* speech() {
       for (let number = 0; number < EVENTS; number += 1) {
-        // Most are small, each hundredth is as large as Bedrock takes them.
-        const share = number % 100 === 99 ? 1 : Math.random() ** 9;
+        // Most are small, one in two hundred is as large as Bedrock takes them.
+        const share = number % 200 === 199 ? 1 : Math.random() ** 24;
         const bytes = randomFillSync(new Uint8Array(EVENT_BYTES_MAX * share));
         said.push(sha256(bytes));
         yield { chunk: { bytes } };

@@ -50,6 +50,7 @@ async fn main() {
     checks.run("invoke_model", invoke_model(&client, &seen)).await;
     checks.run("invoke_model_with_response_stream", invoke_model_with_response_stream(&client, &seen)).await;
     checks.run("count_tokens", count_tokens(&client, &seen)).await;
+    checks.run("invoke_model_with_bidirectional_stream", conversation(&client, &seen)).await;
     checks.run("list_foundation_models", list_foundation_models(&environment, &seen)).await;
 
     let client = signed(&environment, &seen);
@@ -178,7 +179,7 @@ fn is_usage(bytes: &[u8]) -> bool {
     bytes.starts_with(br#"{"event":{"usageEvent""#)
 }
 
-/// What is said in an event: most are small, each hundredth is as large as Bedrock takes them. The same each time.
+/// What is said in an event: most are small, one in two hundred is as large as Bedrock takes them. The same each time.
 fn speech(number: u64) -> Vec<u8> {
     const EVENT_BYTES_MAX: f64 = 1_000_000.0;
     let mut state = number + 1;
@@ -189,7 +190,7 @@ fn speech(number: u64) -> Vec<u8> {
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         mixed ^ (mixed >> 31)
     };
-    let share = if number % 100 == 99 { 1.0 } else { (random() as f64 / u64::MAX as f64).powi(9) };
+    let share = if number % 200 == 199 { 1.0 } else { (random() as f64 / u64::MAX as f64).powi(24) };
     let size = (EVENT_BYTES_MAX * share) as usize;
     let mut bytes: Vec<u8> = std::iter::repeat_with(|| random().to_le_bytes()).take(size.div_ceil(8)).flatten().collect();
     bytes.truncate(size);

@@ -72,11 +72,11 @@ final class Conversation {
         ensure(heard.get() == events && said.isEmpty(), heard + " events came back");
     }
 
-    /** Most are small, each hundredth is as large as Bedrock takes them; what each of them hashes to is noted. */
+    /** Most are small, one in two hundred is as large as Bedrock takes them; what each of them hashes to is noted. */
     private static Iterator<InvokeModelWithBidirectionalStreamInput> speech(int events, Queue<byte[]> hashes) {
         return IntStream.range(0, events).mapToObj(number -> {
             var random = new SplittableRandom(number);
-            double share = number % 100 == 99 ? 1 : Math.pow(random.nextDouble(), 9);
+            double share = number % 200 == 199 ? 1 : Math.pow(random.nextDouble(), 24);
             var bytes = new byte[(int) (EVENT_BYTES_MAX * share)];
             random.nextBytes(bytes);
             hashes.add(sha256(bytes));
