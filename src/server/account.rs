@@ -71,6 +71,7 @@ pub fn open_hold(hold: &Hold) -> Option<OpenHold> {
             burndown: hold.input_tokens.saturating_add(hold.output_tokens),
             cost: u64::try_from(hold.cost.0).unwrap_or(0),
         },
+        burndown_factor: 1,
         expires: hold.expires,
     })
 }
