@@ -24,7 +24,7 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 use tollgate::{
     auth::DevelopmentIssuer,
     aws::Signer,
-    proxy::listener::{Application, Connections, Listener, Opening},
+    proxy::listener::{Application, Connections, Listener, Opening, Phase, Phases},
     simulator::{Simulator, SimulatorConfig, SimulatorKey},
 };
 
@@ -198,12 +198,9 @@ pub fn pass_through(upstream: SocketAddr, ca_file: &Path) -> anyhow::Result<()> 
 
         let listener = Listener::plaintext(TcpListener::bind("127.0.0.1:0")?, Bare(Arc::new(proxy)))?;
         let address = listener.address()?;
-        let stop = tokio::sync::watch::Sender::new(false);
-        let (stopped, shutdown) = (stop.subscribe(), stop.subscribe());
-        tokio::spawn(async move {
-            listener.serve(stopped, shutdown, Connections::default()).await;
-            drop(stop);
-        });
+        // Nobody tells it to end.
+        let (_, phase) = tokio::sync::watch::channel(Phase::Serving);
+        tokio::spawn(listener.serve(Phases::new(phase), Connections::default()));
         Ok(address)
     })
 }

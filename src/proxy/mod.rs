@@ -11,6 +11,7 @@ pub mod body;
 pub mod budget;
 pub mod charge;
 pub mod conversation;
+pub mod custody;
 mod decimal;
 pub mod denial;
 pub mod departure;
@@ -50,6 +51,7 @@ use self::{
     arrival::Arrival,
     body::{HeldBody, ReadBody},
     budget::BodyBudget,
+    custody::Custody,
     denial::Denial,
     listener::handshake,
     load::Load,
@@ -60,7 +62,6 @@ use self::{
 };
 use crate::{
     aws::CredentialsSlot,
-    ledger::Ledger,
     snapshot::Snapshot,
     telemetry::{AccessLog, Metrics, Outcome},
 };
@@ -98,8 +99,8 @@ pub struct Gateway {
     pub load: Arc<Load>,
     /// Room for request bodies.
     pub budget: Arc<BodyBudget>,
-    /// What was spent.
-    pub ledger: Arc<Ledger>,
+    /// What is held and was spent.
+    pub custody: Arc<Custody>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// One line a request.
@@ -156,7 +157,7 @@ impl Gateway {
         charge::hold(session, passage, &mut admitted, &mut body, self).await?;
         let billed = admitted.charge.is_some();
         let read_on = departure::Bounds::new(&live.snapshot.metering, &self.metrics.reading_on).filter(|_| billed);
-        passage.body = Some(body.hold(session, read_on, billed.then(|| self.ledger.clone())));
+        passage.body = Some(body.hold(session, read_on, billed.then(|| self.custody.clone())));
         passage.admitted = Some(admitted);
         Ok(Next::Upstream)
     }

@@ -7,8 +7,10 @@ pub mod credentials;
 mod drain;
 mod expiry;
 mod files_limit;
+mod handover;
 pub mod key_sets;
 mod reload;
+mod sockets;
 mod vitals;
 mod watch;
 
@@ -23,17 +25,29 @@ use std::{
 use anyhow::Context;
 use tokio::{sync::watch as signal, time::timeout};
 
-use self::{drain::Drain, reload::Reloader};
+pub use self::handover::{Prepared, UpgradeError};
+use self::{
+    account::Orphans,
+    assembly::{Keeping, Parts},
+    drain::Drain,
+    handover::{Given, Giving, Inheritance, Owned, Predecessors},
+    reload::Reloader,
+    sockets::Bound,
+    watch::Fingerprint,
+};
 use crate::{
     aws::CredentialsSlot,
     config::{self, Config},
-    ledger::Ledger,
+    proxy::custody::Custody,
     quota::Now,
-    telemetry::{AccessLog, logging::LogFilter},
+    telemetry::{AccessLog, Metrics, logging::LogFilter},
 };
 
 /// How often host names are resolved again.
 const RESOLVE_EVERY: Duration = Duration::from_secs(15);
+
+/// How long a process that is to take over waits for credentials.
+const CREDENTIALS_MAX: Duration = Duration::from_secs(30);
 
 /// How long the end waits for the last charges to be on disk.
 const LAST_CHARGES_MAX: Duration = Duration::from_secs(10);
@@ -45,8 +59,9 @@ pub struct Running {
     /// Where operators connect.
     pub admin: SocketAddr,
     credentials: Arc<CredentialsSlot>,
-    ledger: Arc<Ledger>,
+    metrics: Arc<Metrics>,
     reloader: Arc<Reloader>,
+    giving: Giving,
     drain: Drain,
 }
 
@@ -86,26 +101,114 @@ pub async fn start_logging_to(
     access_log: impl Write + Send + 'static,
 ) -> Result<Running, StartError> {
     install_crypto();
-    let config = config::read(&path).map_err(StartError::Config)?;
-    let access_log = AccessLog::new(access_log).context("cannot start the access log")?;
-    Ok(start_with(path, config, log_filter, access_log).await?)
+    let inheritance = Inheritance::found()?;
+    let started = start_after(path, log_filter, access_log, inheritance.as_ref()).await;
+    match (started, inheritance) {
+        (Ok(ready), inheritance) => Ok(ready.run(inheritance).await?),
+        (Err(error), Some(inheritance)) => {
+            inheritance.fail(error.to_string()).await;
+            Err(error)
+        }
+        (Err(error), None) => Err(error),
+    }
 }
 
-async fn start_with(
-    path: PathBuf,
+/// Bound and compiled; what is missing is the account.
+struct Ready {
     config: Config,
+    sockets: Vec<Bound>,
+    parts: Parts,
+    reloader: Arc<Reloader>,
+    /// What the files contained when they were first read.
+    seen: Fingerprint,
+}
+
+async fn start_after(
+    path: PathBuf,
     log_filter: Option<LogFilter>,
-    access_log: AccessLog,
-) -> anyhow::Result<Running> {
+    access_log: impl Write + Send + 'static,
+    predecessor: Option<&Inheritance>,
+) -> Result<Ready, StartError> {
+    let config = config::read(&path).map_err(StartError::Config)?;
+    let access_log = AccessLog::new(access_log).context("cannot start the access log")?;
     if let Some(filter) = &log_filter {
         filter.set(&config.log.level);
     }
     // Before anything takes time: what changes from now on is a change.
     let seen = watch::fingerprint(&reload::files(&path, &config)).await;
-    let sockets = assembly::bind(&config)?;
-    let parts = assembly::Parts::new(&config, access_log).await?;
-    let (end, ending) = signal::channel(false);
+    let inherited = match predecessor {
+        Some(predecessor) => predecessor.sockets().await?,
+        None => Vec::new(),
+    };
+    // Sockets first, so that an address in use is found before anything else starts.
+    let sockets = sockets::bind(&config, inherited)?;
+    let parts = Parts::new(&config, access_log).await?;
+    let reloader = Arc::new(Reloader::new(path, &config, &parts, log_filter));
+    reloader.keep_credentials_fresh(&config).await?;
+    if predecessor.is_some() {
+        let there = timeout(CREDENTIALS_MAX, until_credentials(&parts.credentials)).await;
+        there.context("there are no AWS credentials; the log has the reason")?;
+    }
+    Ok(Ready { config, sockets, parts, reloader, seen })
+}
 
+impl Ready {
+    /// Takes the account, from the ledger or from the process that has it, and serves.
+    async fn run(self, inheritance: Option<Inheritance>) -> anyhow::Result<Running> {
+        let given = match &inheritance {
+            Some(inheritance) => Some(inheritance.prepared().await?),
+            None => None,
+        };
+        let (keeping, owned) = match self.keep(given.as_ref()).await {
+            Ok(kept) => kept,
+            Err(error) => {
+                if let Some(inheritance) = inheritance {
+                    inheritance.fail(format!("{error:#}")).await;
+                }
+                return Err(error);
+            }
+        };
+        let running = self.serve(keeping)?;
+        if let (Some(inheritance), Some(given)) = (inheritance, given) {
+            let Keeping { custody, predecessors, .. } = &running.giving.keeping;
+            inheritance.taken(given, owned, custody, predecessors).await?;
+        }
+        Ok(running)
+    }
+
+    async fn keep(&self, given: Option<&Given>) -> anyhow::Result<(Keeping, Vec<Owned>)> {
+        let Parts { live, lasting, .. } = &self.parts;
+        let (ledger, recovered) = account::open(&self.config, given.is_some()).await?;
+        let orphans = Arc::new(Orphans::default());
+        let owned = match given {
+            Some(given) => account::take_over(recovered, given, &live.load().snapshot, lasting, &orphans),
+            None => {
+                account::bring_back(recovered, &lasting.accounts, &orphans);
+                Vec::new()
+            }
+        };
+        let ledger = Arc::new(ledger);
+        let custody = Arc::new(Custody::new(live.clone(), lasting.clone(), ledger.clone()));
+        let predecessors = Arc::new(Predecessors::new(lasting.clone(), orphans.clone()));
+        Ok((Keeping { ledger, custody, orphans, predecessors }, owned))
+    }
+
+    fn serve(self, keeping: Keeping) -> anyhow::Result<Running> {
+        let Ready { config, sockets, parts, reloader, seen } = self;
+        let (end, ending) = signal::channel(false);
+        spawn_tasks(&parts, &keeping, &ending);
+        reloader.poll_key_sets(config.clone());
+        watch::follow_file(reloader.clone(), seen, ending).context("cannot watch the configuration's directory")?;
+
+        let drain = Drain::new(end, parts.live.clone());
+        let (credentials, metrics) = (parts.credentials.clone(), parts.metrics.clone());
+        let giving = Giving { live: parts.live.clone(), lasting: parts.lasting.clone(), keeping: keeping.clone() };
+        let (traffic, admin) = assembly::serve(sockets, &config, parts, keeping, &drain)?;
+        Ok(Running { traffic, admin, credentials, metrics, reloader, giving, drain })
+    }
+}
+
+fn spawn_tasks(parts: &Parts, keeping: &Keeping, ending: &signal::Receiver<bool>) {
     tokio::spawn({
         let (addresses, ending) = (parts.gateway_addresses.clone(), ending.clone());
         async move { every(RESOLVE_EVERY, ending, || addresses.refresh()).await }
@@ -116,29 +219,22 @@ async fn start_with(
         async move { every(expiry::SAY_EVERY, ending, || async { expiry::warn(&live.load().snapshot, SystemTime::now()) }).await }
     });
     tokio::spawn({
-        let (lasting, ledger, orphans) = (parts.lasting.clone(), parts.ledger.clone(), parts.orphans.clone());
-        let ending = ending.clone();
-        async move {
-            every(account::EXPIRE_EVERY, ending, || async { account::expire(&lasting, &ledger, &orphans, &Now::read()) }).await
-        }
+        let (custody, orphans, ending) = (keeping.custody.clone(), keeping.orphans.clone(), ending.clone());
+        let expire = move || custody.here(|lasting, ledger| account::expire(lasting, ledger, &orphans, &Now::read()));
+        async move { every(account::EXPIRE_EVERY, ending, || async { expire() }).await }
     });
-    let reloader = Arc::new(Reloader::new(path, &config, &parts, log_filter));
-    reloader.keep_credentials_fresh(&config).await?;
-    reloader.poll_key_sets(config.clone());
-    watch::follow_file(reloader.clone(), seen, ending.clone()).context("cannot watch the configuration's directory")?;
+}
 
-    let drain = Drain::new(end, parts.live.clone());
-    let (credentials, ledger) = (parts.credentials.clone(), parts.ledger.clone());
-    let (traffic, admin) = assembly::serve(sockets, &config, parts, &drain)?;
-    Ok(Running { traffic, admin, credentials, ledger, reloader, drain })
+async fn until_credentials(credentials: &CredentialsSlot) {
+    while credentials.current(SystemTime::now()).is_err() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 impl Running {
     /// Waits until there are credentials to sign with.
     pub async fn ready(&self) {
-        while self.credentials.current(SystemTime::now()).is_err() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        until_credentials(&self.credentials).await;
     }
 
     /// Reads the configuration again, whether or not the file changed.
@@ -146,11 +242,38 @@ impl Running {
         self.reloader.reload().await
     }
 
+    /// Starts what is at this program's path now, as this process was started, and waits until it could take over. May be given up at
+    /// any time.
+    ///
+    /// # Errors
+    /// It cannot serve; nothing has changed.
+    pub async fn prepare_successor(&self) -> Result<Prepared, UpgradeError> {
+        handover::prepare(&self.drain).await.inspect_err(|_| self.metrics.upgrades_failed.inc())
+    }
+
+    /// Gives it everything. What is left then is [`Running::leave`].
+    ///
+    /// # Errors
+    /// It could not take over after all; this process serves on.
+    pub async fn hand_over(&self, prepared: Prepared) -> Result<(), UpgradeError> {
+        self.giving.hand_over(prepared).await.inspect_err(|_| self.metrics.upgrades_failed.inc())
+    }
+
+    /// Ends after a successor has taken over: returns when the last request is through or `downstream.drain_seconds_max` have passed.
+    pub async fn leave(self) {
+        self.drain.leave(&self.giving.keeping.predecessors).await;
+        self.last_charges().await;
+    }
+
     /// Ends in order; returns when the last request is through or `downstream.drain_seconds_max` have passed.
     pub async fn stop(self) {
-        self.drain.run().await;
-        if timeout(LAST_CHARGES_MAX, self.ledger.durable()).await.is_err() {
-            tracing::error!("the ledger did not take the last charges in time");
+        self.drain.stop(&self.giving.keeping.predecessors).await;
+        self.last_charges().await;
+    }
+
+    async fn last_charges(&self) {
+        if !matches!(timeout(LAST_CHARGES_MAX, self.giving.keeping.custody.durable()).await, Ok(Ok(()))) {
+            tracing::error!("the last charges were not written in time");
         }
     }
 }

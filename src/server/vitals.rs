@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::{assembly::Parts, reload::unix_seconds};
+use super::{
+    assembly::{Keeping, Parts},
+    reload::unix_seconds,
+};
 use crate::{
     admin::Vitals,
     quota::{LimitKind, Now, Statement},
@@ -13,6 +16,7 @@ use crate::{
 
 pub(super) struct GatewayVitals {
     pub parts: Parts,
+    pub keeping: Keeping,
     pub draining: watch::Receiver<bool>,
 }
 
@@ -34,6 +38,7 @@ impl Vitals for GatewayVitals {
         metrics.credentials_expiry.set(self.parts.credentials.expiry().map_or(0, unix_seconds));
         let conditions = self.parts.lasting.key_sets.conditions(std::time::SystemTime::now());
         metrics.key_sets.show(conditions.iter().map(|condition| (&*condition.issuer, condition.keys, condition.age)));
+        metrics.predecessors.set(i64::try_from(self.keeping.predecessors.count()).unwrap_or(i64::MAX));
         self.balances();
         self.ledger_health();
         metrics.render()
@@ -47,7 +52,7 @@ impl Vitals for GatewayVitals {
         if self.parts.credentials.current(std::time::SystemTime::now()).is_err() {
             reasons.push("no AWS credentials");
         }
-        if !self.parts.ledger.admits() {
+        if !self.keeping.custody.admits() {
             reasons.push("the ledger cannot be written");
         }
         reasons
@@ -94,7 +99,7 @@ impl GatewayVitals {
 
     fn ledger_health(&self) {
         let metrics = &self.parts.metrics;
-        let health = self.parts.ledger.health();
+        let health = self.keeping.ledger.health();
         metrics.ledger_writable.set(health.as_ref().is_none_or(|health| health.writable).into());
         metrics.ledger_lag.set(health.as_ref().map_or(0.0, |health| health.lag.as_secs_f64()));
         metrics.ledger_waiting.set(health.map_or(0, |health| i64::try_from(health.rows_waiting).unwrap_or(i64::MAX)));
