@@ -33,7 +33,7 @@
 //! | [`vend`](proxy::vend) | request_filter | once | instead of all below, for `/credentials` and `/sts`: AWS credentials for a token | 400 403 |
 //! | [`usage_page`](proxy::usage_page) | request_filter | once | instead of all below, for `/v1/usage`: what the caller's tenant used and has left, as JSON or a page | 400 403 405 429 |
 //! | [`body`](proxy::body) | request_filter | once | room, bounded read, hash; what only the body tells, and the guardrail put into it; then the session replays it | 400 403 408 413 503 |
-//! | [`charge`](proxy::charge) | request_filter; response_body_filter or logging | once | holds what the request may use in every limit of its tenant; settles by what Bedrock reported | 400 402 429 503 |
+//! | [`charge`](proxy::charge), [`custody`](proxy::custody) | request_filter; response_body_filter or logging | once | holds what the request may use in every limit of its tenant; settles by what Bedrock reported | 400 402 429 503 |
 //! | [`conversation`](proxy::conversation) | request_filter | once | instead of everything from `body` to `meter`, where both bodies are streams: frame by frame, both ways at once, and holds more as it goes on | 400 403 408 429, or an exception as the last event |
 //! | [`upstream`](proxy::upstream) | upstream_peer, fail_to_connect, error_while_proxy | per attempt | next address; may we try again? | 502 503 504 |
 //! | [`sign`](proxy::sign) | upstream_request_filter | per attempt | strip, set host, SigV4 | 503 |
@@ -48,6 +48,11 @@
 //!
 //! `Admitted` is made by `admit` alone and later stations take it, so nothing unadmitted is signed. A request that is
 //! metered carries a [`proxy::charge::Charge`], which gives back what it holds when it is dropped, whatever the way it ends.
+//!
+//! # One process after another
+//!
+//! An upgrade replaces the process while its requests run ([`server`], `handover`). Listening sockets go over at once; the account has one
+//! owner at any moment, and what the last requests of the old process do to it they do in the new one, by way of [`proxy::custody`].
 //!
 //! # Where this differs from the first design, and why
 //!

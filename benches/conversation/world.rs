@@ -90,7 +90,7 @@ fn write_keys(directory: &Path) -> anyhow::Result<Arc<Signer>> {
     };
     let secret = Secret::File(write("sealing", "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=")?);
     let sealing = SealingKeys::read(&[SealingKey { id: "bench".to_owned(), secret }])?;
-    let key = new_access_key(&NewKeyFor { tenant: "acme", principal: None, expires: None }, &sealing)?;
+    let key = new_access_key(&NewKeyFor { tenant: "acme", principal: None, groups: &[], expires: None }, &sealing)?;
     write("keys.toml", &key.entry)?;
     let secret_access_key = key.secret.expose_secret().to_owned();
     Ok(signer(SimulatorKey { access_key_id: key.id, secret_access_key, session_token: None }))

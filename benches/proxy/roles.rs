@@ -24,7 +24,7 @@ use pingora_proxy::{HttpProxy, ProxyHttp, Session};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use tollgate::{
     auth::DevelopmentIssuer,
-    proxy::listener::{Application, Connections, Listener, Opening},
+    proxy::listener::{Application, Connections, Listener, Opening, Phase, Phases},
     simulator::{Simulator, SimulatorConfig, SimulatorKey},
 };
 
@@ -152,12 +152,9 @@ pub fn pass_through<const HTTP2: bool>(upstream: SocketAddr, ca_file: &Path) -> 
 
         let listener = Listener::plaintext(TcpListener::bind("127.0.0.1:0")?, Bare::<HTTP2>(Arc::new(proxy)))?;
         let address = listener.address()?;
-        let stop = tokio::sync::watch::Sender::new(false);
-        let (stopped, shutdown) = (stop.subscribe(), stop.subscribe());
-        tokio::spawn(async move {
-            listener.serve(stopped, shutdown, Connections::default()).await;
-            drop(stop);
-        });
+        // Nobody tells it to end.
+        let (_, phase) = tokio::sync::watch::channel(Phase::Serving);
+        tokio::spawn(listener.serve(Phases::new(phase), Connections::default()));
         Ok(address)
     })
 }

@@ -8,7 +8,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 use anyhow::Context;
 
 use self::files::DemoFiles;
-use super::run::until_told_to_stop;
+use super::run::Signals;
 use crate::{
     server::{self, StartError},
     simulator::{Simulator, SimulatorConfig, SimulatorKey},
@@ -57,7 +57,7 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
             exports.write(file).with_context(|| format!("cannot write {}", file.display()))?;
         }
         exports.print();
-        until_told_to_stop(&running).await?;
+        Signals::new()?.stop(&running).await;
         running.stop().await;
         Ok(ExitCode::SUCCESS)
     })

@@ -3,11 +3,11 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::check::EX_CONFIG;
 use crate::{
-    server::{self, Running, StartError},
+    server::{self, Prepared, Running, StartError, UpgradeError},
     telemetry::logging,
 };
 
@@ -19,13 +19,15 @@ pub struct RunArgs {
     pub config: PathBuf,
 }
 
-/// Serves until SIGTERM or SIGINT; a second one ends at once. SIGHUP reloads.
+/// Serves until SIGTERM or SIGINT; a second one ends at once. SIGHUP reloads, SIGUSR2 hands over to what is at this program's path.
 ///
 /// # Errors
 /// An address cannot be bound, or the process lacks something else that it needs.
 pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let filter = logging::init("info")?;
     super::runtime()?.block_on(async {
+        // Before anybody can know that this process serves: what nobody listens to would end it.
+        let (mut signals, mut upgrade) = (Signals::new()?, signal(SignalKind::user_defined2())?);
         let running = match server::start(args.config, Some(filter)).await {
             Ok(running) => running,
             Err(StartError::Config(problems)) => {
@@ -36,28 +38,90 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         };
         tracing::info!(traffic = ?running.traffic, admin = %running.admin, "serving");
         let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status("serving configuration 1")]);
-        until_told_to_stop(&running).await?;
-        tracing::info!("stopping");
-        let _ = sd_notify::notify(&[NotifyState::Stopping]);
-        let mut again = signal(SignalKind::terminate())?;
-        tokio::select! {
-            () = running.stop() => {}
-            _ = again.recv() => tracing::warn!("told to stop again; open connections are cut"),
+        match until_told(&running, &mut signals, &mut upgrade).await {
+            Told::Stop => {
+                tracing::info!("stopping");
+                let _ = sd_notify::notify(&[NotifyState::Stopping]);
+                signals.end(running.stop()).await;
+            }
+            // The service goes on, so systemd is told nothing.
+            Told::Leave => {
+                tracing::info!("another process has taken over; this one ends with its last request");
+                signals.end(running.leave()).await;
+                tracing::info!("the last request has ended");
+            }
         }
         Ok(ExitCode::SUCCESS)
     })
 }
 
-/// Serves SIGHUP in the meantime.
-pub(super) async fn until_told_to_stop(running: &Running) -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
+/// Why a process is to end.
+enum Told {
+    Stop,
+    /// It has a successor.
+    Leave,
+}
+
+/// Serves SIGHUP and SIGUSR2 in the meantime.
+async fn until_told(running: &Running, signals: &mut Signals, upgrade: &mut Signal) -> Told {
     loop {
+        let prepared = tokio::select! {
+            () = signals.stop(running) => return Told::Stop,
+            prepared = until_prepared(upgrade, running) => prepared,
+        };
+        // This is brought to its end, whoever else has something to say.
+        match running.hand_over(prepared).await {
+            Ok(()) => return Told::Leave,
+            Err(error) => no_upgrade(&error),
+        }
+    }
+}
+
+async fn until_prepared(upgrade: &mut Signal, running: &Running) -> Prepared {
+    loop {
+        upgrade.recv().await;
+        tracing::info!("starting a successor");
+        match running.prepare_successor().await {
+            Ok(prepared) => return prepared,
+            Err(error) => no_upgrade(&error),
+        }
+    }
+}
+
+fn no_upgrade(error: &UpgradeError) {
+    tracing::error!(%error, "no upgrade; this process serves on");
+}
+
+/// What every command that serves listens to.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    pub(super) fn new() -> std::io::Result<Signals> {
+        let [terminate, interrupt, hang_up] =
+            [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
+        Ok(Signals { terminate: terminate?, interrupt: interrupt?, hang_up: hang_up? })
+    }
+
+    /// Waits until the process is told to stop, and reloads meanwhile.
+    pub(super) async fn stop(&mut self, running: &Running) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hang_up.recv() => { running.reload().await; }
+            }
+        }
+    }
+
+    /// The end in order, or at once if the process is told again.
+    async fn end(&mut self, in_order: impl Future<Output = ()>) {
         tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = hang_up.recv() => { running.reload().await; }
+            () = in_order => {}
+            _ = self.terminate.recv() => tracing::warn!("told to stop again; open connections are cut"),
         }
     }
 }

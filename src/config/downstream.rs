@@ -22,7 +22,10 @@ pub struct Downstream {
     pub header_seconds_max: u64,
     /// Seconds an idle connection is kept. Default 60.
     pub idle_seconds_max: u64,
-    /// Seconds a stopping process lets running requests finish. Default 600.
+    /// Seconds a stopping process goes on to take connections after it has said that it is not ready, so that load balancers notice. Default
+    /// 0; somewhat more than they take to, if there are any.
+    pub leave_seconds: u64,
+    /// Seconds a process that stops or was upgraded lets running requests finish, `leave_seconds` included. Default 600.
     pub drain_seconds_max: u64,
 }
 
@@ -36,6 +39,7 @@ impl Default for Downstream {
             header_bytes_max: 32_768,
             header_seconds_max: 10,
             idle_seconds_max: 60,
+            leave_seconds: 0,
             drain_seconds_max: 600,
         }
     }

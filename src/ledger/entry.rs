@@ -3,6 +3,7 @@
 use std::{borrow::Cow, sync::Arc};
 
 use jiff::{Timestamp, civil::Date};
+use serde::{Deserialize, Serialize};
 
 use super::SumKey;
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
 };
 
 /// What is known of a request at its admission. Never a token or a word of a prompt.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     /// The gateway's id of it. Nothing is charged twice under one id.
     pub id: Arc<str>,
@@ -39,7 +40,7 @@ impl Request {
 }
 
 /// A running request's part of its tenant's limits.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
     /// Whose.
     pub request: Request,
@@ -58,7 +59,7 @@ pub struct Hold {
 }
 
 /// A request that has ended, and its charge.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// Which.
     pub request: Request,

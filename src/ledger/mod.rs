@@ -17,6 +17,11 @@
 //! nothing is lost but by the end of the process. [`Ledger::admits`] tells whether new requests may spend meanwhile. Beyond
 //! 100,000 rows (`queue::ROWS_WAITING_MAX`) only their sums wait: lost are the rows (who, when, which operation), not tokens or money.
 //!
+//! # One owner
+//!
+//! A file belongs to one process at a time. [`Ledger::close`] writes what waits and gives it up, for a process that takes over;
+//! [`Ledger::reopen`] takes it back. In between nothing may be said: it would be lost.
+//!
 //! # What is not here
 //!
 //! Limits, windows and prices. Which request may run is decided in `quota`, which begins with what [`Recovered`] says.
@@ -38,15 +43,16 @@ mod writer;
 mod tests;
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc, Mutex, PoisonError,
-        mpsc::{Receiver, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, sync_channel},
     },
     thread,
     time::Duration,
 };
 
+use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
 use tokio::time::timeout;
 
@@ -72,14 +78,12 @@ const CLOSE_MAX: Duration = Duration::from_secs(5);
 /// The account on disk; or, if the configuration names no file, nowhere.
 #[derive(Debug)]
 pub struct Ledger {
-    open: Option<Open>,
-    durability: Durability,
-    on_failure: OnFailure,
+    open: ArcSwapOption<Open>,
+    settings: config::Ledger,
 }
 
 #[derive(Debug)]
 struct Open {
-    file: PathBuf,
     queue: Arc<Queue>,
     ended: Mutex<Receiver<()>>,
 }
@@ -90,44 +94,71 @@ impl Ledger {
     /// # Errors
     /// The file cannot be used; it has not been changed then. Says what to do.
     pub fn open(config: &config::Ledger, now: Timestamp) -> Result<(Ledger, Recovered), LedgerError> {
-        let ledger = Ledger { open: None, durability: config.durability, on_failure: config.on_failure };
-        let Some(file) = config.file.clone() else { return Ok((ledger, Recovered::default())) };
-        let (store, recovered) = Store::open(file.clone(), now)?;
-        let queue = Arc::new(Queue::new(queue::ROWS_WAITING_MAX, recovered.holds.iter().map(|hold| hold.request.id.clone())));
-        let gather = Duration::from_millis(config.commit_milliseconds_max);
-        let writer = Writer { store, queue: queue.clone(), gather, retention_days: config.retention_days };
-        let (ending, ended) = sync_channel(0);
-        let run = move || {
-            writer.run();
-            drop(ending);
+        Ledger::open_after(config, now, now)
+    }
+
+    /// The same after another process has closed it, whose requests still run: what they hold is left to them, expired or not.
+    ///
+    /// # Errors
+    /// As of [`Ledger::open`].
+    pub fn take_over(config: &config::Ledger, now: Timestamp) -> Result<(Ledger, Recovered), LedgerError> {
+        Ledger::open_after(config, Timestamp::MIN, now)
+    }
+
+    fn open_after(config: &config::Ledger, lost_before: Timestamp, now: Timestamp) -> Result<(Ledger, Recovered), LedgerError> {
+        let (open, recovered) = match &config.file {
+            Some(file) => {
+                let (open, recovered) = Open::new(file, config, lost_before, now)?;
+                (Some(Arc::new(open)), recovered)
+            }
+            None => (None, Recovered::default()),
         };
-        let thread = thread::Builder::new().name("ledger".to_owned()).spawn(run);
-        thread.map_err(|source| LedgerError::Open { file: file.clone(), source })?;
-        Ok((Ledger { open: Some(Open { file, queue, ended: Mutex::new(ended) }), ..ledger }, recovered))
+        Ok((Ledger { open: ArcSwapOption::new(open), settings: config.clone() }, recovered))
+    }
+
+    /// Writes what waits, and gives the file up. Blocks. False if the disk has stalled: then the file is given up with the process.
+    pub fn close(&self) -> bool {
+        self.open.swap(None).is_none_or(|open| open.close())
+    }
+
+    /// Takes a file back that was given up; what was said to it before is in it. Blocks.
+    ///
+    /// # Errors
+    /// As of [`Ledger::open`].
+    pub fn reopen(&self, now: Timestamp) -> Result<(), LedgerError> {
+        if let (Some(file), None) = (&self.settings.file, &*self.open.load()) {
+            self.open.store(Some(Arc::new(Open::new(file, &self.settings, Timestamp::MIN, now)?.0)));
+        }
+        Ok(())
     }
 
     /// The file, if there is one: for a [`Reader`].
     pub fn file(&self) -> Option<&Path> {
-        self.open.as_ref().map(|open| open.file.as_path())
+        self.settings.file.as_deref()
+    }
+
+    /// Whether clients wait until their charge is on disk.
+    pub fn is_strict(&self) -> bool {
+        self.settings.durability == Durability::Strict
     }
 
     /// A request was admitted. Does not wait.
     pub fn hold(&self, hold: Hold) {
-        if let Some(open) = &self.open {
+        if let Some(open) = &*self.open.load() {
             open.queue.hold(hold);
         }
     }
 
     /// A request has ended, with a charge; its hold ends with it. Does not wait. A second charge of the same id does nothing.
     pub fn settle(&self, entry: Entry) {
-        if let Some(open) = &self.open {
+        if let Some(open) = &*self.open.load() {
             open.queue.settle(entry);
         }
     }
 
     /// A request has ended and there is nothing to record; its hold ends. Does not wait.
     pub fn release(&self, id: &str) {
-        if let Some(open) = &self.open {
+        if let Some(open) = &*self.open.load() {
             open.queue.release(id);
         }
     }
@@ -138,7 +169,7 @@ impl Ledger {
     /// # Errors
     /// A write has failed, or takes too long. What was said is kept and tried again.
     pub async fn acknowledged(&self) -> Result<(), NotDurable> {
-        match self.durability {
+        match self.settings.durability {
             Durability::Strict => timeout(STALL, self.durable()).await.unwrap_or(Err(NotDurable)),
             Durability::Group => Ok(()),
         }
@@ -150,7 +181,7 @@ impl Ledger {
     /// As above.
     pub async fn acknowledged_hold(&self) -> Result<(), NotDurable> {
         let acknowledged = self.acknowledged().await;
-        if self.on_failure == OnFailure::Open { Ok(()) } else { acknowledged }
+        if self.settings.on_failure == OnFailure::Open { Ok(()) } else { acknowledged }
     }
 
     /// Waits until all that was said before is on disk.
@@ -158,7 +189,7 @@ impl Ledger {
     /// # Errors
     /// A write has failed. What was said is kept and tried again.
     pub async fn durable(&self) -> Result<(), NotDurable> {
-        match &self.open {
+        match self.open.load_full() {
             Some(open) => open.queue.durable().await,
             None => Ok(()),
         }
@@ -166,22 +197,47 @@ impl Ledger {
 
     /// Whether new requests may spend: false while the file cannot be written, unless the configuration says they may.
     pub fn admits(&self) -> bool {
-        self.on_failure == OnFailure::Open || self.open.as_ref().is_none_or(|open| open.queue.keeps_up(STALL))
+        self.settings.on_failure == OnFailure::Open || self.open.load().as_ref().is_none_or(|open| open.queue.keeps_up(STALL))
     }
 
     /// How it fares; nothing without a file.
     pub fn health(&self) -> Option<Health> {
-        self.open.as_ref().map(|open| open.queue.health())
+        self.open.load().as_ref().map(|open| open.queue.health())
     }
 }
 
 impl Drop for Ledger {
     /// Waits until everything is written, but not for ever.
     fn drop(&mut self) {
-        let Some(open) = &mut self.open else { return };
-        open.queue.close();
-        let ended = open.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
-        // Disconnected: all is written. Timed out: the disk has stalled, and the process ends all the same.
-        let _ = ended.recv_timeout(CLOSE_MAX);
+        self.close();
+    }
+}
+
+impl Open {
+    fn new(
+        file: &Path,
+        config: &config::Ledger,
+        lost_before: Timestamp,
+        now: Timestamp,
+    ) -> Result<(Open, Recovered), LedgerError> {
+        let (store, recovered) = Store::open(file.to_owned(), lost_before, now)?;
+        let queue = Arc::new(Queue::new(queue::ROWS_WAITING_MAX, recovered.holds.iter().map(|hold| hold.request.id.clone())));
+        let gather = Duration::from_millis(config.commit_milliseconds_max);
+        let writer = Writer { store, queue: queue.clone(), gather, retention_days: config.retention_days };
+        let (ending, ended) = sync_channel(0);
+        let run = move || {
+            writer.run();
+            drop(ending);
+        };
+        let thread = thread::Builder::new().name("ledger".to_owned()).spawn(run);
+        thread.map_err(|source| LedgerError::Open { file: file.to_owned(), source })?;
+        Ok((Open { queue, ended: Mutex::new(ended) }, recovered))
+    }
+
+    /// Disconnected: all is written, and the file is closed. Timed out: the disk has stalled, and nobody waits for it any longer.
+    fn close(&self) -> bool {
+        self.queue.close();
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.recv_timeout(CLOSE_MAX) == Err(RecvTimeoutError::Disconnected)
     }
 }

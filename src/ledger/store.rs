@@ -45,13 +45,13 @@ pub struct Recovered {
 }
 
 impl Store {
-    /// Makes or opens the file, and closes what expired while nobody had it open.
-    pub(super) fn open(path: PathBuf, now: Timestamp) -> Result<(Store, Recovered), LedgerError> {
+    /// Makes or opens the file, and closes what expired before `lost_before`, while nobody had it open.
+    pub(super) fn open(path: PathBuf, lost_before: Timestamp, now: Timestamp) -> Result<(Store, Recovered), LedgerError> {
         let lock = file::lock(&path)?;
         file::make(&path)?;
         let mut connection = file::connect(&path)?;
         let identity = file::identity(&path).map_err(|source| LedgerError::Open { file: path.clone(), source })?;
-        let recovered = recover(&mut connection, now).map_err(|error| file::explain(&path, error))?;
+        let recovered = recover(&mut connection, lost_before, now).map_err(|error| file::explain(&path, error))?;
         Ok((Store { file: path, connection: Some(connection), identity, _lock: lock }, recovered))
     }
 
@@ -103,9 +103,9 @@ impl Store {
     }
 }
 
-fn recover(connection: &mut Connection, now: Timestamp) -> rusqlite::Result<Recovered> {
+fn recover(connection: &mut Connection, lost_before: Timestamp, now: Timestamp) -> rusqlite::Result<Recovered> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let (expired, holds): (Vec<_>, Vec<_>) = rows::holds(&transaction)?.into_iter().partition(|hold| hold.expires <= now);
+    let (expired, holds): (Vec<_>, Vec<_>) = rows::holds(&transaction)?.into_iter().partition(|hold| hold.expires <= lost_before);
     let mut sums = HashMap::new();
     for hold in expired {
         delete_hold(&transaction, &hold.request.id)?;

@@ -2,8 +2,10 @@
 
 use std::{fmt, ops::Add, str::FromStr};
 
+use serde::{Deserialize, Serialize};
+
 /// Billionths of a US dollar; ±9.2 billion dollars fit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct NanoUsd(pub i64);
 
 const A_DOLLAR: i64 = 1_000_000_000;

@@ -18,7 +18,7 @@ use crate::{
     aws::{Received, SignatureError, received::Payload, sigv4::EMPTY_SHA256},
     bedrock::{Dialect, RawPath, Streams, body, sonic::SpeechUsage, usage::Metering},
     policy::Rights,
-    quota::{self, Admission, QuotaDenial},
+    quota::{self, Admission},
     routing::{self, Head, KnownOperation, Peek, Route},
     snapshot::{Snapshot, Tenant},
     telemetry::{Counted, Metrics},
@@ -100,8 +100,11 @@ impl Admitted {
     }
 
     /// A conversation has used so much, and goes on.
-    pub fn afford(&mut self, used: SpeechUsage, metrics: &Metrics) -> Result<(), QuotaDenial> {
-        self.charge.as_mut().map_or(Ok(()), |charge| charge.grow(used, &self.tenant, metrics))
+    pub async fn afford(&mut self, used: SpeechUsage, metrics: &Metrics) -> Result<(), Denial> {
+        match &mut self.charge {
+            Some(charge) => charge.grow(used, &self.tenant, metrics).await,
+            None => Ok(()),
+        }
     }
 
     /// What is left of further limits.

@@ -20,13 +20,13 @@ use super::{
     Denial, Passage,
     admit::Admitted,
     budget::{BodyBudget, Room},
+    custody::Custody,
     departure,
     replay::{self, Slot},
 };
 use crate::{
     aws::{canonical::push_hex, sigv4::EMPTY_SHA256},
     config::Bodies,
-    ledger::Ledger,
     snapshot::Tenant,
 };
 
@@ -127,10 +127,10 @@ impl ReadBody {
         self.pieces = pieces;
     }
 
-    /// Makes the session play it back, once per attempt. `read_on`: how far the answer is read if the client leaves; `ledger`: what
+    /// Makes the session play it back, once per attempt. `read_on`: how far the answer is read if the client leaves; `custody`: what
     /// has to acknowledge the charge before the client sees the end.
-    pub fn hold(self, session: &mut Session, read_on: Option<departure::Bounds>, ledger: Option<Arc<Ledger>>) -> HeldBody {
-        let slot = replay::install(session, self.pieces, self.room, read_on, ledger);
+    pub fn hold(self, session: &mut Session, read_on: Option<departure::Bounds>, custody: Option<Arc<Custody>>) -> HeldBody {
+        let slot = replay::install(session, self.pieces, self.room, read_on, custody);
         HeldBody { length: self.length, sha256: self.sha256, slot }
     }
 }

@@ -1,5 +1,5 @@
 //! What a request costs its tenant: held once its body is known, settled by what Bedrock reports, given back where Bedrock bills nothing.
-//! Which amounts fit is decided in `quota`; what came of it is told to the ledger.
+//! Which amounts fit is decided in `quota`, and what came of it told to the ledger, both by way of [`custody`](super::custody).
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -11,6 +11,7 @@ use super::{
     Denial, Gateway, Passage,
     admit::Admitted,
     body::{HeldBody, ReadBody},
+    custody::{Granted, Held},
     estimate::{Tariff, Tokens},
 };
 use crate::{
@@ -18,9 +19,9 @@ use crate::{
         sonic::SpeechUsage,
         usage::{Metering, Reading, ServiceTier, Usage},
     },
-    ledger::{self, Ledger},
+    ledger,
     pricing::{NanoUsd, Price},
-    quota::{Now, QuotaDenial, Reservation, Spent},
+    quota::{Now, QuotaDenial},
     snapshot::{Snapshot, Tenant},
     telemetry::{Metrics, NONE, Outcome},
 };
@@ -33,11 +34,7 @@ static SERVICE_TIER: HeaderName = HeaderName::from_static("x-amzn-bedrock-servic
 
 /// A request's part of its tenant's account, from the hold to the bill.
 pub struct Charge {
-    /// Until it is settled.
-    reservation: Option<Reservation>,
-    ledger: Arc<Ledger>,
-    /// As the ledger has it.
-    held: ledger::Hold,
+    held: Held,
     by_request: bool,
     price: Option<Arc<Price>>,
     /// What a request costs that reports no tokens.
@@ -97,6 +94,12 @@ fn count(denial: &QuotaDenial, mode: &str, metrics: &Metrics) {
     metrics.quota_denials.with_label_values(&[&*denial.tenant, &*denial.quota, denial.reason(), mode]).inc();
 }
 
+fn count_refusal(denial: &Denial, metrics: &Metrics) {
+    if let Denial::Quota(denial) = denial {
+        count(denial, "enforced", metrics);
+    }
+}
+
 /// How the answer ended, for what is charged.
 #[derive(Clone, Copy, Debug)]
 pub struct Ending<'a> {
@@ -118,7 +121,7 @@ pub async fn hold(
     passage: &mut Passage,
     admitted: &mut Admitted,
     body: &mut ReadBody,
-    Gateway { ledger, metrics, .. }: &Gateway,
+    Gateway { custody, metrics, .. }: &Gateway,
 ) -> Result<(), Denial> {
     let metering = admitted.metering();
     if metering == Metering::Free {
@@ -129,7 +132,7 @@ pub async fn hold(
     let now = Now::read();
     let tariff = Tariff::of(&live.snapshot.prices, &tenant.policy.profiles, admitted.route(), metering, now.wall);
     tariff.check(live.snapshot.unpriced, &tenant, admitted.route())?;
-    if !ledger.admits() {
+    if !custody.admits() {
         return Err(Denial::LedgerUnavailable);
     }
     let operation = admitted.route().operation.map(|known| known.0);
@@ -145,22 +148,17 @@ pub async fn hold(
         tokens.tier = tier.to_str().ok().and_then(ServiceTier::parse).unwrap_or_default();
     }
     let ask = tariff.ask(passage.arrival.id, &tokens);
-    let granted = tenant.account.reserve(&tenant.quotas, &ask, &now);
-    let grant = granted.inspect_err(|denial| count(denial, "enforced", metrics))?;
-    grant.shadowed.iter().for_each(|denial| count(denial, "shadow", metrics));
-    admitted.add_standings(grant.standings);
-
     let request = ledger::Request {
         id: passage.arrival.request_id.as_str().into(),
         time: now.wall,
-        day: grant.reservation.date(),
+        day: jiff::civil::Date::ZERO, // The account knows which it is where the tenant is.
         tenant: tenant.name.clone(),
         principal: passage.caller.as_ref().map_or_else(|| NONE.into(), |caller| caller.principal.subject.clone()),
         service: Cow::Borrowed(admitted.route().service.name()),
         operation: Cow::Borrowed(admitted.route().operation_name()),
         model: ask.model.into(),
     };
-    let held = ledger::Hold {
+    let hold = ledger::Hold {
         request,
         input_tokens: tokens.input,
         output_tokens: tokens.output,
@@ -169,10 +167,11 @@ pub async fn hold(
         price_source: tariff.price.as_ref().map_or("none", |price| price.source()).into(),
         expires: expiry(now.wall, &live.snapshot),
     };
-    ledger.hold(held.clone());
+    let Granted { held, standings, shadowed } =
+        custody.hold(&tenant, &ask, hold, &now).await.inspect_err(|denial| count_refusal(denial, metrics))?;
+    shadowed.iter().for_each(|denial| count(denial, "shadow", metrics));
+    admitted.add_standings(standings);
     admitted.charge = Some(Charge {
-        reservation: Some(grant.reservation),
-        ledger: ledger.clone(),
         held,
         by_request: tariff.by_request,
         price: tariff.price,
@@ -182,8 +181,7 @@ pub async fn hold(
         input_estimate: if admitted.is_conversation() { 0 } else { tokens.input },
         bill: None,
     });
-    // With `strict`, a request that is upstream is on disk.
-    ledger.acknowledged_hold().await.map_err(|_| Denial::LedgerUnavailable)
+    Ok(())
 }
 
 /// Settles what has a charge; `outcome` says how the request ended.
@@ -224,11 +222,13 @@ impl Charge {
     ///
     /// # Errors
     /// What was used is over a limit.
-    pub fn grow(&mut self, used: SpeechUsage, tenant: &Tenant, metrics: &Metrics) -> Result<(), QuotaDenial> {
-        let Some(reservation) = &mut self.reservation else { return Ok(()) };
+    pub async fn grow(&mut self, used: SpeechUsage, tenant: &Tenant, metrics: &Metrics) -> Result<(), Denial> {
+        if !self.held.is_open() {
+            return Ok(());
+        }
         let usage = usage_of_speech(used);
         let spent = self.price.as_ref().map_or(NanoUsd::ZERO, |price| price.cost(&usage, self.tier));
-        let ledger::Hold { input_tokens, output_tokens, cost, .. } = self.held;
+        let ledger::Hold { input_tokens, output_tokens, cost, .. } = *self.held.hold();
         if usage.input_tokens <= input_tokens && usage.output_tokens <= output_tokens && spent <= cost {
             return Ok(());
         }
@@ -239,24 +239,23 @@ impl Charge {
             let (input, output) = (grown(input_tokens, usage.input_tokens), grown(output_tokens, usage.output_tokens));
             let most = self.price.as_ref().map_or(NanoUsd::ZERO, |price| price.at_most(input, output, false, self.tier));
             let dearer = most.max(spent).max(cost);
-            let more = (input.saturating_sub(input_tokens), output.saturating_sub(output_tokens));
-            match reservation.extend(&tenant.quotas, more, NanoUsd(dearer.0.saturating_sub(cost.0)), &now) {
+            match self.held.grow(tenant, (input, output), dearer, &now).await {
                 Ok(shadowed) => {
                     shadowed.iter().for_each(|denial| count(denial, "shadow", metrics));
-                    (self.held.input_tokens, self.held.output_tokens, self.held.cost) = (input, output, dearer);
-                    self.ledger.hold(self.held.clone());
                     return Ok(());
                 }
                 Err(refusal) => denial = Some(refusal),
             }
         }
-        denial.inspect(|denial| count(denial, "enforced", metrics)).map_or(Ok(()), Err)
+        denial.inspect(|denial| count_refusal(denial, metrics)).map_or(Ok(()), Err)
     }
 
     /// Charges what Bedrock bills for an answer that ended so; gives back the rest. Does nothing the second time.
     pub fn settle(&mut self, ending: &Ending<'_>) {
-        let Some((usage, estimated)) = self.billed(ending) else { return self.release() };
-        let Some(reservation) = self.reservation.take() else { return };
+        let Some((usage, estimated)) = self.billed(ending) else { return self.held.release() };
+        if !self.held.is_open() {
+            return;
+        }
         let tier = ending.reading.tier.unwrap_or(self.tier);
         let charged = self.price.as_ref().map(|price| price.charge(&usage, tier));
         let cost = charged.as_ref().map_or(self.request_price, |charged| charged.cost);
@@ -265,10 +264,10 @@ impl Charge {
             None if self.by_request && self.request_price > NanoUsd::ZERO => Cow::Borrowed("per request"),
             None => Cow::Borrowed("unpriced"),
         };
-        let spent = if estimated { Spent::estimate(usage, cost) } else { Spent::request(usage, cost) };
-        let settled = reservation.settle(&spent, &Now::read());
-        self.ledger.settle(ledger::Entry {
-            request: self.held.request.clone(),
+        let request = self.held.hold().request.clone();
+        let model = if charged.is_some() { request.model.clone() } else { "other".into() };
+        let entry = ledger::Entry {
+            request,
             upstream_request_id: ending.upstream_request_id.map(Into::into),
             tier,
             usage,
@@ -277,15 +276,16 @@ impl Charge {
             estimated,
             by_request: self.by_request,
             outcome: Cow::Borrowed(ending.outcome),
-        });
+        };
+        let overdrawn = self.held.settle(entry, &Now::read());
         self.bill = Some(Bill {
             usage,
             cost,
             estimated,
             by_request: self.by_request,
             priced: charged.is_some() || self.by_request,
-            overdrawn: settled.overdrawn,
-            model: if charged.is_some() { self.held.request.model.clone() } else { "other".into() },
+            overdrawn,
+            model,
         });
     }
 
@@ -311,22 +311,9 @@ impl Charge {
     /// Gives back all of it, before the client can know that its request has failed: a gateway that is killed right after must not
     /// find a hold, and charge it.
     pub async fn give_back(mut self) {
-        self.release();
+        self.held.release();
         // If it cannot be written the hold stays in the file, and to hold the answer back would help nobody.
-        let _ = self.ledger.acknowledged().await;
-    }
-
-    fn release(&mut self) {
-        if self.reservation.take().is_some() {
-            self.ledger.release(&self.held.request.id);
-        }
-    }
-}
-
-/// A request that ends in any other way, a panic included, costs nothing.
-impl Drop for Charge {
-    fn drop(&mut self) {
-        self.release();
+        let _ = self.held.acknowledged().await;
     }
 }
 

@@ -119,7 +119,7 @@ impl HttpServerApp for Edge {
     {
         let count = self.requests.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         if session.is_http2() {
-            if count >= u64::from(self.bounds.requests_per_connection_max) {
+            if self.progress.asks() || count >= u64::from(self.bounds.requests_per_connection_max) {
                 self.end.send_replace(true);
             }
             let (running, serve) = (Running::on(&self.progress), self.proxy.process_new_http(session, shutdown));

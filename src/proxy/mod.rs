@@ -12,6 +12,7 @@ pub mod body;
 pub mod budget;
 pub mod charge;
 pub mod conversation;
+pub mod custody;
 mod decimal;
 pub mod denial;
 pub mod departure;
@@ -51,6 +52,7 @@ use self::{
     arrival::Arrival,
     body::{HeldBody, ReadBody},
     budget::BodyBudget,
+    custody::Custody,
     denial::Denial,
     listener::handshake::Acceptors,
     load::Load,
@@ -62,7 +64,6 @@ use self::{
 };
 use crate::{
     aws::CredentialsSlot,
-    ledger::Ledger,
     snapshot::Snapshot,
     telemetry::{AccessLog, Metrics, Outcome, Refusals, SpanQueue},
 };
@@ -100,8 +101,8 @@ pub struct Gateway {
     pub load: Arc<Load>,
     /// Room for request bodies.
     pub budget: Arc<BodyBudget>,
-    /// What was spent.
-    pub ledger: Arc<Ledger>,
+    /// What is held and was spent.
+    pub custody: Arc<Custody>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// What was refused of late.
@@ -164,7 +165,7 @@ impl Gateway {
         charge::hold(session, passage, &mut admitted, &mut body, self).await?;
         let billed = admitted.charge.is_some();
         let read_on = departure::Bounds::new(&live.snapshot.metering, &self.metrics.reading_on).filter(|_| billed);
-        passage.body = Some(body.hold(session, read_on, billed.then(|| self.ledger.clone())));
+        passage.body = Some(body.hold(session, read_on, billed.then(|| self.custody.clone())));
         passage.admitted = Some(admitted);
         Ok(Next::Upstream)
     }

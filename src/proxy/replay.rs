@@ -26,9 +26,9 @@ use pingora_proxy::Session;
 
 use super::{
     budget::Room,
+    custody::Custody,
     departure::{Bounds, ClientLeft, Departure},
 };
-use crate::ledger::Ledger;
 
 /// What the replay shares with the stations.
 #[derive(Clone, Default)]
@@ -50,23 +50,23 @@ struct Replay {
     length: usize,
     departure: Departure,
     /// Acknowledges the charge before the end is told.
-    ledger: Option<Arc<Ledger>>,
+    custody: Option<Arc<Custody>>,
 }
 
 /// Puts a replay of `pieces` in the place of the client's session. `bounds`: how far the answer is read when the client leaves;
-/// `ledger`: what has to acknowledge the charge before the client sees the end.
+/// `custody`: what has to acknowledge the charge before the client sees the end.
 pub fn install(
     session: &mut Session,
     pieces: Vec<Bytes>,
     room: Option<Room>,
     bounds: Option<Bounds>,
-    ledger: Option<Arc<Ledger>>,
+    custody: Option<Arc<Custody>>,
 ) -> Slot {
     let slot = Slot::default();
     let inner = mem::replace(&mut session.downstream_session, nobody());
     let length = pieces.iter().map(Bytes::len).sum();
     let departure = Departure::new(bounds, slot.client_left.clone());
-    let replay = Replay { inner, slot: slot.clone(), pieces, room, next: 0, length, departure, ledger };
+    let replay = Replay { inner, slot: slot.clone(), pieces, room, next: 0, length, departure, custody };
     *session.downstream_session = ServerSession::new_custom(Box::new(replay));
     slot
 }
@@ -157,9 +157,9 @@ impl CustomSession for Replay {
             return self.departure.swallow(tasks);
         }
         let (end, failed) = (tasks.iter().any(HttpTask::is_end), tasks.iter().any(|task| matches!(task, HttpTask::Failed(_))));
-        if end && let Some(ledger) = self.ledger.take() {
+        if end && let Some(custody) = self.custody.take() {
             // One that cannot be written waits in memory; to hold the answer back for as long would help nobody.
-            let _ = ledger.acknowledged().await;
+            let _ = custody.acknowledged().await;
         }
         match self.inner.response_duplex_vec(tasks).await {
             Err(e) if !failed => self.leave(e).map(|()| end),

@@ -2,10 +2,12 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use crate::pricing::NanoUsd;
 
 /// A limit, by what it counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum LimitKind {
     /// Requests in a second.
     RequestsPerSecond,
@@ -18,7 +20,7 @@ pub enum LimitKind {
 }
 
 /// What is counted of a request. Amounts are whole: tokens, or nano-dollars.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Measure {
     /// Input, cache reads and writes included, and output.
     Tokens,
@@ -33,7 +35,7 @@ pub enum Measure {
 }
 
 /// For how long it counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Span {
     /// Refilled without pause, whole again after a minute.
     Minute,
@@ -130,7 +132,7 @@ impl Span {
 }
 
 /// Where a tenant stands against one limit, for response headers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
     /// Which limit.
     pub kind: LimitKind,

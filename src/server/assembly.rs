@@ -1,7 +1,7 @@
-//! Putting the parts together: sockets first, so that an address in use is found before anything else starts.
+//! Putting the parts together.
 
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     sync::Arc,
     time::{Instant, SystemTime},
 };
@@ -15,11 +15,13 @@ use pingora_core::{
 use pingora_proxy::HttpProxy;
 
 use super::{
-    account,
+    account::Orphans,
     chronicle::Chronicle,
     drain::Drain,
     expiry, files_limit,
+    handover::Predecessors,
     key_sets::{self, Records},
+    sockets::Bound,
     vitals::GatewayVitals,
 };
 use crate::{
@@ -32,6 +34,7 @@ use crate::{
         Gateway, Live,
         addresses::Addresses,
         budget::BodyBudget,
+        custody::Custody,
         edge::Edges,
         listener::{Application, Gate, Listener, Opening, OwnConnections},
         upstream::ATTEMPTS_MAX,
@@ -56,23 +59,18 @@ pub(super) struct Parts {
     pub metrics: Arc<Metrics>,
     pub access_log: Arc<AccessLog>,
     pub spans: Arc<SpanQueue>,
-    pub ledger: Arc<Ledger>,
-    pub orphans: Arc<account::Orphans>,
     pub history: Arc<History>,
     pub refusals: Arc<Refusals>,
     pub chronicle: Arc<Chronicle>,
 }
 
-/// Bound sockets, not accepting yet.
-pub(super) struct Sockets {
-    traffic: Vec<TcpListener>,
-    admin: TcpListener,
-}
-
-pub(super) fn bind(config: &Config) -> anyhow::Result<Sockets> {
-    let bind = |address: SocketAddr| TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"));
-    let traffic = config.listeners.iter().map(|listener| bind(listener.address)).collect::<Result<_, _>>()?;
-    Ok(Sockets { traffic, admin: bind(config.admin.address)? })
+/// The account's part of them, once it is this process's.
+#[derive(Clone)]
+pub(super) struct Keeping {
+    pub ledger: Arc<Ledger>,
+    pub custody: Arc<Custody>,
+    pub orphans: Arc<Orphans>,
+    pub predecessors: Arc<Predecessors>,
 }
 
 impl Parts {
@@ -90,7 +88,6 @@ impl Parts {
             tracing::warn!(%failure, "key set not loaded; {until} until it is");
         }
         let snapshot = Snapshot::compile(config, 1, &lasting)?;
-        let (ledger, orphans) = account::restore(config, &lasting.accounts).await?;
         expiry::show(&snapshot, &metrics);
         metrics.config_generation.set(1);
         metrics.config_last_reload_successful.set(1);
@@ -103,8 +100,6 @@ impl Parts {
             metrics,
             access_log: Arc::new(access_log),
             spans: Arc::default(),
-            ledger,
-            orphans: Arc::new(orphans),
             history: Arc::new(History::new(Instant::now())),
             refusals: Arc::default(),
             chronicle: Arc::new(Chronicle::new(config.clone())),
@@ -114,32 +109,38 @@ impl Parts {
 
 /// Starts to accept. Returns the addresses, which differ from the configured ones where those have port 0.
 pub(super) fn serve(
-    sockets: Sockets,
+    sockets: Vec<Bound>,
     config: &Config,
     parts: Parts,
+    keeping: Keeping,
     own: &OwnConnections,
     drain: &Drain,
 ) -> anyhow::Result<(Vec<SocketAddr>, SocketAddr)> {
-    let proxy = proxy(&parts);
+    let proxy = proxy(&parts, &keeping);
     drain.closes(proxy.clone());
     let edges = Edges { proxy, live: parts.live.clone() };
 
-    let mut traffic = Vec::with_capacity(sockets.traffic.len());
     let files_max = files_limit::connections_max();
     if config.downstream.connections_max > files_max as u64 {
         tracing::info!(connections_max = files_max, "the limit on open files leaves room for fewer connections than configured");
     }
-    for (index, socket) in sockets.traffic.into_iter().enumerate() {
+    for bound in &sockets {
+        drain.keeps(bound.again()?);
+    }
+    let (admin, traffic): (Vec<Bound>, Vec<Bound>) = sockets.into_iter().partition(|bound| bound.admin);
+    let mut addresses = Vec::with_capacity(traffic.len());
+    for (index, Bound { socket, .. }) in traffic.into_iter().enumerate() {
         let gate = Gate::new(parts.live.clone(), index, socket.local_addr()?, own.clone(), files_max, &parts.metrics);
         let listener = Listener::guarded(socket, edges.clone(), gate)?;
-        traffic.push(listener.address()?);
-        tokio::spawn(listener.serve(drain.begun(), drain.begun(), drain.connections()));
+        addresses.push(listener.address()?);
+        tokio::spawn(listener.serve(drain.traffic(), drain.connections()));
     }
-    let vitals = GatewayVitals { parts, draining: drain.begun(), traffic: traffic.clone() };
-    let admin = Listener::plaintext(sockets.admin, AdminPages(Arc::new(Admin(Arc::new(vitals)))))?;
+    let vitals = GatewayVitals { parts, keeping, draining: drain.begun(), traffic: addresses.clone() };
+    let Bound { socket, .. } = admin.into_iter().next().context("there is no admin socket")?;
+    let admin = Listener::plaintext(socket, AdminPages(Arc::new(Admin(Arc::new(vitals)))))?;
     let address = admin.address()?;
-    tokio::spawn(admin.serve(drain.last(), drain.last(), Default::default()));
-    Ok((traffic, address))
+    tokio::spawn(admin.serve(drain.admin(), Default::default()));
+    Ok((addresses, address))
 }
 
 /// The same pages for every connection.
@@ -154,7 +155,7 @@ impl Application for AdminPages {
     }
 }
 
-fn proxy(parts: &Parts) -> Arc<HttpProxy<Gateway>> {
+fn proxy(parts: &Parts, keeping: &Keeping) -> Arc<HttpProxy<Gateway>> {
     let gateway = Gateway {
         live: parts.live.clone(),
         credentials: parts.credentials.clone(),
@@ -165,8 +166,8 @@ fn proxy(parts: &Parts) -> Arc<HttpProxy<Gateway>> {
         metrics: parts.metrics.clone(),
         access_log: parts.access_log.clone(),
         refusals: parts.refusals.clone(),
-        ledger: parts.ledger.clone(),
         spans: parts.spans.clone(),
+        custody: keeping.custody.clone(),
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let conf = ServerConf {

@@ -44,10 +44,11 @@ pub(super) fn gather(vitals: &GatewayVitals, unready: Vec<&'static str>) -> Figu
         recent: parts.history.recent(),
         refusals: parts.refusals.recent(),
         credentials: credentials(vitals),
-        ledger: parts
+        ledger: vitals
+            .keeping
             .ledger
             .health()
-            .zip(parts.ledger.file())
+            .zip(vitals.keeping.ledger.file())
             .map(|(health, file)| Ledger { file: file.display().to_string(), health }),
         issuers: issuers(vitals, &parts.chronicle.in_force()),
         listeners: listeners(vitals),

@@ -9,8 +9,10 @@ mod drain;
 mod expiry;
 mod figures;
 mod files_limit;
+mod handover;
 pub mod key_sets;
 mod reload;
+mod sockets;
 mod traces;
 mod vitals;
 mod watch;
@@ -27,19 +29,33 @@ use std::{
 use anyhow::Context;
 use tokio::{sync::watch as signal, time::timeout};
 
-pub use self::watchdog::Silent;
-use self::{drain::Drain, reload::Reloader, watchdog::Doors};
+use self::{
+    account::Orphans,
+    assembly::{Keeping, Parts},
+    drain::Drain,
+    handover::{Given, Giving, Inheritance, Owned, Predecessors},
+    reload::Reloader,
+    sockets::Bound,
+    watch::Fingerprint,
+    watchdog::Doors,
+};
+pub use self::{
+    handover::{Prepared, UpgradeError},
+    watchdog::Silent,
+};
 use crate::{
     aws::CredentialsSlot,
     config::{self, Config},
-    ledger::Ledger,
-    proxy::listener::OwnConnections,
+    proxy::{custody::Custody, listener::OwnConnections},
     quota::Now,
-    telemetry::{AccessLog, history::SAMPLE_EVERY, logging::LogFilter},
+    telemetry::{AccessLog, Metrics, history::SAMPLE_EVERY, logging::LogFilter},
 };
 
 /// How often host names are resolved again.
 const RESOLVE_EVERY: Duration = Duration::from_secs(15);
+
+/// How long a process that is to take over waits for credentials.
+const CREDENTIALS_MAX: Duration = Duration::from_secs(30);
 
 /// How long the end waits for the last charges to be on disk.
 const LAST_CHARGES_MAX: Duration = Duration::from_secs(10);
@@ -54,9 +70,10 @@ pub struct Running {
     /// Where operators connect.
     pub admin: SocketAddr,
     credentials: Arc<CredentialsSlot>,
-    ledger: Arc<Ledger>,
+    metrics: Arc<Metrics>,
     reloader: Arc<Reloader>,
     doors: Arc<Doors>,
+    giving: Giving,
     drain: Drain,
 }
 
@@ -96,27 +113,120 @@ pub async fn start_logging_to(
     access_log: impl Write + Send + 'static,
 ) -> Result<Running, StartError> {
     install_crypto();
-    let config = config::read(&path).map_err(StartError::Config)?;
-    let access_log = AccessLog::new(access_log).context("cannot start the access log")?;
-    Ok(start_with(path, config, log_filter, access_log).await?)
+    let inheritance = Inheritance::found()?;
+    let started = start_after(path, log_filter, access_log, inheritance.as_ref()).await;
+    match (started, inheritance) {
+        (Ok(ready), inheritance) => Ok(ready.run(inheritance).await?),
+        (Err(error), Some(inheritance)) => {
+            inheritance.fail(error.to_string()).await;
+            Err(error)
+        }
+        (Err(error), None) => Err(error),
+    }
 }
 
-async fn start_with(
-    path: PathBuf,
+/// Bound and compiled; what is missing is the account.
+struct Ready {
     config: Config,
+    sockets: Vec<Bound>,
+    parts: Parts,
+    reloader: Arc<Reloader>,
+    /// What the files contained when they were first read.
+    seen: Fingerprint,
+}
+
+async fn start_after(
+    path: PathBuf,
     log_filter: Option<LogFilter>,
-    access_log: AccessLog,
-) -> anyhow::Result<Running> {
+    access_log: impl Write + Send + 'static,
+    predecessor: Option<&Inheritance>,
+) -> Result<Ready, StartError> {
+    let config = config::read(&path).map_err(StartError::Config)?;
+    let access_log = AccessLog::new(access_log).context("cannot start the access log")?;
     if let Some(filter) = &log_filter {
         filter.set(&config.log.level);
     }
     // Before anything takes time: what changes from now on is a change.
     let seen = watch::fingerprint(&reload::files(&path, &config)).await;
-    let sockets = assembly::bind(&config)?;
-    let parts = assembly::Parts::new(&config, access_log).await?;
+    let inherited = match predecessor {
+        Some(predecessor) => predecessor.sockets().await?,
+        None => Vec::new(),
+    };
+    // Sockets first, so that an address in use is found before anything else starts.
+    let sockets = sockets::bind(&config, inherited)?;
+    let parts = Parts::new(&config, access_log).await?;
     parts.chronicle.read_from(&path, chronicle::prints(&reload::files(&path, &config)).await);
-    let (end, ending) = signal::channel(false);
+    let reloader = Arc::new(Reloader::new(path, &config, &parts, log_filter));
+    reloader.keep_credentials_fresh(&config).await?;
+    if predecessor.is_some() {
+        let there = timeout(CREDENTIALS_MAX, until_credentials(&parts.credentials)).await;
+        there.context("there are no AWS credentials; the log has the reason")?;
+    }
+    Ok(Ready { config, sockets, parts, reloader, seen })
+}
 
+impl Ready {
+    /// Takes the account, from the ledger or from the process that has it, and serves.
+    async fn run(self, inheritance: Option<Inheritance>) -> anyhow::Result<Running> {
+        let given = match &inheritance {
+            Some(inheritance) => Some(inheritance.prepared().await?),
+            None => None,
+        };
+        let (keeping, owned) = match self.keep(given.as_ref()).await {
+            Ok(kept) => kept,
+            Err(error) => {
+                if let Some(inheritance) = inheritance {
+                    inheritance.fail(format!("{error:#}")).await;
+                }
+                return Err(error);
+            }
+        };
+        let running = self.serve(keeping)?;
+        if let (Some(inheritance), Some(given)) = (inheritance, given) {
+            let Keeping { custody, predecessors, .. } = &running.giving.keeping;
+            inheritance.taken(given, owned, custody, predecessors).await?;
+        }
+        Ok(running)
+    }
+
+    async fn keep(&self, given: Option<&Given>) -> anyhow::Result<(Keeping, Vec<Owned>)> {
+        let Parts { live, lasting, .. } = &self.parts;
+        let (ledger, recovered) = account::open(&self.config, given.is_some()).await?;
+        let orphans = Arc::new(Orphans::default());
+        let owned = match given {
+            Some(given) => account::take_over(recovered, given, &live.load().snapshot, lasting, &orphans),
+            None => {
+                account::bring_back(recovered, &lasting.accounts, &orphans);
+                Vec::new()
+            }
+        };
+        let ledger = Arc::new(ledger);
+        let custody = Arc::new(Custody::new(live.clone(), lasting.clone(), ledger.clone()));
+        let predecessors = Arc::new(Predecessors::new(lasting.clone(), orphans.clone()));
+        Ok((Keeping { ledger, custody, orphans, predecessors }, owned))
+    }
+
+    fn serve(self, keeping: Keeping) -> anyhow::Result<Running> {
+        let Ready { config, sockets, parts, reloader, seen } = self;
+        let (end, ending) = signal::channel(false);
+        spawn_tasks(&parts, &keeping, &ending);
+        reloader.poll_key_sets(config.clone());
+        reloader.export_spans(reloader.exporter(&config)?);
+        watch::follow_file(reloader.clone(), seen, ending.clone()).context("cannot watch the configuration's directory")?;
+        let drain = Drain::new(end, parts.live.clone());
+        let (credentials, metrics, live) = (parts.credentials.clone(), parts.metrics.clone(), parts.live.clone());
+        let giving = Giving { live: live.clone(), lasting: parts.lasting.clone(), keeping: keeping.clone() };
+        let own = OwnConnections::default();
+        let (traffic, admin) = assembly::serve(sockets, &config, parts, keeping, &own, &drain)?;
+        let doors = Arc::new(Doors { addresses: traffic.clone(), live, own });
+        if let Some(patience) = watchdog::patience() {
+            tokio::spawn(watchdog::report(doors.clone(), patience, ending));
+        }
+        Ok(Running { traffic, admin, credentials, metrics, reloader, doors, giving, drain })
+    }
+}
+
+fn spawn_tasks(parts: &Parts, keeping: &Keeping, ending: &signal::Receiver<bool>) {
     tokio::spawn({
         let (addresses, ending) = (parts.gateway_addresses.clone(), ending.clone());
         async move { every(RESOLVE_EVERY, ending, || addresses.refresh()).await }
@@ -127,39 +237,26 @@ async fn start_with(
         async move { every(expiry::SAY_EVERY, ending, || async { expiry::warn(&live.load().snapshot, SystemTime::now()) }).await }
     });
     tokio::spawn({
-        let (lasting, ledger, orphans) = (parts.lasting.clone(), parts.ledger.clone(), parts.orphans.clone());
-        let ending = ending.clone();
-        async move {
-            every(account::EXPIRE_EVERY, ending, || async { account::expire(&lasting, &ledger, &orphans, &Now::read()) }).await
-        }
+        let (custody, orphans, ending) = (keeping.custody.clone(), keeping.orphans.clone(), ending.clone());
+        let expire = move || custody.here(|lasting, ledger| account::expire(lasting, ledger, &orphans, &Now::read()));
+        async move { every(account::EXPIRE_EVERY, ending, || async { expire() }).await }
     });
     tokio::spawn({
         let (history, metrics, ending) = (parts.history.clone(), parts.metrics.clone(), ending.clone());
         async move { every(SAMPLE_EVERY, ending, || async { history.sample(&metrics, Instant::now()) }).await }
     });
-    let reloader = Arc::new(Reloader::new(path, &config, &parts, log_filter));
-    reloader.keep_credentials_fresh(&config).await?;
-    reloader.poll_key_sets(config.clone());
-    reloader.export_spans(reloader.exporter(&config)?);
-    watch::follow_file(reloader.clone(), seen, ending.clone()).context("cannot watch the configuration's directory")?;
+}
 
-    let drain = Drain::new(end, parts.live.clone());
-    let (credentials, ledger, live) = (parts.credentials.clone(), parts.ledger.clone(), parts.live.clone());
-    let own = OwnConnections::default();
-    let (traffic, admin) = assembly::serve(sockets, &config, parts, &own, &drain)?;
-    let doors = Arc::new(Doors { addresses: traffic.clone(), live, own });
-    if let Some(patience) = watchdog::patience() {
-        tokio::spawn(watchdog::report(doors.clone(), patience, ending));
+async fn until_credentials(credentials: &CredentialsSlot) {
+    while credentials.current(SystemTime::now()).is_err() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    Ok(Running { traffic, admin, credentials, ledger, reloader, doors, drain })
 }
 
 impl Running {
     /// Waits until there are credentials to sign with.
     pub async fn ready(&self) {
-        while self.credentials.current(SystemTime::now()).is_err() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        until_credentials(&self.credentials).await;
     }
 
     /// Reads the configuration again, whether or not the file changed.
@@ -175,12 +272,40 @@ impl Running {
         self.doors.answer().await
     }
 
+    /// Starts what is at this program's path now, as this process was started, and waits until it could take over. May be given up at
+    /// any time.
+    ///
+    /// # Errors
+    /// It cannot serve; nothing has changed.
+    pub async fn prepare_successor(&self) -> Result<Prepared, UpgradeError> {
+        handover::prepare(&self.drain).await.inspect_err(|_| self.metrics.upgrades_failed.inc())
+    }
+
+    /// Gives it everything. What is left then is [`Running::leave`].
+    ///
+    /// # Errors
+    /// It could not take over after all; this process serves on.
+    pub async fn hand_over(&self, prepared: Prepared) -> Result<(), UpgradeError> {
+        self.giving.hand_over(prepared).await.inspect_err(|_| self.metrics.upgrades_failed.inc())
+    }
+
+    /// Ends after a successor has taken over: returns when the last request is through or `downstream.drain_seconds_max` have passed.
+    pub async fn leave(self) {
+        self.drain.leave(&self.giving.keeping.predecessors).await;
+        self.last_words().await;
+    }
+
     /// Ends in order; returns when the last request is through or `downstream.drain_seconds_max` have passed.
     pub async fn stop(self) {
-        self.drain.run().await;
+        self.drain.stop(&self.giving.keeping.predecessors).await;
+        self.last_words().await;
+    }
+
+    /// Charges and spans that still wait.
+    async fn last_words(&self) {
         let charges = async {
-            if timeout(LAST_CHARGES_MAX, self.ledger.durable()).await.is_err() {
-                tracing::error!("the ledger did not take the last charges in time");
+            if !matches!(timeout(LAST_CHARGES_MAX, self.giving.keeping.custody.durable()).await, Ok(Ok(()))) {
+                tracing::error!("the last charges were not written in time");
             }
         };
         tokio::join!(charges, self.reloader.stop_exporting(LAST_SPANS_MAX));

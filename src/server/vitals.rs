@@ -4,7 +4,11 @@ use std::{net::SocketAddr, sync::Arc};
 
 use tokio::sync::watch;
 
-use super::{assembly::Parts, figures, reload::unix_seconds};
+use super::{
+    assembly::{Keeping, Parts},
+    figures,
+    reload::unix_seconds,
+};
 use crate::{
     admin::Vitals,
     console::Figures,
@@ -14,6 +18,7 @@ use crate::{
 
 pub(super) struct GatewayVitals {
     pub parts: Parts,
+    pub keeping: Keeping,
     pub draining: watch::Receiver<bool>,
     /// As bound, in the order of the file.
     pub traffic: Vec<SocketAddr>,
@@ -37,6 +42,7 @@ impl Vitals for GatewayVitals {
         metrics.credentials_expiry.set(self.parts.credentials.expiry().map_or(0, unix_seconds));
         let conditions = self.parts.lasting.key_sets.conditions(std::time::SystemTime::now());
         metrics.key_sets.show(conditions.iter().map(|condition| (&*condition.issuer, condition.keys, condition.age)));
+        metrics.predecessors.set(i64::try_from(self.keeping.predecessors.count()).unwrap_or(i64::MAX));
         self.balances();
         self.ledger_health();
         metrics.render()
@@ -50,7 +56,7 @@ impl Vitals for GatewayVitals {
         if self.parts.credentials.current(std::time::SystemTime::now()).is_err() {
             reasons.push("no AWS credentials");
         }
-        if !self.parts.ledger.admits() {
+        if !self.keeping.custody.admits() {
             reasons.push("the ledger cannot be written");
         }
         reasons
@@ -101,7 +107,7 @@ impl GatewayVitals {
 
     fn ledger_health(&self) {
         let metrics = &self.parts.metrics;
-        let health = self.parts.ledger.health();
+        let health = self.keeping.ledger.health();
         metrics.ledger_writable.set(health.as_ref().is_none_or(|health| health.writable).into());
         metrics.ledger_lag.set(health.as_ref().map_or(0.0, |health| health.lag.as_secs_f64()));
         metrics.ledger_waiting.set(health.map_or(0, |health| i64::try_from(health.rows_waiting).unwrap_or(i64::MAX)));

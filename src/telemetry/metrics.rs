@@ -90,6 +90,10 @@ pub struct Metrics {
     pub config_last_reload_success: IntGauge,
     /// Reloads by result.
     pub config_reloads: IntCounterVec,
+    /// Upgrades that did not come about.
+    pub upgrades_failed: IntCounter,
+    /// Former processes whose last requests still run.
+    pub predecessors: IntGauge,
     /// Access-log lines lost because the log could not be written fast enough.
     pub access_log_lost: IntCounter,
     /// The binary.
@@ -280,6 +284,14 @@ impl Metrics {
                 "When the configuration in force was loaded.",
             )?,
             config_reloads: counters(r, "tollgate_config_reloads_total", "Reloads; result is ok or failed.", &["result"])?,
+            upgrades_failed: registered(
+                r,
+                IntCounter::new(
+                    "tollgate_upgrades_failed_total",
+                    "Upgrades that did not come about; the old process serves on.",
+                )?,
+            )?,
+            predecessors: gauge(r, "tollgate_predecessors", "Former processes whose last requests still run.")?,
             access_log_lost: registered(
                 r,
                 IntCounter::new("tollgate_access_log_lost_lines_total", "Access-log lines lost to a slow log.")?,
@@ -298,7 +310,7 @@ impl Metrics {
 
     /// The labels of every metric of the table by its name; `le` of histograms is not among them.
     pub fn labels(&self) -> BTreeMap<String, Vec<String>> {
-        let collectors: [&dyn Collector; 38] = [
+        let collectors: [&dyn Collector; 40] = [
             &self.requests,
             &self.duration,
             &self.first_byte,
@@ -335,6 +347,8 @@ impl Metrics {
             &self.config_last_reload_successful,
             &self.config_last_reload_success,
             &self.config_reloads,
+            &self.upgrades_failed,
+            &self.predecessors,
             &self.access_log_lost,
             &self.build_info,
         ];

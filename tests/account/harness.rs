@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     net::{SocketAddr, TcpListener},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::{Duration, SystemTime},
 };
@@ -25,7 +25,7 @@ pub const MODEL: &str = "anthropic.claude-3-haiku-20240307-v1:0";
 
 const ISSUER: &str = "https://issuer.example";
 const AUDIENCE: &str = "gateway";
-const BINARY: &str = env!("CARGO_BIN_EXE_tollgate");
+pub const BINARY: &str = env!("CARGO_BIN_EXE_tollgate");
 
 pub struct World {
     pub simulator: Simulator,
@@ -37,6 +37,18 @@ pub struct World {
 
 /// A running gateway. Dropping it kills it, as `kill -9` does.
 pub struct Gateway(Child);
+
+impl Gateway {
+    pub fn of(child: Child) -> Gateway {
+        Gateway(child)
+    }
+
+    async fn ends(&mut self) {
+        while self.0.try_wait().unwrap().is_none() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
 
 impl Drop for Gateway {
     fn drop(&mut self) {
@@ -96,19 +108,31 @@ key_set = {{ file = "keys.json" }}
 
     /// Starts the gateway, and waits until it is ready.
     pub async fn start(&self) -> Gateway {
+        let mut gateway = Gateway(self.command(Path::new(BINARY)).stdin(Stdio::null()).spawn().unwrap());
+        tokio::select! {
+            () = self.until_ready() => {}
+            () = gateway.ends() => panic!("the gateway ended: {}", self.log_tail()),
+        }
+        gateway
+    }
+
+    /// What starts a gateway.
+    pub fn command(&self, program: &Path) -> Command {
         let log = File::options().create(true).append(true).open(self.file("account/log")).unwrap();
-        let mut command = Command::new(BINARY);
+        let mut command = Command::new(program);
         command.args(["run", "-c"]).arg(self.file("tollgate.toml")).env("TOKIO_WORKER_THREADS", "2");
-        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        let mut gateway = Gateway(command.spawn().unwrap());
+        command.stdout(log.try_clone().unwrap()).stderr(log);
+        command
+    }
+
+    /// Waits until whoever listens is ready.
+    pub async fn until_ready(&self) {
         let ready = timeout(DEADLINE, async {
             while !client::get(self.admin, "/readyz").await.is_ok_and(|(status, _)| status == 200) {
-                assert!(gateway.0.try_wait().unwrap().is_none(), "the gateway ended: {}", self.log_tail());
                 sleep(Duration::from_millis(10)).await;
             }
         });
         ready.await.unwrap_or_else(|_| panic!("the gateway is not ready: {}", self.log_tail()));
-        gateway
     }
 
     pub fn file(&self, name: &str) -> PathBuf {

@@ -6,7 +6,14 @@
 #[path = "../gateway/client.rs"]
 #[allow(dead_code, reason = "made for tests/gateway")]
 mod client;
+#[path = "../gateway/conversation.rs"]
+#[allow(dead_code, reason = "made for tests/gateway")]
+mod conversation;
+#[path = "../gateway/signing.rs"]
+#[allow(dead_code, reason = "made for tests/gateway")]
+mod signing;
 
+mod activation;
 mod audit;
 mod cuts;
 mod dice;
@@ -14,3 +21,5 @@ mod faults;
 mod harness;
 mod kills;
 mod load;
+mod service;
+mod upgrades;

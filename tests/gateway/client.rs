@@ -102,6 +102,20 @@ impl Client {
         Ok(Client { sender: Sender::H2(sender), driver, authorization })
     }
 
+    /// Whether it can send: false once the other side has said that it closes, or has closed.
+    pub async fn is_ready(&mut self) -> bool {
+        match &mut self.sender {
+            Sender::H1(sender) => within(sender.ready()).await.is_ok(),
+            Sender::H2(sender) => within(sender.ready()).await.is_ok(),
+        }
+    }
+
+    /// Closes it when its last answer has ended.
+    #[allow(dead_code, reason = "for tests/account")]
+    pub fn let_go(mut self) {
+        self.driver = tokio::spawn(async {});
+    }
+
     /// Sends a request and waits for the head of its answer.
     pub async fn send(&mut self, mut request: Request<Upload>) -> hyper::Result<Response<Incoming>> {
         if !self.authorization.is_empty() && !request.headers().contains_key(header::AUTHORIZATION) {

@@ -3,7 +3,7 @@
 use tokio::net::TcpStream;
 
 use crate::{
-    client::{self, Answer, post, with},
+    client::{self, Answer, Client, post, with},
     harness::{CONVERSE_STREAM, INVOKE, World, within},
     puppet::Puppet,
 };
@@ -56,4 +56,45 @@ async fn what_does_not_end_is_cut_at_the_bound() {
     let (mut h1, mut h2) = (world.h1().await, world.h2().await);
     let _streams = (h1.send(stalled()).await.unwrap(), h2.send(stalled()).await.unwrap());
     within(world.gateway.stop()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_stops_says_so_first_and_serves_whoever_comes_meanwhile() {
+    let world = World::with_sections("[downstream]\nleave_seconds = 5").await;
+    let (mut idle, mut http2) = (world.h1().await, world.h2().await);
+    idle.post(INVOKE, "{}").await.assert_served();
+    http2.post(INVOKE, "{}").await.assert_served();
+    let (traffic, admin, bearer) = (world.gateway.traffic[0], world.gateway.admin, idle.authorization.clone());
+    let stopping = tokio::spawn(world.gateway.stop());
+    within(async { while client::get(admin, "/readyz").await.unwrap() != (503, "stopping\n".to_owned()) {} }).await;
+    let mut late = Client::h1(traffic, bearer).await;
+    for client in [&mut idle, &mut late] {
+        // At once if the connection knows by then; and otherwise the next time.
+        within(async {
+            let mut told = false;
+            while !told {
+                let answer = client.post(INVOKE, "{}").await;
+                answer.assert_served();
+                told = answer.header("connection") == "close";
+            }
+        })
+        .await;
+    }
+    within(async {
+        while http2.is_ready().await {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let mut late = Client::h2c(traffic, late.authorization.clone()).await;
+    late.post(INVOKE, "{}").await.assert_served();
+    within(async {
+        while late.is_ready().await {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert!(!stopping.is_finished());
+    within(stopping).await.unwrap();
+    assert!(TcpStream::connect(traffic).await.is_err());
 }

@@ -1,10 +1,19 @@
 //! Listeners with TLS: which certificate a client gets, what is spoken, who must show a certificate, and how sessions are resumed.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{
+    collections::HashSet,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::{
     ClientConfig, HandshakeKind, ProtocolVersion, RootCertStore,
+    client::Resumption,
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName},
     version::{TLS12, TLS13},
 };
@@ -12,6 +21,7 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    task::JoinSet,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
@@ -137,6 +147,36 @@ async fn the_certificate_is_the_one_for_the_name_and_each_is_renewed() {
     std::fs::write(second.directory.path().join("other.pem"), pem).unwrap();
     within(async { while !served(&renewed, "gw.example").await {} }).await;
     assert!(served(&first, "localhost").await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn certificates_replaced_under_load_fail_no_handshake_and_no_request() {
+    let authority = Authority::new();
+    let world = Arc::new(authority.world(&authority.serve("default", &["localhost"])).await);
+    let stop = Arc::new(AtomicBool::new(false));
+    // A resumed session would show the certificate that it began with.
+    let mut config = (*authority.client()).clone();
+    config.resumption = Resumption::disabled();
+    let config = Arc::new(config);
+    let mut load = JoinSet::new();
+    for _ in 0..4 {
+        let (world, stop, config) = (world.clone(), stop.clone(), config.clone());
+        load.spawn(async move {
+            let mut leaves = HashSet::new();
+            while !stop.load(Ordering::Relaxed) {
+                let (answer, stream) = ask(&world, &config, "localhost").await.unwrap();
+                assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+                leaves.insert(stream.get_ref().1.peer_certificates().unwrap()[0].to_vec());
+            }
+            leaves.len()
+        });
+    }
+    for _ in 0..20 {
+        authority.serve("default", &["localhost"]);
+        assert!(world.gateway.reload().await);
+    }
+    stop.store(true, Ordering::Relaxed);
+    assert!(load.join_all().await.into_iter().all(|leaves| leaves > 1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -22,10 +22,12 @@ mod tally;
 mod tests;
 mod tree;
 
+use serde::{Deserialize, Serialize};
+
 pub use self::{filter::UsageChunkFilter, metering::Metering, reader::UsageReader, reading::Reading};
 
 /// Tokens of one request. The five kinds do not overlap: what was read from or written to the cache is not in `input_tokens`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// Neither read from the cache nor written to it.
     pub input_tokens: u64,
@@ -65,7 +67,7 @@ impl Usage {
 }
 
 /// The service tier that Bedrock served a request in; tiers are priced apart.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ServiceTier {
     /// `default`, or nothing said.
     #[default]

@@ -20,6 +20,7 @@ pub(super) fn check(check: &mut Check<'_>, config: &Config) {
     }
     bodies(check, config);
     zeros(check, config);
+    leaving(check, config);
     account(check, config);
     log(check, &config.log.level);
     if config.log.access_one_in == 0 {
@@ -74,6 +75,17 @@ fn zeros(check: &mut Check<'_>, config: &Config) {
         if value == 0 {
             check.error(KeyPath::of(section).key(key), "0 would refuse every request", "remove the line to get the default");
         }
+    }
+}
+
+fn leaving(check: &mut Check<'_>, config: &Config) {
+    let (leave, drain) = (config.downstream.leave_seconds, config.downstream.drain_seconds_max);
+    if leave > 0 && leave >= drain {
+        check.error(
+            KeyPath::of("downstream").key("leave_seconds"),
+            format!("{leave} seconds: nothing is left for running requests, `drain_seconds_max` is {drain}"),
+            "lower it, or raise `drain_seconds_max`, which it is a part of",
+        );
     }
 }
 

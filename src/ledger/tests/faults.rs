@@ -20,8 +20,8 @@ fn until(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-fn queue(ledger: &Ledger) -> &Queue {
-    &ledger.open.as_ref().unwrap().queue
+fn queue(ledger: &Ledger) -> Arc<Queue> {
+    ledger.open.load_full().unwrap().queue.clone()
 }
 
 /// Says 500 charges while the file cannot be written, then lets it be written.
@@ -112,7 +112,7 @@ fn a_connection_that_went_bad_is_replaced() {
 fn beyond_the_bound_sums_are_kept_and_rows_are_not() {
     let directory = tempfile::tempdir().unwrap();
     let path = config(directory.path()).file.unwrap();
-    let (mut store, _) = Store::open(path.clone(), now()).unwrap();
+    let (mut store, _) = Store::open(path.clone(), now(), now()).unwrap();
     let queue = Queue::new(10, std::iter::empty());
     queue.hold(hold("14"));
     let fetch = || match queue.next(Duration::ZERO, Instant::now()) {

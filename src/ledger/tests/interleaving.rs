@@ -53,7 +53,7 @@ proptest! {
     fn the_file_says_what_was_said(steps in steps()) {
         let directory = tempfile::tempdir().unwrap();
         let path = config(directory.path()).file.unwrap();
-        let (mut store, _) = Store::open(path.clone(), now()).unwrap();
+        let (mut store, _) = Store::open(path.clone(), now(), now()).unwrap();
         let mut queue = Queue::new(3, std::iter::empty());
         let (mut held, mut charged) = (BTreeSet::new(), 0);
         // A request has one life: after its end its slot has another id.
@@ -91,7 +91,7 @@ proptest! {
                 Step::Restart => {
                     write(&mut store, &queue);
                     drop(store);
-                    let (opened, recovered) = Store::open(path.clone(), now()).unwrap();
+                    let (opened, recovered) = Store::open(path.clone(), now(), now()).unwrap();
                     queue = Queue::new(3, recovered.holds.into_iter().map(|hold| hold.request.id));
                     store = opened;
                 }

@@ -159,3 +159,34 @@ fn a_restart_finds_open_holds_and_charges_the_input_of_those_that_expired() {
     assert_eq!(holds_on_disk(&path), []);
     assert_eq!(sums_on_disk(&path), folded(&[lost.clone(), long.lost()]));
 }
+
+#[test]
+fn a_ledger_that_is_given_up_is_another_processs_until_it_is_taken_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let (ledger, _) = open(directory.path());
+    ledger.settle(entry("a"));
+    ledger.hold(hold("b"));
+    assert!(ledger.close(), "all is written");
+    let (other, recovered) = open(directory.path());
+    assert_eq!((recovered.sums.len(), recovered.holds), (1, vec![hold("b")]));
+    assert!(matches!(ledger.reopen(now()), Err(LedgerError::InUse(_))));
+    drop(other);
+    ledger.reopen(now()).unwrap();
+    ledger.reopen(now()).unwrap();
+    ledger.settle(entry("b"));
+    wait(ledger.durable()).unwrap();
+    assert_eq!(rows_on_disk(ledger.file().unwrap()), [entry("a"), entry("b")]);
+    assert_eq!(holds_on_disk(ledger.file().unwrap()), []);
+}
+
+#[test]
+fn what_a_running_process_gives_is_not_lost_though_it_has_expired() {
+    let directory = tempfile::tempdir().unwrap();
+    let (ledger, _) = open(directory.path());
+    ledger.hold(hold("long"));
+    assert!(ledger.close());
+    let (taken, recovered) = Ledger::take_over(&config(directory.path()), hold("long").expires).unwrap();
+    assert_eq!(recovered.holds, [hold("long")]);
+    assert!(taken.close());
+    assert_eq!(rows_on_disk(ledger.file().unwrap()), []);
+}

@@ -111,7 +111,7 @@ fn old_rows_are_pruned_their_sums_stay_and_still_verify() {
     drop(ledger);
     let before = sums_on_disk(&path);
     // The store itself, so that the test says when.
-    let (mut store, _) = Store::open(path.clone(), now()).unwrap();
+    let (mut store, _) = Store::open(path.clone(), now(), now()).unwrap();
     let mut turns = 1;
     while store.prune(date(2026, 1, 1)).unwrap() {
         turns += 1;

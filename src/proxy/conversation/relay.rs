@@ -174,7 +174,7 @@ impl Both<'_> {
                 _ = poll_fn(|cx| writer.poll_reset(cx)) => return Ended::ClientLeft,
             };
             self.clock.moved();
-            let (bytes, ended) = match self.pass(piece, output, passage) {
+            let (bytes, ended) = match self.pass(piece, output, passage).await {
                 (bytes, Next::More) => (bytes, None),
                 (bytes, Next::End) => (bytes, Some(Ended::Complete)),
                 // A reset is the only end that no client takes for a whole answer when no event can be told from the next.
@@ -198,7 +198,7 @@ impl Both<'_> {
     }
 
     /// What may go to the client of a piece of the answer, or of its end (`None`), and what comes after that.
-    fn pass(&self, piece: Result<Option<Bytes>, Denial>, output: &mut Output, passage: &mut Passage) -> (Bytes, Next) {
+    async fn pass(&self, piece: Result<Option<Bytes>, Denial>, output: &mut Output, passage: &mut Passage) -> (Bytes, Next) {
         let piece = match piece {
             Ok(Some(piece)) => piece,
             Ok(None) => {
@@ -210,9 +210,10 @@ impl Both<'_> {
         passage.meter.chunk(&mut Some(piece.clone()), false);
         let whole = output.take(piece);
         let Some(used) = output.usage_moved() else { return (whole, Next::More) };
-        match passage.admitted.as_mut().map(|admitted| admitted.afford(used, self.metrics)) {
-            Some(Err(denial)) => (whole, Next::Refused(denial.into())),
-            _ => (whole, Next::More),
+        let Some(admitted) = &mut passage.admitted else { return (whole, Next::More) };
+        match admitted.afford(used, self.metrics).await {
+            Ok(()) => (whole, Next::More),
+            Err(denial) => (whole, Next::Refused(denial)),
         }
     }
 

@@ -4,6 +4,7 @@
 mod gate;
 pub mod handshake;
 mod own;
+pub mod phase;
 mod preface;
 mod proxy_protocol;
 
@@ -28,6 +29,7 @@ use self::{gate::Place, proxy_protocol::Source};
 pub use self::{
     gate::{Connections, Gate},
     own::{OwnConnection, OwnConnections},
+    phase::{Phase, Phases},
 };
 use super::wire::{Progress, Watched};
 use crate::{config::Network, snapshot};
@@ -112,22 +114,23 @@ impl<F: Application> Listener<F> {
         self.socket.local_addr()
     }
 
-    /// Accepts until `stop` is true. Connections go on; `shutdown` tells them to end.
-    pub async fn serve(self, mut stop: watch::Receiver<bool>, shutdown: ShutdownWatch, connections: Connections) {
+    /// Accepts until it is closed. Connections go on, and end as the phases tell.
+    pub async fn serve(self, phases: Phases, connections: Connections) {
         // The socket ends with this loop, while connections go on: what is not accepted any more has to be refused.
         let Listener { socket: listening, welcome } = self;
         let welcome = Arc::new(welcome);
+        let mut until_closed = phases.clone();
         loop {
             let accepted = tokio::select! {
                 accepted = listening.accept() => accepted,
-                _ = stop.wait_for(|&stop| stop) => return,
+                () = until_closed.reach(Phase::Closed) => return,
             };
             match accepted {
                 Ok((socket, peer)) => {
                     let Some(place) = welcome.place(&connections, peer) else { continue };
-                    let (welcome, shutdown) = (welcome.clone(), shutdown.clone());
+                    let (welcome, phases) = (welcome.clone(), phases.clone());
                     tokio::spawn(async move {
-                        welcome.serve_connection(socket, peer, shutdown).await;
+                        welcome.serve_connection(socket, peer, phases).await;
                         drop(place);
                     });
                 }
@@ -149,16 +152,17 @@ impl<F: Application> Welcome<F> {
         }
     }
 
-    async fn serve_connection(&self, socket: TcpStream, peer: SocketAddr, mut shutdown: ShutdownWatch) {
+    async fn serve_connection(&self, socket: TcpStream, peer: SocketAddr, mut phases: Phases) {
         let _ = socket.set_nodelay(true);
         // Boxed, so that its memory is given back when it is over, and not kept for as long as the connection lives.
         let greeting = Box::pin(timeout(GREETING_MAX, self.greet(socket, peer)));
         let greeted = tokio::select! {
             greeted = greeting => greeted.unwrap_or(Err(Turned::Away("silent"))),
-            Ok(_) = shutdown.wait_for(|&ends| ends) => return,
+            // What was accepted is served, whoever is to leave: its client could not know.
+            () = phases.reach(Phase::Hurrying) => return,
         };
         match greeted {
-            Ok(greeted) => self.converse(greeted, shutdown).await,
+            Ok(greeted) => self.converse(greeted, phases).await,
             Err(Turned::Away(reason)) => self.refuse(reason),
             Err(Turned::Back) => {}
         }
@@ -193,26 +197,35 @@ impl<F: Application> Welcome<F> {
         }
     }
 
-    async fn converse(&self, greeted: Greeted, mut shutdown: ShutdownWatch) {
+    async fn converse(&self, greeted: Greeted, mut phases: Phases) {
         let Greeted { stream, http2, prior_knowledge, own } = greeted;
         let lapses = handshake::certified_for(&stream, SystemTime::now()).and_then(|left| Instant::now().checked_add(left));
         let progress = Arc::new(Progress::new(own));
         let (end, ending) = watch::channel(false);
+        if !http2 && phases.reached(Phase::Leaving) {
+            end.send_replace(true);
+        }
         let opening = Opening { prior_knowledge, progress: progress.clone(), end: end.clone(), lapses };
         let application = self.application.serve(opening);
         let stream = Box::new(Watched::new(stream, http2, progress.clone()));
         let mut serving = application.process_new(stream, &ending);
         // HTTP/1 has a deadline for its head; HTTP/2 would be waited for.
-        let (mut told, mut lapsed, mut greeted) = (false, false, !http2);
+        let (mut told, mut hurried, mut lapsed, mut greeted) = (false, false, false, !http2);
+        let mut hurry = phases.clone();
         loop {
             tokio::select! {
                 biased;
                 _ = &mut serving => break,
-                ends = shutdown.wait_for(|&ends| ends), if !told => {
+                () = phases.reach(Phase::Leaving), if !told => {
                     told = true;
-                    if ends.is_ok() {
+                    // Who has connected and asked nothing yet is about to.
+                    if !http2 || progress.leave() {
                         end.send_replace(true);
                     }
+                }
+                () = hurry.reach(Phase::Hurrying), if !hurried => {
+                    hurried = true;
+                    end.send_replace(true);
                 }
                 // In order, so that the client comes back with the certificate it has meanwhile.
                 () = at(lapses), if !lapsed => {

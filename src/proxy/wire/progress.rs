@@ -17,6 +17,9 @@ pub struct Progress {
     taken: AtomicU64,
     greeted: AtomicBool,
     own: bool,
+    /// A request has begun, and the connection is to go (HTTP/2 only).
+    asked: AtomicBool,
+    leaving: AtomicBool,
     advanced: Notify,
     fault: OnceLock<&'static str>,
 }
@@ -68,6 +71,18 @@ impl Progress {
     /// Whether it could.
     pub fn head_is_taken(&self) -> bool {
         self.taken.load(Ordering::Relaxed) == self.serving.load(Ordering::Relaxed)
+    }
+
+    /// A request begins; whether the connection is to be told to go now (HTTP/2 only).
+    pub fn asks(&self) -> bool {
+        self.asked.store(true, Ordering::SeqCst);
+        self.leaving.load(Ordering::SeqCst)
+    }
+
+    /// The connection is to go; whether it can be told now, or only when it has asked something (HTTP/2 only).
+    pub fn leave(&self) -> bool {
+        self.leaving.store(true, Ordering::SeqCst);
+        self.asked.load(Ordering::SeqCst)
     }
 
     /// Whether a request is running (HTTP/2 only).

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{bedrock::usage::Usage, pricing::NanoUsd, quota::Measure};
@@ -41,7 +42,7 @@ pub struct Ask<'a> {
 }
 
 /// One request, by every measure that a limit can have.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Amounts {
     /// Input tokens, cached ones included.
     pub input_tokens: u64,
@@ -85,7 +86,7 @@ impl Amounts {
     }
 
     /// Both together.
-    pub(super) fn and(&self, other: &Amounts) -> Amounts {
+    pub fn and(&self, other: &Amounts) -> Amounts {
         Amounts {
             input_tokens: self.input_tokens.saturating_add(other.input_tokens),
             output_tokens: self.output_tokens.saturating_add(other.output_tokens),
@@ -95,7 +96,7 @@ impl Amounts {
     }
 
     /// Whether some measure has more than `held` has.
-    pub(super) fn exceed(&self, held: &Amounts) -> bool {
+    pub fn exceed(&self, held: &Amounts) -> bool {
         self.input_tokens > held.input_tokens || self.output_tokens > held.output_tokens || self.cost > held.cost
     }
 }

@@ -1,9 +1,14 @@
 //! The account's state, and every change of it: plain data without a lock, a clock or an effect, so that tests can hold it against an
 //! oracle. What was settled and what is held is the truth; tallies and buckets follow from it, and are there to be quick.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use jiff::civil::Date;
+use uuid::Uuid;
 
 use super::{
     ask::{Amounts, Ask, Now},
@@ -15,6 +20,7 @@ use super::{
     scope::{ScopeSet, Scopes},
     sums::{Spent, Sums},
 };
+use crate::quota::Span;
 
 /// One tenant's state.
 #[derive(Default)]
@@ -213,8 +219,8 @@ impl Book {
         self.counters.tallies().for_each(|tally| tally.first = None);
     }
 
-    /// Adds what a former process held.
-    pub(super) fn restore_hold(&mut self, open: &OpenHold, hold_max: Duration, now: &Now) {
+    /// Adds what another process held. `admitted`: since when it counts in minutes, if it does.
+    pub(super) fn restore_hold(&mut self, open: &OpenHold, admitted: Option<Instant>, hold_max: Duration, now: &Now) {
         // A wall clock that is wrong by decades must not hold anything for as long.
         let left = Duration::try_from(open.expires.duration_since(now.wall)).unwrap_or_default().min(hold_max);
         let (model, met) = self.scopes.of(&open.model);
@@ -223,11 +229,36 @@ impl Book {
             model,
             date: open.date,
             amounts: open.amounts,
-            burndown_factor: 1,
-            admitted: None,
+            burndown_factor: open.burndown_factor,
+            admitted,
             deadline: now.monotonic.checked_add(left).unwrap_or(now.monotonic),
         };
         self.insert(hold, met);
+    }
+
+    /// The way to what a request holds, by its id: for those few whose own is in another process.
+    pub(super) fn entry_of(&self, request: Uuid) -> Option<Entry> {
+        let (id, hold) = self.holds.iter().find(|(_, hold)| hold.request == request)?;
+        Some(Entry { id: *id, hold: hold.clone() })
+    }
+
+    /// Nobody will end a request: what it holds is given back at `deadline`, if not before.
+    pub(super) fn orphan(&mut self, request: Uuid, deadline: Instant) {
+        for hold in self.holds.values_mut().filter(|hold| hold.request == request) {
+            hold.deadline = hold.deadline.min(deadline);
+        }
+    }
+
+    /// Charges the minutes of the limit of that name, as of now.
+    pub(super) fn charge_minute(&mut self, quotas: &Quotas, policy: &str, used: u64, now: &Now) {
+        let at = self.bind(quotas, now);
+        let of_name = |limit: &Limit| limit.span == Span::Minute && *limit.policy == *policy;
+        let counter = quotas.limits.iter().position(of_name).and_then(|index| *self.counters.binding(at)?.1.get(index)?);
+        let (Some(Counter { place: Place::Bucket(place), .. }), id) = (counter, self.next_id) else { return };
+        if let Some(bucket) = self.counters.bucket(place) {
+            bucket.refill(now.monotonic);
+            bucket.settle(id, used);
+        }
     }
 
     /// Lets the minutes know what was used a moment ago; days and months have it from [`Book::restore`].

@@ -3,11 +3,12 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use jiff::{Timestamp, tz::Offset};
+use serde::{Deserialize, Serialize};
 
 use crate::quota::{LimitKind, Measure, Span, Standing};
 
 /// How a limit said no.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum QuotaKind {
     /// There will be room as the bucket refills.
     Temporary,
@@ -18,7 +19,7 @@ pub enum QuotaKind {
 }
 
 /// The limit that binds, and by how much.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuotaDenial {
     /// Who.
     pub tenant: Arc<str>,
@@ -37,11 +38,27 @@ pub struct QuotaDenial {
     /// What the request may need.
     pub asked: u64,
     /// When a spent window ends.
+    #[serde(with = "with_offset")]
     pub resets: Option<(Timestamp, Offset)>,
     /// The exact wait until all buckets have room, if nothing else happens. Only a temporary refusal has one.
     pub retry_after: Option<Duration>,
     /// The same for header fields.
     pub standing: Box<Standing>,
+}
+
+/// A moment and the clock it is read on, as the moment and seconds.
+mod with_offset {
+    use jiff::{Timestamp, tz::Offset};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(moment: &Option<(Timestamp, Offset)>, to: S) -> Result<S::Ok, S::Error> {
+        moment.map(|(at, offset)| (at, offset.seconds())).serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<(Timestamp, Offset)>, D::Error> {
+        let moment = Option::<(Timestamp, i32)>::deserialize(from)?;
+        moment.map(|(at, seconds)| Ok((at, Offset::from_seconds(seconds).map_err(Error::custom)?))).transpose()
+    }
 }
 
 impl QuotaDenial {

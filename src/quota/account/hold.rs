@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use jiff::{Timestamp, civil::Date};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::ask::Amounts;
@@ -21,10 +22,11 @@ pub(super) struct Hold {
     pub(super) deadline: Instant,
 }
 
-/// A hold of a former process, as the ledger has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A hold of another process: as the ledger has it of one that died, or as one says it that hands the account over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenHold {
     /// The request's id.
+    #[serde(with = "id")]
     pub request: Uuid,
     /// As in [`Ask`](super::Ask).
     pub model: String,
@@ -32,6 +34,8 @@ pub struct OpenHold {
     pub date: Date,
     /// What it holds.
     pub amounts: Amounts,
+    /// As in [`Ask`](super::Ask); the ledger does not know it, and has 1.
+    pub burndown_factor: u64,
     /// When that is given back.
     pub expires: Timestamp,
 }
@@ -49,4 +53,18 @@ pub struct Expired {
     pub date: Date,
     /// What was given back.
     pub amounts: Amounts,
+}
+
+/// An id as text.
+mod id {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use uuid::Uuid;
+
+    pub fn serialize<S: Serializer>(id: &Uuid, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(id)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Uuid, D::Error> {
+        String::deserialize(from)?.parse().map_err(Error::custom)
+    }
 }

@@ -11,6 +11,7 @@ mod bucket;
 mod calendar;
 mod counters;
 mod denial;
+mod handed;
 mod hold;
 mod lock;
 mod quotas;
@@ -36,6 +37,7 @@ pub use ask::{Amounts, Ask, Now};
 pub use balance::{Balance, Explanation};
 pub use book::{Book, Settled, Tolls};
 pub use denial::{CapDenial, QuotaDenial, QuotaKind};
+pub use handed::Portion;
 pub use hold::{Expired, OpenHold};
 pub use lock::Lock;
 pub use quotas::{Cap, Quotas};
@@ -212,7 +214,7 @@ impl<L: Lock> Account<L> {
     ) {
         self.book.with(|book| {
             sums.into_iter().for_each(|(date, model, spent)| book.restore(date, model, &spent));
-            holds.into_iter().for_each(|hold| book.restore_hold(&hold, hold_max, now));
+            holds.into_iter().for_each(|hold| book.restore_hold(&hold, None, hold_max, now));
         });
     }
 

@@ -51,6 +51,11 @@ impl<L: Lock> Reservation<L> {
         self.account.extend(quotas, entry, &more, now)
     }
 
+    /// Leaves what is held to whoever ends the request, by its id.
+    pub fn leave(mut self) {
+        self.entry = None;
+    }
+
     #[cfg(test)]
     pub(super) fn burndown_factor(&self) -> u64 {
         self.entry.as_ref().map_or(1, |entry| entry.hold.burndown_factor)

@@ -6,6 +6,7 @@ use std::{
 };
 
 use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
 
 use super::{ask::Amounts, ask::nano_dollars, calendar::window};
 use crate::{
@@ -24,7 +25,7 @@ const MODELS_MAX: usize = 1_024;
 const OTHER: &str = "other";
 
 /// What some requests used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spent {
     /// Tokens.
     pub usage: Usage,

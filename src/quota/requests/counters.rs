@@ -7,6 +7,7 @@ use std::{
 };
 
 use pingora_limits::inflight::Inflight;
+use serde::{Deserialize, Serialize};
 
 use super::{Permit, pace::Pace, rate::Window};
 use crate::{
@@ -24,6 +25,13 @@ const RETRY_WHEN_BUSY: Duration = Duration::from_secs(1);
 pub struct Counters {
     running: Arc<Inflight>,
     tenants: Mutex<HashMap<String, Arc<TenantCounters>>>,
+}
+
+/// What a tenant's counters say, on their way from a process to its successor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    second: u32,
+    minute: u32,
 }
 
 /// One tenant's counters.
@@ -48,6 +56,12 @@ impl Default for Counters {
 }
 
 impl Counters {
+    /// Every tenant's counters there are.
+    pub fn all(&self) -> Vec<(String, Arc<TenantCounters>)> {
+        let tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        tenants.iter().map(|(tenant, counters)| (tenant.clone(), counters.clone())).collect()
+    }
+
     /// The counters of a tenant; made on first use.
     pub fn of(&self, tenant: &str) -> Arc<TenantCounters> {
         let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,6 +76,24 @@ impl Counters {
 }
 
 impl TenantCounters {
+    /// What a successor has to count on from.
+    pub fn hand_over(&self) -> Counted {
+        let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        Counted { second: windows.second.read().used(), minute: windows.minute.read().used() }
+    }
+
+    /// Counts what a predecessor counted, all of it as of now: no limit has more room than it had.
+    pub fn take_over(&self, counted: Counted) {
+        let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        windows.second.count(counted.second);
+        windows.minute.count(counted.minute);
+    }
+
+    /// A slot for a request that another process has let in.
+    pub fn run(&self) -> Permit {
+        Permit(self.running.incr(&self.tenant, 1).0)
+    }
+
     /// Takes a slot among the running requests.
     pub(super) fn start(&self, limit: Option<u32>, standings: &mut Vec<Standing>) -> Result<Permit, Refusal> {
         let (guard, running) = self.running.incr(&self.tenant, 1);
@@ -104,7 +136,7 @@ impl TenantCounters {
             }
             standings.push(Standing::of_requests(*kind, quota, remaining - 1, reset));
         }
-        asked.iter().filter(|(_, limit, _)| limit.is_some()).for_each(|(_, _, window)| window.count());
+        asked.iter().filter(|(_, limit, _)| limit.is_some()).for_each(|(_, _, window)| window.count(1));
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ pub mod pace;
 pub mod rate;
 
 pub use concurrency::Permit;
-pub use counters::{Counters, TenantCounters};
+pub use counters::{Counted, Counters, TenantCounters};
 
 use std::time::Duration;
 
@@ -110,5 +110,16 @@ mod tests {
             threads.into_iter().map(|thread| thread.join().unwrap()).sum()
         });
         assert_eq!(admitted, 100);
+    }
+
+    #[test]
+    fn a_successor_has_no_more_room_than_its_predecessor_had() {
+        let (before, after) = (Counters::default().of("acme"), Counters::default().of("acme"));
+        let limits = RequestLimits { requests_per_minute: Some(5), ..RequestLimits::default() };
+        assert!((0..3).all(|_| admit("acme", &limits, &before).is_ok()));
+        let said = serde_json::to_string(&before.hand_over()).unwrap();
+        after.take_over(serde_json::from_str(&said).unwrap());
+        assert_eq!(admit("acme", &limits, &after).unwrap().standings[0].remaining, 1);
+        assert!(admit("acme", &limits, &after).is_ok() && admit("acme", &limits, &after).is_err());
     }
 }

@@ -26,9 +26,9 @@ impl Window {
         Window { rate: Rate::new_with_estimator_config(length, 1, 1) }
     }
 
-    /// Counts one request.
-    pub fn count(&self) {
-        self.rate.observe(&(), 1);
+    /// Counts requests.
+    pub fn count(&self, requests: u32) {
+        self.rate.observe(&(), isize::try_from(requests).unwrap_or(isize::MAX));
     }
 
     /// What was counted so far.

@@ -1,5 +1,6 @@
 //! The account against an oracle, under threads, and under every schedule that can be found.
 
+mod handed;
 mod oracle;
 mod properties;
 mod refusals;

@@ -318,6 +318,7 @@ proptest! {
             model: request.model.clone(),
             date: request.date,
             amounts: request.held,
+            burndown_factor: 1,
             expires: world.now.wall,
         });
         let sums_of = sums.iter().map(|(date, model, spent)| (*date, &**model, *spent));
@@ -330,5 +331,26 @@ proptest! {
         assert_eq!(balances(&restored), balances(&world.account));
         restored.expire(&world.now);
         assert_eq!(restored.reserved().0, 0);
+    }
+
+    /// A successor stands where its predecessor stood; of what is open it has no less in its minutes.
+    #[test]
+    fn an_account_that_was_handed_over_stands_where_it_stood(steps in prop::collection::vec(step(), 1..60)) {
+        let mut world = World::new();
+        steps.into_iter().for_each(|step| world.take(step));
+        let successor = super::account();
+        for portion in world.account.hand_over(Some(&world.current), &world.now) {
+            let said = serde_json::to_string(&portion).unwrap();
+            successor.take_over(Some(&world.current), &serde_json::from_str(&said).unwrap(), &world.now);
+        }
+        let mut before = world.account.balances(&world.current, &world.now);
+        let mut after = successor.balances(&world.current, &world.now);
+        for (before, after) in before.iter_mut().zip(&mut after).filter(|(before, _)| before.span == crate::quota::Span::Minute) {
+            prop_assert!(after.reserved >= before.reserved && after.remaining <= before.remaining, "{before:?} {after:?}");
+            prop_assert_eq!(after.settled, before.settled);
+            *after = before.clone();
+        }
+        prop_assert_eq!(before, after);
+        prop_assert_eq!(successor.reserved(), world.account.reserved());
     }
 }

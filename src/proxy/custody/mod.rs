@@ -1,0 +1,147 @@
+//! Who keeps the tenants' accounts: this process, or the one that took over from it while its last requests run. The stations call the
+//! same things either way; at any moment one process alone changes an account and writes the ledger.
+//!
+//! | file | job |
+//! |---|---|
+//! | [`held`] | what a request holds, until it is settled or given back |
+//! | [`call`] | what is said to a successor |
+//! | [`predecessor`] | what a successor does with it |
+
+pub mod call;
+pub mod held;
+pub mod predecessor;
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use arc_swap::ArcSwap;
+use tokio::sync::{mpsc::UnboundedReceiver, oneshot};
+
+pub use self::{
+    call::{Call, Reply, Said, Successor},
+    held::{Granted, Held},
+    predecessor::Predecessor,
+};
+use super::{Denial, Live};
+use crate::{
+    ledger::{self, Ledger, NotDurable},
+    quota::{Ask, Now},
+    snapshot::{Lasting, Tenant},
+};
+
+/// The accounts and their ledger, as the stations reach them.
+pub struct Custody {
+    live: Arc<ArcSwap<Live>>,
+    lasting: Arc<Lasting>,
+    ledger: Arc<Ledger>,
+    /// Locked for as long as something is done to an account here, so that nothing is once this is set.
+    successor: RwLock<Option<Successor>>,
+}
+
+impl Custody {
+    /// Here.
+    pub fn new(live: Arc<ArcSwap<Live>>, lasting: Arc<Lasting>, ledger: Arc<Ledger>) -> Custody {
+        Custody { live, lasting, ledger, successor: RwLock::default() }
+    }
+
+    /// Who keeps the accounts, if it is not this process. That does not change before the answer is dropped.
+    fn keeper(&self) -> RwLockReadGuard<'_, Option<Successor>> {
+        self.successor.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is done to all accounts at once, if they are kept here.
+    pub fn here(&self, work: impl FnOnce(&Lasting, &Ledger)) {
+        if self.keeper().is_none() {
+            work(&self.lasting, &self.ledger);
+        }
+    }
+
+    /// Whether new requests may spend. A successor says that when it is asked for a hold.
+    pub fn admits(&self) -> bool {
+        self.keeper().is_some() || self.ledger.admits()
+    }
+
+    /// Holds what a request asks for, or says why not. The hold's day is the account's to say.
+    pub async fn hold(
+        self: &Arc<Self>,
+        tenant: &Tenant,
+        ask: &Ask<'_>,
+        hold: ledger::Hold,
+        now: &Now,
+    ) -> Result<Granted, Denial> {
+        let asked = match &*self.keeper() {
+            None => Err(self.hold_here(tenant, ask, hold, now)),
+            Some(successor) => Ok((successor.ask(Call::Hold(Box::new(hold.clone()), ask.burndown_factor)), hold)),
+        };
+        match asked {
+            Ok((reply, hold)) => Held::elsewhere(self.clone(), hold).granted(reply).await,
+            Err(granted) => {
+                let granted = granted?;
+                // With `strict`, a request that is upstream is on disk.
+                self.ledger.acknowledged_hold().await.map_err(|_| Denial::LedgerUnavailable)?;
+                Ok(granted)
+            }
+        }
+    }
+
+    fn hold_here(self: &Arc<Self>, tenant: &Tenant, ask: &Ask<'_>, mut hold: ledger::Hold, now: &Now) -> Result<Granted, Denial> {
+        let grant = tenant.account.reserve(&tenant.quotas, ask, now)?;
+        hold.request.day = grant.reservation.date();
+        self.ledger.hold(hold.clone());
+        let held = Held::here(self.clone(), grant.reservation, hold);
+        Ok(Granted { held, standings: grant.standings, shadowed: grant.shadowed })
+    }
+
+    /// With `strict`, waits until all that was said before is on disk; otherwise returns at once.
+    ///
+    /// # Errors
+    /// It is not yet. What was said is kept.
+    pub async fn acknowledged(&self) -> Result<(), NotDurable> {
+        if !self.ledger.is_strict() {
+            return Ok(());
+        }
+        match self.ask_whether_durable() {
+            None => self.ledger.acknowledged().await,
+            Some(reply) => durable(reply).await,
+        }
+    }
+
+    /// Waits until all that was said before is on disk.
+    ///
+    /// # Errors
+    /// It is not yet; or there is nobody any more who could say so.
+    pub async fn durable(&self) -> Result<(), NotDurable> {
+        match self.ask_whether_durable() {
+            None => self.ledger.durable().await,
+            Some(reply) => durable(reply).await,
+        }
+    }
+
+    fn ask_whether_durable(&self) -> Option<oneshot::Receiver<Reply>> {
+        self.keeper().as_ref().map(|successor| successor.ask(Call::Durable))
+    }
+
+    /// From now on nothing is done to an account here: everything is said to the successor.
+    pub fn give_up(&self) -> UnboundedReceiver<Said> {
+        let (successor, said) = Successor::new();
+        *self.successor.write().unwrap_or_else(PoisonError::into_inner) = Some(successor);
+        said
+    }
+
+    /// The successor took nothing: what was said to it is done here.
+    pub async fn take_back(self: &Arc<Self>, mut said: UnboundedReceiver<Said>) {
+        *self.successor.write().unwrap_or_else(PoisonError::into_inner) = None;
+        let mut own = Predecessor::new(self.clone());
+        while let Ok(Said { call, waiting }) = said.try_recv() {
+            if let (Some(reply), Some(waiting)) = (own.answer(call).await, waiting) {
+                let _ = waiting.send(reply);
+            }
+        }
+    }
+}
+
+async fn durable(reply: oneshot::Receiver<Reply>) -> Result<(), NotDurable> {
+    match reply.await {
+        Ok(Reply::Durable(true)) => Ok(()),
+        _ => Err(NotDurable),
+    }
+}

@@ -1,0 +1,52 @@
+//! What is said on a link. Both sides are of any two versions: what one does not understand ends the upgrade, and changes nothing.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    proxy::custody::{Call, Reply},
+    quota::{Counted, Portion},
+};
+
+/// Grows with every change of what is said. A successor of another number cannot take over; a restart can.
+pub(super) const PROTOCOL: u32 = 1;
+
+/// Says which process a hold is of: 0 the one that hands over, others the predecessors it still has, in their order.
+pub(super) type Owner = u32;
+
+/// From the old process.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum FromOld {
+    /// First of all.
+    Hello { protocol: u32 },
+    /// A listening socket comes with it.
+    Socket { configured: SocketAddr, admin: bool },
+    /// These were all sockets.
+    Offered,
+    /// Of a tenant's account. A hold without an owner is of a process that died.
+    Account { tenant: Arc<str>, owner: Option<Owner>, portion: Portion },
+    /// Of a tenant's request rates.
+    Requests { tenant: Arc<str>, counted: Counted },
+    /// A predecessor's link comes with it.
+    Predecessor,
+    /// That was all; the ledger is closed.
+    Yours,
+    /// systemd knows of the new process.
+    Announced,
+    /// Afterwards.
+    Call(Call),
+}
+
+/// From the new one.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum FromNew {
+    /// It could serve.
+    Prepared,
+    /// It cannot, and this is why.
+    Failed(String),
+    /// It serves, and has the account.
+    Taken,
+    /// To a call, in their order.
+    Reply(Reply),
+}
