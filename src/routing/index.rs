@@ -1,5 +1,5 @@
 //! The table of operations, indexed by first path segment, and matching against it. Segments are compared decoded, as Bedrock does;
-//! case and trailing slashes count.
+//! case counts, and so does a slash at the end.
 
 use std::{borrow::Cow, collections::HashMap, sync::LazyLock};
 
@@ -45,8 +45,18 @@ impl Segment {
     }
 }
 
-/// The operations a request may be, all equally specific; of one service if that is `forced`.
+/// The operations a request may be, all equally specific; of one service if that is `forced`. A slash that an operation's path ends in
+/// may be missing where no other operation is without: the Rust SDK leaves it out.
 pub fn matches(method: &str, segments: &[Cow<'_, str>], forced: Option<Service>) -> Vec<&'static Operation> {
+    let found = exact_matches(method, segments, forced);
+    if !found.is_empty() || segments.last().is_none_or(|last| last.is_empty()) {
+        return found;
+    }
+    let with_slash: Vec<_> = segments.iter().cloned().chain([Cow::Borrowed("")]).collect();
+    exact_matches(method, &with_slash, forced)
+}
+
+fn exact_matches(method: &str, segments: &[Cow<'_, str>], forced: Option<Service>) -> Vec<&'static Operation> {
     let mut best: Vec<&Pattern> = Vec::new();
     for pattern in below(segments) {
         let fits = pattern.operation.method == method

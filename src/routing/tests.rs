@@ -99,6 +99,29 @@ fn trailing_slash_and_case_tell_operations_apart() {
     }
 }
 
+/// As the Rust SDK sends them. It has to name bedrock-agent to prepare an agent: without the slash that is InvokeInlineAgent.
+#[test]
+fn a_slash_at_the_end_may_be_missing() {
+    let (mut found, mut other) = (0, Vec::new());
+    for operation in operations().iter().filter(|operation| operation.uri.len() > 1 && operation.uri.ends_with('/')) {
+        let path = example(operation);
+        let without = path.strip_suffix('/').unwrap();
+        let expected = (operation.service.name(), operation.name);
+        let route = self::find(operation.method, without).unwrap();
+        if service_and_operation(&route) == expected {
+            found += 1
+        } else {
+            other.push(operation.name)
+        }
+        assert_eq!(route.path, without, "it goes on as it came");
+        let named = self::find(operation.method, &format!("/{}{without}", operation.service)).unwrap();
+        assert_eq!(service_and_operation(&named), expected);
+    }
+    assert_eq!((found, other), (101, vec!["PrepareAgent"]));
+    // None is added in thought where the path is nobody's, and none is taken away.
+    assert_eq!(find("POST", "/model/m/converse/").unwrap().operation, None);
+}
+
 #[test]
 fn slashes_collapse_in_front_and_are_refused_inside() {
     assert!(find("POST", "//model/m/converse").is_ok());

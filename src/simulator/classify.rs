@@ -129,8 +129,16 @@ impl Pattern {
     }
 }
 
-/// The first row that matches, unless a later one of the same service has literals where it has labels.
+/// The row of a path, or else of the path with a slash at its end: Bedrock knows what the Rust SDK sends, which leaves that out.
 fn scan(method: &str, path: &str, target: Option<&str>, wanted: impl Fn(Service) -> bool) -> Option<usize> {
+    scan_exactly(method, path, target, &wanted).or_else(|| {
+        let with_slash = (!path.ends_with('/')).then(|| format!("{path}/"))?;
+        scan_exactly(method, &with_slash, target, &wanted)
+    })
+}
+
+/// The first row that matches, unless a later one of the same service has literals where it has labels.
+fn scan_exactly(method: &str, path: &str, target: Option<&str>, wanted: &impl Fn(Service) -> bool) -> Option<usize> {
     let segments: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
     let target = if path == "/" { Some(target?.split_once('.')?.1) } else { None };
     let mut best: Option<usize> = None;
@@ -213,11 +221,12 @@ mod tests {
     }
 
     #[test]
-    fn literals_win_over_labels_and_a_trailing_slash_counts() {
+    fn literals_win_over_labels_and_a_slash_at_the_end_may_be_missing() {
         let name = |service, method, path| classify(aws(service), method, path, None, None).operation;
         assert_eq!(name(Service::BedrockAgent, "POST", "/agents/"), Some("ListAgents"));
         assert_eq!(name(Service::BedrockAgent, "POST", "/agents/x/"), Some("PrepareAgent"));
-        assert_eq!(name(Service::BedrockAgent, "POST", "/agents/x"), None);
+        assert_eq!(name(Service::BedrockAgent, "POST", "/agents/x"), Some("PrepareAgent"));
+        assert_eq!(name(Service::BedrockAgent, "POST", "/agents"), Some("ListAgents"));
         assert_eq!(name(Service::BedrockAgentRuntime, "POST", "/agents/x"), Some("InvokeInlineAgent"));
         assert_eq!(name(Service::BedrockRuntime, "POST", "//model/x/converse"), None);
         assert_eq!(name(Service::BedrockRuntime, "GET", "/model/x/converse"), None);
