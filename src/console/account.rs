@@ -1,5 +1,7 @@
 //! A tenant's account as rows and plots: spent against limits, by day and by model. The same for operators and for the tenant itself.
 
+use jiff::civil::Date;
+
 use super::{
     plot::{Bar, Columns},
     words::{amount, count, many, percent, until, usd, utc_short},
@@ -21,6 +23,8 @@ pub(super) struct Account {
     pub by_day: Columns,
     pub by_day_empty: bool,
     pub days_title: String,
+    /// How many the month has.
+    pub days: i8,
     pub periods: [Period; 2],
 }
 
@@ -68,7 +72,8 @@ impl Account {
             "UTC" => "Days and months begin at 00:00 UTC.".to_owned(),
             zone => format!("Days and months are those of {zone}; times are shown in UTC."),
         };
-        let (by_day, days_title) = by_day(&month.by_day);
+        let days = month.first_day.parse::<Date>().map_or(31, |first| first.days_in_month());
+        let (by_day, days_title) = by_day(&month.by_day, days);
         let today_title = format!("Today ({}), by model", today.date);
         Account {
             limits: statement.limits.iter().map(|line| LimitRow::of(line, statement)).collect(),
@@ -77,6 +82,7 @@ impl Account {
             by_day,
             by_day_empty: month.by_day.is_empty(),
             days_title,
+            days,
             periods: [
                 Period::of("today", today_title, &today.total, &today.by_model),
                 Period::of("by-model", "This month, by model".to_owned(), &month.total, &month.by_model),
@@ -171,8 +177,8 @@ fn share(used: &Used, total: &Used) -> Bar {
     }
 }
 
-fn by_day(days: &[OfDay]) -> (Columns, String) {
-    let priced = days.iter().any(|day| day.used.cost_usd > NanoUsd::ZERO);
+fn by_day(used: &[OfDay], days: i8) -> (Columns, String) {
+    let priced = used.iter().any(|day| day.used.cost_usd > NanoUsd::ZERO);
     let column = |day: &OfDay| {
         let place = day.day.rsplit('-').next().and_then(|number| number.parse::<usize>().ok()).unwrap_or(1);
         let (amount, shown) = match priced {
@@ -181,13 +187,13 @@ fn by_day(days: &[OfDay]) -> (Columns, String) {
         };
         (place.saturating_sub(1), amount, format!("{}: {shown}", day.day))
     };
-    let columns: Vec<_> = days.iter().map(column).collect();
+    let columns: Vec<_> = used.iter().map(column).collect();
     let highest = columns.iter().map(|(_, amount, _)| *amount).max().unwrap_or(0);
     let title = match priced {
         true => format!("US dollars a day, at most {}", usd(NanoUsd(i64::try_from(highest).unwrap_or(i64::MAX)))),
         false => format!("tokens a day, at most {}", count(highest)),
     };
-    (Columns::of_month(&columns, title.clone()), title)
+    (Columns::of_month(&columns, days, title.clone()), title)
 }
 
 fn nano(cost: NanoUsd) -> u64 {

@@ -11,7 +11,10 @@ use super::{
     trouble::{NOW, Trouble, troubles},
     words::{many, percent, rate, seconds, short, span, usd},
 };
-use crate::pricing::NanoUsd;
+use crate::{
+    pricing::NanoUsd,
+    telemetry::totals::{OfService, Spread},
+};
 
 /// Tenants, and reasons of refusals, on the first page; the others have pages of their own.
 const ROWS_MAX: usize = 8;
@@ -79,6 +82,10 @@ fn tiles(figures: &Figures) -> Vec<Tile> {
     let spark = |unit: &str, shown: fn(f64) -> String, of: fn(&crate::telemetry::Totals) -> u64| {
         Some(Spark::new(&recent.rates(of), unit, shown))
     };
+    let median = |what: &str, of: fn(&OfService) -> &Spread| {
+        let steps = recent.steps(|totals, _| of(&totals.all_services()).quantile(0.5).unwrap_or(0.0));
+        Some(Spark::new(&steps, what, |value| seconds(Some(value))))
+    };
     vec![
         Tile {
             label: "Requests",
@@ -107,14 +114,14 @@ fn tiles(figures: &Figures) -> Vec<Tile> {
             value: seconds(services.first_byte.quantile(0.5)),
             unit: "for half",
             more: format!("{} for 99 of 100", seconds(services.first_byte.quantile(0.99))),
-            spark: None,
+            spark: median("median time to first byte", |of| &of.first_byte),
         },
         Tile {
             label: "Gateway's own share",
             value: seconds(services.own_share.quantile(0.5)),
             unit: "for half",
             more: format!("{} for 99 of 100, before Bedrock is asked", seconds(services.own_share.quantile(0.99))),
-            spark: None,
+            spark: median("median of the gateway's own share", |of| &of.own_share),
         },
         Tile {
             label: "Spent today",

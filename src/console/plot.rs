@@ -1,18 +1,21 @@
 //! Plots as SVG, made here: no script runs in the console, and none could. Widths are attributes, since the content policy has no
 //! place for `style`.
 
+use std::time::Duration;
+
 use askama::Template;
 
 use super::words;
+use crate::telemetry::history::Step;
 
 /// Units of the drawing.
 const WIDTH: f64 = 240.0;
 const HEIGHT: f64 = 40.0;
 
 /// What a plot is over: the hour, or less where there is no hour yet.
-const SECONDS: std::ops::RangeInclusive<f64> = 300.0..=3_600.0;
+const SECONDS: std::ops::RangeInclusive<f64> = 60.0..=3_600.0;
 
-/// A line over the last hour, for the run of things and not for reading figures off it.
+/// A value over the last hour, for the run of things and not for reading figures off it.
 #[derive(Template)]
 #[template(path = "spark.svg", escape = "html")]
 pub struct Spark {
@@ -22,23 +25,21 @@ pub struct Spark {
 }
 
 impl Spark {
-    /// Of rates: seconds before now, and how much a second; `unit` says of what: `requests a second`.
-    pub fn new(rates: &[(f64, f64)], unit: &str, shown: impl Fn(f64) -> String) -> Spark {
-        let highest = rates.iter().map(|(_, rate)| *rate).fold(0.0, f64::max);
-        let oldest = rates.iter().map(|(ago, _)| *ago).fold(0.0, f64::max);
+    /// `what` is plotted: `requests a second`.
+    pub fn new(steps: &[Step], what: &str, shown: impl Fn(f64) -> String) -> Spark {
+        let highest = steps.iter().map(|step| step.value).fold(0.0, f64::max);
+        let oldest = steps.iter().map(|step| step.from).fold(0.0, f64::max);
         let seconds = oldest.clamp(*SECONDS.start(), *SECONDS.end());
         let x = |ago: f64| (WIDTH - ago / seconds * WIDTH).clamp(0.0, WIDTH);
-        let y = |rate: f64| if highest > 0.0 { HEIGHT - 1.0 - rate / highest * (HEIGHT - 3.0) } else { HEIGHT - 1.0 };
-        let points: Vec<String> = rates.iter().map(|(ago, rate)| format!("{:.1},{:.1}", x(*ago), y(*rate))).collect();
-        let ends = rates.first().zip(rates.last());
-        let area = ends.map_or(String::new(), |((first, _), (last, _))| {
-            format!("{:.1},{HEIGHT} {} {:.1},{HEIGHT}", x(*first), points.join(" "), x(*last))
-        });
-        Spark {
-            line: points.join(" "),
-            area,
-            label: format!("The last {:.0} min, {unit}: at most {}", seconds / 60.0, shown(highest)),
-        }
+        let y = |value: f64| if highest > 0.0 { HEIGHT - 1.0 - value / highest * (HEIGHT - 3.0) } else { HEIGHT - 1.0 };
+        let ends = |step: &Step| [step.from, step.to].map(|ago| format!("{:.1},{:.1}", x(ago), y(step.value)));
+        let line = steps.iter().flat_map(ends).collect::<Vec<_>>().join(" ");
+        let area = steps
+            .first()
+            .zip(steps.last())
+            .map_or(String::new(), |(first, last)| format!("{:.1},{HEIGHT} {line} {:.1},{HEIGHT}", x(first.from), x(last.to)));
+        let span = words::span(Duration::from_secs_f64(seconds));
+        Spark { line, area, label: format!("The last {span}, {what}: at most {}", shown(highest)) }
     }
 }
 
@@ -78,6 +79,7 @@ impl Bar {
 #[template(path = "columns.svg", escape = "html")]
 pub struct Columns {
     columns: Vec<Column>,
+    width: u32,
     label: String,
 }
 
@@ -89,14 +91,14 @@ struct Column {
 }
 
 impl Columns {
-    /// Up to 31, each with its place from 0 and what it says when pointed at.
-    pub fn of_month(days: &[(usize, u64, String)], label: String) -> Columns {
-        let highest = days.iter().map(|(_, amount, _)| *amount).max().unwrap_or(0).max(1);
+    /// One a day, each with its place from 0 and what it says when pointed at.
+    pub fn of_month(used: &[(usize, u64, String)], days: i8, label: String) -> Columns {
+        let highest = used.iter().map(|(_, amount, _)| *amount).max().unwrap_or(0).max(1);
         let column = |(place, amount, title): &(usize, u64, String)| {
             let height = (*amount as f64 / highest as f64 * 76.0).max(if *amount > 0 { 1.0 } else { 0.0 });
             Column { x: *place as f64 * 20.0 + 2.0, y: 80.0 - height, height, title: title.clone() }
         };
-        Columns { columns: days.iter().map(column).collect(), label }
+        Columns { columns: used.iter().map(column).collect(), width: u32::from(days.unsigned_abs()) * 20, label }
     }
 }
 
@@ -124,12 +126,14 @@ mod tests {
 
     #[test]
     fn the_hour_ends_at_the_right_and_the_highest_is_at_the_top() {
-        let spark = Spark::new(&[(3_600.0, 0.0), (1_800.0, 4.0), (0.0, 2.0)], "requests a second", words::rate);
-        assert_eq!(spark.line, "0.0,39.0 120.0,2.0 240.0,20.5");
+        let step = |from: f64, to: f64, value: f64| Step { from, to, value };
+        let hour = [step(3_600.0, 1_800.0, 0.0), step(1_800.0, 900.0, 4.0), step(900.0, 0.0, 2.0)];
+        let spark = Spark::new(&hour, "requests a second", words::rate);
+        assert_eq!(spark.line, "0.0,39.0 120.0,39.0 120.0,2.0 180.0,2.0 180.0,20.5 240.0,20.5");
         assert_eq!(spark.label, "The last 60 min, requests a second: at most 4.0");
-        let young = Spark::new(&[(30.0, 1.0), (0.0, 1.0)], "x", words::rate);
-        assert!(young.line.starts_with("216.0,") && young.label.starts_with("The last 5 min"), "{}", young.line);
+        let young = Spark::new(&[step(30.0, 0.0, 1.0)], "x", words::rate);
+        assert!(young.line.starts_with("120.0,") && young.label.starts_with("The last 60 s"), "{}", young.line);
         assert_eq!(Spark::new(&[], "x", words::rate).area, "");
-        assert!(Spark::new(&[(5.0, 0.0)], "x", words::rate).line.ends_with(",39.0"));
+        assert!(Spark::new(&[step(5.0, 0.0, 0.0)], "x", words::rate).line.ends_with(",39.0"));
     }
 }

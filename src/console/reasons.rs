@@ -32,6 +32,14 @@ pub fn meaning(reason: &str) -> Meaning {
         "model" => ("the tenant may not use the model", POLICY),
         "operation" => ("the tenant may not call the operation", POLICY),
         "service" => ("the tenant may not use the service", POLICY),
+        "region" => ("the tenant may not use the region, or a model that runs there", POLICY),
+        "service_tier" => ("the tenant may not use the service tier", POLICY),
+        "source" => ("the tenant may not call from that address", POLICY),
+        "guardrail" => {
+            ("the tenant's guardrail was not named, or another one", "see the tenant's guardrail in the configuration")
+        }
+        "profiles" => ("nobody said what the opaque name stands for", "add it to the profiles of the configuration"),
+        "scheme_unsupported" => ("the Authorization scheme is not supported", TOKEN),
         "tenant_unknown" => ("the token names a tenant that is not configured", "add a [tenants] section of that name"),
         "expired" | "key_expired" => ("the token or key had expired", "the client has to refresh it"),
         "credential_missing" | "session_token_missing" => ("no token came with the request", TOKEN),
@@ -56,19 +64,46 @@ pub fn meaning(reason: &str) -> Meaning {
         "upstream_timeout" => ("Bedrock did not answer in time", BEDROCK),
         "upstream_broken" => ("Bedrock's answer broke off before it began", BEDROCK),
         "internal" | "sealing" => ("the gateway itself failed", "find the request id in the log, and tell the authors"),
-        "body_too_large" => ("the body was larger than bodies.bytes_max", "send less, or raise it"),
+        "body_too_large" => {
+            ("the body was larger than it may be", "send less, or raise body_bytes_max of the tenant, or bodies.bytes_max")
+        }
         "body_too_slow" => ("the body did not arrive in time", "look at the client's network"),
         "needs_http2" => ("a stream in both directions came over HTTP/1.1", "use an SDK, and a load balancer, that speak HTTP/2"),
         "stream_idle" | "stream_too_long" | "stream_too_large" | "events_too_fast" | "bytes_too_fast" => {
             ("a stream went beyond its bounds", STREAM)
         }
+        reason if reason.starts_with("event_") => ("an event of a stream was malformed", CLIENT),
         "route" => ("no Bedrock service has such a path", CLIENT),
         "head" | "path" | "head_too_large" | "body_broken" | "body_unreadable" | "credential_in_query" | "method" => {
             ("the request was malformed", CLIENT)
         }
-        _ => ("the credential was not good", TOKEN),
+        reason if is_about_credentials(reason) => ("the credential was not good", TOKEN),
+        _ => ("the gateway would not serve it", "find the request id in the log; the client was told what is wrong"),
     };
     Meaning { because, advice }
+}
+
+/// Labels of identity errors begin with what was looked at.
+fn is_about_credentials(reason: &str) -> bool {
+    const KINDS: [&str; 15] = [
+        "token",
+        "credential",
+        "claim",
+        "scope",
+        "tenant",
+        "issuer",
+        "key",
+        "api_key",
+        "access_key",
+        "session",
+        "signature",
+        "certificate",
+        "audience",
+        "algorithm",
+        "lifetime",
+    ];
+    const TIMES: [&str; 2] = ["not_yet_valid", "issued_in_future"];
+    TIMES.contains(&reason) || KINDS.iter().any(|kind| reason.starts_with(kind))
 }
 
 #[cfg(test)]
@@ -85,6 +120,9 @@ mod tests {
             }
         }
         assert!(meaning("requests-per-minute").because.contains("requests per minute"));
-        assert_eq!(meaning("signature").advice, TOKEN);
+        for reason in ["signature", "signature_mismatch", "claim_missing", "tenant_many", "not_yet_valid", "audience"] {
+            assert_eq!(meaning(reason).advice, TOKEN, "{reason}");
+        }
+        assert!(meaning("something_new").advice.contains("request id"));
     }
 }

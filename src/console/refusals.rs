@@ -44,7 +44,7 @@ pub(super) struct ReasonRow {
     /// It has a page of its own.
     pub known: bool,
     pub because: String,
-    advice: &'static str,
+    advice: String,
     pub label: String,
     /// The id of the last request, if it is remembered.
     pub last: String,
@@ -90,7 +90,7 @@ pub(super) fn reasons(tenant: Option<&str>, figures: &Figures) -> Vec<ReasonRow>
             tenant: tenant.clone(),
             known: tenant != NONE,
             because: words::sentence(said.because),
-            advice: said.advice,
+            advice: words::sentence(said.advice),
             label: label.clone(),
             last: last.map_or("–", |one| &one.request_id).to_owned(),
         }

@@ -227,13 +227,13 @@ fn refusals(lately: &Totals, length: Duration) -> Vec<Trouble> {
         let (what, link) = if tenant == NONE {
             let many = many(tally.refused, "request");
             (
-                format!("{many} in the last {length} came from nobody known here; mostly {}.", said.because),
+                format!("{many} in the last {length} came from nobody known here; mostly because {}.", said.because),
                 "/console/refusals?tenant=none".to_owned(),
             )
         } else {
             let (refused, requests) = (count(tally.refused), count(tally.requests));
             let what = format!(
-                "{refused} of {requests} requests of {tenant} in the last {length} were refused; mostly {}.",
+                "{refused} of {requests} requests of {tenant} in the last {length} were refused; mostly because {}.",
                 said.because
             );
             (what, format!("/console/tenants/{tenant}"))

@@ -29,6 +29,17 @@ pub struct Stretch {
     pub counted: Totals,
 }
 
+/// A value that holds for one stretch, whose ends are given in seconds before now.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    /// The farther one.
+    pub from: f64,
+    /// The nearer one.
+    pub to: f64,
+    /// What holds in between.
+    pub value: f64,
+}
+
 /// The last hour.
 pub struct History {
     kept: Mutex<Kept>,
@@ -55,7 +66,7 @@ impl History {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let Kept { seen, sampled, stretches } = &mut *kept;
         let counted = totals.since(seen);
-        match stretches.back_mut().filter(|last| now.duration_since(last.began) < STRETCH) {
+        match stretches.back_mut().filter(|last| now.duration_since(last.began) <= STRETCH) {
             Some(last) => {
                 last.counted.add(&counted);
                 last.ended = now;
@@ -96,14 +107,19 @@ impl Recent {
         (sum, self.until.duration_since(began))
     }
 
-    /// A rate over the hour: for each stretch its middle in seconds before now, and how much a second.
-    pub fn rates(&self, count: impl Fn(&Totals) -> u64) -> Vec<(f64, f64)> {
-        let rate = |stretch: &Stretch| {
-            let seconds = stretch.ended.duration_since(stretch.began).as_secs_f64();
-            let middle = self.until.duration_since(stretch.ended).as_secs_f64() + seconds / 2.0;
-            (seconds > 0.0).then(|| (middle, count(&stretch.counted) as f64 / seconds))
+    /// How much a second, over the hour.
+    pub fn rates(&self, count: impl Fn(&Totals) -> u64) -> Vec<Step> {
+        self.steps(|counted, seconds| if seconds > 0.0 { count(counted) as f64 / seconds } else { 0.0 })
+    }
+
+    /// A value of each stretch, given how many seconds it is long.
+    pub fn steps(&self, value: impl Fn(&Totals, f64) -> f64) -> Vec<Step> {
+        let ago = |at: Instant| self.until.duration_since(at).as_secs_f64();
+        let step = |stretch: &Stretch| {
+            let (from, to) = (ago(stretch.began), ago(stretch.ended));
+            Step { from, to, value: value(&stretch.counted, from - to) }
         };
-        self.stretches.iter().filter_map(rate).collect()
+        self.stretches.iter().map(step).collect()
     }
 }
 
@@ -127,7 +143,7 @@ mod tests {
         let recent = history.recent();
         assert!((100..=125).contains(&recent.stretches.len()), "{}", recent.stretches.len());
         assert!(recent.stretches.windows(2).all(|pair| pair[0].ended == pair[1].began), "without gaps");
-        assert!(recent.rates(|totals| totals.all().requests).iter().all(|(_, rate)| *rate == 1.0));
+        assert!(recent.rates(|totals| totals.all().requests).iter().all(|step| step.value == 1.0));
         let (sum, length) = recent.last(Duration::from_secs(300));
         assert_eq!(sum.all().requests, length.as_secs());
         assert!((300..=330).contains(&length.as_secs()), "{length:?}");

@@ -108,7 +108,7 @@ fn a_tenant_has_its_limits_days_models_and_refusals() {
         "in 8 days",
         "amazon.nova-pro-v1:0",
         "1,200,000",
-        "a quota for the month",
+        "A quota for the month",
         "None: this tenant may ask",
         "2026-11-21: $2.50",
     ] {
