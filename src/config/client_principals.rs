@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// From one kind of name to the tenant.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub enum CertificateName {
 }
 
 /// What becomes of a token, or a signature, on a connection whose certificate stands for somebody.
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ClientToken {
     /// It says who calls, and has to be of the certificate's tenant: a stolen token is of no use without the certificate.
