@@ -9,6 +9,7 @@ pub mod logging;
 pub mod metrics;
 pub mod outcome;
 pub mod refusals;
+pub mod spread;
 pub mod totals;
 
 pub use access_log::{AccessLine, AccessLog};
@@ -18,6 +19,7 @@ pub use key_sets::KeySetMetrics;
 pub use metrics::{Counted, Metrics};
 pub use outcome::Outcome;
 pub use refusals::{Refusals, Refused};
+pub use spread::Spread;
 pub use totals::Totals;
 
 /// The label of what is not known or not to be told: a caller without a tenant, a path without a service.
