@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     pricing::NanoUsd,
-    telemetry::totals::{OfService, Spread},
+    telemetry::{Spread, totals::OfService},
 };
 
 /// Tenants, and reasons of refusals, on the first page; the others have pages of their own.

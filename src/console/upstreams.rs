@@ -8,10 +8,7 @@ use super::{
     plot::Spark,
     words::{count, many, percent, rate, seconds},
 };
-use crate::telemetry::{
-    history::HOUR,
-    totals::{Spread, Tally},
-};
+use crate::telemetry::{Spread, history::HOUR, totals::Tally};
 
 #[derive(Template)]
 #[template(path = "upstreams.html")]

@@ -11,6 +11,7 @@ pub mod otlp;
 pub mod outcome;
 pub mod refusals;
 pub mod spans;
+pub mod spread;
 pub mod totals;
 pub mod trace_context;
 
@@ -22,6 +23,7 @@ pub use metrics::{Counted, Metrics};
 pub use outcome::Outcome;
 pub use refusals::{Refusals, Refused};
 pub use spans::{SpanFate, SpanMetrics, SpanQueue};
+pub use spread::Spread;
 pub use totals::Totals;
 pub use trace_context::{SpanId, TraceContext, TraceId};
 

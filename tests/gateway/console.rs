@@ -55,7 +55,7 @@ async fn console(world: &World, target: &str) -> String {
 async fn operators_see_who_spends_and_what_is_refused() {
     let world = with_quota("usd_per_day = \"0.002\"").await;
     world.h1().await.ask(reporting(CONVERSE, r#"{"inferenceConfig":{"maxTokens":100}}"#, 4_000, 100)).await.assert_served();
-    let hostile = "/model/acme.%3Cscript%3Ealert(1)%3C%2Fscript%3E/converse";
+    let hostile = "/model/%3Cscript%3Ealert(1)%3Cscript%3E/converse";
     Client::h1(world.gateway.traffic[0], world.bearer("globex")).await.post(hostile, "{}").await.assert_served();
     let refused = world.h1().await.post(CONVERSE, r#"{"inferenceConfig":{"maxTokens":1000}}"#).await;
     refused.assert_refused(400, "ServiceQuotaExceededException");
