@@ -1,5 +1,5 @@
 //! tollgate stands between an organisation's AWS SDK clients and Amazon Bedrock: it knows who calls, holds each tenant to its limits,
-//! signs with the gateway's AWS credentials, and forwards byte for byte.
+//! signs with the gateway's AWS credentials or the tenant's own, and forwards byte for byte.
 //!
 //! # Layers
 //!
@@ -17,7 +17,7 @@
 //!
 //! `console` knows neither HTTP nor where its figures come from: `server` gathers them, `admin` serves operators' pages, and `proxy` a
 //! tenant's own. `proxy` and `admin` speak Pingora; `simulator` speaks hyper, so that two HTTP implementations check each other. Network below L5
-//! (key sets, AWS credentials, DNS) is done by tasks that `server` owns, and read through slots without a lock.
+//! (key sets, AWS credentials and sessions, DNS) is done by tasks that `server` owns, and read through slots without a lock.
 //!
 //! # The way of a request
 //!
@@ -33,6 +33,8 @@
 //! | [`vend`](proxy::vend) | request_filter | once | instead of all below, for `/credentials` and `/sts`: AWS credentials for a token | 400 403 |
 //! | [`usage_page`](proxy::usage_page) | request_filter | once | instead of all below, for `/v1/usage`: what the caller's tenant used and has left, as JSON or a page | 400 403 405 429 |
 //! | [`body`](proxy::body) | request_filter | once | room, bounded read, hash; what only the body tells, and the guardrail put into it; then the session replays it | 400 403 408 413 503 |
+//! | [`attribute`](proxy::attribute) | request_filter | once | puts the tenant into the request's metadata, where configured | 400 |
+//! | [`assume`](proxy::assume) | request_filter | once | as whom it goes to AWS: the gateway, or a session of the tenant's role, waited for if there is none yet | 403 503 |
 //! | [`charge`](proxy::charge), [`custody`](proxy::custody) | request_filter; response_body_filter or logging | once | holds what the request may use in every limit of its tenant; settles by what Bedrock reported | 400 402 429 503 |
 //! | [`conversation`](proxy::conversation) | request_filter | once | instead of everything from `body` to `meter`, where both bodies are streams: frame by frame, both ways at once, and holds more as it goes on | 400 403 408 429, or an exception as the last event |
 //! | [`upstream`](proxy::upstream) | upstream_peer, fail_to_connect, error_while_proxy | per attempt | next address; may we try again? | 502 503 504 |

@@ -197,5 +197,6 @@ fn principal(
         groups: groups.iter().map(|group| group.as_str().into()).collect(),
         expires_at: expires.map_or_else(Principal::never, SystemTime::from),
         proof,
+        tags: Vec::new(),
     })
 }

@@ -54,7 +54,7 @@ pub use key_ring::{KeyRing, KeyRingError};
 pub use key_set::{KeyProblem, KeySet, KeySetError};
 pub use key_sets::KeySets;
 pub use mint::DevelopmentIssuer;
-pub use principal::{Principal, Proof};
+pub use principal::{ClaimTag, Principal, Proof};
 pub use sealing::{SealError, SealingKeys};
 pub use session::SessionCredentials;
 pub use verify::Authenticator;

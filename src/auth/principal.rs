@@ -20,6 +20,17 @@ pub struct Principal {
     pub expires_at: SystemTime,
     /// What proved it.
     pub proof: Proof,
+    /// What AWS is to know the caller by, besides the tenant.
+    pub tags: Vec<ClaimTag>,
+}
+
+/// A session tag that a claim of the token makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimTag {
+    /// The tag's key, from the configuration.
+    pub key: Arc<str>,
+    /// The claim's value; nothing where it is not one text that can be a tag: then there can be no session.
+    pub value: Option<Arc<str>>,
 }
 
 /// What a caller proved its identity with, for logs: ids only.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     access_key_id,
-    principal::{Principal, Proof},
+    principal::{ClaimTag, Principal, Proof},
     sealing::{Purpose, SealError, SealingKeys},
 };
 
@@ -43,6 +43,9 @@ struct Sealed<'a> {
     /// The API key that it was vended for.
     #[serde(skip_serializing_if = "Option::is_none")]
     api_key: Option<Cow<'a, str>>,
+    /// Key and value of session tags.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<(Cow<'a, str>, Option<Cow<'a, str>>)>,
 }
 
 /// A session token, opened.
@@ -69,6 +72,7 @@ pub(super) fn vend(
         groups: principal.groups.iter().map(|group| Cow::Borrowed(&**group)).collect(),
         expires,
         api_key: if let Proof::ApiKey(id) = &principal.proof { Some(Cow::Borrowed(id)) } else { None },
+        tags: principal.tags.iter().map(|tag| (Cow::Borrowed(&*tag.key), tag.value.as_deref().map(Cow::Borrowed))).collect(),
     };
     let text = serde_json::to_vec(&sealed).map_err(|_| SealError::Failed)?;
 
@@ -94,6 +98,11 @@ pub(super) fn open(keys: &SealingKeys, access_key_id: &str, session_token: &str)
         groups: sealed.groups.iter().map(|group| group.as_ref().into()).collect(),
         expires_at: UNIX_EPOCH.checked_add(Duration::from_secs(sealed.expires))?,
         proof: Proof::Session(Arc::from(access_key_id)),
+        tags: sealed
+            .tags
+            .iter()
+            .map(|(key, value)| ClaimTag { key: (**key).into(), value: value.as_deref().map(Into::into) })
+            .collect(),
     };
     let secret_access_key = keys.derive_secret(Purpose::Session, access_key_id, session_token)?;
     Some(Session { principal, api_key: sealed.api_key.map(Cow::into_owned), secret_access_key })

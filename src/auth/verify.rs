@@ -22,13 +22,16 @@ use super::{
     key::{self, Key},
     key_set::KeySet,
     key_sets::{IssuerKeys, KeySets},
-    principal::{Principal, Proof},
+    principal::{ClaimTag, Principal, Proof},
     sealing::Purpose,
     segments::{self, Segments},
     tenant_rule::TenantRule,
     wanted::Fetched,
 };
-use crate::config::{self, Algorithm};
+use crate::{
+    aws::assumption::is_tag_value,
+    config::{self, Algorithm},
+};
 
 /// More forgiveness than this is not a clock that is a little off.
 const LEEWAY_MAX: Duration = Duration::from_secs(300);
@@ -41,6 +44,8 @@ pub struct Authenticator {
     groups: BTreeSet<String>,
     /// Over all rules: a verdict made under others is never found.
     fingerprint: [u8; 32],
+    /// Keys of session tags, and the claims that have their values.
+    claim_tags: Vec<(Arc<str>, String)>,
     /// Credentials that no issuer vouches for anew.
     pub(super) issued: Issued,
 }
@@ -74,7 +79,7 @@ impl Authenticator {
         install_crypto();
         let rules = issuers.iter().map(|(name, issuer)| Rules::new(name, issuer, &key_sets)).collect();
         let (groups, fingerprint) = (BTreeSet::new(), rules_fingerprint(issuers));
-        Authenticator { issuers: rules, cache, groups, fingerprint, issued: Issued::default() }
+        Authenticator { issuers: rules, cache, groups, fingerprint, claim_tags: Vec::new(), issued: Issued::default() }
     }
 
     /// The same, knowing of these groups. Callers are in no other.
@@ -83,6 +88,15 @@ impl Authenticator {
         fingerprint.add(&self.fingerprint);
         groups.iter().for_each(|group| fingerprint.add(group.as_bytes()));
         Authenticator { fingerprint: fingerprint.finish(), groups, ..self }
+    }
+
+    /// The same, noting of each caller the claims that make session tags: the claim by the tag's key.
+    pub fn with_claim_tags(self, claims: &BTreeMap<String, String>) -> Authenticator {
+        let mut fingerprint = Fingerprint::new();
+        fingerprint.add(&self.fingerprint);
+        fingerprint.add(format!("{claims:?}").as_bytes());
+        let claim_tags = claims.iter().map(|(key, claim)| (key.as_str().into(), claim.clone())).collect();
+        Authenticator { fingerprint: fingerprint.finish(), claim_tags, ..self }
     }
 
     /// The same, believing credentials that the gateway itself gave out, too.
@@ -156,7 +170,20 @@ impl Authenticator {
         let tenant = rules.tenant.tenant(&unverified)?;
         let groups = rules.groups.groups(&unverified, &self.groups)?;
         let principal = rules.principal(claims, tenant, groups)?;
+        let principal = Principal { tags: self.tags(&unverified), ..principal };
         Ok(Verdict { principal: Arc::new(principal), issuer, generation: loaded.generation, verified_at: now })
+    }
+
+    /// A claim that is not there makes no tag.
+    fn tags(&self, claims: &Unverified) -> Vec<ClaimTag> {
+        let tag = |(key, claim): &(Arc<str>, String)| {
+            let value = match claims.text(claim) {
+                Err(IdentityError::ClaimMissing(_)) => return None,
+                value => value.ok().filter(|value| is_tag_value(value)).map(Into::into),
+            };
+            Some(ClaimTag { key: key.clone(), value })
+        };
+        self.claim_tags.iter().filter_map(tag).collect()
     }
 }
 
@@ -254,6 +281,7 @@ impl Rules {
             groups,
             expires_at: expires_at.ok_or_else(|| IdentityError::ClaimInvalid("exp".into()))?,
             proof: Proof::Token,
+            tags: Vec::new(),
         })
     }
 }

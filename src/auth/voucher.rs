@@ -74,6 +74,7 @@ impl CertificateRules {
                     groups: Vec::new(),
                     expires_at: certificate.expires_at,
                     proof: Proof::Certificate(certificate.fingerprint.as_str().into()),
+                    tags: Vec::new(),
                 });
             }
         }

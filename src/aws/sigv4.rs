@@ -84,6 +84,11 @@ impl Signer {
         Signer { credentials, security_token: security_token.transpose(), keys: Mutex::new(Vec::new()) }
     }
 
+    /// What it signs with.
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
     /// When the credentials expire.
     pub fn expiry(&self) -> Option<SystemTime> {
         self.credentials.expiry()

@@ -6,6 +6,7 @@ pub mod body;
 pub mod dialect;
 mod json;
 pub mod listing;
+pub mod metadata;
 pub mod model;
 pub mod operation;
 pub mod path;

@@ -99,6 +99,7 @@ pub fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         tokens: Arc::new(TokenCache::default()),
         counters: Counters::default(),
         accounts: Accounts::default(),
+        role_sessions: Arc::default(),
     };
     let profiles = Arc::new(Profiles::new(&config.profiles));
     let tenant = config.tenants.get(&args.tenant);

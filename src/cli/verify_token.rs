@@ -17,7 +17,7 @@ use jiff::Timestamp;
 
 use super::check::EX_CONFIG;
 use crate::{
-    auth::{Authenticator, IdentityError, Issued, KeySets, Principal, TokenCache},
+    auth::{Authenticator, ClaimTag, IdentityError, Issued, KeySets, Principal, TokenCache},
     config::{self, Config},
     server::key_sets::{self, Records},
     snapshot,
@@ -93,7 +93,8 @@ async fn verify(
     let key_sets = Arc::new(KeySets::new());
     let failures = key_sets::load_once(config, &key_sets, &Records::default()).await;
     let authenticator = Authenticator::new(&config.issuers, key_sets, Arc::new(TokenCache::new(1)));
-    let authenticator = authenticator.with_groups(config.groups.keys().cloned().collect()).with_issued(issued);
+    let authenticator = authenticator.with_groups(config.groups.keys().cloned().collect());
+    let authenticator = authenticator.with_claim_tags(&config.roles.claim_tags).with_issued(issued);
     // As a header, so that it meets what a request's token meets; what no header can carry is no token.
     let verdict = match HeaderValue::try_from(format!("Bearer {token}")) {
         Ok(value) => authenticator.authenticate(&HeaderMap::from_iter([(AUTHORIZATION, value)]), now),
@@ -115,8 +116,17 @@ fn line(verdict: &Result<Arc<Principal>, IdentityError>) -> String {
         [] => String::new(),
         groups => format!("groups {}, ", groups.join(" ")),
     };
+    let tags: String = principal.tags.iter().map(tag).collect();
     let Principal { tenant, subject, issuer, .. } = &**principal;
-    format!("tenant {tenant}, subject {subject}, issuer {issuer}, {groups}expires {expires}")
+    format!("tenant {tenant}, subject {subject}, issuer {issuer}, {groups}expires {expires}{tags}")
+}
+
+/// A session tag, after what comes before it.
+fn tag(ClaimTag { key, value }: &ClaimTag) -> String {
+    match value {
+        Some(value) => format!(", tag {key}={value}"),
+        None => format!(", tag {key}: the claim's value cannot be one"),
+    }
 }
 
 #[cfg(test)]
@@ -183,10 +193,16 @@ mod tests {
                 groups: groups.iter().map(|group| Arc::from(*group)).collect(),
                 expires_at,
                 proof: Proof::Token,
+                tags: Vec::new(),
             }))
         };
         assert_eq!(line(&principal(&[])), "tenant acme, subject alice, issuer corp, expires 2026-11-22T00:00:00Z");
         let grouped = line(&principal(&["beta", "opus"]));
         assert_eq!(grouped, "tenant acme, subject alice, issuer corp, groups beta opus, expires 2026-11-22T00:00:00Z");
+        let tag = |key: &str, value: Option<&str>| ClaimTag { key: key.into(), value: value.map(Into::into) };
+        let tags = vec![tag("team", Some("search")), tag("center", None)];
+        let untagged = Principal::clone(principal(&[]).as_ref().unwrap());
+        let tagged = line(&Ok(Arc::new(Principal { tags, ..untagged })));
+        assert!(tagged.ends_with("00Z, tag team=search, tag center: the claim's value cannot be one"), "{tagged}");
     }
 }

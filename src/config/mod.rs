@@ -16,6 +16,8 @@ pub mod metering;
 pub mod network;
 pub mod prices;
 pub mod quotas;
+pub mod request_metadata;
+pub mod roles;
 pub mod routing;
 pub mod secret;
 pub mod tenants;
@@ -63,6 +65,8 @@ pub use prices::{Prices, Unpriced, examine_prices, parse_prices};
 pub use problems::{Problem, Problems, Severity};
 pub use quotas::{AccountKeeping, MaxTokensOver, Quota};
 pub use read::{examine, parse, read};
+pub use request_metadata::RequestMetadata;
+pub use roles::{RoleOfTenant, Roles, TenantRole};
 pub use routing::{Routing, SurfaceService};
 pub use secret::{Secret, SecretError};
 pub use tenants::{Guardrail, RequestLimits, Tenant};
@@ -86,6 +90,12 @@ pub struct Config {
     pub upstream: Upstream,
     /// AWS keys; absent: the SDK's default chain (environment, profile, web identity, ECS, IMDSv2).
     pub credentials: Option<StaticCredentials>,
+    /// Sessions of AWS roles for tenants.
+    #[serde(default)]
+    pub roles: Roles,
+    /// What is added to requests' metadata.
+    #[serde(default)]
+    pub request_metadata: RequestMetadata,
     /// What overrides the table of operations.
     #[serde(default)]
     pub routing: Routing,

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Denied, Quota};
+use super::{Denied, Quota, TenantRole};
 
 /// One tenant.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -42,6 +42,8 @@ pub struct Tenant {
     /// The IANA time zone in which days and months begin; default UTC.
     #[serde(default = "utc")]
     pub time_zone: String,
+    /// The AWS role that its requests are signed as.
+    pub role: Option<TenantRole>,
     /// Limits in tokens and money; all that apply hold together.
     #[serde(default)]
     pub quotas: Vec<Quota>,

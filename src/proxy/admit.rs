@@ -8,14 +8,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
-use super::{Denial, Passage, allow, awaited, charge::Charge, head, listener::handshake, load::Burden};
+use super::{Denial, Passage, allow, assume::UpstreamIdentity, awaited, charge::Charge, head, listener::handshake, load::Burden};
 use crate::{
     auth::{Claim, Identity, IdentityError, Principal, Signed, query_carries_credential},
-    aws::{Received, SignatureError, received::Payload, sigv4::EMPTY_SHA256},
+    aws::{Received, SignatureError, Signer, received::Payload, sigv4::EMPTY_SHA256},
     bedrock::{Dialect, RawPath, Streams, body, sonic::SpeechUsage, usage::Metering},
     policy::Rights,
     quota::{self, Admission},
@@ -52,6 +52,10 @@ pub struct Admitted {
     slot: Option<Slot>,
     /// Its part of the tenant's account; none for what is free.
     pub(super) charge: Option<Charge>,
+    /// As whom it goes upstream, once that is known.
+    pub(super) identity: Option<UpstreamIdentity>,
+    /// The metadata that goes upstream in a header, with what the gateway adds.
+    pub(super) metadata: Option<HeaderValue>,
     /// The gateway asked for usage where the client did not, so the client does not get it.
     pub(super) hide_usage: bool,
 }
@@ -82,6 +86,11 @@ impl Admitted {
     /// Gives the slot back before the client can know that its request is over: the next one, sent at once, must find it free.
     pub fn release(&mut self) {
         self.slot = None;
+    }
+
+    /// What it is signed with at `now`.
+    pub fn signer(&self, now: SystemTime) -> Result<Arc<Signer>, Denial> {
+        self.identity.as_ref().ok_or(Denial::Internal)?.signer(now)
     }
 
     /// In whose words it is answered.
@@ -240,7 +249,19 @@ pub fn admit(
     let dialect = Dialect::of_path(route.path.as_bytes());
     let in_flight = Counted::in_gauge(metrics.in_flight.with_label_values(&[&tenant.name]));
     let slot = Some(Slot { _permit: permit, _burden: burden, _in_flight: in_flight });
-    Ok(Admitted { tenant, principal, route, dialect, signed, standings, slot, charge: None, hide_usage: false })
+    Ok(Admitted {
+        tenant,
+        principal,
+        route,
+        dialect,
+        signed,
+        standings,
+        slot,
+        charge: None,
+        identity: None,
+        metadata: None,
+        hide_usage: false,
+    })
 }
 
 /// For whom it is; from here on metrics and log know that too.

@@ -1,15 +1,16 @@
 //! Every way in which the gateway itself says no, and the one table that turns each into a status and an exception.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{head::HeadError, vend::VendError};
 use crate::{
     auth::IdentityError,
     aws::{CredentialsError, SignatureError, event_chain::ChainError, event_stream::FrameError},
-    bedrock::path::PathError,
+    bedrock::{metadata::MetadataError, path::PathError},
     policy::{PolicyDenial, Refused},
     quota::{CapDenial, QuotaDenial, QuotaKind, RateDenial},
     routing::RouteError,
+    snapshot::role::UntaggableError,
 };
 
 /// Why the gateway refuses. `Display` is what the caller reads.
@@ -75,6 +76,12 @@ pub enum Denial {
     NoRoom,
     #[error("The gateway has no AWS credentials to sign with. Try again shortly; if it lasts, its operator has to look.")]
     Credentials(#[from] CredentialsError),
+    #[error("The gateway has no AWS session for tenant {tenant}. Try again shortly; if it lasts, its operator has to look.")]
+    NoSession { tenant: Arc<str> },
+    #[error("The tenant's requests go to AWS with session tags, and {0}. Ask whoever issues the token.")]
+    Untaggable(#[from] UntaggableError),
+    #[error("{0}.")]
+    Metadata(#[from] MetadataError),
     #[error("Bedrock refused the gateway's own credentials ({0}). Its operator has to look.")]
     CredentialsRefused(&'static str),
     #[error("Bedrock could not be reached. Try again shortly.")]
@@ -165,6 +172,9 @@ impl Denial {
             Denial::BodyUnreadable(_) => invalid(400, "body_unreadable"),
             Denial::NoRoom => unavailable(503, "no_room"),
             Denial::Credentials(_) => unavailable(503, "credentials"),
+            Denial::NoSession { .. } => unavailable(503, "aws_session"),
+            Denial::Untaggable(_) => forbidden("session_tag"),
+            Denial::Metadata(_) => invalid(400, "request_metadata"),
             Denial::CredentialsRefused(_) => Verdict { retry_after: None, ..unavailable(503, "credentials_refused") },
             Denial::Unreachable => unavailable(503, "unreachable"),
             Denial::UpstreamTimeout => unavailable(504, "upstream_timeout"),

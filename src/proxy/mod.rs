@@ -1,5 +1,5 @@
 //! The way of a request, as Pingora's phases call it. This file is the timetable: what is done to a request stands in the stations,
-//! in this order: [`arrival`] → [`admit`] → [`body`] → [`charge`] → [`upstream`] → [`sign`] → [`meter`] → [`finish`], and [`respond`] for what
+//! in this order: [`arrival`] → [`admit`] → [`body`] → [`attribute`] → [`assume`] → [`charge`] → [`upstream`] → [`sign`] → [`meter`] → [`finish`], and [`respond`] for what
 //! is refused on the way; [`trace`] goes along. [`vend`] and [`usage_page`] answer for themselves. A request whose body is a stream of events goes
 //! from `admit` to [`conversation`] instead, and then to `finish`.
 
@@ -7,6 +7,8 @@ pub mod addresses;
 pub mod admit;
 pub mod allow;
 pub mod arrival;
+pub mod assume;
+pub mod attribute;
 pub mod awaited;
 pub mod body;
 pub mod budget;
@@ -91,7 +93,7 @@ impl Live {
 pub struct Gateway {
     /// The configuration in force.
     pub live: Arc<ArcSwap<Live>>,
-    /// What upstream requests are signed with.
+    /// What the requests of tenants without a role are signed with.
     pub credentials: Arc<CredentialsSlot>,
     /// Where host names are.
     pub addresses: Arc<Addresses>,
@@ -151,6 +153,7 @@ impl Gateway {
         let identity = claim.prove(early.as_ref().map(|body| body.sha256.as_str()), SystemTime::now())?;
         let mut admitted = admit::admit(session, passage, identity, burden, &self.metrics)?;
         if admitted.is_conversation() {
+            assume::assume(passage, &mut admitted, self).await?;
             charge::hold(session, passage, &mut admitted, &mut ReadBody::default(), self).await?;
             passage.admitted = Some(admitted);
             // Boxed: what is rare must not make the memory of every request larger, which is moved when it begins.
@@ -162,6 +165,8 @@ impl Gateway {
             None => body::read_for(session, passage, &self.budget, bounds, admitted.tenant()).await?,
         };
         body::complete(session, passage, &mut admitted, &mut body)?;
+        attribute::attribute(session, passage, &mut admitted, &mut body)?;
+        assume::assume(passage, &mut admitted, self).await?;
         charge::hold(session, passage, &mut admitted, &mut body, self).await?;
         let billed = admitted.charge.is_some();
         let read_on = departure::Bounds::new(&live.snapshot.metering, &self.metrics.reading_on).filter(|_| billed);
@@ -235,7 +240,7 @@ impl ProxyHttp for Gateway {
     }
 
     async fn upstream_request_filter(&self, _: &mut Session, request: &mut RequestHeader, passage: &mut Passage) -> Result<()> {
-        sign::prepare(request, passage, &self.credentials)?;
+        sign::prepare(request, passage)?;
         passage.attempts.sent(&mut passage.arrival);
         Ok(())
     }

@@ -149,6 +149,7 @@ pub fn blame(e: &Error) -> Denial {
     match (cause, e.etype()) {
         (Some(Denial::Unreachable), _) => Denial::Unreachable,
         (Some(Denial::Credentials(error)), _) => Denial::Credentials(*error),
+        (Some(Denial::NoSession { tenant }), _) => Denial::NoSession { tenant: tenant.clone() },
         (Some(Denial::CredentialsRefused(kind)), _) => Denial::CredentialsRefused(kind),
         (Some(_), _) => Denial::Internal,
         (

@@ -1,5 +1,5 @@
 //! The request as Bedrock gets it: the client's credentials and its hops are gone, the path is the route's, the signature is the
-//! gateway's. Runs once per attempt, since a signature is of its time.
+//! gateway's, or that of a session it made for the tenant. Runs once per attempt, since a signature is of its time.
 
 use std::{borrow::Cow, time::SystemTime};
 
@@ -8,15 +8,18 @@ use pingora_error::Result;
 use pingora_http::RequestHeader;
 
 use super::{Denial, Passage, admit::split_target, allow::force_guardrail, head::is_signed, respond::denied};
-use crate::aws::{CredentialsSlot, Signer, Signing, received::SIGNED_EVENTS};
+use crate::{
+    aws::{Signer, Signing, received::SIGNED_EVENTS},
+    bedrock::metadata,
+};
 
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
 /// Rewrites and signs the head of one attempt.
-pub fn prepare(request: &mut RequestHeader, passage: &Passage, credentials: &CredentialsSlot) -> Result<()> {
-    let Some(body) = &passage.body else { return Err(denied(Denial::Internal)) };
+pub fn prepare(request: &mut RequestHeader, passage: &Passage) -> Result<()> {
+    let (Some(body), Some(admitted)) = (&passage.body, &passage.admitted) else { return Err(denied(Denial::Internal)) };
     let now = SystemTime::now();
-    let signer = credentials.current(now).map_err(|e| denied(e.into()))?;
+    let signer = admitted.signer(now).map_err(denied)?;
     rewrite(request, passage)?;
     if body.length > 0 || matches!(request.method.as_str(), "POST" | "PUT" | "PATCH") {
         request.insert_header("Content-Length", body.length)?;
@@ -55,6 +58,9 @@ fn rewrite(request: &mut RequestHeader, passage: &Passage) -> Result<()> {
     // A compressed answer could not be read for usage, and event streams never are compressed.
     request.insert_header("accept-encoding", IDENTITY)?;
     passage.trace.tell(request)?;
+    if let Some(metadata) = &admitted.metadata {
+        request.insert_header(metadata::HEADER, metadata)?;
+    }
     force_guardrail(request, &admitted.tenant().policy, route)
 }
 

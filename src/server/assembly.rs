@@ -16,6 +16,7 @@ use pingora_proxy::HttpProxy;
 
 use super::{
     account::Orphans,
+    assume_role::Sts,
     chronicle::Chronicle,
     drain::Drain,
     expiry, files_limit,
@@ -55,6 +56,7 @@ pub(super) struct Parts {
     pub live: Arc<ArcSwap<Live>>,
     pub lasting: Arc<Lasting>,
     pub credentials: Arc<CredentialsSlot>,
+    pub sts: Arc<ArcSwap<Sts>>,
     pub gateway_addresses: Arc<Addresses>,
     pub metrics: Arc<Metrics>,
     pub access_log: Arc<AccessLog>,
@@ -80,7 +82,9 @@ impl Parts {
             tokens: Arc::new(TokenCache::default()),
             counters: Counters::default(),
             accounts: Accounts::default(),
+            role_sessions: Arc::default(),
         };
+        let credentials = Arc::<CredentialsSlot>::default();
         let metrics = Arc::new(Metrics::new()?);
         let records = Records { directory: config.state_directory.clone(), metrics: Some(Arc::clone(&metrics)) };
         for failure in key_sets::load_once(config, &lasting.key_sets, &records).await {
@@ -95,7 +99,8 @@ impl Parts {
         Ok(Parts {
             live: Arc::new(ArcSwap::from_pointee(Live::new(snapshot))),
             lasting: Arc::new(lasting),
-            credentials: Arc::default(),
+            sts: Arc::new(ArcSwap::from_pointee(Sts::new(config, credentials.clone()))),
+            credentials,
             gateway_addresses: Arc::default(),
             metrics,
             access_log: Arc::new(access_log),

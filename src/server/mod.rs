@@ -3,6 +3,7 @@
 
 pub mod account;
 mod assembly;
+pub mod assume_role;
 mod chronicle;
 pub mod credentials;
 mod drain;
@@ -75,6 +76,8 @@ pub struct Running {
     doors: Arc<Doors>,
     giving: Giving,
     drain: Drain,
+    /// Dropping it ends the task that calls STS.
+    _sessions_kept: signal::Sender<bool>,
 }
 
 /// Why a gateway did not start.
@@ -210,6 +213,7 @@ impl Ready {
         let Ready { config, sockets, parts, reloader, seen } = self;
         let (end, ending) = signal::channel(false);
         spawn_tasks(&parts, &keeping, &ending);
+        let sessions_kept = keep_role_sessions(&parts);
         reloader.poll_key_sets(config.clone());
         reloader.export_spans(reloader.exporter(&config)?);
         watch::follow_file(reloader.clone(), seen, ending.clone()).context("cannot watch the configuration's directory")?;
@@ -222,7 +226,7 @@ impl Ready {
         if let Some(patience) = watchdog::patience() {
             tokio::spawn(watchdog::report(doors.clone(), patience, ending));
         }
-        Ok(Running { traffic, admin, credentials, metrics, reloader, doors, giving, drain })
+        Ok(Running { traffic, admin, credentials, metrics, reloader, doors, giving, drain, _sessions_kept: sessions_kept })
     }
 }
 
@@ -245,6 +249,18 @@ fn spawn_tasks(parts: &Parts, keeping: &Keeping, ending: &signal::Receiver<bool>
         let (history, metrics, ending) = (parts.history.clone(), parts.metrics.clone(), ending.clone());
         async move { every(SAMPLE_EVERY, ending, || async { history.sample(&metrics, Instant::now()) }).await }
     });
+}
+
+/// Calls STS until what is given back is dropped: requests that are let finish need their sessions to the end.
+fn keep_role_sessions(parts: &Parts) -> signal::Sender<bool> {
+    let assuming = assume_role::Assuming {
+        sessions: parts.lasting.role_sessions.clone(),
+        sts: parts.sts.clone(),
+        metrics: parts.metrics.clone(),
+    };
+    let (kept, ending) = signal::channel(false);
+    tokio::spawn(assume_role::keep_sessions(Arc::new(assuming), ending));
+    kept
 }
 
 async fn until_credentials(credentials: &CredentialsSlot) {

@@ -14,6 +14,7 @@ use tokio::sync::{Mutex, watch};
 
 use super::{
     assembly::Parts,
+    assume_role::Sts,
     chronicle::{self, Chronicle},
     credentials, expiry,
     key_sets::{self, Records},
@@ -47,6 +48,7 @@ pub(super) struct Reloader {
     credentials: Arc<CredentialsSlot>,
     spans: Arc<SpanQueue>,
     exporting: StdMutex<Option<Exporter>>,
+    sts: Arc<ArcSwap<Sts>>,
     /// Dropping a sender ends the task that it was made for.
     polling: StdMutex<Option<watch::Sender<bool>>>,
     refreshing: StdMutex<Option<(CredentialsOrigin, watch::Sender<bool>)>>,
@@ -67,6 +69,7 @@ impl Reloader {
             credentials: parts.credentials.clone(),
             spans: parts.spans.clone(),
             exporting: StdMutex::default(),
+            sts: parts.sts.clone(),
             polling: StdMutex::default(),
             refreshing: StdMutex::default(),
             one_at_a_time: Mutex::default(),
@@ -122,6 +125,7 @@ impl Reloader {
         let exporter = self.exporter(&config)?;
         // The last thing that can fail comes before the first that takes effect.
         self.keep_credentials_fresh(&config).await?;
+        self.sts.store(Arc::new(Sts::new(&config, self.credentials.clone())));
         if let Some(filter) = &self.log_filter {
             filter.set(&config.log.level);
         }

@@ -1,6 +1,6 @@
 //! What the admin listener shows, gathered when it is asked for.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 
 use tokio::sync::watch;
 
@@ -40,9 +40,10 @@ impl Vitals for GatewayVitals {
         metrics.token_cache_entries.set(number(tokens.len() as u64));
         metrics.ready.set(self.unready().is_empty().into());
         metrics.credentials_expiry.set(self.parts.credentials.expiry().map_or(0, unix_seconds));
-        let conditions = self.parts.lasting.key_sets.conditions(std::time::SystemTime::now());
+        let conditions = self.parts.lasting.key_sets.conditions(SystemTime::now());
         metrics.key_sets.show(conditions.iter().map(|condition| (&*condition.issuer, condition.keys, condition.age)));
         metrics.predecessors.set(i64::try_from(self.keeping.predecessors.count()).unwrap_or(i64::MAX));
+        self.role_sessions();
         self.balances();
         self.ledger_health();
         metrics.render()
@@ -53,7 +54,7 @@ impl Vitals for GatewayVitals {
         if *self.draining.borrow() {
             reasons.push("stopping");
         }
-        if self.parts.credentials.current(std::time::SystemTime::now()).is_err() {
+        if self.parts.credentials.current(SystemTime::now()).is_err() {
             reasons.push("no AWS credentials");
         }
         if !self.keeping.custody.admits() {
@@ -86,6 +87,12 @@ impl GatewayVitals {
     pub(super) fn statement(&self, tenant: &Tenant, now: &Now) -> Statement {
         let running = self.parts.metrics.in_flight.with_label_values(&[&tenant.name]).get();
         tenant.account.statement(&tenant.quotas, u64::try_from(running).unwrap_or(0), now)
+    }
+
+    fn role_sessions(&self) {
+        let conditions = self.parts.lasting.role_sessions.conditions(SystemTime::now());
+        let shown = conditions.iter().map(|of| (&*of.tenant, of.held, of.earliest_expiry.map(unix_seconds)));
+        self.parts.metrics.role_sessions.show(shown);
     }
 
     /// How every tenant of the configuration in force stands.

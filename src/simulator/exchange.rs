@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::{
-    SimulatorConfig,
+    SimulatorConfig, SimulatorKey,
     answers::{self, Answer, Asked, errors},
     body::{Body, Tail},
     classify::{Classified, Host, classify},
@@ -62,6 +62,10 @@ impl Exchange {
 
     pub fn set_script(&self, script: Script) {
         self.playing.store(Arc::new(script.into()));
+    }
+
+    pub fn trust(&self, key: SimulatorKey) {
+        self.verifier.trust(key);
     }
 
     pub fn open_connection(&self) -> Connection {

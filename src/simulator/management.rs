@@ -11,7 +11,7 @@ use super::{
 
 const JSON: &str = "application/json";
 
-/// `GET` and `DELETE /_simulator/record`, `PUT /_simulator/script`.
+/// `GET` and `DELETE /_simulator/record`, `PUT /_simulator/script`, `POST /_simulator/keys`.
 pub(super) fn answer(exchange: &Exchange, parts: &Parts, body: &[u8]) -> Answer {
     match (&parts.method, parts.uri.path()) {
         (&Method::GET, "/_simulator/record") => record(exchange, parts.uri.query().unwrap_or_default()),
@@ -20,6 +20,7 @@ pub(super) fn answer(exchange: &Exchange, parts: &Parts, body: &[u8]) -> Answer 
             json_answer(StatusCode::OK, JSON, "{}")
         }
         (&Method::PUT, "/_simulator/script") => script(exchange, body),
+        (&Method::POST, "/_simulator/keys") => key(exchange, body),
         _ => json_answer(StatusCode::NOT_FOUND, JSON, r#"{"message":"the simulator has no such page"}"#),
     }
 }
@@ -32,6 +33,17 @@ fn record(exchange: &Exchange, query: &str) -> Answer {
     };
     let requests: Vec<_> = exchange.record.since(since).iter().map(|served| served.to_json()).collect();
     json_answer(StatusCode::OK, JSON, json!({"requests": requests, "totals": exchange.record.totals()}).to_string())
+}
+
+/// One key, as a JSON object.
+fn key(exchange: &Exchange, body: &[u8]) -> Answer {
+    match serde_json::from_slice(body) {
+        Ok(key) => {
+            exchange.trust(key);
+            json_answer(StatusCode::OK, JSON, "{}")
+        }
+        Err(error) => errors::bad_request(&error.to_string()),
+    }
 }
 
 fn script(exchange: &Exchange, body: &[u8]) -> Answer {

@@ -139,6 +139,17 @@ impl Simulator {
         self.exchange.record.clone()
     }
 
+    /// Lets one more key sign, as STS's answers do. Also `POST /_simulator/keys`.
+    pub fn trust(&self, key: SimulatorKey) {
+        self.trusting()(key);
+    }
+
+    /// [`Simulator::trust`], to give away.
+    pub fn trusting(&self) -> impl Fn(SimulatorKey) + Send + Sync + 'static {
+        let exchange = self.exchange.clone();
+        move |key| exchange.trust(key)
+    }
+
     /// Behaves so from the next request on; rules are counted anew. Also `PUT /_simulator/script`.
     pub fn set_script(&self, script: Script) {
         self.exchange.set_script(script);

@@ -4,17 +4,19 @@
 mod certificates;
 mod endpoints;
 pub mod listeners;
+pub mod role;
 mod tls;
 
 use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
 
 pub use endpoints::{Endpoint, EndpointError};
 pub use listeners::Listener;
+pub use role::AssumedRole;
 pub use tls::{Certificate, Clients, Tls, TlsError};
 
 use crate::{
     auth::{Authenticator, Issued, KeyRing, KeyRingError, SealError, SealingKeys},
-    aws,
+    aws::{self, RoleSessions},
     bedrock::Service,
     config::{self, Config, SurfaceService},
     policy::{Policy, Profiles},
@@ -33,6 +35,8 @@ pub struct Lasting {
     pub counters: Counters,
     /// Their tokens and money.
     pub accounts: Accounts,
+    /// Sessions of their AWS roles.
+    pub role_sessions: Arc<RoleSessions>,
 }
 
 /// One configuration, ready to serve.
@@ -57,6 +61,8 @@ pub struct Snapshot {
     pub upstream_roots: Option<Vec<Vec<u8>>>,
     /// Bounds on bodies.
     pub bodies: config::Bodies,
+    /// The key of requests' metadata that has the tenant's name; `None`: it is not sent.
+    pub metadata_tenant_key: Option<String>,
     /// Bounds on streams in both directions.
     pub bidirectional: config::Bidirectional,
     /// Bounds on connections and headers.
@@ -96,6 +102,8 @@ pub struct Tenant {
     pub limits: config::RequestLimits,
     /// How often it has.
     pub counters: Arc<TenantCounters>,
+    /// As whom its requests go to AWS; `None`: as the gateway.
+    pub role: Option<AssumedRole>,
     /// How many tokens and how much money.
     pub quotas: Quotas,
     /// How many, and how much, it has used and holds.
@@ -132,7 +140,10 @@ impl Snapshot {
         let vends = |vending: &config::Vending| Vends { container_credentials: vending.container_credentials, sts: vending.sts };
         Ok(Snapshot {
             generation,
-            authenticator: authenticator.with_groups(config.groups.keys().cloned().collect()).with_issued(issued(config)?),
+            authenticator: authenticator
+                .with_groups(config.groups.keys().cloned().collect())
+                .with_claim_tags(&config.roles.claim_tags)
+                .with_issued(issued(config)?),
             vends: config.vending.as_ref().map(vends).unwrap_or_default(),
             tenants: tenants.collect::<Result<_, CompileError>>()?,
             overrides: overrides(config),
@@ -140,6 +151,7 @@ impl Snapshot {
             endpoints: endpoints::compile(&config.upstream)?,
             upstream_roots: config.upstream.ca_file.as_deref().map(tls::read_roots).transpose()?,
             upstream: config.upstream.clone(),
+            metadata_tenant_key: config.request_metadata.tenant_key.clone(),
             bodies: config.bodies.clone(),
             bidirectional: config.bidirectional.clone(),
             downstream: config.downstream.clone(),
@@ -186,13 +198,15 @@ impl Tenant {
         profiles: &Arc<Profiles>,
         lasting: &Lasting,
     ) -> Result<Tenant, CompileError> {
+        let name: Arc<str> = name.into();
         Ok(Tenant {
-            name: name.into(),
-            policy: Policy::new(name, tenant, config, profiles.clone())?,
+            role: AssumedRole::compile(&name, tenant, config, &lasting.role_sessions),
+            policy: Policy::new(&name, tenant, config, profiles.clone())?,
             limits: tenant.limits.clone(),
-            counters: lasting.counters.of(name),
+            counters: lasting.counters.of(&name),
             quotas: Quotas::new(tenant, &config.account),
-            account: lasting.accounts.of(name),
+            account: lasting.accounts.of(&name),
+            name,
         })
     }
 }

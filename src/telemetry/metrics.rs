@@ -7,7 +7,7 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
 
-use super::{Bidirectional, KeySetMetrics, SpanMetrics};
+use super::{Bidirectional, KeySetMetrics, RoleSessionMetrics, SpanMetrics};
 
 /// Every metric of one gateway.
 pub struct Metrics {
@@ -72,6 +72,8 @@ pub struct Metrics {
     pub key_sets: KeySetMetrics,
     /// Spans of traces.
     pub spans: SpanMetrics,
+    /// Tenants' AWS sessions.
+    pub role_sessions: RoleSessionMetrics,
     /// Tokens found verified already.
     pub token_cache_hits: IntGauge,
     /// Tokens that had to be verified.
@@ -263,6 +265,7 @@ impl Metrics {
             bidirectional: Bidirectional::new(r)?,
             key_sets: KeySetMetrics::new(r)?,
             spans: SpanMetrics::new(r)?,
+            role_sessions: RoleSessionMetrics::new(r)?,
             token_cache_hits: gauge(r, "tollgate_token_cache_hits", "Tokens found in the cache since start.")?,
             token_cache_misses: gauge(r, "tollgate_token_cache_misses", "Tokens that had to be verified since start.")?,
             token_cache_entries: gauge(r, "tollgate_token_cache_entries", "Verified tokens in the cache.")?,
@@ -357,6 +360,7 @@ impl Metrics {
             .chain(self.bidirectional.collectors())
             .chain(self.key_sets.collectors())
             .chain(self.spans.collectors())
+            .chain(self.role_sessions.collectors())
             .flat_map(|c| c.desc())
             .map(|desc| (desc.fq_name.clone(), desc.variable_labels.clone()))
             .collect()

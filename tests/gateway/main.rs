@@ -9,8 +9,10 @@ mod conversation;
 mod harness;
 mod puppet;
 mod signing;
+mod sts;
 
 mod accounts;
+mod attribution;
 mod bidirectional;
 mod bodies;
 mod certificates;
@@ -27,6 +29,7 @@ mod policy;
 mod reload;
 mod reload_streams;
 mod retries;
+mod roles;
 mod shutdown;
 mod signed;
 mod signed_events;

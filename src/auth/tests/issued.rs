@@ -8,8 +8,8 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{AUDIENCE, ISSUER, NOW, at, keys};
 use crate::{
     auth::{
-        Authenticator, Issued, KeyRing, KeySet, KeySets, Principal, Proof, SessionCredentials, TokenCache, access_key_id,
-        api_key,
+        Authenticator, ClaimTag, Issued, KeyRing, KeySet, KeySets, Principal, Proof, SessionCredentials, TokenCache,
+        access_key_id, api_key,
         key_ring::{NewKeyFor, new_access_key, new_api_key},
         sealing::tests::sealing_keys,
         session,
@@ -26,7 +26,12 @@ fn principal(proof: Proof, expires: u64) -> Principal {
         tenant: "acme".into(),
         expires_at: at(expires),
         proof,
+        tags: vec![tag("team", Some("a b")), tag("odd", None)],
     }
+}
+
+fn tag(key: &str, value: Option<&str>) -> ClaimTag {
+    ClaimTag { key: key.into(), value: value.map(Into::into) }
 }
 
 /// An authenticator with one issuer, and what it issued under this key with these entries of a keys file.

@@ -2,6 +2,7 @@
 
 mod caching;
 mod certificates;
+mod claim_tags;
 mod credentials;
 mod hostile_claims;
 mod hostile_keys;

@@ -39,6 +39,7 @@ pub(super) fn text(
         _ => {}
     }
     out += &asked(args, findings);
+    out += &identity(tenant);
     out += &rates(tenant);
     out += &limits(findings);
     notes.iter().for_each(|note| out += &format!("\n{note}\n"));
@@ -99,6 +100,13 @@ fn asked(args: &ExplainArgs, findings: &Findings) -> String {
         _ => {}
     }
     out
+}
+
+/// As whom it goes to AWS, if not as the gateway.
+fn identity(tenant: Option<&Tenant>) -> String {
+    let Some(role) = tenant.and_then(|tenant| tenant.role.as_ref()) else { return String::new() };
+    let whose = if role.per_principal() { "the principal's" } else { "the tenant's" };
+    format!("signed by  {whose} session of {}\n", role.role().arn)
 }
 
 /// The gateway counts them in memory.

@@ -10,6 +10,7 @@ mod ledger;
 mod listeners;
 mod policy;
 mod quotas;
+mod roles;
 mod tenants;
 mod traces;
 mod upstream;
@@ -46,6 +47,7 @@ impl<'a> Check<'a> {
         policy::check(self, config);
         ledger::check(self, &config.ledger);
         vending::check(self, config);
+        roles::check(self, config);
         traces::check(self, config.traces.as_ref());
     }
 

@@ -7,6 +7,7 @@ mod policy;
 mod prices;
 mod quotas;
 mod reference;
+mod roles;
 mod values;
 mod vending;
 

@@ -58,6 +58,9 @@ fn the_reference_shows_the_defaults() {
     let endpoint_alone: Traces = toml::from_str(&format!("endpoint = {:?}", traces.endpoint)).unwrap();
     let (headers, resource, ca_file) = Default::default();
     assert_eq!(Traces { headers, resource, ca_file, ..traces }, endpoint_alone);
+    let (arn, external_id, claim_tags, transitive_tags, sts_endpoint, sts_region) = Default::default();
+    let roles = Roles { arn, external_id, claim_tags, transitive_tags, sts_endpoint, sts_region, ..full.roles };
+    assert_eq!(format!("{roles:?}"), format!("{:?}", minimal.roles));
     let vending = full.vending.unwrap();
     assert_eq!((vending.lifetime_seconds, vending.container_credentials, vending.sts), (3_600, true, true));
     let (ours, theirs) = (&minimal.issuers["corporate"], full.issuers["corporate"].clone());
@@ -85,7 +88,7 @@ fn the_reference_has_every_key_of_every_section() {
             sections.entry(known).or_default().extend(written);
         }
     }
-    assert_eq!(sections.len(), 28, "every section type, and the types within: {sections:#?}");
+    assert_eq!(sections.len(), 30, "every section type, and the types within: {sections:#?}");
     for (known, written) in sections {
         assert_eq!(known, written, "what serde knows, what conf/tollgate.toml shows");
     }

@@ -66,7 +66,7 @@ pub async fn carry(session: &mut Session, passage: &mut Passage, gateway: &Gatew
 
     // The credentials of this moment sign to the end, whatever they are replaced by meanwhile.
     let now = SystemTime::now();
-    let signer = gateway.credentials.current(now)?;
+    let signer = passage.admitted.as_ref().ok_or(Denial::Internal)?.signer(now)?;
     let client = passage.live.snapshot.authenticator.event_chain(&admit::received(session)?, now)?;
     let client = client.map_or_else(ClientChain::of_placeholders, ClientChain::of_keys);
     let connected = connect::connect(passage, gateway).await?;

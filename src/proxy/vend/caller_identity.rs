@@ -46,6 +46,7 @@ mod tests {
             groups: Vec::new(),
             expires_at: Principal::never(),
             proof: Proof::Token,
+            tags: Vec::new(),
         };
         let xml = answer(&principal("spiffe://a/<b> c"), "us-gov-west-1", "id-1");
         for part in [

@@ -8,7 +8,7 @@ mod refusal;
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -51,13 +51,19 @@ pub(super) struct Expected<'a> {
 
 /// The keys the simulator knows.
 pub(super) struct Verifier {
-    keys: Vec<SimulatorKey>,
+    keys: RwLock<HashMap<String, Arc<SimulatorKey>>>,
     derived: Mutex<HashMap<String, [u8; 32]>>,
 }
 
 impl Verifier {
     pub fn new(keys: Vec<SimulatorKey>) -> Verifier {
-        Verifier { keys, derived: Mutex::default() }
+        let keys = keys.into_iter().map(|key| (key.access_key_id.clone(), Arc::new(key)));
+        Verifier { keys: RwLock::new(keys.collect()), derived: Mutex::default() }
+    }
+
+    /// Knows one more key; forgets none.
+    pub fn trust(&self, key: SimulatorKey) {
+        self.keys.write().unwrap_or_else(PoisonError::into_inner).insert(key.access_key_id.clone(), Arc::new(key));
     }
 
     /// The access key id that signed the request, or why AWS would not believe it.
@@ -71,7 +77,7 @@ impl Verifier {
 
         let canonical = canonical::request(received, &authorization.signed_headers, payload)?;
         let to_sign = string_to_sign(date, &authorization.scope(), &canonical);
-        let mut mac = keyed(&self.signing_key(key, &authorization));
+        let mut mac = keyed(&self.signing_key(&key, &authorization));
         mac.update(to_sign.as_bytes());
         // Constant-time: `verify_slice` compares with `subtle`.
         match mac.verify_slice(&authorization.signature) {
@@ -84,12 +90,13 @@ impl Verifier {
     pub fn chain(&self, headers: &HeaderMap) -> Option<Chain> {
         let authorization = Authorization::read(headers).ok()?;
         let key = self.key(authorization.access_key_id, headers).ok()?;
-        Some(Chain::begin(key, &authorization))
+        Some(Chain::begin(&key, &authorization))
     }
 
     /// The key by its id, if the session token is that key's.
-    fn key(&self, access_key_id: &str, headers: &HeaderMap) -> Result<&SimulatorKey, Refusal> {
-        let key = self.keys.iter().find(|key| key.access_key_id == access_key_id).ok_or(Refusal::UnknownKey)?;
+    fn key(&self, access_key_id: &str, headers: &HeaderMap) -> Result<Arc<SimulatorKey>, Refusal> {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let key = keys.get(access_key_id).cloned().ok_or(Refusal::UnknownKey)?;
         let mut tokens = headers.get_all("x-amz-security-token").iter().map(|value| value.as_bytes());
         let token = tokens.next();
         if tokens.next().is_some() || token != key.session_token.as_ref().map(|token| token.as_bytes()) {

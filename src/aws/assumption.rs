@@ -1,0 +1,146 @@
+//! What STS is told to make a session of a role, and STS's rules for it: the names of sessions, the keys and values of tags.
+//! Rules: <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>
+
+use std::{sync::Arc, time::Duration};
+
+use aws_lc_rs::digest::{Context, SHA256};
+
+use super::canonical::push_hex;
+
+/// Session tags at most.
+pub const TAGS_MAX: usize = 50;
+/// Characters of a tag's key.
+pub const TAG_KEY_CHARS_MAX: usize = 128;
+/// Characters of a tag's value.
+pub const TAG_VALUE_CHARS_MAX: usize = 256;
+
+const SESSION_NAME_BYTES_MIN: usize = 2;
+const SESSION_NAME_BYTES_MAX: usize = 64;
+/// Hexadecimal digits that tell apart names which had to be changed.
+const DIGEST_DIGITS: usize = 12;
+
+/// A role, as all sessions of it have it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Role {
+    /// `arn:aws:iam::123456789012:role/bedrock`; its account is the account that is billed.
+    pub arn: String,
+    /// What the role's trust policy may ask for.
+    pub external_id: Option<String>,
+    /// How long a session lives.
+    pub lifetime: Duration,
+    /// Keys of tags that go on to sessions of further roles.
+    pub transitive_tags: Vec<String>,
+}
+
+/// A session tag.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionTag {
+    /// At most [`TAG_KEY_CHARS_MAX`].
+    pub key: Arc<str>,
+    /// At most [`TAG_VALUE_CHARS_MAX`].
+    pub value: Arc<str>,
+}
+
+/// One AssumeRole call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assumption {
+    /// Of which role.
+    pub role: Arc<Role>,
+    /// What CloudTrail calls the session.
+    pub session_name: String,
+    /// What the bill and IAM conditions know it by.
+    pub tags: Vec<SessionTag>,
+}
+
+/// `name` as the name of a session, `[\w+=,.@-]{2,64}`: itself if it is one. Otherwise what is left of it and a digest of `parts`, which
+/// say whose name it is, so that no two of them become one. A name with `=` counts as changed: no name can be made to look like a digest's.
+pub fn session_name(name: &str, parts: &[&str]) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_+,.@-".contains(c);
+    let fits = (SESSION_NAME_BYTES_MIN..=SESSION_NAME_BYTES_MAX).contains(&name.len());
+    if fits && name.chars().all(is_plain) {
+        return name.to_owned();
+    }
+    let mut digest = Context::new(&SHA256);
+    for part in parts {
+        digest.update(&(part.len() as u64).to_be_bytes());
+        digest.update(part.as_bytes());
+    }
+    let mut hexadecimal = String::new();
+    push_hex(&mut hexadecimal, digest.finish().as_ref());
+    hexadecimal.truncate(DIGEST_DIGITS);
+    let kept = name.chars().map(|c| if is_plain(c) { c } else { '-' });
+    let kept: String = kept.take(SESSION_NAME_BYTES_MAX - DIGEST_DIGITS - 1).collect();
+    format!("{kept}={hexadecimal}")
+}
+
+/// Whether STS takes this key of a tag: letters, digits and spaces of any language, `_.:/=+-@`; `aws:` is AWS's own.
+pub fn is_tag_key(key: &str) -> bool {
+    (1..=TAG_KEY_CHARS_MAX).contains(&key.chars().count())
+        && key.chars().all(is_tag_char)
+        && !key.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("aws:"))
+}
+
+/// Whether STS takes this value of a tag.
+pub fn is_tag_value(value: &str) -> bool {
+    value.chars().count() <= TAG_VALUE_CHARS_MAX && value.chars().all(is_tag_char)
+}
+
+/// `[\p{L}\p{Z}\p{N}_.:/=+\-@]`, but of spaces the plain one, and of letters and numbers what Rust calls so: where STS knows better, it
+/// makes no session.
+fn is_tag_char(c: char) -> bool {
+    c.is_alphanumeric() || c == ' ' || "_.:/=+-@".contains(c)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn names_that_sts_takes_stay_as_they_are() {
+        for name in ["acme", "alice@example.com", "a_b", "ci+1,2.3-4", &"x".repeat(64)] {
+            assert_eq!(session_name(name, &["corp", name]), name);
+        }
+    }
+
+    #[test]
+    fn names_that_would_become_one_are_told_apart() {
+        let name = |subject: &str| session_name(subject, &["corp", subject]);
+        assert_eq!(name("system:serviceaccount:ns:app").split('=').next(), Some("system-serviceaccount-ns-app"));
+        assert_ne!(name("a b"), name("a:b"));
+        assert_ne!(name("é"), name("è"));
+        let long = "x".repeat(65);
+        assert_ne!(name(&long), name(&(long.clone() + "y")));
+        assert_ne!(session_name("a b", &["one", "a b"]), session_name("a b", &["two", "a b"]));
+        // What pretends to be a changed name is changed itself.
+        assert_ne!(name(&name("a b")), name("a b"));
+    }
+
+    #[test]
+    fn tags_are_those_of_sts() {
+        for key in ["tenant", "Cost Center", "größe", "a:b/c=d+e-f@g_h.i", &"k".repeat(128)] {
+            assert!(is_tag_key(key), "{key}");
+        }
+        for key in ["", "aws:x", "AWS:x", "a*b", "a\tb", "a;b", &"k".repeat(129)] {
+            assert!(!is_tag_key(key), "{key}");
+        }
+        assert!(is_tag_value("") && is_tag_value(&"ä".repeat(256)) && is_tag_value("日本"));
+        assert!(!is_tag_value(&"v".repeat(257)) && !is_tag_value("a,b") && !is_tag_value("a\nb"));
+    }
+
+    proptest! {
+        #[test]
+        fn every_name_is_one_that_sts_takes_and_no_two_are_alike(names in proptest::collection::hash_set(".{0,80}", 1..40)) {
+            let mut seen = HashMap::new();
+            for name in &names {
+                let made = session_name(name, &["corp", name]);
+                prop_assert!((2..=64).contains(&made.len()), "{made:?}");
+                prop_assert!(made.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=,.@-".contains(&b)), "{made:?}");
+                prop_assert_eq!(seen.insert(made, name), None);
+            }
+        }
+    }
+}

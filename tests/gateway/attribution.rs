@@ -1,0 +1,72 @@
+//! The tenant in the metadata of requests.
+
+use sha2::{Digest, Sha256};
+
+use crate::{
+    client::{post, with},
+    harness::{CONVERSE, CONVERSE_STREAM, INVOKE, World},
+};
+
+const HEADER: &str = "x-amzn-bedrock-request-metadata";
+const CONFIGURED: &str = "[request_metadata]\ntenant_key = \"tenant\"\n";
+
+fn sha256(text: &str) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn invoke_model_has_the_tenant_beside_the_clients_own_metadata() {
+    let world = World::with_sections(CONFIGURED).await;
+    let mut client = world.h1().await;
+    for (sent, expected) in [
+        (None, r#"{"tenant":"acme"}"#),
+        (Some(r#"{"project":"x"}"#), r#"{"project":"x","tenant":"acme"}"#),
+        (Some(r#"{"tenant":"globex","ten\u0061nt":"globex"}"#), r#"{"tenant":"acme"}"#),
+    ] {
+        let request = post(INVOKE, "{}");
+        let request = sent.iter().fold(request, |request, sent| with(request, HEADER, sent));
+        client.ask(request).await.assert_served();
+        let served = world.simulator.record().requests().pop().unwrap();
+        assert_eq!(served.headers().filter(|(name, _)| *name == HEADER).collect::<Vec<_>>(), [(HEADER, expected)]);
+        assert_eq!(served.body_sha256, sha256("{}"));
+    }
+    client.ask(with(post(INVOKE, "{}"), HEADER, "[]")).await.assert_refused(400, "ValidationException");
+    let twice = with(with(post(INVOKE, "{}"), HEADER, "{}"), HEADER, "{}");
+    client.ask(twice).await.assert_refused(400, "ValidationException");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn converse_has_it_in_its_body_and_nothing_else_changes() {
+    let world = World::with_sections(CONFIGURED).await;
+    let mut client = world.h2().await;
+    for target in [CONVERSE, CONVERSE_STREAM] {
+        for (sent, expected) in [
+            ("{ }", r#"{"requestMetadata":{"tenant":"acme"} }"#),
+            (r#"{"messages":[]}"#, r#"{"requestMetadata":{"tenant":"acme"},"messages":[]}"#),
+            (
+                r#"{"messages":[], "requestMetadata" : {"tenant":"globex","p":"q"}}"#,
+                r#"{"messages":[], "requestMetadata" : {"p":"q","tenant":"acme"}}"#,
+            ),
+        ] {
+            client.post(target, sent).await.assert_served();
+            let served = world.simulator.record().requests().pop().unwrap();
+            assert_eq!((served.body_bytes, &*served.body_sha256), (expected.len() as u64, &*sha256(expected)), "{sent}");
+            assert_eq!(served.header(HEADER), None);
+        }
+    }
+    let twice = r#"{"requestMetadata":{},"request\u004detadata":{"tenant":"globex"}}"#;
+    client.post(CONVERSE, twice).await.assert_refused(400, "ValidationException");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_no_metadata_and_what_is_not_configured_passes_as_it_came() {
+    let body = r#"{"requestMetadata":{"tenant":"globex"}}"#;
+    let world = World::with_sections(CONFIGURED).await;
+    world.h1().await.post("/agents/", body).await.assert_served();
+    assert_eq!(world.served().body_sha256, sha256(body));
+    let world = World::start().await;
+    let mut client = world.h1().await;
+    client.ask(with(post(CONVERSE, body), HEADER, "[]")).await.assert_served();
+    let served = world.served();
+    assert_eq!((&*served.body_sha256, served.header(HEADER)), (&*sha256(body), Some("[]")));
+}
