@@ -208,5 +208,6 @@ pub fn text(message: &Message, name: &str) -> String {
 
 fn inside(message: &Message) -> Vec<u8> {
     let payload: serde_json::Value = serde_json::from_slice(message.payload()).unwrap();
-    STANDARD.decode(payload["bytes"].as_str().unwrap()).unwrap()
+    let Some(bytes) = payload["bytes"].as_str() else { panic!("no chunk: {message:?}") };
+    STANDARD.decode(bytes).unwrap()
 }
