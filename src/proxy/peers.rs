@@ -46,16 +46,18 @@ impl Peers {
     }
 
     /// A peer for one stream in both directions: HTTP/2 only, no other stream on its connection, and windows no larger than such streams
-    /// need, since a client that reads nothing leaves them full.
+    /// need, since a client that reads nothing leaves them full. The connection's is larger than its one stream can fill: from it the
+    /// HTTP/2 library takes how many small frames may wait before it ends the connection as an attack.
     pub fn conversation_peer(&self, service: Service, address: SocketAddr) -> Box<HttpPeer> {
         const GROUPS: u64 = 1 << 32;
         const WINDOW: u32 = 1 << 18;
+        const CONNECTION_WINDOW: u32 = 1 << 24;
         let mut peer = self.peer(service, address);
         peer.group_key = peer.group_key.wrapping_add(GROUPS);
         peer.options.alpn = ALPN::H2;
         peer.options.max_h2_streams = 1;
         peer.options.h2_stream_window_size = Some(WINDOW);
-        peer.options.h2_connection_window_size = Some(WINDOW);
+        peer.options.h2_connection_window_size = Some(CONNECTION_WINDOW);
         peer
     }
 

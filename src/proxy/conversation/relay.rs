@@ -168,7 +168,10 @@ impl Both<'_> {
                 denial = told(&mut stopped) => Err(denial),
                 piece = poll_fn(|cx| lock(self.upstream).poll_read_response_body(cx)) => match piece {
                     Some(Ok(piece)) => Ok(Some(piece)),
-                    Some(Err(_)) => Err(Denial::UpstreamBroken),
+                    Some(Err(e)) => {
+                        tracing::warn!(error = %e, request_id = passage.arrival.request_id, "Bedrock's answer broke off");
+                        Err(Denial::UpstreamBroken)
+                    }
                     None => Ok(None),
                 },
                 _ = poll_fn(|cx| writer.poll_reset(cx)) => return Ended::ClientLeft,
@@ -220,7 +223,10 @@ impl Both<'_> {
     /// The head of Bedrock's answer, as the client gets it.
     async fn response_head(&self, passage: &mut Passage) -> Result<ResponseHeader, Denial> {
         let read = poll_fn(|cx| lock(self.upstream).poll_read_response_header(cx)).await;
-        read.map_err(|_| Denial::UpstreamBroken)?;
+        read.map_err(|e| {
+            tracing::warn!(error = %e, request_id = passage.arrival.request_id, "Bedrock's answer did not begin");
+            Denial::UpstreamBroken
+        })?;
         let mut response = lock(self.upstream).response_header().cloned().ok_or(Denial::UpstreamBroken)?;
         meter::response_head(&mut response, passage).map_err(|e| blame(&e))?;
         Ok(response)
