@@ -2,7 +2,14 @@
 
 #![allow(clippy::unwrap_used)] // nothing here but tests and what they call
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::Path,
+    process::Command,
+    time::{Duration, SystemTime},
+};
+
+use tollgate::auth::DevelopmentIssuer;
 
 /// TLS files and secrets are named that nobody can read here: this is none of their business.
 const CONFIG: &str = r#"
@@ -27,6 +34,7 @@ shadow = true
 usd_per_day = "0.001"
 "#;
 
+const HOUR: Duration = Duration::from_secs(3_600);
 const HAIKU: &str = "anthropic.claude-3-haiku-20240307-v1:0";
 
 /// Exit code, standard output and standard error.
@@ -82,4 +90,39 @@ fn nobody_and_nonsense_are_told_apart_by_the_exit_code() {
     let (code, text, error) = explain(directory.path(), CONFIG, &asked);
     assert_eq!((code, text.as_str()), (Some(74), ""));
     assert!(error.contains("is not a tollgate ledger"), "{error}");
+}
+
+#[test]
+fn a_token_says_who_asks_by_the_rules_of_its_issuer() {
+    let directory = tempfile::tempdir().unwrap();
+    let issuer = DevelopmentIssuer::generate().unwrap();
+    fs::write(directory.path().join("keys.json"), issuer.key_set_json()).unwrap();
+    let config = CONFIG.replace("models = [\"*\"]", "models = [\"amazon.*\"]")
+        + r#"
+[issuers.corp]
+issuer = "https://idp.example"
+audiences = ["bedrock"]
+key_set = { file = "keys.json" }
+tenants = { "cost-centre-7" = "acme" }
+groups_claim = "sub"
+[groups.haiku]
+tenants = ["*"]
+models = ["anthropic.*"]
+"#;
+    let token =
+        |tenant: &str, subject: &str| issuer.mint("https://idp.example", "bedrock", tenant, subject, HOUR, SystemTime::now());
+    let ask = |token: &str| explain(directory.path(), &config, &["--token", token, "--model", HAIKU, "--max-tokens", "1000"]);
+
+    let (code, text, error) = ask(&token("cost-centre-7", "haiku"));
+    assert_eq!((code, error.as_str()), (Some(0), ""), "{text}");
+    assert!(text.starts_with("caller     tenant acme, subject haiku, issuer corp, groups haiku, expires "), "{text}");
+    assert!(text.contains("\ntenant     acme\n"), "{text}");
+
+    let (code, text, _) = ask(&token("cost-centre-7", "alice"));
+    assert!(code == Some(1) && text.contains("may not use the model"), "{text}");
+    let (code, text, _) = ask(&token("acme", "haiku"));
+    assert!(code == Some(1) && text.starts_with("caller     refused: "), "{text}");
+
+    let (code, _, error) = explain(directory.path(), &config, &["--token", "t", "--tenant", "acme", "--model", HAIKU]);
+    assert!(code == Some(2) && error.contains("cannot be used with"), "{error}");
 }

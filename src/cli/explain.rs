@@ -10,13 +10,14 @@ use std::{
     path::PathBuf,
     process::ExitCode,
     sync::Arc,
+    time::SystemTime,
 };
 
 use bytes::Bytes;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{check::EX_CONFIG, usage::read_config};
+use super::{check::EX_CONFIG, usage::read_config, verify_token};
 use crate::{
     auth::{KeySets, TokenCache},
     bedrock::{Dialect, Operation, RawPath, operations, terms::takes_tier, usage::Metering},
@@ -43,8 +44,11 @@ pub struct ExplainArgs {
     #[arg(short, long, value_name = "FILE")]
     pub config: PathBuf,
     /// Who asks
-    #[arg(long, value_name = "T")]
-    pub tenant: String,
+    #[arg(long, value_name = "T", required_unless_present = "token", conflicts_with = "token")]
+    pub tenant: Option<String>,
+    /// A token of whoever asks instead, with its tenant and groups; `-` reads it from standard input
+    #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
+    pub token: Option<String>,
     /// A model id, profile id or ARN, as clients write it
     #[arg(long, value_name = "MODEL")]
     pub model: String,
@@ -52,7 +56,7 @@ pub struct ExplainArgs {
     #[arg(long, value_name = "NAME", default_value = "Converse", value_parser = operation)]
     pub operation: &'static str,
     /// A group that the caller is in; repeat it for more
-    #[arg(long = "group", value_name = "NAME")]
+    #[arg(long = "group", value_name = "NAME", conflicts_with = "token")]
     pub groups: Vec<String>,
     /// Where the caller is; default: nowhere that is asked about
     #[arg(long, value_name = "ADDRESS")]
@@ -77,12 +81,36 @@ struct Findings {
     limits: Option<Explanation>,
 }
 
+impl ExplainArgs {
+    /// Takes tenant and groups from the token, if one is given. What became of it, as `verify-token` says it, and whether it is good.
+    fn take_token(&mut self, config: &Config) -> anyhow::Result<Option<(String, bool)>> {
+        let Some(token) = self.token.take() else { return Ok(None) };
+        let verdict = verify_token::verdict(config, &verify_token::read_token(&token)?, SystemTime::now())?;
+        if let Ok(principal) = &verdict {
+            self.tenant = Some(principal.tenant.to_string());
+            self.groups = principal.groups.iter().map(ToString::to_string).collect();
+        }
+        Ok(Some((verify_token::line(&verdict), verdict.is_ok())))
+    }
+
+    fn tenant(&self) -> &str {
+        self.tenant.as_deref().unwrap_or_default()
+    }
+}
+
 /// Prints the way of a request; succeeds if it would be admitted.
 ///
 /// # Errors
 /// Standard output or standard error cannot be written to. A bad configuration is exit code 78, as `check` has it.
-pub fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
+pub fn run(mut args: ExplainArgs) -> anyhow::Result<ExitCode> {
     let Some(config) = read_config(&args.config)? else { return Ok(ExitCode::from(EX_CONFIG)) };
+    if let Some((caller, is_good)) = args.take_token(&config)? {
+        writeln!(io::stdout(), "caller     {caller}")?;
+        if !is_good {
+            return Ok(ExitCode::FAILURE);
+        }
+    }
+    let args = &args;
     if let Some(group) = args.groups.iter().find(|group| !config.groups.contains_key(*group)) {
         anyhow::bail!("the configuration has no [groups.{group}]");
     }
@@ -102,8 +130,8 @@ pub fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         role_sessions: Arc::default(),
     };
     let profiles = Arc::new(Profiles::new(&config.profiles));
-    let tenant = config.tenants.get(&args.tenant);
-    let tenant = tenant.map(|tenant| Tenant::compile(&args.tenant, tenant, &config, &profiles, &lasting)).transpose()?;
+    let tenant = config.tenants.get(args.tenant());
+    let tenant = tenant.map(|tenant| Tenant::compile(args.tenant(), tenant, &config, &profiles, &lasting)).transpose()?;
     let mut notes = Vec::new();
     if let Some(tenant) = &tenant {
         match account::restore(&config, tenant, &prices, &now) {

@@ -92,7 +92,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
         Some(Command::Key(args)) => key::run(args),
         Some(Command::VerifyToken(args)) => verify_token::run(args),
         Some(Command::Usage(args)) => usage::run(args),
-        Some(Command::Explain(args)) => explain::run(&args),
+        Some(Command::Explain(args)) => explain::run(args),
         Some(Command::Ledger(command)) => ledger::run(command),
         Some(Command::Schema(args)) => schema::run(&args),
         Some(Command::Completions(args)) => completions::run(args, Cli::command()),

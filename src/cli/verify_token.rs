@@ -52,21 +52,15 @@ pub fn run(args: VerifyTokenArgs) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(EX_CONFIG));
         }
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     let now = SystemTime::now();
     let token = match args.token.as_deref() {
         None if args.certificate.is_some() => None,
-        None | Some("-") => Some(read_token()?),
-        Some(token) => Some(token.to_owned()),
+        token => Some(read_token(token.unwrap_or("-"))?),
     };
     let caller = match token {
         None => None,
         Some(token) => {
-            let (verdict, failures) = runtime.block_on(verify(&config, snapshot::issued(&config)?, token.trim(), now));
-            for failure in failures {
-                let instead = if failure.restored { "; the keys that the gateway saved are used" } else { "" };
-                writeln!(io::stderr(), "{failure}{instead}")?;
-            }
+            let verdict = verdict(&config, &token, now)?;
             writeln!(io::stdout(), "{}", line(&verdict))?;
             Some(verdict)
         }
@@ -78,10 +72,25 @@ pub fn run(args: VerifyTokenArgs) -> anyhow::Result<ExitCode> {
     Ok(if accepted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn read_token() -> anyhow::Result<String> {
+/// The token of an argument; `-`: what standard input has.
+pub(super) fn read_token(argument: &str) -> anyhow::Result<String> {
+    if argument != "-" {
+        return Ok(argument.to_owned());
+    }
     let mut token = String::new();
     io::stdin().take(INPUT_BYTES_MAX).read_to_string(&mut token).context("cannot read the token from standard input")?;
     Ok(token)
+}
+
+/// Who a request with the token would be from. Key sets that cannot be read are told of on standard error.
+pub(super) fn verdict(config: &Config, token: &str, now: SystemTime) -> anyhow::Result<Result<Arc<Principal>, IdentityError>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+    let (verdict, failures) = runtime.block_on(verify(config, snapshot::issued(config)?, token.trim(), now));
+    for failure in failures {
+        let instead = if failure.restored { "; the keys that the gateway saved are used" } else { "" };
+        writeln!(io::stderr(), "{failure}{instead}")?;
+    }
+    Ok(verdict)
 }
 
 async fn verify(
@@ -104,7 +113,7 @@ async fn verify(
 }
 
 /// Who it is, or why nobody.
-fn line(verdict: &Result<Arc<Principal>, IdentityError>) -> String {
+pub(super) fn line(verdict: &Result<Arc<Principal>, IdentityError>) -> String {
     let principal = match verdict {
         Ok(principal) => principal,
         Err(error) => return format!("refused: {error}"),

@@ -21,7 +21,7 @@ pub(super) fn text(
     notes: &[&str],
     answer: &Result<(), Denial>,
 ) -> String {
-    let mut out = format!("tenant     {}\nmodel      {}\n", visible(&args.tenant), visible(&args.model));
+    let mut out = format!("tenant     {}\nmodel      {}\n", visible(args.tenant()), visible(&args.model));
     out += &stands_for(args, tenant);
     let mut dialect = Dialect::Aws;
     if let Some(route) = &findings.route {
