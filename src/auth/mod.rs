@@ -3,7 +3,7 @@
 //! the tenant exists and what it may call is asked later.
 //!
 //! The way of a token: [`credential`] finds the one token, [`cache`] knows it already or [`verify`] looks into it: [`segments`]
-//! takes it apart, [`header`] and [`claims`] say what may be in it, [`key_set`] has the key and pins the algorithm, [`tenant_rule`]
+//! takes it apart, `header` and [`claims`] say what may be in it, [`key_set`] has the key and pins the algorithm, [`tenant_rule`]
 //! says whose it is. A key that nobody has is [`wanted`].
 //!
 //! The way of a signature: [`credential`] knows by the access key's id that the gateway gave the key out, [`claim`] checks everything
