@@ -56,11 +56,12 @@ fn labels_of<'a>(table: &'a BTreeMap<String, Vec<String>>, name: &str) -> Option
 
 /// What is wrong with a query, and the legend that is written with its labels.
 fn faults(query: &str, legend: &str) -> Vec<String> {
-    let table = Metrics::new().unwrap().labels();
+    let metrics = Metrics::new().unwrap();
+    let table = metrics.labels();
     let mut faults = Vec::new();
     let mut known = BTreeSet::from(SCRAPED);
     for (name, selected) in asked(query) {
-        let Some((labels, buckets)) = labels_of(&table, name) else {
+        let Some((labels, buckets)) = labels_of(table, name) else {
             faults.push(format!("no metric {name}"));
             continue;
         };
@@ -115,7 +116,8 @@ fn the_dashboard_asks_for_what_there_is() {
 #[test]
 fn the_dashboards_variables_ask_for_what_there_is() {
     let dashboard: Value = serde_json::from_str(DASHBOARD).unwrap();
-    let table = Metrics::new().unwrap().labels();
+    let metrics = Metrics::new().unwrap();
+    let table = metrics.labels();
     let variables = dashboard["templating"]["list"].as_array().unwrap();
     let definitions: Vec<&str> = variables.iter().filter_map(|variable| variable["definition"].as_str()).collect();
     assert_eq!(definitions.len(), 2);

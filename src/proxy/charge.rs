@@ -74,16 +74,16 @@ impl Bill {
             ("cache_write", usage.cache_write_tokens.saturating_add(usage.cache_write_1h_tokens)),
         ];
         for (kind, tokens) in kinds.into_iter().filter(|(_, tokens)| *tokens > 0) {
-            metrics.tokens.with_label_values(&[tenant, &self.model, kind]).inc_by(tokens);
+            metrics.account.tokens.with_label_values(&[tenant, &self.model, kind]).inc_by(tokens);
         }
         if self.cost > NanoUsd::ZERO {
-            metrics.cost.with_label_values(&[tenant, &*self.model]).inc_by(self.cost.0 as f64 / 1e9);
+            metrics.account.cost.with_label_values(&[tenant, &*self.model]).inc_by(self.cost.0 as f64 / 1e9);
         }
         let flags = [
-            (self.estimated, &metrics.estimated),
-            (self.by_request, &metrics.by_request),
-            (!self.priced, &metrics.unpriced),
-            (self.overdrawn, &metrics.overdrawn),
+            (self.estimated, &metrics.account.estimated),
+            (self.by_request, &metrics.account.by_request),
+            (!self.priced, &metrics.account.unpriced),
+            (self.overdrawn, &metrics.account.overdrawn),
         ];
         flags.iter().filter(|(holds, _)| *holds).for_each(|(_, counter)| counter.with_label_values(&[tenant]).inc());
     }
@@ -91,7 +91,7 @@ impl Bill {
 
 /// A request over a quota, enforced or not.
 fn count(denial: &QuotaDenial, mode: &str, metrics: &Metrics) {
-    metrics.quota_denials.with_label_values(&[&*denial.tenant, &*denial.quota, denial.reason(), mode]).inc();
+    metrics.account.quota_denials.with_label_values(&[&*denial.tenant, &*denial.quota, denial.reason(), mode]).inc();
 }
 
 fn count_refusal(denial: &Denial, metrics: &Metrics) {

@@ -98,16 +98,16 @@ impl GatewayVitals {
     /// How every tenant of the configuration in force stands.
     fn balances(&self) {
         let metrics = &self.parts.metrics;
-        metrics.quota_remaining.reset();
-        metrics.quota_reserved.reset();
+        metrics.account.quota_remaining.reset();
+        metrics.account.quota_reserved.reset();
         let now = Now::read();
         for tenant in self.parts.live.load().snapshot.tenants.values() {
             for balance in tenant.account.balances(&tenant.quotas, &now) {
                 let limit = LimitKind::Per(balance.measure, balance.span).name();
                 let labels = [&*tenant.name, &*balance.quota, limit];
                 let share = |amount: u64| amount as f64 / balance.amount.max(1) as f64;
-                metrics.quota_remaining.with_label_values(&labels).set(share(balance.remaining));
-                metrics.quota_reserved.with_label_values(&labels).set(share(balance.reserved));
+                metrics.account.quota_remaining.with_label_values(&labels).set(share(balance.remaining));
+                metrics.account.quota_reserved.with_label_values(&labels).set(share(balance.reserved));
             }
         }
     }
@@ -115,8 +115,8 @@ impl GatewayVitals {
     fn ledger_health(&self) {
         let metrics = &self.parts.metrics;
         let health = self.keeping.ledger.health();
-        metrics.ledger_writable.set(health.as_ref().is_none_or(|health| health.writable).into());
-        metrics.ledger_lag.set(health.as_ref().map_or(0.0, |health| health.lag.as_secs_f64()));
-        metrics.ledger_waiting.set(health.map_or(0, |health| i64::try_from(health.rows_waiting).unwrap_or(i64::MAX)));
+        metrics.account.ledger_writable.set(health.as_ref().is_none_or(|health| health.writable).into());
+        metrics.account.ledger_lag.set(health.as_ref().map_or(0.0, |health| health.lag.as_secs_f64()));
+        metrics.account.ledger_waiting.set(health.map_or(0, |health| i64::try_from(health.rows_waiting).unwrap_or(i64::MAX)));
     }
 }

@@ -1,10 +1,8 @@
 //! The metrics of streams in both directions, a part of the one table. They count while a stream runs, since it may run for minutes.
 
-use prometheus::{
-    Counter, CounterVec, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
-};
+use prometheus::{Counter, CounterVec, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
-use super::metrics::{counters, gauges, histogram, registered};
+use super::table::Table;
 
 /// What one signature and its checks take.
 const RESIGN_SECONDS: [f64; 10] = [0.000_002_5, 0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.001, 0.005, 0.025];
@@ -38,34 +36,30 @@ pub struct BidirectionalOfTenant {
 }
 
 impl Bidirectional {
-    pub(super) fn new(r: &Registry) -> Result<Bidirectional, prometheus::Error> {
+    pub(super) fn new(t: &mut Table) -> Result<Bidirectional, prometheus::Error> {
         let labels = ["tenant", "direction"];
         Ok(Bidirectional {
-            open: gauges(r, "tollgate_bidirectional_streams_open", "Streams in both directions that are open now.", &["tenant"])?,
-            events: counters(
-                r,
+            open: t.gauges(
+                "tollgate_bidirectional_streams_open",
+                "Streams in both directions that are open now.",
+                &["tenant"],
+            )?,
+            events: t.counters(
                 "tollgate_bidirectional_events_total",
                 "Events carried in both directions; direction is in, from the client, or out.",
                 &labels,
             )?,
-            bytes: counters(
-                r,
+            bytes: t.counters(
                 "tollgate_bidirectional_bytes_total",
                 "Bytes of streams in both directions, counted as they come; direction is in, from the client, or out.",
                 &labels,
             )?,
-            held_back: registered(
-                r,
-                CounterVec::new(
-                    Opts::new(
-                        "tollgate_bidirectional_held_back_seconds_total",
-                        "Time that events from clients waited, because their tenant's came faster than it may send them.",
-                    ),
-                    &["tenant"],
-                )?,
+            held_back: t.sums(
+                "tollgate_bidirectional_held_back_seconds_total",
+                "Time that events from clients waited, because their tenant's came faster than it may send them.",
+                &["tenant"],
             )?,
-            resign: histogram(
-                r,
+            resign: t.histogram(
                 "tollgate_bidirectional_resign_seconds",
                 "What it took to check an event of a client and to sign it anew.",
                 &RESIGN_SECONDS,
@@ -85,9 +79,5 @@ impl Bidirectional {
             held_back: self.held_back.with_label_values(&[tenant]),
             resign: self.resign.clone(),
         }
-    }
-
-    pub(super) fn collectors(&self) -> [&dyn Collector; 5] {
-        [&self.open, &self.events, &self.bytes, &self.held_back, &self.resign]
     }
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use prometheus::{IntCounterVec, IntGaugeVec, Registry, core::Collector};
+use prometheus::{IntCounterVec, IntGaugeVec};
 
-use super::metrics::{counters, gauges};
+use super::table::Table;
 
 /// Of all issuers.
 pub struct KeySetMetrics {
@@ -14,17 +14,15 @@ pub struct KeySetMetrics {
 }
 
 impl KeySetMetrics {
-    pub(super) fn new(r: &Registry) -> Result<KeySetMetrics, prometheus::Error> {
+    pub(super) fn new(t: &mut Table) -> Result<KeySetMetrics, prometheus::Error> {
         Ok(KeySetMetrics {
-            age: gauges(
-                r,
+            age: t.gauges(
                 "tollgate_key_set_age_seconds",
                 "How long ago an issuer last confirmed the keys that its tokens are verified with.",
                 &["issuer"],
             )?,
-            keys: gauges(r, "tollgate_key_set_keys", "Keys that an issuer's tokens are verified with.", &["issuer"])?,
-            fetches: counters(
-                r,
+            keys: t.gauges("tollgate_key_set_keys", "Keys that an issuer's tokens are verified with.", &["issuer"])?,
+            fetches: t.counters(
                 "tollgate_key_set_fetches_total",
                 "Key sets fetched or read; result is ok, or failed, which leaves the keys as they were.",
                 &["issuer", "result"],
@@ -45,9 +43,5 @@ impl KeySetMetrics {
             self.age.with_label_values(&[issuer]).set(i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
             self.keys.with_label_values(&[issuer]).set(i64::try_from(keys).unwrap_or(i64::MAX));
         }
-    }
-
-    pub(super) fn collectors(&self) -> [&dyn Collector; 3] {
-        [&self.age, &self.keys, &self.fetches]
     }
 }

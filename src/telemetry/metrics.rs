@@ -1,17 +1,15 @@
 //! The table of metrics. A field's help text is what Prometheus shows; every name starts with `tollgate_`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, mem};
 
-use prometheus::{
-    CounterVec, Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
-};
+use prometheus::{Encoder, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
 
-use super::{Bidirectional, KeySetMetrics, RoleSessionMetrics, SpanMetrics};
+use super::{AccountMetrics, Bidirectional, KeySetMetrics, RoleSessionMetrics, SpanMetrics, table::Table};
 
 /// Every metric of one gateway.
 pub struct Metrics {
     registry: Registry,
+    labels: BTreeMap<String, Vec<String>>,
     /// Requests that ended.
     pub requests: IntCounterVec,
     /// From the end of the request's head to the end of the response.
@@ -40,30 +38,8 @@ pub struct Metrics {
     pub connections_refused: IntCounterVec,
     /// When the certificates of listeners expire, by file.
     pub certificate_expiry: IntGaugeVec,
-    /// Tokens as charged.
-    pub tokens: IntCounterVec,
-    /// What they cost.
-    pub cost: CounterVec,
-    /// Requests charged by estimate.
-    pub estimated: IntCounterVec,
-    /// Requests charged as such, for want of usage on the wire.
-    pub by_request: IntCounterVec,
-    /// Requests that nobody said the price of.
-    pub unpriced: IntCounterVec,
-    /// Requests that used more than was held for them.
-    pub overdrawn: IntCounterVec,
-    /// Requests over a quota, by quota and limit.
-    pub quota_denials: IntCounterVec,
-    /// What is left of each limit, as a fraction.
-    pub quota_remaining: GaugeVec,
-    /// What running requests hold of each limit, as a fraction.
-    pub quota_reserved: GaugeVec,
-    /// Whether the ledger can be written.
-    pub ledger_writable: IntGauge,
-    /// Age of the oldest thing that is not on disk.
-    pub ledger_lag: Gauge,
-    /// Rows in memory that are not on disk.
-    pub ledger_waiting: IntGauge,
+    /// What requests used and cost.
+    pub account: AccountMetrics,
     /// Requests refused, by reason.
     pub denials: IntCounterVec,
     /// Streams in both directions.
@@ -98,8 +74,6 @@ pub struct Metrics {
     pub predecessors: IntGauge,
     /// Access-log lines lost because the log could not be written fast enough.
     pub access_log_lost: IntCounter,
-    /// The binary.
-    build_info: IntGaugeVec,
 }
 
 /// One more in a gauge, until it is dropped.
@@ -128,242 +102,91 @@ const OWN_SECONDS: [f64; 12] = [0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0
 impl Metrics {
     /// All metrics at zero, in a registry of their own.
     pub fn new() -> Result<Metrics, prometheus::Error> {
-        let r = &Registry::new();
+        let t = &mut Table::default();
         let labels = ["tenant", "service"];
-        let metrics = Metrics {
-            registry: r.clone(),
-            requests: counters(
-                r,
-                "tollgate_requests_total",
+        let mut metrics = Metrics {
+            registry: t.registry.clone(),
+            labels: BTreeMap::new(),
+            requests: t.counters("tollgate_requests_total",
                 "Requests that ended.",
                 &["tenant", "service", "operation", "status_class", "outcome"],
             )?,
-            duration: histograms(
-                r,
-                "tollgate_request_duration_seconds",
+            duration: t.histograms("tollgate_request_duration_seconds",
                 "From the end of the request's head to the end of the response.",
                 &labels,
                 &SECONDS,
             )?,
-            first_byte: histograms(
-                r,
-                "tollgate_first_byte_seconds",
+            first_byte: t.histograms("tollgate_first_byte_seconds",
                 "From the end of the request's head to the first byte of Bedrock's response.",
                 &labels,
                 &SECONDS,
             )?,
-            own_share: histograms(
-                r,
-                "tollgate_own_share_seconds",
+            own_share: t.histograms("tollgate_own_share_seconds",
                 "What the gateway added before the request went upstream: neither the client's upload, nor connecting, nor Bedrock.",
                 &["service"],
                 &OWN_SECONDS,
             )?,
-            in_flight: gauges(r, "tollgate_requests_in_flight", "Admitted requests running now.", &["tenant"])?,
-            reading_on: gauge(r, "tollgate_answers_read_on", "Answers read to their end now although their client left.")?,
-            request_body_bytes: counters(r, "tollgate_request_body_bytes_total", "Request body bytes received.", &["tenant"])?,
-            response_body_bytes: counters(
-                r,
-                "tollgate_response_body_bytes_total",
+            in_flight: t.gauges("tollgate_requests_in_flight", "Admitted requests running now.", &["tenant"])?,
+            reading_on: t.gauge("tollgate_answers_read_on", "Answers read to their end now although their client left.")?,
+            request_body_bytes: t.counters("tollgate_request_body_bytes_total", "Request body bytes received.", &["tenant"])?,
+            response_body_bytes: t.counters("tollgate_response_body_bytes_total",
                 "Response body bytes received from Bedrock.",
                 &["tenant"],
             )?,
-            bodies_held_bytes: gauge(r, "tollgate_bodies_held_bytes", "Room taken by request bodies in memory.")?,
-            upstream_connections: counters(
-                r,
-                "tollgate_upstream_connections_total",
+            bodies_held_bytes: t.gauge("tollgate_bodies_held_bytes", "Room taken by request bodies in memory.")?,
+            upstream_connections: t.counters("tollgate_upstream_connections_total",
                 "Upstream connections used by requests; state is new or reused.",
                 &["service", "state"],
             )?,
-            upstream_retries: counters(
-                r,
-                "tollgate_upstream_retries_total",
+            upstream_retries: t.counters("tollgate_upstream_retries_total",
                 "Requests sent again because a pooled connection had died before any byte of a response.",
                 &["service"],
             )?,
-            connections: gauges(r, "tollgate_connections", "Connections of clients open now.", &["listener"])?,
-            connections_refused: counters(
-                r,
-                "tollgate_connections_refused_total",
+            connections: t.gauges("tollgate_connections", "Connections of clients open now.", &["listener"])?,
+            connections_refused: t.counters("tollgate_connections_refused_total",
                 "Connections the gateway closed: no room, not allowed, no handshake, or what came was too late or too much.",
                 &["listener", "reason"],
             )?,
-            certificate_expiry: gauges(
-                r,
-                "tollgate_certificate_expiry_timestamp_seconds",
+            certificate_expiry: t.gauges("tollgate_certificate_expiry_timestamp_seconds",
                 "When the certificate in the file expires.",
                 &["file"],
             )?,
-            tokens: counters(
-                r,
-                "tollgate_tokens_total",
-                "Tokens as charged; kind is input, output, cache_read or cache_write; model is one with a price, or other.",
-                &["tenant", "model", "kind"],
-            )?,
-            cost: registered(
-                r,
-                CounterVec::new(
-                    Opts::new("tollgate_cost_usd_total", "What was charged; the ledger has it to the nano-dollar."),
-                    &["tenant", "model"],
-                )?,
-            )?,
-            estimated: counters(
-                r,
-                "tollgate_estimated_settlements_total",
-                "Requests whose tokens are a guess, because the answer broke off or says nothing of them.",
-                &["tenant"],
-            )?,
-            by_request: counters(
-                r,
-                "tollgate_charged_by_request_total",
-                "Requests charged as such, because their operation has no usage on the wire.",
-                &["tenant"],
-            )?,
-            unpriced: counters(
-                r,
-                "tollgate_unpriced_requests_total",
-                "Requests served at a cost that nobody knows: add a price.",
-                &["tenant"],
-            )?,
-            overdrawn: counters(
-                r,
-                "tollgate_overdrawn_requests_total",
-                "Requests that used more than was held for them.",
-                &["tenant"],
-            )?,
-            quota_denials: counters(
-                r,
-                "tollgate_quota_denials_total",
-                "Requests over a quota; mode is enforced, or shadow where it refuses nothing.",
-                &["tenant", "quota", "limit", "mode"],
-            )?,
-            quota_remaining: registered(
-                r,
-                GaugeVec::new(
-                    Opts::new("tollgate_quota_remaining_ratio", "What is left of a limit: 1 is all of it."),
-                    &["tenant", "quota", "limit"],
-                )?,
-            )?,
-            quota_reserved: registered(
-                r,
-                GaugeVec::new(
-                    Opts::new("tollgate_quota_reserved_ratio", "What running requests hold of a limit."),
-                    &["tenant", "quota", "limit"],
-                )?,
-            )?,
-            ledger_writable: gauge(
-                r,
-                "tollgate_ledger_writable",
-                "1 if the last write to the ledger succeeded; absent file: 1.",
-            )?,
-            ledger_lag: registered(
-                r,
-                Gauge::new("tollgate_ledger_lag_seconds", "Age of the oldest charge that is not on disk.")?,
-            )?,
-            ledger_waiting: gauge(r, "tollgate_ledger_waiting_rows", "Rows in memory that are not on disk.")?,
-            denials: counters(r, "tollgate_denials_total", "Requests the gateway refused.", &["tenant", "reason"])?,
-            bidirectional: Bidirectional::new(r)?,
-            key_sets: KeySetMetrics::new(r)?,
-            spans: SpanMetrics::new(r)?,
-            role_sessions: RoleSessionMetrics::new(r)?,
-            token_cache_hits: gauge(r, "tollgate_token_cache_hits", "Tokens found in the cache since start.")?,
-            token_cache_misses: gauge(r, "tollgate_token_cache_misses", "Tokens that had to be verified since start.")?,
-            token_cache_entries: gauge(r, "tollgate_token_cache_entries", "Verified tokens in the cache.")?,
-            ready: gauge(r, "tollgate_ready", "1 if traffic should be sent here, as /readyz says it.")?,
-            credentials_expiry: gauge(
-                r,
-                "tollgate_credentials_expiry_timestamp_seconds",
+            account: AccountMetrics::new(t)?,
+            denials: t.counters("tollgate_denials_total", "Requests the gateway refused.", &["tenant", "reason"])?,
+            bidirectional: Bidirectional::new(t)?,
+            key_sets: KeySetMetrics::new(t)?,
+            spans: SpanMetrics::new(t)?,
+            role_sessions: RoleSessionMetrics::new(t)?,
+            token_cache_hits: t.gauge("tollgate_token_cache_hits", "Tokens found in the cache since start.")?,
+            token_cache_misses: t.gauge("tollgate_token_cache_misses", "Tokens that had to be verified since start.")?,
+            token_cache_entries: t.gauge("tollgate_token_cache_entries", "Verified tokens in the cache.")?,
+            ready: t.gauge("tollgate_ready", "1 if traffic should be sent here, as /readyz says it.")?,
+            credentials_expiry: t.gauge("tollgate_credentials_expiry_timestamp_seconds",
                 "When the AWS credentials expire; 0 if they never do or there are none.",
             )?,
-            config_generation: gauge(r, "tollgate_config_generation", "Number of the configuration in force.")?,
-            config_last_reload_successful: gauge(
-                r,
-                "tollgate_config_last_reload_successful",
+            config_generation: t.gauge("tollgate_config_generation", "Number of the configuration in force.")?,
+            config_last_reload_successful: t.gauge("tollgate_config_last_reload_successful",
                 "1 if the last reload succeeded, 0 if it changed nothing because the file was bad.",
             )?,
-            config_last_reload_success: gauge(
-                r,
-                "tollgate_config_last_reload_success_timestamp_seconds",
+            config_last_reload_success: t.gauge("tollgate_config_last_reload_success_timestamp_seconds",
                 "When the configuration in force was loaded.",
             )?,
-            config_reloads: counters(r, "tollgate_config_reloads_total", "Reloads; result is ok or failed.", &["result"])?,
-            upgrades_failed: registered(
-                r,
-                IntCounter::new(
-                    "tollgate_upgrades_failed_total",
-                    "Upgrades that did not come about; the old process serves on.",
-                )?,
-            )?,
-            predecessors: gauge(r, "tollgate_predecessors", "Former processes whose last requests still run.")?,
-            access_log_lost: registered(
-                r,
-                IntCounter::new("tollgate_access_log_lost_lines_total", "Access-log lines lost to a slow log.")?,
-            )?,
-            build_info: build_info(r)?,
+            config_reloads: t.counters("tollgate_config_reloads_total", "Reloads; result is ok or failed.", &["result"])?,
+            upgrades_failed: t.counter("tollgate_upgrades_failed_total",
+                    "Upgrades that did not come about; the old process serves on.")?,
+            predecessors: t.gauge("tollgate_predecessors", "Former processes whose last requests still run.")?,
+            access_log_lost: t.counter("tollgate_access_log_lost_lines_total", "Access-log lines lost to a slow log.")?,
         };
         #[cfg(target_os = "linux")]
-        r.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        metrics.registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        build_info(t)?;
+        metrics.labels = mem::take(&mut t.labels);
         Ok(metrics)
     }
 
-    /// The names of all metrics, those without a series yet included.
-    pub fn names(&self) -> Vec<String> {
-        self.labels().into_keys().collect()
-    }
-
-    /// The labels of every metric of the table by its name; `le` of histograms is not among them.
-    pub fn labels(&self) -> BTreeMap<String, Vec<String>> {
-        let collectors: [&dyn Collector; 40] = [
-            &self.requests,
-            &self.duration,
-            &self.first_byte,
-            &self.own_share,
-            &self.in_flight,
-            &self.reading_on,
-            &self.request_body_bytes,
-            &self.response_body_bytes,
-            &self.bodies_held_bytes,
-            &self.upstream_connections,
-            &self.upstream_retries,
-            &self.connections,
-            &self.connections_refused,
-            &self.certificate_expiry,
-            &self.tokens,
-            &self.cost,
-            &self.estimated,
-            &self.by_request,
-            &self.unpriced,
-            &self.overdrawn,
-            &self.quota_denials,
-            &self.quota_remaining,
-            &self.quota_reserved,
-            &self.ledger_writable,
-            &self.ledger_lag,
-            &self.ledger_waiting,
-            &self.denials,
-            &self.token_cache_hits,
-            &self.token_cache_misses,
-            &self.token_cache_entries,
-            &self.ready,
-            &self.credentials_expiry,
-            &self.config_generation,
-            &self.config_last_reload_successful,
-            &self.config_last_reload_success,
-            &self.config_reloads,
-            &self.upgrades_failed,
-            &self.predecessors,
-            &self.access_log_lost,
-            &self.build_info,
-        ];
-        collectors
-            .into_iter()
-            .chain(self.bidirectional.collectors())
-            .chain(self.key_sets.collectors())
-            .chain(self.spans.collectors())
-            .chain(self.role_sessions.collectors())
-            .flat_map(|c| c.desc())
-            .map(|desc| (desc.fq_name.clone(), desc.variable_labels.clone()))
-            .collect()
+    /// The labels of every metric of the table by its name, of those without a series too.
+    pub fn labels(&self) -> &BTreeMap<String, Vec<String>> {
+        &self.labels
     }
 
     /// The exposition text (version 0.0.4).
@@ -374,36 +197,11 @@ impl Metrics {
     }
 }
 
-pub(super) fn registered<M: Collector + Clone + 'static>(registry: &Registry, metric: M) -> Result<M, prometheus::Error> {
-    registry.register(Box::new(metric.clone()))?;
-    Ok(metric)
-}
-
-pub(super) fn counters(r: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
-    registered(r, IntCounterVec::new(Opts::new(name, help), labels)?)
-}
-
-pub(super) fn gauges(r: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
-    registered(r, IntGaugeVec::new(Opts::new(name, help), labels)?)
-}
-
-fn gauge(r: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
-    registered(r, IntGauge::new(name, help)?)
-}
-
-fn histograms(r: &Registry, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> Result<HistogramVec, prometheus::Error> {
-    registered(r, HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels)?)
-}
-
-pub(super) fn histogram(r: &Registry, name: &str, help: &str, buckets: &[f64]) -> Result<Histogram, prometheus::Error> {
-    registered(r, Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?)
-}
-
-fn build_info(r: &Registry) -> Result<IntGaugeVec, prometheus::Error> {
+fn build_info(t: &mut Table) -> Result<(), prometheus::Error> {
     let labels = ["version", "commit"];
-    let info = gauges(r, "tollgate_build_info", "Always 1; version and commit of the binary.", &labels)?;
+    let info = t.gauges("tollgate_build_info", "Always 1; version and commit of the binary.", &labels)?;
     info.with_label_values(&[env!("CARGO_PKG_VERSION"), env!("TOLLGATE_COMMIT")]).set(1);
-    Ok(info)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! of the first two. Labels come from configuration and from enums only, so no client can make a series.
 
 pub mod access_log;
+pub mod account;
 pub mod bidirectional;
 pub mod history;
 pub mod key_sets;
@@ -13,10 +14,12 @@ pub mod refusals;
 pub mod role_sessions;
 pub mod spans;
 pub mod spread;
+mod table;
 pub mod totals;
 pub mod trace_context;
 
 pub use access_log::{AccessLine, AccessLog};
+pub use account::AccountMetrics;
 pub use bidirectional::{Bidirectional, BidirectionalOfTenant};
 pub use history::History;
 pub use key_sets::KeySetMetrics;

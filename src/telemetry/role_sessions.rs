@@ -1,8 +1,8 @@
 //! The metrics of tenants' AWS sessions, a part of the one table. Labels are the tenants' names in the configuration.
 
-use prometheus::{IntCounterVec, IntGaugeVec, Registry, core::Collector};
+use prometheus::{IntCounterVec, IntGaugeVec};
 
-use super::metrics::{counters, gauges};
+use super::table::Table;
 
 /// Of all tenants that have a role.
 pub struct RoleSessionMetrics {
@@ -34,22 +34,19 @@ impl AssumeRoleOutcome {
 }
 
 impl RoleSessionMetrics {
-    pub(super) fn new(r: &Registry) -> Result<RoleSessionMetrics, prometheus::Error> {
+    pub(super) fn new(t: &mut Table) -> Result<RoleSessionMetrics, prometheus::Error> {
         Ok(RoleSessionMetrics {
-            held: gauges(
-                r,
+            held: t.gauges(
                 "tollgate_role_sessions",
                 "Sessions of a tenant's AWS role with credentials that are good.",
                 &["tenant"],
             )?,
-            expiry: gauges(
-                r,
+            expiry: t.gauges(
                 "tollgate_role_session_expiry_timestamp_seconds",
                 "When the first of a tenant's sessions expires; absent without any.",
                 &["tenant"],
             )?,
-            calls: counters(
-                r,
+            calls: t.counters(
                 "tollgate_assume_role_calls_total",
                 "Calls of AssumeRole; outcome is ok, denied by STS, or failed.",
                 &["tenant", "outcome"],
@@ -74,9 +71,5 @@ impl RoleSessionMetrics {
                 shown.set(if shown.get() == 0 { expiry } else { expiry.min(shown.get()) });
             }
         }
-    }
-
-    pub(super) fn collectors(&self) -> [&dyn Collector; 3] {
-        [&self.held, &self.expiry, &self.calls]
     }
 }

@@ -6,10 +6,10 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use prometheus::{IntCounterVec, Registry, core::Collector};
+use prometheus::IntCounterVec;
 use tokio::sync::Notify;
 
-use super::{metrics::counters, otlp::Span};
+use super::{otlp::Span, table::Table};
 
 /// Where spans wait to be sent.
 #[derive(Default)]
@@ -79,9 +79,8 @@ impl SpanQueue {
 }
 
 impl SpanMetrics {
-    pub(super) fn new(r: &Registry) -> Result<SpanMetrics, prometheus::Error> {
-        let spans = counters(
-            r,
+    pub(super) fn new(t: &mut Table) -> Result<SpanMetrics, prometheus::Error> {
+        let spans = t.counters(
             "tollgate_spans_total",
             "Spans of traces; result is exported, rejected by the collector, failed to be sent, or dropped for want of room.",
             &["result"],
@@ -98,10 +97,6 @@ impl SpanMetrics {
             SpanFate::Dropped => "dropped",
         };
         self.spans.with_label_values(&[label]).inc_by(spans as u64);
-    }
-
-    pub(super) fn collectors(&self) -> [&dyn Collector; 1] {
-        [&self.spans]
     }
 }
 

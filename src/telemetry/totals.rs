@@ -70,8 +70,8 @@ impl Totals {
             let key = (label(metric, "tenant").to_owned(), label(metric, "reason").to_owned());
             *totals.refusals.entry(key).or_default() += count(metric);
         });
-        each(&metrics.tokens, |metric| totals.used(metric, |tally| &mut tally.tokens, count(metric)));
-        each(&metrics.cost, |metric| {
+        each(&metrics.account.tokens, |metric| totals.used(metric, |tally| &mut tally.tokens, count(metric)));
+        each(&metrics.account.cost, |metric| {
             let nano = (metric.get_counter().get_value() * 1e9).round() as u64;
             totals.used(metric, |tally| &mut tally.cost, nano);
         });
@@ -89,7 +89,7 @@ impl Totals {
             let key = (label(metric, "listener").to_owned(), label(metric, "reason").to_owned());
             *totals.connections_refused.entry(key).or_default() += count(metric);
         });
-        each(&metrics.unpriced, |metric| {
+        each(&metrics.account.unpriced, |metric| {
             *totals.unpriced.entry(label(metric, "tenant").to_owned()).or_default() += count(metric);
         });
         totals.lines_lost = metrics.access_log_lost.get();
@@ -271,9 +271,9 @@ mod tests {
         ended("acme", "4xx", Outcome::Denied, 3);
         ended("globex", "5xx", Outcome::UpstreamFailed, 1);
         ended(NONE, "4xx", Outcome::Denied, 7);
-        metrics.tokens.with_label_values(&["acme", "m", "input"]).inc_by(40);
-        metrics.tokens.with_label_values(&["acme", "m", "output"]).inc_by(2);
-        metrics.cost.with_label_values(&["acme", "m"]).inc_by(0.000_000_123);
+        metrics.account.tokens.with_label_values(&["acme", "m", "input"]).inc_by(40);
+        metrics.account.tokens.with_label_values(&["acme", "m", "output"]).inc_by(2);
+        metrics.account.cost.with_label_values(&["acme", "m"]).inc_by(0.000_000_123);
         let before = Totals::read(&metrics);
         let acme = before.of_tenant("acme");
         assert_eq!((acme.requests, acme.refused, acme.faults, acme.served()), (10, 3, 2, 5));
