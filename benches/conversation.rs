@@ -71,25 +71,13 @@ const SHAPES: [Shape; 3] = [
 pub const AHEAD: [usize; 2] = [1, 32];
 
 fn main() -> anyhow::Result<()> {
-    tollgate::server::install_crypto();
-    let arguments: Vec<String> = env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["simulator", ca_file] => roles::simulate(ca_file.as_ref()),
-        ["bare", upstream, ca_file] => roles::pass_through::<true>(upstream.parse()?, ca_file.as_ref()),
-        _ if !arguments.iter().any(|argument| argument == "--bench") => {
-            println!("`cargo bench --bench conversation` measures; this is not it");
-            Ok(())
-        }
-        _ => {
-            let filter = arguments.into_iter().find(|argument| !argument.starts_with("--"));
-            tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(measure(filter.as_deref()))
-        }
-    }
+    roles::play::<true, _>("conversation", measure)
 }
 
-async fn measure(filter: Option<&str>) -> anyhow::Result<()> {
+async fn measure(filter: Option<String>) -> anyhow::Result<()> {
     let world = World::start().await?;
-    let shapes: Vec<&Shape> = SHAPES.iter().filter(|shape| filter.is_none_or(|filter| shape.name.contains(filter))).collect();
+    let shapes: Vec<&Shape> =
+        SHAPES.iter().filter(|shape| filter.as_ref().is_none_or(|filter| shape.name.contains(filter))).collect();
     let mut figures: Vec<Figures> = shapes.iter().map(|_| Figures::default()).collect();
     let rounds = env::var("ROUNDS").map_or(Ok(ROUNDS_DEFAULT), |text| text.parse())?;
     for round in 0..rounds {

@@ -42,26 +42,13 @@ const COMMIT_MAX: Duration = Duration::from_millis(200);
 const OPEN_STREAMS: usize = 500;
 
 fn main() -> anyhow::Result<()> {
-    tollgate::server::install_crypto();
-    let arguments: Vec<String> = env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["simulator", ca_file] => roles::simulate(ca_file.as_ref()),
-        ["bare", upstream, ca_file] => roles::pass_through::<false>(upstream.parse()?, ca_file.as_ref()),
-        _ if !arguments.iter().any(|argument| argument == "--bench") => {
-            println!("`cargo bench --bench proxy` measures; this is not it");
-            Ok(())
-        }
-        _ => {
-            let filter = arguments.into_iter().find(|argument| !argument.starts_with("--"));
-            tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(measure(filter.as_deref()))
-        }
-    }
+    roles::play::<false, _>("proxy", measure)
 }
 
-async fn measure(filter: Option<&str>) -> anyhow::Result<()> {
+async fn measure(filter: Option<String>) -> anyhow::Result<()> {
     let world = World::start().await?;
     let shapes: Vec<Shape> =
-        load::shapes().into_iter().filter(|shape| filter.is_none_or(|filter| shape.name.contains(filter))).collect();
+        load::shapes().into_iter().filter(|shape| filter.as_ref().is_none_or(|filter| shape.name.contains(filter))).collect();
     let mut figures: Vec<Figures> = shapes.iter().map(|_| Figures::default()).collect();
     let mut sha256 = Vec::new();
     let rounds = env::var("ROUNDS").map_or(Ok(ROUNDS_DEFAULT), |text| text.parse())?;

@@ -23,7 +23,7 @@ use tollgate::{
 
 use crate::{
     client::Target,
-    roles::{Running, start_self, start_tollgate},
+    roles::{Running, Surroundings, start_tollgate},
 };
 
 /// All that is measured, direct first.
@@ -50,10 +50,7 @@ pub struct World {
 impl World {
     /// Starts the simulator and both proxies, and waits until they listen.
     pub async fn start() -> anyhow::Result<World> {
-        let directory = tempfile::tempdir()?;
-        let ca_file = directory.path().join("ca.pem");
-        let (simulator, upstream) = start_self(&["simulator".as_ref(), ca_file.as_ref()])?;
-        let (bare, bare_address) = start_self(&["bare".as_ref(), upstream.to_string().as_ref(), ca_file.as_ref()])?;
+        let Surroundings { directory, ca_file, simulator, upstream, bare, bare_address } = Surroundings::start()?;
         let gateway = directory.path().join("gateway");
         let keys = write_keys(&gateway)?;
         let (tollgate, address, token) = start_tollgate(&gateway, &ca_file, upstream, TENANT)?;

@@ -8,7 +8,7 @@ use tollgate::{aws::Signer, simulator::SimulatorKey};
 use crate::{
     load::{Access, Target},
     report::LIMITED,
-    roles::{Running, start_self, start_tollgate},
+    roles::{Running, Surroundings, start_tollgate},
 };
 
 /// Everything that runs, for as long as this value lives.
@@ -22,10 +22,7 @@ pub struct World {
 impl World {
     /// Starts the simulator and both proxies, and waits until they listen.
     pub async fn start() -> anyhow::Result<World> {
-        let directory = tempfile::tempdir()?;
-        let ca_file = directory.path().join("ca.pem");
-        let (simulator, upstream) = start_self(&["simulator".as_ref(), ca_file.as_ref()])?;
-        let (bare, bare_address) = start_self(&["bare".as_ref(), upstream.to_string().as_ref(), ca_file.as_ref()])?;
+        let Surroundings { directory, ca_file, simulator, upstream, bare, bare_address } = Surroundings::start()?;
         let (tollgate, address, token) = start_tollgate(&directory.path().join("plain"), &ca_file, upstream, CONVERSE)?;
         let limits = [CONVERSE, LIMITS].concat();
         let (limited, limited_address, limited_token) =

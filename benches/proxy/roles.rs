@@ -5,7 +5,7 @@ use std::{
     fs::{self, File},
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
     time::{Duration, Instant, SystemTime},
@@ -56,8 +56,55 @@ impl Drop for Running {
     }
 }
 
+/// Plays the role that the arguments name: another process of this binary started it. Without one, `cargo bench` did, and `measure` is
+/// called, with the word after `--`. `HTTP2`: what bare Pingora speaks.
+pub fn play<const HTTP2: bool, F>(bench: &str, measure: impl FnOnce(Option<String>) -> F) -> anyhow::Result<()>
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    tollgate::server::install_crypto();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["simulator", ca_file] => simulate(ca_file.as_ref()),
+        ["bare", upstream, ca_file] => pass_through::<HTTP2>(upstream.parse()?, ca_file.as_ref()),
+        _ if !arguments.iter().any(|argument| argument == "--bench") => {
+            println!("`cargo bench --bench {bench}` measures; this is not it");
+            Ok(())
+        }
+        _ => {
+            let filter = arguments.into_iter().find(|argument| !argument.starts_with("--"));
+            tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(measure(filter))
+        }
+    }
+}
+
+/// What every measurement needs besides the gateway.
+pub struct Surroundings {
+    /// Where everything lies.
+    pub directory: tempfile::TempDir,
+    /// The simulator's authority.
+    pub ca_file: PathBuf,
+    /// The simulator, and where it listens.
+    pub simulator: Running,
+    pub upstream: SocketAddr,
+    /// Bare Pingora in front of it, and where it listens.
+    pub bare: Running,
+    pub bare_address: SocketAddr,
+}
+
+impl Surroundings {
+    /// Starts both, and waits until they listen.
+    pub fn start() -> anyhow::Result<Surroundings> {
+        let directory = tempfile::tempdir()?;
+        let ca_file = directory.path().join("ca.pem");
+        let (simulator, upstream) = start_self(&["simulator".as_ref(), ca_file.as_ref()])?;
+        let (bare, bare_address) = start_self(&["bare".as_ref(), upstream.to_string().as_ref(), ca_file.as_ref()])?;
+        Ok(Surroundings { directory, ca_file, simulator, upstream, bare, bare_address })
+    }
+}
+
 /// Starts this binary in another role; it prints its address.
-pub fn start_self(arguments: &[&OsStr]) -> anyhow::Result<(Running, SocketAddr)> {
+fn start_self(arguments: &[&OsStr]) -> anyhow::Result<(Running, SocketAddr)> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).env("TOKIO_WORKER_THREADS", "1");
     let mut child = Running(command.spawn()?);
@@ -119,7 +166,7 @@ pub fn start_tollgate(
 }
 
 /// The role `simulator`.
-pub fn simulate(ca_file: &Path) -> anyhow::Result<()> {
+fn simulate(ca_file: &Path) -> anyhow::Result<()> {
     serve_until_orphaned(async {
         let simulator = Simulator::start(SimulatorConfig { record_requests: false, ..SimulatorConfig::for_tests() }).await?;
         fs::write(ca_file, simulator.ca_pem())?;
@@ -130,7 +177,7 @@ pub fn simulate(ca_file: &Path) -> anyhow::Result<()> {
 }
 
 /// The role `bare`: Pingora with no more than it needs, HTTP/2 on both sides or on none.
-pub fn pass_through<const HTTP2: bool>(upstream: SocketAddr, ca_file: &Path) -> anyhow::Result<()> {
+fn pass_through<const HTTP2: bool>(upstream: SocketAddr, ca_file: &Path) -> anyhow::Result<()> {
     serve_until_orphaned(async move {
         let roots = CertificateDer::pem_file_iter(ca_file)?.collect::<Result<Vec<_>, _>>()?;
         let mut options = PeerOptions::new();

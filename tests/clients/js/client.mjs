@@ -22,6 +22,7 @@ import {
   ThrottlingException,
   ValidationException,
 } from "@aws-sdk/client-bedrock-runtime";
+import { check, ensure, equal, exit } from "./checks.mjs";
 
 const EVENTS = Number(process.env.EVENTS); // of a conversation of all sizes
 const EVENT_BYTES_MAX = 1_000_000; // of one chunk, as Bedrock takes them
@@ -38,26 +39,6 @@ const anthropicBody = JSON.stringify({
   max_tokens: 64,
   messages: [{ role: "user", content: "Say hello." }],
 });
-
-let failures = 0;
-
-async function check(name, run) {
-  try {
-    await run();
-    console.log(`ok ${name}`);
-  } catch (error) {
-    failures += 1;
-    console.log(`failed ${name}: ${String(error?.stack ?? error).replace(/\s+/g, " ").slice(0, 600)}`);
-  }
-}
-
-function equal(found, expected) {
-  if (found !== expected) throw new Error(`${JSON.stringify(found)} is not ${JSON.stringify(expected)}`);
-}
-
-function ensure(condition, otherwise) {
-  if (!condition) throw new Error(otherwise);
-}
 
 function text(found) {
   ensure(typeof found === "string" && found.trim(), `${JSON.stringify(found)} is not a text`);
@@ -335,4 +316,4 @@ await refusalChecks();
 delete process.env.AWS_BEARER_TOKEN_BEDROCK;
 for (const name of ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"]) delete process.env[name];
 await anthropicChecks();
-process.exit(failures ? 1 : 0);
+exit();

@@ -7,6 +7,7 @@ import { BedrockAgentRuntimeClient, RetrieveCommand } from "@aws-sdk/client-bedr
 import { BedrockAgentCoreClient, ListEventsCommand } from "@aws-sdk/client-bedrock-agentcore";
 import { BedrockAgentCoreControlClient, ListGatewaysCommand } from "@aws-sdk/client-bedrock-agentcore-control";
 import { BedrockRuntimeClient, ConverseCommand } from "@aws-sdk/client-bedrock-runtime";
+import { check, exit } from "./checks.mjs";
 
 const MODEL = "anthropic.claude-sonnet-4-5-20250929-v1:0";
 const messages = [{ role: "user", content: [{ text: "Say hello." }] }];
@@ -27,10 +28,9 @@ const CALLS = {
   "bedrock-agentcore-control": [BedrockAgentCoreControlClient, () => new ListGatewaysCommand({})],
 };
 
-let failed = 0;
 for (const service of process.env.MATRIX_SERVICES.split(" ")) {
   const [Client, command] = CALLS[service];
-  try {
+  await check(service, async () => {
     // A refusal is not to be hidden by trying again.
     const client = new Client({ maxAttempts: 1 });
     const until = Date.now() + 1_000 * Number(process.env.MATRIX_SECONDS);
@@ -39,10 +39,6 @@ for (const service of process.env.MATRIX_SERVICES.split(" ")) {
       await client.send(command());
       await pause(100);
     }
-    console.log(`ok ${service}`);
-  } catch (error) {
-    failed += 1;
-    console.log(`failed ${service}: ${String(error?.stack ?? error).replace(/\s+/g, " ").slice(0, 400)}`);
-  }
+  });
 }
-process.exit(failed ? 1 : 0);
+exit();

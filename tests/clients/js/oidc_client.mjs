@@ -9,31 +9,12 @@ import { createServer as createListener } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import { check, ensure, equal, exit } from "./checks.mjs";
 
 const GATEWAY = process.env.TOLLGATE_URL;
 const CONFIG = process.env.TOLLGATE_CONFIG;
 const MODEL = "anthropic.claude-3-haiku-20240307-v1:0";
 const DEADLINE_MS = 30_000;
-
-let failures = 0;
-
-async function check(name, run) {
-  try {
-    await run();
-    console.log(`ok ${name}`);
-  } catch (error) {
-    failures += 1;
-    console.log(`failed ${name}: ${String(error?.stack ?? error).replace(/\s+/g, " ").slice(0, 600)}`);
-  }
-}
-
-function equal(found, expected) {
-  if (found !== expected) throw new Error(`${JSON.stringify(found)} is not ${JSON.stringify(expected)}`);
-}
-
-function ensure(condition, otherwise) {
-  if (!condition) throw new Error(otherwise);
-}
 
 async function until(claim, condition) {
   const end = Date.now() + DEADLINE_MS;
@@ -338,4 +319,4 @@ try {
   provider.kill("SIGKILL");
   rmSync(folder, { recursive: true, force: true });
 }
-process.exit(failures ? 1 : 0);
+exit();
