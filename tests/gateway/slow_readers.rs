@@ -61,3 +61,26 @@ async fn five_hundred_slow_readers_take_bounded_memory_and_nobodys_turn() {
     assert!(growth < GROWTH_MAX, "{} MiB", growth >> 20);
     world.until_sum("tollgate_bidirectional_streams_open", &["acme"], STREAMS as f64 + 1.0).await;
 }
+
+/// The HTTP/2 library takes more small frames than fit a window for an attack; Bedrock may send them to a client that reads nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thousands_of_small_frames_wait_for_a_client_that_reads_nothing() {
+    const EVENTS: usize = 21;
+    let world = World::start().await;
+    let mut client = Client::h2c_taking(256, world.gateway.traffic[0], world.bearer("acme")).await;
+    let mut conversation = Conversation::open_with(&mut client, &[("x-simulator-chunk-bytes", "1")]).await;
+    let events: Vec<Vec<u8>> = (0..EVENTS).map(|number| vec![number as u8; 300]).collect();
+    events.iter().for_each(|event| conversation.say(event));
+    let served = world.simulator.record().requests().pop().unwrap();
+    within(async {
+        while served.heard().unwrap().events() < EVENTS as u64 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    for event in events {
+        assert_eq!(conversation.hear().await, event);
+    }
+    conversation.close();
+    assert_eq!(conversation.rest().await, 0);
+}
