@@ -137,7 +137,8 @@ async fn ask_on(number: usize, world: Arc<World>, crowd: Arc<Crowd>) -> Vec<Seen
         let began = Instant::now();
         let response = match client.send(request).await {
             Ok(response) => response,
-            Err(e) if http2 && e.is_canceled() => continue,
+            // Nor if it learns of that between the two.
+            Err(e) if http2 && (e.is_canceled() || e.is_closed()) => continue,
             Err(e) => panic!("request {} of client {number} failed: {e:?}", seen.len()),
         };
         let told_to_go = response.headers().get(header::CONNECTION).is_some_and(|value| value == "close");
