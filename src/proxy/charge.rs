@@ -10,7 +10,7 @@ use pingora_proxy::Session;
 use super::{
     Denial, Gateway, Passage,
     admit::Admitted,
-    body::{HeldBody, ReadBody},
+    body::ReadBody,
     custody::{Granted, Held},
     estimate::{Tariff, Tokens},
 };
@@ -186,12 +186,12 @@ pub async fn hold(
 
 /// Settles what has a charge; `outcome` says how the request ended.
 pub fn settle(passage: &mut Passage, outcome: Outcome) {
-    let left = passage.body.as_ref().is_some_and(HeldBody::client_left);
+    let left = passage.content.client_left();
     let Some(charge) = passage.admitted.as_mut().and_then(|admitted| admitted.charge.as_mut()) else { return };
     let meter = &passage.meter;
     let abandoned = left && !meter.response_began() && passage.attempts.was_sent();
     let outcome = if left { Outcome::ClientLeft } else { outcome };
-    let spoken = passage.conversation.as_ref().and_then(|conversation| conversation.usage);
+    let spoken = passage.content.conversation().and_then(|conversation| conversation.usage);
     let reading = spoken.map_or_else(|| meter.reading(), reading_of_speech);
     charge.settle(&Ending {
         status: meter.status,

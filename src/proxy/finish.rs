@@ -9,7 +9,6 @@ use pingora_proxy::Session;
 
 use super::{
     Gateway, Passage,
-    body::HeldBody,
     charge::{self, Bill, Charge},
     decimal, edge,
     listener::handshake::client_certificate,
@@ -26,7 +25,7 @@ pub fn finish(session: &mut Session, e: Option<&Error>, passage: &mut Passage, g
         // Nobody's traffic: the watchdog asked whether we answer, without a credential.
         return;
     }
-    if let Some(body) = &passage.body {
+    if let Some(body) = passage.content.body() {
         body.give_back(session);
     }
     let outcome = outcome(passage, e);
@@ -42,23 +41,18 @@ pub fn finish(session: &mut Session, e: Option<&Error>, passage: &mut Passage, g
 }
 
 fn outcome(passage: &Passage, e: Option<&Error>) -> Outcome {
-    if let Some(outcome) = passage.conversation.as_ref().and_then(|conversation| conversation.outcome) {
+    if let Some(outcome) = passage.content.conversation().and_then(|conversation| conversation.outcome) {
         return outcome;
     }
     match (refusal(passage), e.map(Error::esource)) {
         (Some(refused), _) if !refused.failed => Outcome::Denied,
         (_, Some(ErrorSource::Downstream)) => Outcome::ClientLeft,
-        _ if passage.body.as_ref().is_some_and(HeldBody::client_left) => Outcome::ClientLeft,
+        _ if passage.content.client_left() => Outcome::ClientLeft,
         (_, Some(ErrorSource::Upstream)) => Outcome::UpstreamFailed,
         (Some(refused), _) if refused.reason == "unreachable" => Outcome::UpstreamFailed,
         (Some(_), _) | (_, Some(_)) => Outcome::GatewayFailed,
         (None, None) => Outcome::Completed,
     }
-}
-
-fn request_bytes(passage: &Passage) -> u64 {
-    let held = passage.body.as_ref().map(|body| body.length);
-    held.or(passage.conversation.as_ref().map(|conversation| conversation.bytes_in)).unwrap_or(0)
 }
 
 /// Of the answer, whoever gave it.
@@ -92,7 +86,7 @@ fn count(passage: &Passage, outcome: Outcome, duration: Duration, gateway: &Gate
     if let Some(refusal) = refusal(passage) {
         metrics.denials.with_label_values(&[tenant, refusal.reason]).inc();
     }
-    metrics.request_body_bytes.with_label_values(&[tenant]).inc_by(request_bytes(passage));
+    metrics.request_body_bytes.with_label_values(&[tenant]).inc_by(passage.content.bytes());
     metrics.response_body_bytes.with_label_values(&[tenant]).inc_by(passage.meter.bytes);
     if let Some(at) = passage.meter.first_byte {
         let waited = at.duration_since(arrival.started).as_secs_f64();
@@ -149,7 +143,7 @@ fn line<'a>(
         level: "info",
         msg: "request",
         request_id: &arrival.request_id,
-        trace_id: passage.trace.id().map(|id| id.to_string()),
+        trace_id: passage.arrival.trace.id().map(|id| id.to_string()),
         tenant,
         principal: principal.map(|principal| principal.subject.as_ref()),
         issuer: principal.map(|principal| principal.issuer.as_ref()),
@@ -169,7 +163,7 @@ fn line<'a>(
         rule: passage.caller.as_ref().and_then(|caller| caller.rule.as_deref()),
         error: e.map(|e| e.etype().as_str().to_owned()),
         source: if meter.status.is_some() { "bedrock" } else { "gateway" },
-        request_bytes: request_bytes(passage),
+        request_bytes: passage.content.bytes(),
         response_bytes: meter.bytes,
         input_tokens: tokens(|usage| usage.input_tokens),
         output_tokens: tokens(|usage| usage.output_tokens),
@@ -177,8 +171,8 @@ fn line<'a>(
         cache_write_tokens: tokens(|usage| usage.cache_write_tokens.saturating_add(usage.cache_write_1h_tokens)),
         cost_usd: bill.map(|bill| bill.cost.to_string()),
         estimated: bill.map(|bill| bill.estimated).filter(|estimated| *estimated),
-        events_in: passage.conversation.as_ref().map(|conversation| conversation.events_in),
-        events_out: passage.conversation.as_ref().map(|conversation| conversation.events_out),
+        events_in: passage.content.conversation().map(|conversation| conversation.events_in),
+        events_out: passage.content.conversation().map(|conversation| conversation.events_out),
         first_byte_ms: meter.first_byte.map(|at| milliseconds(at.duration_since(arrival.started))),
         duration_ms: milliseconds(duration),
         own_ms: arrival.own_share.map(milliseconds),

@@ -13,6 +13,7 @@ pub mod awaited;
 pub mod body;
 pub mod budget;
 pub mod charge;
+pub mod content;
 pub mod conversation;
 pub mod custody;
 mod decimal;
@@ -52,8 +53,9 @@ use self::{
     addresses::Addresses,
     admit::{Admitted, Caller},
     arrival::Arrival,
-    body::{HeldBody, ReadBody},
+    body::ReadBody,
     budget::BodyBudget,
+    content::Content,
     custody::Custody,
     denial::Denial,
     listener::handshake::Acceptors,
@@ -119,13 +121,11 @@ pub struct Gateway {
 pub struct Passage {
     live: Arc<Live>,
     arrival: Arrival,
-    trace: Trace,
     caller: Option<Caller>,
     admitted: Option<Admitted>,
-    body: Option<HeldBody>,
+    content: Content,
     attempts: Attempts,
     meter: Meter,
-    conversation: Option<conversation::Account>,
     answered: Option<Answered>,
 }
 
@@ -170,7 +170,7 @@ impl Gateway {
         charge::hold(session, passage, &mut admitted, &mut body, self).await?;
         let billed = admitted.charge.is_some();
         let read_on = departure::Bounds::new(&live.snapshot.metering, &self.metrics.reading_on).filter(|_| billed);
-        passage.body = Some(body.hold(session, read_on, billed.then(|| self.custody.clone())));
+        passage.content = Content::Body(body.hold(session, read_on, billed.then(|| self.custody.clone())));
         passage.admitted = Some(admitted);
         Ok(Next::Upstream)
     }
@@ -184,13 +184,11 @@ impl ProxyHttp for Gateway {
         Passage {
             live: self.live.load_full(),
             arrival: Arrival::begin(),
-            trace: Trace::default(),
             caller: None,
             admitted: None,
-            body: None,
+            content: Content::default(),
             attempts: Attempts::default(),
             meter: Meter::default(),
-            conversation: None,
             answered: None,
         }
     }
@@ -201,7 +199,7 @@ impl ProxyHttp for Gateway {
         edge::head_was_read();
         let snapshot = &passage.live.snapshot;
         edge::bound_writes(session.as_mut(), &snapshot.downstream);
-        passage.trace = Trace::begin(&session.req_header().headers, snapshot.traces.as_ref(), &passage.arrival);
+        passage.arrival.trace = Trace::begin(&session.req_header().headers, snapshot.traces.as_ref(), &passage.arrival);
         Ok(())
     }
 

@@ -112,7 +112,7 @@ pub async fn answer(
 
 /// Answers a request that failed on its way, if nothing of an answer went out yet.
 pub async fn fail(session: &mut Session, passage: &mut Passage, e: &Error) -> FailToProxy {
-    if let Some(body) = &passage.body {
+    if let Some(body) = passage.content.body() {
         body.give_back(session);
     }
     let denial = blame(e);

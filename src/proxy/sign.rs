@@ -17,7 +17,7 @@ const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
 /// Rewrites and signs the head of one attempt.
 pub fn prepare(request: &mut RequestHeader, passage: &Passage) -> Result<()> {
-    let (Some(body), Some(admitted)) = (&passage.body, &passage.admitted) else { return Err(denied(Denial::Internal)) };
+    let (Some(body), Some(admitted)) = (passage.content.body(), &passage.admitted) else { return Err(denied(Denial::Internal)) };
     let now = SystemTime::now();
     let signer = admitted.signer(now).map_err(denied)?;
     rewrite(request, passage)?;
@@ -57,7 +57,7 @@ fn rewrite(request: &mut RequestHeader, passage: &Passage) -> Result<()> {
     request.insert_header("Host", &endpoint.host_header)?;
     // A compressed answer could not be read for usage, and event streams never are compressed.
     request.insert_header("accept-encoding", IDENTITY)?;
-    passage.trace.tell(request)?;
+    passage.arrival.trace.tell(request)?;
     if let Some(metadata) = &admitted.metadata {
         request.insert_header(metadata::HEADER, metadata)?;
     }

@@ -29,6 +29,7 @@ use pingora_proxy::Session;
 use self::{client_chain::ClientChain, limits::Clock, output::Output, relay::Ended, resign::Resigner};
 use super::{
     Denial, Gateway, Passage, admit,
+    content::Content,
     denial::Verdict,
     respond::{Answered, Refusal},
 };
@@ -62,7 +63,7 @@ pub async fn carry(session: &mut Session, passage: &mut Passage, gateway: &Gatew
     let bounds = passage.live.snapshot.bidirectional.of_tenant(&tenant.limits);
     let measured = gateway.metrics.bidirectional.of_tenant(&tenant.name);
     let _open = Counted::in_gauge(measured.open.clone());
-    passage.conversation = Some(Account::default());
+    passage.content = Content::Conversation(Account::default());
 
     // The credentials of this moment sign to the end, whatever they are replaced by meanwhile.
     let now = SystemTime::now();
@@ -104,6 +105,7 @@ fn conclude(passage: &mut Passage, resigner: &Resigner, output: &Output, ended: 
         Ended::Unanswered(denial) => (None, Err(denial)),
     };
     let (events_in, bytes_in) = (resigner.events(), resigner.bytes());
-    passage.conversation = Some(Account { events_in, bytes_in, events_out: output.events(), usage: output.usage(), outcome });
+    let account = Account { events_in, bytes_in, events_out: output.events(), usage: output.usage(), outcome };
+    passage.content = Content::Conversation(account);
     told
 }

@@ -1,0 +1,47 @@
+//! What a request carries upstream, as far as it is known: a body, held whole, or a conversation, never both.
+
+use super::{body::HeldBody, conversation::Account};
+
+/// See the module.
+#[derive(Default)]
+pub enum Content {
+    /// Nothing was let in yet, or ever.
+    #[default]
+    Unknown,
+    /// A body; its bytes lie in the session's replay.
+    Body(HeldBody),
+    /// A stream of events in each direction.
+    Conversation(Account),
+}
+
+impl Content {
+    /// The body.
+    pub fn body(&self) -> Option<&HeldBody> {
+        match self {
+            Content::Body(body) => Some(body),
+            _ => None,
+        }
+    }
+
+    /// The conversation.
+    pub fn conversation(&self) -> Option<&Account> {
+        match self {
+            Content::Conversation(account) => Some(account),
+            _ => None,
+        }
+    }
+
+    /// Bytes from the client.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Content::Unknown => 0,
+            Content::Body(body) => body.length,
+            Content::Conversation(account) => account.bytes_in,
+        }
+    }
+
+    /// Whether the client left while its answer was read on.
+    pub fn client_left(&self) -> bool {
+        self.body().is_some_and(HeldBody::client_left)
+    }
+}
