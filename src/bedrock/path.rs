@@ -94,7 +94,7 @@ fn check_segment(segment: &str) -> Result<(), PathError> {
     if segment == "." || segment == ".." {
         return Err(PathError::DotSegment);
     }
-    if !segment.contains('%') {
+    if !segment.contains('%') || has_plain_escapes(segment) {
         return Ok(());
     }
     let bytes = percent_decode(segment).ok_or(PathError::BadEscape)?;
@@ -106,6 +106,16 @@ fn check_segment(segment: &str) -> Result<(), PathError> {
         return Err(PathError::ControlCharacter);
     }
     Ok(())
+}
+
+/// Whether every escape stands for a visible character that means nothing in a path, such as the colon in nearly every model's name. Then
+/// nothing has to be decoded to be checked.
+fn has_plain_escapes(segment: &str) -> bool {
+    segment.split('%').skip(1).all(|after| {
+        let digit = |index: usize| after.as_bytes().get(index).and_then(|digit| char::from(*digit).to_digit(16));
+        let byte = digit(0).zip(digit(1)).map(|(high, low)| (high * 16 + low) as u8);
+        byte.is_some_and(|byte| byte.is_ascii_graphic() && !matches!(byte, b'.' | b'/' | b'\\'))
+    })
 }
 
 fn percent_decode(text: &str) -> Option<Vec<u8>> {

@@ -41,10 +41,19 @@ impl std::iter::Sum for NanoUsd {
 impl fmt::Display for NanoUsd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.0 < 0 { "-" } else { "" };
-        let (dollars, nanos) = (self.0.unsigned_abs() / A_DOLLAR.unsigned_abs(), self.0.unsigned_abs() % A_DOLLAR.unsigned_abs());
-        let decimals = format!("{nanos:09}");
-        let shown = decimals.trim_end_matches('0');
-        write!(f, "{sign}{dollars}.{shown:0<2}")
+        let (dollars, mut rest) =
+            (self.0.unsigned_abs() / A_DOLLAR.unsigned_abs(), self.0.unsigned_abs() % A_DOLLAR.unsigned_abs());
+        let mut decimals = [b'0'; 9];
+        for digit in decimals.iter_mut().rev() {
+            *digit += (rest % 10) as u8;
+            rest /= 10;
+        }
+        let last = decimals.iter().rposition(|digit| *digit != b'0').unwrap_or_default();
+        let shown = std::str::from_utf8(&decimals[..=last.max(1)]).unwrap_or_default();
+        f.write_str(sign)?;
+        f.write_str(itoa::Buffer::new().format(dollars))?;
+        f.write_str(".")?;
+        f.write_str(shown)
     }
 }
 

@@ -12,7 +12,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
-use super::{Denial, Passage, allow, assume::UpstreamIdentity, awaited, charge::Charge, head, listener::handshake, load::Burden};
+use super::{
+    Denial, Passage, allow, assume::UpstreamIdentity, awaited, charge::Charge, head, listener::handshake, load::Burden,
+    sign::without_case,
+};
 use crate::{
     auth::{Claim, Identity, IdentityError, Principal, Signed, query_carries_credential},
     aws::{Received, SignatureError, Signer, received::Payload, sigv4::EMPTY_SHA256},
@@ -188,6 +191,11 @@ pub(super) fn unreadable(e: body::BodyError) -> Denial {
 /// Whether the head can be believed at all, and who it says to be from.
 pub async fn identify(session: &mut Session, snapshot: &Snapshot) -> Result<Claim, Denial> {
     check_head(session, snapshot)?;
+    let request = session.req_header_mut();
+    if request.has_case() {
+        // Every attempt copies the head, and changes its copy.
+        *request = without_case(request).into();
+    }
     let received = received(session)?;
     let authenticator = &snapshot.authenticator;
     let voucher = handshake::voucher(session, snapshot, SystemTime::now());

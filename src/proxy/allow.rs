@@ -2,11 +2,10 @@
 //! Pure, so that `tollgate explain` asks what a request would ask.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora_error::Result as PingoraResult;
-use pingora_http::RequestHeader;
 
-use super::{Denial, admit::unreadable};
+use super::{Denial, admit::unreadable, respond::internal};
 use crate::{
     bedrock::{
         Dialect, Operation, RawPath, Service, body,
@@ -122,11 +121,11 @@ fn guarded(
 }
 
 /// Puts the guardrail that is required into the head, where the operation takes it there.
-pub fn force_guardrail(request: &mut RequestHeader, policy: &Policy, route: &Route) -> PingoraResult<()> {
+pub fn force_guardrail(headers: &mut HeaderMap, policy: &Policy, route: &Route) -> PingoraResult<()> {
     let operation = route.operation.map(|known| known.0);
     if let Ok(Some((guardrail, GuardrailPlace::Headers))) = policy.guardrail(route.service, operation) {
-        request.insert_header(IDENTIFIER.clone(), &guardrail.identifier)?;
-        request.insert_header(VERSION.clone(), &guardrail.version)?;
+        headers.insert(&IDENTIFIER, HeaderValue::try_from(&guardrail.identifier).map_err(internal)?);
+        headers.insert(&VERSION, HeaderValue::try_from(&guardrail.version).map_err(internal)?);
     }
     Ok(())
 }

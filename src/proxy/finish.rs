@@ -1,7 +1,7 @@
 //! The last station, always reached: the client's connection is given back, everything is counted, and one line is written, or none if
 //! others stand for it.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use pingora_error::{Error, ErrorSource};
@@ -10,7 +10,7 @@ use pingora_proxy::Session;
 use super::{
     Gateway, Passage,
     charge::{self, Bill, Charge},
-    decimal, edge,
+    edge,
     listener::handshake::client_certificate,
     respond::Refusal,
     sample, trace,
@@ -133,25 +133,20 @@ fn line<'a>(
     let (tenant, service, operation) = labels(passage);
     let arrival = &passage.arrival;
     let meter = &passage.meter;
-    let milliseconds = |d: Duration| (d.as_secs_f64() * 1e6).round() / 1e3;
     let request = session.req_header();
     let bill = bill(passage);
     let tokens = |kind: fn(&Usage) -> u64| bill.map(|bill| kind(&bill.usage));
     let principal = passage.caller.as_ref().map(|caller| &caller.principal);
     AccessLine {
-        ts: Timestamp::try_from(SystemTime::now()).unwrap_or_default().to_string(),
-        level: "info",
-        msg: "request",
+        ts: Timestamp::now(),
         request_id: &arrival.request_id,
-        trace_id: passage.arrival.trace.id().map(|id| id.to_string()),
+        trace_id: passage.arrival.trace.id(),
         tenant,
         principal: principal.map(|principal| principal.subject.as_ref()),
         issuer: principal.map(|principal| principal.issuer.as_ref()),
         credential: principal.map(|principal| principal.proof.kind()),
         key_id: principal.and_then(|principal| principal.proof.key_id()),
-        client: session
-            .client_addr()
-            .map(|client| client.as_inet().map_or_else(|| client.to_string(), |it| decimal::address(*it))),
+        client: session.client_addr().and_then(|client| client.as_inet()).copied(),
         client_certificate: client_certificate(session).and_then(ClientCertificate::logged_name),
         method: request.method.as_str(),
         service,
@@ -161,7 +156,7 @@ fn line<'a>(
         outcome: outcome.label(),
         reason: refusal(passage).map(|refusal| refusal.reason),
         rule: passage.caller.as_ref().and_then(|caller| caller.rule.as_deref()),
-        error: e.map(|e| e.etype().as_str().to_owned()),
+        error: e.map(|e| e.etype().as_str()),
         source: if meter.status.is_some() { "bedrock" } else { "gateway" },
         request_bytes: passage.content.bytes(),
         response_bytes: meter.bytes,
@@ -169,13 +164,13 @@ fn line<'a>(
         output_tokens: tokens(|usage| usage.output_tokens),
         cache_read_tokens: tokens(|usage| usage.cache_read_tokens),
         cache_write_tokens: tokens(|usage| usage.cache_write_tokens.saturating_add(usage.cache_write_1h_tokens)),
-        cost_usd: bill.map(|bill| bill.cost.to_string()),
+        cost_usd: bill.map(|bill| bill.cost),
         estimated: bill.map(|bill| bill.estimated).filter(|estimated| *estimated),
         events_in: passage.content.conversation().map(|conversation| conversation.events_in),
         events_out: passage.content.conversation().map(|conversation| conversation.events_out),
-        first_byte_ms: meter.first_byte.map(|at| milliseconds(at.duration_since(arrival.started))),
-        duration_ms: milliseconds(duration),
-        own_ms: arrival.own_share.map(milliseconds),
+        first_byte: meter.first_byte.map(|at| at.duration_since(arrival.started)),
+        duration,
+        own: arrival.own_share,
         upstream_request_id: meter.upstream_request_id.as_deref(),
         retries: passage.attempts.resent,
         generation: passage.live.snapshot.generation,

@@ -12,8 +12,11 @@ use super::{Denial, Passage, listing::HeldList, respond::denied, standings::rate
 use crate::bedrock::usage::{Reading, UsageChunkFilter, UsageReader};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
-static SOURCE: HeaderName = HeaderName::from_static("x-tollgate-source");
-static OWN_REQUEST_ID: HeaderName = HeaderName::from_static("x-tollgate-request-id");
+static ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+
+// Pingora takes a name as it is to be written.
+const SOURCE: &str = "x-tollgate-source";
+const OWN_REQUEST_ID: &str = "x-tollgate-request-id";
 
 /// What was seen of the response.
 #[derive(Default)]
@@ -120,8 +123,8 @@ pub fn response_head(response: &mut ResponseHeader, passage: &mut Passage) -> Re
     meter.upstream_request_id = id.map(str::to_owned);
     meter.exception = exception(response).map(str::to_owned);
 
-    response.insert_header(&SOURCE, HeaderValue::from_static("bedrock"))?;
-    response.insert_header(&OWN_REQUEST_ID, &passage.arrival.request_id)?;
+    response.insert_header(SOURCE, HeaderValue::from_static("bedrock"))?;
+    response.insert_header(OWN_REQUEST_ID, &passage.arrival.request_id)?;
     if let Some(admitted) = &passage.admitted {
         let operation = admitted.route().operation.filter(|_| admitted.charge.is_some());
         meter.usage = operation.map(|known| UsageReader::for_answer(known.0, response.status, &response.headers));
@@ -156,7 +159,7 @@ fn refusal_of_our_credentials(response: &ResponseHeader) -> Option<&'static str>
 
 /// The name in `x-amzn-ErrorType`, which may go on with a URL.
 fn exception(response: &ResponseHeader) -> Option<&str> {
-    let name = response.headers.get("x-amzn-errortype")?.to_str().ok()?.split(':').next()?;
+    let name = response.headers.get(&ERROR_TYPE)?.to_str().ok()?.split(':').next()?;
     let is_name = (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric());
     is_name.then_some(name)
 }

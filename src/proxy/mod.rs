@@ -16,7 +16,6 @@ pub mod charge;
 pub mod content;
 pub mod conversation;
 pub mod custody;
-mod decimal;
 pub mod denial;
 pub mod departure;
 pub mod edge;
@@ -178,10 +177,11 @@ impl Gateway {
 
 #[async_trait]
 impl ProxyHttp for Gateway {
-    type CTX = Passage;
+    // Boxed: Pingora moves it from future to future.
+    type CTX = Box<Passage>;
 
-    fn new_ctx(&self) -> Passage {
-        Passage {
+    fn new_ctx(&self) -> Box<Passage> {
+        Box::new(Passage {
             live: self.live.load_full(),
             arrival: Arrival::begin(),
             caller: None,
@@ -190,12 +190,12 @@ impl ProxyHttp for Gateway {
             attempts: Attempts::default(),
             meter: Meter::default(),
             answered: None,
-        }
+        })
     }
 
     fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
-    async fn early_request_filter(&self, session: &mut Session, passage: &mut Passage) -> Result<()> {
+    async fn early_request_filter(&self, session: &mut Session, passage: &mut Self::CTX) -> Result<()> {
         edge::head_was_read();
         let snapshot = &passage.live.snapshot;
         edge::bound_writes(session.as_mut(), &snapshot.downstream);
@@ -203,7 +203,7 @@ impl ProxyHttp for Gateway {
         Ok(())
     }
 
-    async fn request_filter(&self, session: &mut Session, passage: &mut Passage) -> Result<bool> {
+    async fn request_filter(&self, session: &mut Session, passage: &mut Self::CTX) -> Result<bool> {
         if let Some(endpoint) = vend::endpoint(session, passage.live.snapshot.vends) {
             return Box::pin(vend::serve(session, passage, endpoint, self)).await.map(|()| true);
         }
@@ -216,11 +216,11 @@ impl ProxyHttp for Gateway {
         }
     }
 
-    async fn upstream_peer(&self, _: &mut Session, passage: &mut Passage) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, _: &mut Session, passage: &mut Self::CTX) -> Result<Box<HttpPeer>> {
         upstream::next_peer(passage, &self.addresses).await
     }
 
-    fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, passage: &mut Passage, e: Box<Error>) -> Box<Error> {
+    fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, passage: &mut Self::CTX, e: Box<Error>) -> Box<Error> {
         upstream::after_failed_connect(passage, e)
     }
 
@@ -231,13 +231,13 @@ impl ProxyHttp for Gateway {
         _: &HttpPeer,
         _: std::os::fd::RawFd,
         _: Option<&Digest>,
-        passage: &mut Passage,
+        passage: &mut Self::CTX,
     ) -> Result<()> {
         upstream::connected(passage, reused, &self.metrics);
         Ok(())
     }
 
-    async fn upstream_request_filter(&self, _: &mut Session, request: &mut RequestHeader, passage: &mut Passage) -> Result<()> {
+    async fn upstream_request_filter(&self, _: &mut Session, request: &mut RequestHeader, passage: &mut Self::CTX) -> Result<()> {
         sign::prepare(request, passage)?;
         passage.attempts.sent(&mut passage.arrival);
         Ok(())
@@ -248,13 +248,18 @@ impl ProxyHttp for Gateway {
         _: &HttpPeer,
         session: &mut Session,
         e: Box<Error>,
-        passage: &mut Passage,
+        passage: &mut Self::CTX,
         reused: bool,
     ) -> Box<Error> {
         upstream::after_failed_attempt(session, passage, e, reused, &self.metrics)
     }
 
-    async fn upstream_response_filter(&self, _: &mut Session, response: &mut ResponseHeader, passage: &mut Passage) -> Result<()>
+    async fn upstream_response_filter(
+        &self,
+        _: &mut Session,
+        response: &mut ResponseHeader,
+        passage: &mut Self::CTX,
+    ) -> Result<()>
     where
         Self::CTX: Send + Sync,
     {
@@ -266,7 +271,7 @@ impl ProxyHttp for Gateway {
         _: &mut Session,
         body: &mut Option<Bytes>,
         end: bool,
-        passage: &mut Passage,
+        passage: &mut Self::CTX,
     ) -> Result<Option<std::time::Duration>>
     where
         Self::CTX: Send + Sync,
@@ -281,21 +286,21 @@ impl ProxyHttp for Gateway {
         Ok(None)
     }
 
-    async fn fail_to_proxy(&self, session: &mut Session, e: &Error, passage: &mut Passage) -> FailToProxy
+    async fn fail_to_proxy(&self, session: &mut Session, e: &Error, passage: &mut Self::CTX) -> FailToProxy
     where
         Self::CTX: Send + Sync,
     {
         respond::fail(session, passage, e).await
     }
 
-    async fn logging(&self, session: &mut Session, e: Option<&Error>, passage: &mut Passage)
+    async fn logging(&self, session: &mut Session, e: Option<&Error>, passage: &mut Self::CTX)
     where
         Self::CTX: Send + Sync,
     {
         finish::finish(session, e, passage, self);
     }
 
-    fn suppress_error_log(&self, _: &Session, _: &Passage, _: &Error) -> bool {
+    fn suppress_error_log(&self, _: &Session, _: &Self::CTX, _: &Error) -> bool {
         true // The access log has the error.
     }
 }

@@ -1,17 +1,28 @@
 //! The request as Bedrock gets it: the client's credentials and its hops are gone, the path is the route's, the signature is the
 //! gateway's, or that of a session it made for the tenant. Runs once per attempt, since a signature is of its time.
 
-use std::{borrow::Cow, time::SystemTime};
+use std::{borrow::Cow, mem, time::SystemTime};
 
-use http::{HeaderName, HeaderValue, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header, request::Parts};
 use pingora_error::Result;
 use pingora_http::RequestHeader;
 
-use super::{Denial, Passage, admit::split_target, allow::force_guardrail, head::is_signed, respond::denied};
+use super::{
+    Denial, Passage,
+    admit::split_target,
+    allow::force_guardrail,
+    head::is_signed,
+    respond::{denied, internal},
+};
 use crate::{
     aws::{Signer, Signing, received::SIGNED_EVENTS},
     bedrock::metadata,
 };
+
+static AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
+static CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
+static METADATA: HeaderName = HeaderName::from_static(metadata::HEADER);
+static SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
@@ -20,52 +31,64 @@ pub fn prepare(request: &mut RequestHeader, passage: &Passage) -> Result<()> {
     let (Some(body), Some(admitted)) = (passage.content.body(), &passage.admitted) else { return Err(denied(Denial::Internal)) };
     let now = SystemTime::now();
     let signer = admitted.signer(now).map_err(denied)?;
-    rewrite(request, passage)?;
-    if body.length > 0 || matches!(request.method.as_str(), "POST" | "PUT" | "PATCH") {
-        request.insert_header("Content-Length", body.length)?;
+    let mut parts = rewrite(request, passage)?;
+    if body.length > 0 || matches!(parts.method, Method::POST | Method::PUT | Method::PATCH) {
+        parts.headers.insert(header::CONTENT_LENGTH, body.length.into());
     } else {
-        request.remove_header(&header::CONTENT_LENGTH);
+        parts.headers.remove(header::CONTENT_LENGTH);
     }
-    sign(request, passage, &signer, &body.sha256, now).map(drop)
+    sign(&mut parts, passage, &signer, &body.sha256, now)?;
+    *request = parts.into();
+    Ok(())
 }
 
 /// Rewrites and signs the head of a request whose body is a stream of signed events, for HTTP/2. Gives the signature, with which theirs
 /// begin.
 pub fn prepare_events(request: &mut RequestHeader, passage: &Passage, signer: &Signer, now: SystemTime) -> Result<[u8; 32]> {
-    rewrite(request, passage)?;
-    request.insert_header(HeaderName::from_static("x-amz-content-sha256"), SIGNED_EVENTS)?;
-    let seed = sign(request, passage, signer, SIGNED_EVENTS, now)?;
+    let mut parts = rewrite(request, passage)?;
+    parts.headers.insert(&CONTENT_SHA256, HeaderValue::from_static(SIGNED_EVENTS));
+    let seed = sign(&mut parts, passage, signer, SIGNED_EVENTS, now)?;
     let Some(admitted) = &passage.admitted else { return Err(denied(Denial::Internal)) };
     let endpoint = passage.live.snapshot.endpoint(admitted.route().service);
     let scheme = if endpoint.tls { "https" } else { "http" };
-    let target = String::from_utf8_lossy(request.raw_path()).into_owned();
+    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
     let uri = Uri::builder().scheme(scheme).authority(endpoint.authority.as_str()).path_and_query(target).build();
-    request.set_uri(uri.map_err(|_| denied(Denial::Internal))?);
-    request.remove_header(&header::HOST);
+    parts.uri = uri.map_err(internal)?;
+    parts.headers.remove(header::HOST);
+    *request = parts.into();
     Ok(seed)
 }
 
 /// Path, query and headers as they are sent.
-fn rewrite(request: &mut RequestHeader, passage: &Passage) -> Result<()> {
+fn rewrite(request: &mut RequestHeader, passage: &Passage) -> Result<Parts> {
     let Some(admitted) = &passage.admitted else { return Err(denied(Denial::Internal)) };
     let route = admitted.route();
     let endpoint = passage.live.snapshot.endpoint(route.service);
-    let query = split_target(request).1.to_owned();
-    retarget(request, &route.path, &query)?;
-    strip(request);
-    collapse_signed_whitespace(request)?;
-    request.insert_header("Host", &endpoint.host_header)?;
+    retarget(request, &route.path)?;
+    let mut parts = without_case(request);
+    let headers = &mut parts.headers;
+    strip(headers);
+    collapse_signed_whitespace(headers)?;
+    headers.insert(header::HOST, endpoint.host_header.clone());
     // A compressed answer could not be read for usage, and event streams never are compressed.
-    request.insert_header("accept-encoding", IDENTITY)?;
-    passage.arrival.trace.tell(request)?;
+    headers.insert(header::ACCEPT_ENCODING, IDENTITY);
+    passage.arrival.trace.tell(headers)?;
     if let Some(metadata) = &admitted.metadata {
-        request.insert_header(metadata::HEADER, metadata)?;
+        headers.insert(&METADATA, metadata.clone());
     }
-    force_guardrail(request, &admitted.tenant().policy, route)
+    force_guardrail(headers, &admitted.tenant().policy, route)?;
+    Ok(parts)
+}
+
+/// Takes a head apart, and forgets how the client spelled the names: Pingora keeps that in a second map, which makes every change to the
+/// headers cost twice. To Bedrock, as to anybody, case does not matter there (RFC 9110 §5.1).
+pub fn without_case(request: &mut RequestHeader) -> Parts {
+    let nothing = Request::new(()).into_parts().0;
+    mem::replace(request, nothing.into()).into()
 }
 
 /// Signs the head as it is now; gives the signature.
-fn sign(request: &mut RequestHeader, passage: &Passage, signer: &Signer, body_sha256: &str, now: SystemTime) -> Result<[u8; 32]> {
+fn sign(parts: &mut Parts, passage: &Passage, signer: &Signer, body_sha256: &str, now: SystemTime) -> Result<[u8; 32]> {
     let Some(admitted) = &passage.admitted else { return Err(denied(Denial::Internal)) };
     let snapshot = &passage.live.snapshot;
     let route = admitted.route();
@@ -73,11 +96,11 @@ fn sign(request: &mut RequestHeader, passage: &Passage, signer: &Signer, body_sh
     let signed = {
         let mut headers = Vec::with_capacity(8);
         headers.push((header::HOST.as_str(), endpoint.authority.as_str()));
-        headers.extend(signable(request));
+        headers.extend(signable(&parts.headers));
         let signing = Signing {
-            method: request.method.as_str(),
+            method: parts.method.as_str(),
             path: &route.path,
-            query: split_target(request).1,
+            query: parts.uri.query().unwrap_or_default(),
             headers: &headers,
             body_sha256,
             region: &snapshot.region,
@@ -88,53 +111,55 @@ fn sign(request: &mut RequestHeader, passage: &Passage, signer: &Signer, body_sh
             denied(Denial::Internal)
         })?
     };
-    request.insert_header("authorization", signed.authorization)?;
-    request.insert_header("x-amz-date", signed.date)?;
+    parts.headers.insert(header::AUTHORIZATION, signed.authorization);
+    parts.headers.insert(&AMZ_DATE, signed.date);
     if let Some(token) = signed.security_token {
-        request.insert_header("x-amz-security-token", token)?;
+        parts.headers.insert(&SECURITY_TOKEN, token);
     }
     Ok(signed.signature)
 }
 
 /// The route's path and the client's query, without a host.
-fn retarget(request: &mut RequestHeader, path: &str, query: &str) -> Result<()> {
+fn retarget(request: &mut RequestHeader, path: &str) -> Result<()> {
+    let query = split_target(request).1;
     let target = if query.is_empty() { Cow::Borrowed(path) } else { Cow::Owned(format!("{path}?{query}")) };
     // Seldom is there anything to change, and it would be parsed again.
     if request.raw_path() == target.as_bytes() && request.uri.authority().is_none() {
         return Ok(());
     }
+    let target = target.into_owned();
     request.set_raw_path(target.as_bytes())
 }
 
 /// AWS wants Host, Content-Type and every `x-amz-` header signed; fewer break less.
-fn signable(request: &RequestHeader) -> impl Iterator<Item = (&str, &str)> {
+fn signable(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
     // The signer adds its own date; the client's is still there until it is replaced.
-    let signed = request.headers.iter().filter(|(name, _)| is_signed(name.as_str()) && *name != "x-amz-date");
+    let signed = headers.iter().filter(|(name, _)| is_signed(name.as_str()) && *name != AMZ_DATE);
     signed.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
 }
 
 /// Signers disagree about tabs and runs of spaces inside a value (botocore makes each one space, others leave tabs): the value that is
 /// sent has neither.
-fn collapse_signed_whitespace(request: &mut RequestHeader) -> Result<()> {
+fn collapse_signed_whitespace(headers: &mut HeaderMap) -> Result<()> {
     let is_odd = |value: &HeaderValue| value.as_bytes().contains(&b'\t') || value.as_bytes().windows(2).any(|pair| pair == b"  ");
-    let odd = request.headers.iter().filter(|(name, value)| is_signed(name.as_str()) && is_odd(value));
+    let odd = headers.iter().filter(|(name, value)| is_signed(name.as_str()) && is_odd(value));
     let names: Vec<HeaderName> = odd.map(|(name, _)| name.clone()).collect();
     for name in names {
-        let values = request.headers.get_all(&name).iter().filter_map(|value| value.to_str().ok());
+        let values = headers.get_all(&name).iter().filter_map(|value| value.to_str().ok());
         let plain: Vec<String> = values.map(|value| value.split_ascii_whitespace().collect::<Vec<_>>().join(" ")).collect();
-        request.remove_header(&name);
+        headers.remove(&name);
         for value in plain {
-            request.append_header(name.clone(), value)?;
+            headers.append(&name, HeaderValue::try_from(value).map_err(internal)?);
         }
     }
     Ok(())
 }
 
-fn strip(request: &mut RequestHeader) {
+fn strip(headers: &mut HeaderMap) {
     let is_gone = |name: &&HeaderName| !is_forwarded(name.as_str()) && !is_replaced(name.as_str());
-    let gone: Vec<HeaderName> = request.headers.keys().filter(is_gone).cloned().collect();
+    let gone: Vec<HeaderName> = headers.keys().filter(is_gone).cloned().collect();
     for name in &gone {
-        request.remove_header(name);
+        headers.remove(name);
     }
 }
 

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 
-use super::{decimal, respond::internal};
+use super::respond::internal;
 use crate::{
     bedrock::Dialect,
     quota::{LimitKind, Measure, Standing},
@@ -46,7 +46,7 @@ pub fn rate_limit_headers(response: &mut ResponseHeader, dialect: Dialect, stand
 
 fn push_parameter(out: &mut String, name: &str, value: u64) {
     out.push_str(name);
-    decimal::push(out, value);
+    out.push_str(itoa::Buffer::new().format(value));
 }
 
 /// Three header fields, and the limits that they are about.

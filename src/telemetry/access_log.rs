@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use serde::Serialize;
+use super::access_line::AccessLine;
 
 /// Bytes that may wait to be written: some eight thousand lines.
 const WAITING_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -24,113 +24,6 @@ const GATHER: Duration = Duration::from_millis(10);
 
 /// How long the end of the process waits for the last lines to be written.
 const LAST_LINES_MAX: Duration = Duration::from_secs(1);
-
-/// What is told of a request. Never a token, a key, a query string or a word of a prompt.
-#[derive(Debug, Serialize)]
-pub struct AccessLine<'a> {
-    /// RFC 3339, UTC, when the request ended.
-    pub ts: String,
-    /// Always `info`.
-    pub level: &'static str,
-    /// Always `request`.
-    pub msg: &'static str,
-    /// The gateway's id of the request, the client's `x-amzn-RequestId` if the gateway answered.
-    pub request_id: &'a str,
-    /// Of the trace that it belongs to: the caller's, or the gateway's own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub trace_id: Option<String>,
-    /// Who is limited.
-    pub tenant: &'a str,
-    /// The subject of the token, or the name in the certificate.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub principal: Option<&'a str>,
-    /// Who vouched for it: the issuer's name in the configuration, `keys file` or `client certificate`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub issuer: Option<&'a str>,
-    /// What the caller proved it with: `token`, `session`, `access_key`, `api_key` or `certificate`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub credential: Option<&'static str>,
-    /// The id of the access key or API key, the SHA-256 fingerprint of the certificate.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key_id: Option<&'a str>,
-    /// The client's address.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub client: Option<String>,
-    /// The name in the client's verified certificate.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub client_certificate: Option<&'a str>,
-    /// `POST`
-    pub method: &'a str,
-    /// Endpoint prefix.
-    pub service: &'a str,
-    /// As AWS spells it.
-    pub operation: &'a str,
-    /// As the client named it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub model: Option<&'a str>,
-    /// Of the response; absent if none was sent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub status: Option<u16>,
-    /// How the request ended.
-    pub outcome: &'static str,
-    /// Why the gateway refused.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<&'static str>,
-    /// The line of the configuration by which policy refused, as a key path.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rule: Option<&'a str>,
-    /// What Pingora says of a failure.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
-    /// Who answered: `gateway` or `bedrock`.
-    pub source: &'static str,
-    /// Body bytes in.
-    pub request_bytes: u64,
-    /// Body bytes out.
-    pub response_bytes: u64,
-    /// Tokens that went in fresh, as charged; absent where nothing is.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub input_tokens: Option<u64>,
-    /// Tokens generated.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub output_tokens: Option<u64>,
-    /// Tokens read from the cache.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cache_read_tokens: Option<u64>,
-    /// Tokens written to the cache.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cache_write_tokens: Option<u64>,
-    /// What that costs, in US dollars: a string, for money has exact decimals.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cost_usd: Option<String>,
-    /// The tokens are a guess, because the answer broke off or says nothing of them.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub estimated: Option<bool>,
-    /// Events from the client, of a stream in both directions.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub events_in: Option<u64>,
-    /// Events from Bedrock, of a stream in both directions.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub events_out: Option<u64>,
-    /// Milliseconds to the first byte of Bedrock's response.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub first_byte_ms: Option<f64>,
-    /// Milliseconds in all.
-    pub duration_ms: f64,
-    /// Milliseconds the gateway itself added before the request went upstream.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub own_ms: Option<f64>,
-    /// Bedrock's id of the request.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub upstream_request_id: Option<&'a str>,
-    /// Times the request was sent again.
-    pub retries: u32,
-    /// The configuration the request ran under.
-    pub generation: u64,
-    /// How many requests that went well this line is for, if not for its own alone.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub stands_for: Option<u32>,
-}
 
 /// Where access lines go.
 pub struct AccessLog {
@@ -169,12 +62,10 @@ impl AccessLog {
 
     /// Hands a line over; false if it was lost because the log cannot keep up.
     pub fn write(&self, line: &AccessLine<'_>) -> bool {
-        let mut text = Vec::with_capacity(1_024);
-        if serde_json::to_writer(&mut text, line).is_err() {
-            return false;
-        }
-        text.push(b'\n');
-        self.waiting.push(&text)
+        let mut text = String::with_capacity(1_024);
+        line.write(&mut text);
+        text.push('\n');
+        self.waiting.push(text.as_bytes())
     }
 }
 

@@ -1,7 +1,8 @@
 //! What operators see: the one table of metrics, the one log line per request, and spans for a collector; for the console, the last hour
 //! of the first two. Labels come from configuration and from enums only, so no client can make a series.
 
-pub mod access_log;
+pub mod access_line;
+mod access_log;
 pub mod account;
 pub mod bidirectional;
 pub mod history;
@@ -18,7 +19,8 @@ mod table;
 pub mod totals;
 pub mod trace_context;
 
-pub use access_log::{AccessLine, AccessLog};
+pub use access_line::AccessLine;
+pub use access_log::AccessLog;
 pub use account::AccountMetrics;
 pub use bidirectional::{Bidirectional, BidirectionalOfTenant};
 pub use history::History;

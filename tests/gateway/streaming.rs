@@ -167,12 +167,13 @@ async fn exceptions_inside_a_stream_pass_and_end_it_cleanly() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_streams_run_at_once() {
     let world = World::start().await;
-    let mut streams = JoinSet::new();
-    let slow = |events| with(with(post(CONVERSE_STREAM, "{}"), "x-simulator-events", events), "x-simulator-event-delay-ms", "40");
+    let mut clients = Vec::new();
     for number in 0..200 {
-        let mut client = if number % 2 == 0 { world.h1().await } else { world.h2c().await };
-        streams.spawn(async move { client.ask(slow("50")).await });
+        clients.push(if number % 2 == 0 { world.h1().await } else { world.h2c().await });
     }
+    // Five seconds each: on a busy machine the last has to begin before the first ends.
+    let slow = || with(with(post(CONVERSE_STREAM, "{}"), "x-simulator-events", "50"), "x-simulator-event-delay-ms", "100");
+    let streams: JoinSet<Answer> = clients.into_iter().map(|mut client| async move { client.ask(slow()).await }).collect();
     world.until_metrics("all run at once", |metrics| metrics.sum("tollgate_requests_in_flight", &["acme"]) == 200.0).await;
     let answers: Vec<Answer> = streams.join_all().await;
     answers.iter().for_each(Answer::assert_served);

@@ -1,7 +1,7 @@
 //! Reads an answer's usage from a copy of its bytes, in whatever pieces they come and whichever of Bedrock's shapes they have. It holds no
 //! part of the body: a reader is two JSON scanners and the counts, about 2 KiB, and the headers of an event (≤ 4 KiB) that was cut.
 
-use http::{HeaderMap, HeaderName, StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 
 use super::{
     Metering, Reading, ServiceTier,
@@ -12,14 +12,16 @@ use super::{
 };
 use crate::bedrock::{Operation, json::Scanner};
 
+/// What begins all headers that say something of usage: most answers have none of them.
+const OF_USAGE: &str = "x-amzn-bedrock-";
 /// `InvokeModel`'s counts. The input's is of what was neither read from the cache nor written to it.
-static COUNTS: [(HeaderName, Count); 4] = [
-    (HeaderName::from_static("x-amzn-bedrock-input-token-count"), Count::Input),
-    (HeaderName::from_static("x-amzn-bedrock-output-token-count"), Count::Output),
-    (HeaderName::from_static("x-amzn-bedrock-cache-read-input-token-count"), Count::CacheRead),
-    (HeaderName::from_static("x-amzn-bedrock-cache-write-input-token-count"), Count::CacheWrite),
+const COUNTS: [(&str, Count); 4] = [
+    ("input-token-count", Count::Input),
+    ("output-token-count", Count::Output),
+    ("cache-read-input-token-count", Count::CacheRead),
+    ("cache-write-input-token-count", Count::CacheWrite),
 ];
-static SERVICE_TIER: HeaderName = HeaderName::from_static("x-amzn-bedrock-service-tier");
+const SERVICE_TIER: &str = "service-tier";
 
 /// Types of events that say something about usage, or have generated text.
 const MODEL_EVENTS: &[&str] = &["chunk", "contentBlockDelta", "metadata"];
@@ -49,12 +51,11 @@ impl UsageReader {
         if tally.failed || !(agent || Metering::of(operation) == Metering::Tokens) {
             return UsageReader { tally, wire: Wire::Nothing };
         }
-        for (name, kind) in &COUNTS {
-            if let Some(count) = headers.get(name).and_then(|value| value.to_str().ok()?.trim().parse().ok()) {
-                tally.bedrock.set(*kind, count);
+        for (name, value) in headers {
+            if let (Some(name), Ok(value)) = (name.as_str().strip_prefix(OF_USAGE), value.to_str()) {
+                hear(&mut tally, name, value);
             }
         }
-        tally.tier = headers.get(&SERVICE_TIER).and_then(|value| ServiceTier::parse(value.to_str().ok()?));
         UsageReader { tally, wire: Wire::of(headers, agent) }
     }
 
@@ -97,6 +98,17 @@ impl UsageReader {
         // An error that came with status 200 says nothing about tokens.
         let refused = tally.failed && matches!(self.wire, Wire::Document(_));
         if refused { Reading { failed: true, ..Reading::default() } } else { tally.reading(complete) }
+    }
+}
+
+/// What a header says.
+fn hear(tally: &mut Tally, name: &str, value: &str) {
+    if name == SERVICE_TIER {
+        tally.tier = ServiceTier::parse(value);
+    }
+    let kind = COUNTS.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind);
+    if let (Some(kind), Ok(count)) = (kind, value.trim().parse()) {
+        tally.bedrock.set(kind, count);
     }
 }
 

@@ -7,20 +7,22 @@ mod record;
 
 use std::time::{Instant, SystemTime};
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora_error::Result;
-use pingora_http::RequestHeader;
 
 pub use record::record;
 
-use super::arrival::{Arrival, random_id};
+use super::{
+    arrival::{Arrival, random_id},
+    respond::internal,
+};
 use crate::{
     config::Traces,
     telemetry::{SpanId, TraceContext, TraceId, trace_context::is_state},
 };
 
-const PARENT: &str = "traceparent";
-const STATE: &str = "tracestate";
+static PARENT: HeaderName = HeaderName::from_static("traceparent");
+static STATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// What is known of the trace that a request belongs to.
 #[derive(Default)]
@@ -53,13 +55,13 @@ struct Mark {
 impl Trace {
     /// Of a request with these headers; `traces` is the section of the configuration.
     pub fn begin(headers: &HeaderMap, traces: Option<&Traces>, arrival: &Arrival) -> Trace {
-        let mut parents = headers.get_all(PARENT).iter();
+        let mut parents = headers.get_all(&PARENT).iter();
         // Of two nobody knows which one is meant.
         let caller = match (parents.next(), parents.next()) {
             (Some(parent), None) => TraceContext::parse(parent.as_bytes()),
             _ => None,
         };
-        let states = || headers.get_all(STATE).iter().map(HeaderValue::as_bytes);
+        let states = || headers.get_all(&STATE).iter().map(HeaderValue::as_bytes);
         let has_state = caller.is_some() && states().next().is_some() && is_state(states());
         Trace { caller, has_state, spans: traces.map(|traces| Box::new(Spans::begin(caller, traces, arrival))) }
     }
@@ -70,14 +72,14 @@ impl Trace {
     }
 
     /// Has Bedrock told of it: that its part belongs to our call, or, where no spans are made, what the caller said.
-    pub fn tell(&self, request: &mut RequestHeader) -> Result<()> {
+    pub fn tell(&self, headers: &mut HeaderMap) -> Result<()> {
         match &self.spans {
-            Some(spans) => request.insert_header(PARENT, spans.call.to_string())?,
-            None if self.caller.is_none() => drop(request.remove_header(PARENT)),
+            Some(spans) => drop(headers.insert(&PARENT, spans.call.to_string().try_into().map_err(internal)?)),
+            None if self.caller.is_none() => drop(headers.remove(&PARENT)),
             None => {}
         }
         if !self.has_state {
-            request.remove_header(STATE);
+            headers.remove(&STATE);
         }
         Ok(())
     }
@@ -129,6 +131,8 @@ fn is_chosen(TraceId(bytes): TraceId, ratio: f64) -> bool {
 mod tests {
     use super::*;
 
+    const PARENT: &str = "traceparent";
+    const STATE: &str = "tracestate";
     const PARENT_SAMPLED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
     fn traces(more: &str) -> Traces {
@@ -144,12 +148,9 @@ mod tests {
 
     /// `traceparent` and `tracestate` as Bedrock gets them.
     fn told(trace: &Trace, headers: &HeaderMap) -> [Option<String>; 2] {
-        let mut request = RequestHeader::build("POST", b"/", None).unwrap();
-        for (name, value) in headers {
-            request.append_header(name.clone(), value).unwrap();
-        }
-        trace.tell(&mut request).unwrap();
-        [PARENT, STATE].map(|name| request.headers.get(name).map(|value| value.to_str().unwrap().to_owned()))
+        let mut headers = headers.clone();
+        trace.tell(&mut headers).unwrap();
+        [PARENT, STATE].map(|name| headers.get(name).map(|value| value.to_str().unwrap().to_owned()))
     }
 
     #[test]

@@ -150,7 +150,7 @@ impl Moment<'_> {
 
     /// What both have: the trace, and the end.
     fn blank(&self) -> Span {
-        let state = self.passage.arrival.trace.has_state.then(|| self.session.req_header().headers.get_all(super::STATE));
+        let state = self.passage.arrival.trace.has_state.then(|| self.session.req_header().headers.get_all(&super::STATE));
         let state = state.into_iter().flatten().filter_map(|value| value.to_str().ok()).collect::<Vec<_>>().join(",");
         Span {
             trace_id: self.spans.request.trace_id.0.to_vec(),

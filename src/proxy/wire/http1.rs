@@ -93,6 +93,11 @@ impl Requests {
     fn line(&mut self, rest: &[u8], done: fn(&mut Requests, &[u8]) -> Option<()>) -> Option<usize> {
         let end = memchr::memchr(b'\n', rest);
         let piece = &rest[..end.unwrap_or(rest.len())];
+        if let (Some(end), Part::Head, true) = (end, self.part, self.line.is_empty()) {
+            // Nearly every line of a head comes whole, and need not be gathered.
+            done(self, piece)?;
+            return Some(end + 1);
+        }
         let room = (LINE_BYTES_MAX + 1).saturating_sub(self.line.len());
         self.line.extend_from_slice(&piece[..piece.len().min(room)]);
         if matches!(self.part, Part::Trailers) {
@@ -130,6 +135,10 @@ impl Requests {
                 Length::Known(length) => Part::Body(length),
                 Length::Chunked => Part::ChunkSize,
             };
+            return Some(());
+        }
+        // Of most fields the first letter says that they are not about length.
+        if !line.trim_ascii_start().first().is_some_and(|first| matches!(first, b'C' | b'c' | b'T' | b't')) {
             return Some(());
         }
         let Some(colon) = memchr::memchr(b':', line) else { return Some(()) };
