@@ -26,6 +26,7 @@ services = ["*"]
 operations = ["*"]
 [tenants.acme.limits]
 requests_per_minute = 60
+stream_events_per_second = 500
 [[tenants.acme.quotas]]
 tokens_per_day = 10_000
 [[tenants.acme.quotas]]
@@ -58,6 +59,7 @@ fn every_station_says_its_part() {
         "price      US dollars per million tokens, from genai-prices ",
         "holds      1000 input and 1000 output tokens, $0.0015 at most\n",
         "requests   60 requests-per-minute; only the running gateway knows how many are left\n",
+        "streams    500 events a second from its clients, over all its streams; what is faster waits\n",
         "would refuse, but only watches (shadow)\n",
         "there is no ledger yet: as if nothing were used\n",
         "\nanswer     admitted\n",

@@ -16,6 +16,9 @@ use crate::{pricing::NanoUsd, telemetry::history::HOUR};
 /// On a tenant's page; the others have a page of their own.
 const REFUSALS_MAX: usize = 10;
 
+/// How limits on streams hold.
+const FASTER_WAITS: &str = " from its clients, over all its streams; what is faster waits";
+
 /// All tenants.
 #[derive(Template)]
 #[template(path = "tenants.html")]
@@ -67,7 +70,7 @@ impl TenantsPage {
         TenantsPage {
             frame: Frame::of_console("Tenants", "Tenants", "/console/tenants", refreshing, figures),
             summary: format!(
-                "{}: {} today and {} this month, each by its own calendar. The dearest of the month first.",
+                "{}: {} today and {} this month, each by its own calendar. The most expensive of the month first.",
                 many(figures.tenants.len() as u64, "tenant"),
                 usd(today_total(figures)),
                 usd(month_total(figures))
@@ -114,7 +117,7 @@ impl TenantPage {
     }
 }
 
-/// The dearest of the month first.
+/// The most expensive of the month first.
 pub(super) fn rows(figures: &Figures) -> Vec<TenantRow> {
     let whole = u64::try_from(month_total(figures).0).unwrap_or(0);
     let (hour, _) = figures.recent.last(HOUR);
@@ -163,12 +166,14 @@ fn rates(tenant: &Tenant) -> Vec<RateRow> {
     let limits = &tenant.limits;
     let running = format!(", {} running", tenant.statement.running.requests);
     let all = [
-        ("Requests per second", limits.requests_per_second, ""),
-        ("Requests per minute", limits.requests_per_minute, ""),
-        ("Requests at once", limits.concurrent_requests, running.as_str()),
+        ("Requests per second", limits.requests_per_second.map(u64::from), ""),
+        ("Requests per minute", limits.requests_per_minute.map(u64::from), ""),
+        ("Requests at once", limits.concurrent_requests.map(u64::from), running.as_str()),
+        ("Stream events per second", limits.stream_events_per_second, FASTER_WAITS),
+        ("Stream bytes per second", limits.stream_bytes_per_second, FASTER_WAITS),
     ];
-    let row = |(name, limit, more): (&'static str, Option<u32>, &str)| {
-        Some(RateRow { name, value: format!("{}{more}", count(limit?.into())) })
+    let row = |(name, limit, more): (&'static str, Option<u64>, &str)| {
+        Some(RateRow { name, value: format!("{}{more}", count(limit?)) })
     };
     all.into_iter().filter_map(row).collect()
 }

@@ -41,6 +41,7 @@ pub(super) fn text(
     out += &asked(args, findings);
     out += &identity(tenant);
     out += &rates(tenant);
+    out += &streams(tenant);
     out += &limits(findings);
     notes.iter().for_each(|note| out += &format!("\n{note}\n"));
     out += "\n";
@@ -123,6 +124,18 @@ fn rates(tenant: Option<&Tenant>) -> String {
         String::new()
     } else {
         format!("requests   {}; only the running gateway knows how many are left\n", set.join(", "))
+    }
+}
+
+/// Those of its own; `[bidirectional]` has everybody's.
+fn streams(tenant: Option<&Tenant>) -> String {
+    let Some(limits) = tenant.map(|tenant| &tenant.limits) else { return String::new() };
+    let limits = [("events", limits.stream_events_per_second), ("bytes", limits.stream_bytes_per_second)];
+    let set: Vec<String> = limits.iter().filter_map(|(noun, limit)| Some(format!("{} {noun}", limit.as_ref()?))).collect();
+    if set.is_empty() {
+        String::new()
+    } else {
+        format!("streams    {} a second from its clients, over all its streams; what is faster waits\n", set.join(" and "))
     }
 }
 

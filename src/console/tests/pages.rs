@@ -115,6 +115,8 @@ fn a_tenant_has_its_limits_days_models_and_refusals() {
         assert!(page.contains(piece), "{piece} in {page}");
     }
     assert!(!page.contains("globex"), "of this tenant alone");
+    let page = shown("/console/tenants/globex", "", &figures);
+    assert!(page.contains("2,000,000 from its clients") && !page.contains("Stream events"), "{page}");
     let own = own::page(&figures.tenant("acme").unwrap().statement).unwrap();
     assert!(own.contains("$495.00") && !own.contains("/console") && !own.contains("globex"), "{own}");
 }
