@@ -5,14 +5,19 @@
 /// Each segment encoded once more, as every service but S3 wants it; consecutive slashes are one. Dot segments never come here.
 pub(super) fn push_canonical_path(out: &mut Vec<u8>, path: &str) {
     let start = out.len();
-    let mut previous = 0;
-    for byte in path.bytes() {
+    let mut rest = path.as_bytes();
+    while !rest.is_empty() {
+        // Most of a path is runs of what stays as it is.
+        let run = rest.iter().take_while(|byte| is_unreserved(**byte)).count();
+        let (plain, after) = rest.split_at(run);
+        out.extend_from_slice(plain);
+        let Some((&byte, after)) = after.split_first() else { break };
         match byte {
-            b'/' if previous == b'/' => {}
+            b'/' if out.get(start..).is_some_and(|written| written.ends_with(b"/")) => {}
             b'/' => out.push(b'/'),
             byte => push_encoded(out, byte),
         }
-        previous = byte;
+        rest = after;
     }
     if out.len() == start {
         out.push(b'/');
@@ -74,8 +79,12 @@ fn hex_byte(digits: &[u8]) -> Option<u8> {
     u8::try_from(high * 16 + low).ok()
 }
 
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~')
+}
+
 fn push_encoded(out: &mut Vec<u8>, byte: u8) {
-    if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
+    if is_unreserved(byte) {
         out.push(byte);
     } else {
         out.extend_from_slice(&[b'%', HEX_UPPER[usize::from(byte >> 4)], HEX_UPPER[usize::from(byte & 15)]]);

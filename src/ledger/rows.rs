@@ -3,7 +3,7 @@
 use std::{borrow::Cow, sync::Arc};
 
 use jiff::{Timestamp, civil::Date};
-use rusqlite::{Connection, OptionalExtension, Row, named_params, types::Type};
+use rusqlite::{Connection, OptionalExtension, Row, named_params, params, types::Type};
 
 use super::{Entry, Hold, Request, SumKey, Sums};
 use crate::{
@@ -13,55 +13,58 @@ use crate::{
 
 /// False if the id has a row already.
 pub(super) fn insert_request(connection: &Connection, entry: &Entry) -> rusqlite::Result<bool> {
-    const SQL: &str = "INSERT INTO requests VALUES (:id, :time, :day, :tenant, :principal, :service, :operation, :model, :tier,
-        :input, :output, :cache_read, :cache_write, :cache_write_1h, :cost, :price_source, :estimated, :by_request, :outcome,
-        :upstream_id) ON CONFLICT (id) DO NOTHING";
+    // By their places: to look every name up in the statement takes as long as half of the insertion.
+    const SQL: &str = "INSERT INTO requests (id, time_ns, day, tenant, principal, service, operation, model, tier,
+        input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, cost_nano_usd, price_source,
+        estimated, by_request, outcome, upstream_request_id)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING";
     let Entry { request, usage, .. } = entry;
-    let inserted = connection.prepare_cached(SQL)?.execute(named_params! {
-        ":id": request.id,
-        ":time": nanoseconds(request.time),
-        ":day": request.day.to_string(),
-        ":tenant": request.tenant,
-        ":principal": request.principal,
-        ":service": request.service,
-        ":operation": request.operation,
-        ":model": request.model,
-        ":tier": entry.tier.name(),
-        ":input": integer(usage.input_tokens),
-        ":output": integer(usage.output_tokens),
-        ":cache_read": integer(usage.cache_read_tokens),
-        ":cache_write": integer(usage.cache_write_tokens),
-        ":cache_write_1h": integer(usage.cache_write_1h_tokens),
-        ":cost": entry.cost.0,
-        ":price_source": entry.price_source,
-        ":estimated": entry.estimated,
-        ":by_request": entry.by_request,
-        ":outcome": entry.outcome,
-        ":upstream_id": entry.upstream_request_id,
-    })?;
+    let inserted = connection.prepare_cached(SQL)?.execute(params![
+        request.id,
+        nanoseconds(request.time),
+        request.day.to_string(),
+        request.tenant,
+        request.principal,
+        request.service,
+        request.operation,
+        request.model,
+        entry.tier.name(),
+        integer(usage.input_tokens),
+        integer(usage.output_tokens),
+        integer(usage.cache_read_tokens),
+        integer(usage.cache_write_tokens),
+        integer(usage.cache_write_1h_tokens),
+        entry.cost.0,
+        entry.price_source,
+        entry.estimated,
+        entry.by_request,
+        entry.outcome,
+        entry.upstream_request_id,
+    ])?;
     Ok(inserted == 1)
 }
 
 pub(super) fn insert_hold(connection: &Connection, hold: &Hold) -> rusqlite::Result<()> {
-    const SQL: &str = "INSERT OR REPLACE INTO holds VALUES (:id, :time, :day, :tenant, :principal, :service, :operation, :model,
-        :input, :output, :cost, :input_cost, :price_source, :expires)";
+    const SQL: &str = "INSERT OR REPLACE INTO holds (id, time_ns, day, tenant, principal, service, operation, model,
+        input_tokens, output_tokens, cost_nano_usd, input_cost_nano_usd, price_source, expires_ns)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     let request = &hold.request;
-    connection.prepare_cached(SQL)?.execute(named_params! {
-        ":id": request.id,
-        ":time": nanoseconds(request.time),
-        ":day": request.day.to_string(),
-        ":tenant": request.tenant,
-        ":principal": request.principal,
-        ":service": request.service,
-        ":operation": request.operation,
-        ":model": request.model,
-        ":input": integer(hold.input_tokens),
-        ":output": integer(hold.output_tokens),
-        ":cost": hold.cost.0,
-        ":input_cost": hold.input_cost.0,
-        ":price_source": hold.price_source,
-        ":expires": nanoseconds(hold.expires),
-    })?;
+    connection.prepare_cached(SQL)?.execute(params![
+        request.id,
+        nanoseconds(request.time),
+        request.day.to_string(),
+        request.tenant,
+        request.principal,
+        request.service,
+        request.operation,
+        request.model,
+        integer(hold.input_tokens),
+        integer(hold.output_tokens),
+        hold.cost.0,
+        hold.input_cost.0,
+        hold.price_source,
+        nanoseconds(hold.expires),
+    ])?;
     Ok(())
 }
 

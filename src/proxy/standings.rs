@@ -14,24 +14,25 @@ use crate::{
     quota::{LimitKind, Measure, Standing},
 };
 
+/// Of one limit in a list, or nearly.
+const ITEM_BYTES: usize = 64;
+
 /// `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-11), and the dialect's own.
 pub fn rate_limit_headers(response: &mut ResponseHeader, dialect: Dialect, standings: &[Standing]) -> Result<()> {
     if standings.is_empty() {
         return Ok(());
     }
-    let (mut policy, mut left) = (String::with_capacity(128), String::with_capacity(128));
+    let room = standings.len() * ITEM_BYTES;
+    let (mut policy, mut left) = (String::with_capacity(room), String::with_capacity(room));
+    let mut before = "\"";
     for standing in standings {
         for list in [&mut policy, &mut left] {
-            list.push_str(if list.is_empty() { "\"" } else { ", \"" });
+            list.push_str(before);
             list.push_str(standing.name());
         }
+        before = ", \"";
         push_parameter(&mut policy, "\";q=", standing.quota);
-        if let Some(unit) = standing.kind.unit() {
-            [";qu=\"", unit, "\""].iter().for_each(|part| policy.push_str(part));
-        }
-        if let Some(seconds) = standing.kind.window_seconds() {
-            push_parameter(&mut policy, ";w=", seconds);
-        }
+        policy.push_str(constant_parameters(standing.kind));
         push_parameter(&mut left, "\";r=", standing.remaining);
         push_parameter(&mut left, ";t=", whole_seconds(standing.reset));
     }
@@ -41,6 +42,21 @@ pub fn rate_limit_headers(response: &mut ResponseHeader, dialect: Dialect, stand
         Dialect::Aws => Ok(()),
         Dialect::OpenAi => own_headers(response, &OPENAI, standings, openai_reset),
         Dialect::Anthropic => own_headers(response, &ANTHROPIC, standings, |reset| anthropic_reset(reset, Timestamp::now())),
+    }
+}
+
+/// Unit and window: what of a policy is the same for all limits of a kind.
+fn constant_parameters(kind: LimitKind) -> &'static str {
+    match (kind.unit(), kind.window_seconds()) {
+        (None, None) => "",
+        (None, Some(1)) => ";w=1",
+        (None, Some(_)) => ";w=60",
+        (Some("tokens"), None) => ";qu=\"tokens\"",
+        (Some("tokens"), Some(60)) => ";qu=\"tokens\";w=60",
+        (Some("tokens"), Some(_)) => ";qu=\"tokens\";w=86400",
+        (Some(_), None) => ";qu=\"micro-usd\"",
+        (Some(_), Some(60)) => ";qu=\"micro-usd\";w=60",
+        (Some(_), Some(_)) => ";qu=\"micro-usd\";w=86400",
     }
 }
 
@@ -199,6 +215,18 @@ mod tests {
         assert_eq!(value("anthropic-ratelimit-output-tokens-remaining"), Some("7"));
         assert_eq!((value("anthropic-ratelimit-input-tokens-limit"), shown.len()), (None, 9));
         assert!(value("anthropic-ratelimit-tokens-reset").unwrap().parse::<Timestamp>().unwrap() > Timestamp::now());
+    }
+
+    #[test]
+    fn the_parameters_of_a_kind_are_its_unit_and_window() {
+        let (measures, spans) = ([Measure::Tokens, Measure::Cost], [Span::Minute, Span::Day, Span::Month]);
+        let accounts = measures.iter().flat_map(|measure| spans.map(|span| LimitKind::Per(*measure, span)));
+        let requests = [LimitKind::ConcurrentRequests, LimitKind::RequestsPerSecond, LimitKind::RequestsPerMinute];
+        for kind in accounts.chain(requests) {
+            let unit = kind.unit().map(|unit| format!(";qu=\"{unit}\"")).unwrap_or_default();
+            let window = kind.window_seconds().map(|seconds| format!(";w={seconds}")).unwrap_or_default();
+            assert_eq!(constant_parameters(kind), unit + &window, "{kind:?}");
+        }
     }
 
     #[test]
