@@ -86,7 +86,12 @@ fn well() -> Figures {
         region: "us-east-1".to_owned(),
         tenants: vec![
             tenant("acme", "[[quotas]]\nusd_per_month = \"500\"\n", "amazon.nova-pro-v1:0", 2_500_000_000),
-            tenant("globex", "[limits]\nrequests_per_minute = 60\nstream_bytes_per_second = 2_000_000\n", "amazon.nova-lite-v1:0", 100_000_000),
+            tenant(
+                "globex",
+                "[limits]\nrequests_per_minute = 60\nstream_bytes_per_second = 2_000_000\n",
+                "amazon.nova-lite-v1:0",
+                100_000_000,
+            ),
         ],
         recent: recent(totals("acme", Tally { requests: 600, tokens: 9_000, ..Tally::default() }, &[])),
         refusals: Vec::new(),
