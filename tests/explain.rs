@@ -24,6 +24,7 @@ file = "ledger.sqlite"
 models = ["*"]
 services = ["*"]
 operations = ["*"]
+hold_input = "bound"
 [tenants.acme.limits]
 requests_per_minute = 60
 stream_events_per_second = 500
@@ -60,6 +61,7 @@ fn every_station_says_its_part() {
         "holds      1000 input and 1000 output tokens, $0.0015 at most\n",
         "requests   60 requests-per-minute; only the running gateway knows how many are left\n",
         "streams    500 events a second from its clients, over all its streams; what is faster waits\n",
+        "hold_input = \"bound\": the gateway holds a token of input for each byte of text\n",
         "would refuse, but only watches (shadow)\n",
         "there is no ledger yet: as if nothing were used\n",
         "\nanswer     admitted\n",

@@ -10,7 +10,7 @@
 //!
 //! English comes to 1.9 tokens a word where tokenizers of 2026 need 1.3 to 1.8; code and JSON, which are mostly punctuation, to about a
 //! third more than they need. AWS's own sample gateway counts four characters a token, which is too few for all of these. Letters that
-//! are no words (keys, hashes) can need up to twice the estimate: a bound would be one token a byte, which nobody could live with.
+//! are no words (keys, hashes) can need up to twice the estimate: a bound is one token a byte, which `ask` has for those who want it.
 
 /// Counts one text in pieces; a word that is cut between two pieces is one word.
 #[derive(Clone, Copy, Debug, Default)]

@@ -61,6 +61,17 @@ pub enum MaxTokensOver {
     Lower,
 }
 
+/// How many tokens of input a request holds.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HoldInput {
+    /// An estimate on the high side. Text that is no words (keys, hashes) can need more, and then a limit is overshot by the difference.
+    #[default]
+    Estimate,
+    /// A token for each byte: no text can need more. Some three times the estimate, given back when the answer tells the truth.
+    Bound,
+}
+
 /// How the tenants' accounts are kept.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Denied, Quota, TenantRole};
+use super::{Denied, HoldInput, Quota, TenantRole};
 
 /// One tenant.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -44,6 +44,9 @@ pub struct Tenant {
     pub time_zone: String,
     /// The AWS role that its requests are signed as.
     pub role: Option<TenantRole>,
+    /// How many tokens of input a request holds in `quotas` until its answer tells.
+    #[serde(default)]
+    pub hold_input: HoldInput,
     /// Limits in tokens and money; all that apply hold together.
     #[serde(default)]
     pub quotas: Vec<Quota>,

@@ -23,14 +23,14 @@ pub(super) struct Account {
     pub by_day: Columns,
     pub by_day_empty: bool,
     pub days_title: String,
-    /// How many the month has.
-    pub days: i8,
     pub periods: [Period; 2],
 }
 
 /// One limit.
 pub(super) struct LimitRow {
     pub name: String,
+    /// How much it is: `$500.00 per month`.
+    pub whole: String,
     /// Of which models; empty: all.
     pub scope: String,
     pub shadow: bool,
@@ -82,7 +82,6 @@ impl Account {
             by_day,
             by_day_empty: month.by_day.is_empty(),
             days_title,
-            days,
             periods: [
                 Period::of("today", today_title, &today.total, &today.by_model),
                 Period::of("by-model", "This month, by model".to_owned(), &month.total, &month.by_model),
@@ -108,6 +107,7 @@ impl LimitRow {
         };
         LimitRow {
             name: limit_name(line.limit),
+            whole: format!("{} {}", amount(*all), limit_name(line.limit).trim_start_matches("US dollars ")),
             scope: if &*line.quota == "all" { String::new() } else { line.quota.to_string() },
             shadow: line.shadow,
             bar: Bar::of_limit(spent.1, reserved.1, all.1),
@@ -153,15 +153,23 @@ impl Period {
         let total = match total.requests {
             0 => "Nothing yet.".to_owned(),
             requests => format!(
-                "{} for {}: {} tokens in, {} out{guessed}.",
+                "{} for {}: {} tokens in{}, {} out{guessed}.",
                 usd(total.cost_usd),
                 many(requests, "request"),
-                count(total.input_tokens.saturating_add(total.cache_read_tokens)),
+                count(total.input_tokens),
+                cached(total),
                 count(total.output_tokens)
             ),
         };
         Period { id, title, total, models: by_model.iter().map(row).collect() }
     }
+}
+
+/// What the tokens of input do not count: `, 3,000 from the cache, 1,200 into it`.
+fn cached(used: &Used) -> String {
+    let written = used.cache_write_tokens.saturating_add(used.cache_write_1h_tokens);
+    let parts = [(used.cache_read_tokens, "from the cache"), (written, "into the cache")];
+    parts.iter().filter(|(tokens, _)| *tokens > 0).map(|(tokens, way)| format!(", {} {way}", count(*tokens))).collect()
 }
 
 /// `tokens per minute`, `US dollars per day`.
@@ -188,12 +196,13 @@ fn by_day(used: &[OfDay], days: i8) -> (Columns, String) {
         (place.saturating_sub(1), amount, format!("{}: {shown}", day.day))
     };
     let columns: Vec<_> = used.iter().map(column).collect();
+    let dollars = |nano: u64| usd(NanoUsd(i64::try_from(nano).unwrap_or(i64::MAX)));
     let highest = columns.iter().map(|(_, amount, _)| *amount).max().unwrap_or(0);
-    let title = match priced {
-        true => format!("US dollars a day, at most {}", usd(NanoUsd(i64::try_from(highest).unwrap_or(i64::MAX)))),
-        false => format!("tokens a day, at most {}", count(highest)),
+    let (title, shown): (_, fn(u64) -> String) = match priced {
+        true => (format!("US dollars a day; most on one day: {}", dollars(highest)), dollars),
+        false => (format!("Tokens a day; most on one day: {}", count(highest)), count),
     };
-    (Columns::of_month(&columns, days, title.clone()), title)
+    (Columns::of_month(&columns, days, title.clone(), shown), title)
 }
 
 fn nano(cost: NanoUsd) -> u64 {

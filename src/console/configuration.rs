@@ -71,9 +71,9 @@ impl ConfigurationPage {
             issuers: figures.issuers.iter().map(IssuerRow::of).collect(),
             credentials: match figures.credentials {
                 Credentials::None => "none: every request is refused".to_owned(),
-                Credentials::Lasting => "there, without an end".to_owned(),
+                Credentials::Lasting => "in use; they do not expire".to_owned(),
                 Credentials::Until(end) => {
-                    format!("there, until {} ({}); renewed five minutes before", words::utc(end), words::until(end, figures.now))
+                    format!("in use until {} ({}); renewed five minutes before", words::utc(end), words::until(end, figures.now))
                 }
             },
             ledger: match &figures.ledger {

@@ -26,6 +26,8 @@ struct ModelRow {
     share: Bar,
     requests: String,
     input: String,
+    /// What `input` does not count; empty: nothing.
+    cached: String,
     output: String,
     spark: Option<Spark>,
     tenants: String,
@@ -56,7 +58,11 @@ impl ModelsPage {
                 month: usd(sum.month),
                 share: Bar::of_whole(u64::try_from(sum.month.0).unwrap_or(0), u64::try_from(whole.0).unwrap_or(0)),
                 requests: count(sum.today.requests),
-                input: count(sum.today.input_tokens.saturating_add(sum.today.cache_read_tokens)),
+                input: count(sum.today.input_tokens),
+                cached: match sum.today.cache_read_tokens {
+                    0 => String::new(),
+                    tokens => format!("{} from the cache", count(tokens)),
+                },
                 output: count(sum.today.output_tokens),
                 spark: hour.models.contains_key(name).then(spark),
                 unpriced: figures.unpriced.contains(name),

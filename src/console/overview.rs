@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     pricing::NanoUsd,
-    telemetry::{Spread, totals::OfService},
+    telemetry::{Spread, history::HOUR, totals::OfService},
 };
 
 /// Tenants, and reasons of refusals, on the first page; the others have pages of their own.
@@ -26,6 +26,8 @@ pub(super) struct Overview {
     summary: String,
     troubles: Vec<Trouble>,
     all_well: String,
+    /// Over how long figures and plots go.
+    windows: String,
     tiles: Vec<Tile>,
     tenants: Vec<TenantRow>,
     more_tenants: usize,
@@ -39,7 +41,9 @@ struct Tile {
     value: String,
     unit: &'static str,
     more: String,
-    spark: Option<Spark>,
+    spark: Spark,
+    /// What the plot's values are of: `a second`.
+    per: &'static str,
 }
 
 impl Overview {
@@ -60,6 +64,7 @@ impl Overview {
             troubles: troubles(figures),
             all_well: "Credentials, keys, certificates, ledger and configuration are in order, and requests are served."
                 .to_owned(),
+            windows: windows(figures),
             tiles: tiles(figures),
             tenants,
             more_tenants,
@@ -70,29 +75,35 @@ impl Overview {
     }
 }
 
+fn windows(figures: &Figures) -> String {
+    let [now, hour] = [NOW, HOUR].map(|length| span(figures.recent.last(length).1));
+    format!("Figures are of the last {now}, plots of the last {hour}.")
+}
+
 fn tiles(figures: &Figures) -> Vec<Tile> {
     let recent = &figures.recent;
     let (lately, length) = recent.last(NOW);
-    let within = span(length);
     let all = lately.all();
     let services = lately.all_services();
     let per_second = |number: u64| number as f64 / length.as_secs_f64().max(1.0);
     let running: u64 = figures.tenants.iter().map(|tenant| tenant.statement.running.requests).sum();
     let not_served = all.requests.saturating_sub(all.served());
     let spark = |unit: &str, shown: fn(f64) -> String, of: fn(&crate::telemetry::Totals) -> u64| {
-        Some(Spark::new(&recent.rates(of), unit, shown))
+        Spark::new(&recent.rates(of), unit, shown)
     };
     let median = |what: &str, of: fn(&OfService) -> &Spread| {
-        let steps = recent.steps(|totals, _| of(&totals.all_services()).quantile(0.5).unwrap_or(0.0));
-        Some(Spark::new(&steps, what, |value| seconds(Some(value))))
+        let steps = recent.steps(|totals, _| of(&totals.all_services()).quantile(0.5));
+        Spark::new(&steps, what, |value| seconds(Some(value)))
     };
+    let slowest = |spread: &Spread| format!("99 of 100 within {}", seconds(spread.quantile(0.99)));
     vec![
         Tile {
             label: "Requests",
             value: rate(per_second(all.requests)),
             unit: "a second",
-            more: format!("{} in the last {within}; {running} running", many(all.requests, "request")),
+            more: format!("{}; {running} running", many(all.requests, "request")),
             spark: spark("requests a second", rate, |totals| totals.all().requests),
+            per: "a second",
         },
         Tile {
             label: "Not served",
@@ -108,34 +119,39 @@ fn tiles(figures: &Figures) -> Vec<Tile> {
                 let all = totals.all();
                 all.requests.saturating_sub(all.served())
             }),
+            per: "a second",
         },
         Tile {
             label: "Time to first byte",
             value: seconds(services.first_byte.quantile(0.5)),
-            unit: "for half",
-            more: format!("{} for 99 of 100", seconds(services.first_byte.quantile(0.99))),
+            unit: "median",
+            more: slowest(&services.first_byte),
             spark: median("median time to first byte", |of| &of.first_byte),
+            per: "",
         },
         Tile {
             label: "Gateway's own share",
             value: seconds(services.own_share.quantile(0.5)),
-            unit: "for half",
-            more: format!("{} for 99 of 100, before Bedrock is asked", seconds(services.own_share.quantile(0.99))),
+            unit: "median",
+            more: format!("{}, before Bedrock is asked", slowest(&services.own_share)),
             spark: median("median of the gateway's own share", |of| &of.own_share),
+            per: "",
         },
         Tile {
             label: "Spent today",
             value: usd(today_total(figures)),
             unit: "",
-            more: format!("{} this month", usd(month_total(figures))),
+            more: format!("{} this month, all tenants", usd(month_total(figures))),
             spark: spark("US dollars a minute", |cost| usd(NanoUsd((cost * 60.0) as i64)), |totals| totals.all().cost),
+            per: "a minute",
         },
         Tile {
             label: "Tokens",
             value: short((per_second(all.tokens) * 60.0).round() as u64),
             unit: "a minute",
-            more: format!("in and out, as charged, in the last {within}"),
+            more: "in and out, as charged".to_owned(),
             spark: spark("tokens a minute", |tokens| short((tokens * 60.0) as u64), |totals| totals.all().tokens),
+            per: "a minute",
         },
     ]
 }

@@ -40,10 +40,10 @@ pub fn page(statement: &Statement) -> Result<String, askama::Error> {
     let page = OwnPage {
         frame: Frame::of_tenant(&name, statement.time.0),
         summary: format!(
-            "{} today and {} this month; {} running now.",
+            "Spent on Bedrock: {} today, {} this month. {} running now.",
             words::usd(statement.today.total.cost_usd),
             words::usd(statement.month.total.cost_usd),
-            words::count(statement.running.requests)
+            words::many(statement.running.requests, "request")
         ),
         name,
         account: Account::of(statement, "This tenant has no quota in tokens or money."),

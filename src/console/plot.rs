@@ -19,27 +19,40 @@ const SECONDS: std::ops::RangeInclusive<f64> = 60.0..=3_600.0;
 #[derive(Template)]
 #[template(path = "spark.svg", escape = "html")]
 pub struct Spark {
+    runs: Vec<Run>,
+    label: String,
+    /// Of the values, with its unit.
+    pub highest: String,
+}
+
+/// Steps without a gap between them, as points.
+struct Run {
     line: String,
     area: String,
-    label: String,
 }
 
 impl Spark {
     /// `what` is plotted: `requests a second`.
     pub fn new(steps: &[Step], what: &str, shown: impl Fn(f64) -> String) -> Spark {
-        let highest = steps.iter().map(|step| step.value).fold(0.0, f64::max);
+        let highest = steps.iter().filter_map(|step| step.value).fold(0.0, f64::max);
         let oldest = steps.iter().map(|step| step.from).fold(0.0, f64::max);
         let seconds = oldest.clamp(*SECONDS.start(), *SECONDS.end());
         let x = |ago: f64| (WIDTH - ago / seconds * WIDTH).clamp(0.0, WIDTH);
         let y = |value: f64| if highest > 0.0 { HEIGHT - 1.0 - value / highest * (HEIGHT - 3.0) } else { HEIGHT - 1.0 };
-        let ends = |step: &Step| [step.from, step.to].map(|ago| format!("{:.1},{:.1}", x(ago), y(step.value)));
-        let line = steps.iter().flat_map(ends).collect::<Vec<_>>().join(" ");
-        let area = steps
-            .first()
-            .zip(steps.last())
-            .map_or(String::new(), |(first, last)| format!("{:.1},{HEIGHT} {line} {:.1},{HEIGHT}", x(first.from), x(last.to)));
+        let ends = |step: &Step| {
+            let value = step.value.unwrap_or_default();
+            [step.from, step.to].map(|ago| format!("{:.1},{:.1}", x(ago), y(value)))
+        };
+        let run = |steps: &[Step]| {
+            let (first, last) = steps.first().zip(steps.last())?;
+            let line = steps.iter().flat_map(ends).collect::<Vec<_>>().join(" ");
+            let area = format!("{:.1},{HEIGHT} {line} {:.1},{HEIGHT}", x(first.from), x(last.to));
+            Some(Run { line, area })
+        };
+        let runs = steps.split(|step| step.value.is_none()).filter_map(run).collect();
         let span = words::span(Duration::from_secs_f64(seconds));
-        Spark { line, area, label: format!("The last {span}, {what}: at most {}", shown(highest)) }
+        let highest = shown(highest);
+        Spark { runs, label: format!("The last {span}, {what}: at most {highest}"), highest }
     }
 }
 
@@ -79,27 +92,57 @@ impl Bar {
 #[template(path = "columns.svg", escape = "html")]
 pub struct Columns {
     columns: Vec<Column>,
-    width: u32,
+    /// The amounts that have a line across, the highest first.
+    grid: Vec<(f64, String)>,
+    /// The days that have their number below, and where.
+    days: Vec<(f64, i8)>,
     label: String,
 }
 
+/// Across in percent, upright in pixels: so texts keep their shape, however wide the plot is.
 struct Column {
     x: f64,
+    width: f64,
     y: f64,
     height: f64,
     title: String,
 }
 
+/// Of the plot itself; above it is room for the highest line's text, below it for the days.
+const COLUMNS_TOP: f64 = 18.0;
+const COLUMNS_HEIGHT: f64 = 100.0;
+
+/// Every so many days one is numbered: as many as a phone has room for.
+const DAYS_BETWEEN: u8 = 5;
+
 impl Columns {
     /// One a day, each with its place from 0 and what it says when pointed at.
-    pub fn of_month(used: &[(usize, u64, String)], days: i8, label: String) -> Columns {
-        let highest = used.iter().map(|(_, amount, _)| *amount).max().unwrap_or(0).max(1);
+    pub fn of_month(used: &[(usize, u64, String)], days: i8, label: String, shown: impl Fn(u64) -> String) -> Columns {
+        let top = round_up(used.iter().map(|(_, amount, _)| *amount).max().unwrap_or(0));
+        let y = |amount: u64| COLUMNS_TOP + COLUMNS_HEIGHT * (1.0 - amount as f64 / top as f64);
+        let day = 100.0 / f64::from(days.max(1));
         let column = |(place, amount, title): &(usize, u64, String)| {
-            let height = (*amount as f64 / highest as f64 * 76.0).max(if *amount > 0 { 1.0 } else { 0.0 });
-            Column { x: *place as f64 * 20.0 + 2.0, y: 80.0 - height, height, title: title.clone() }
+            let height = (COLUMNS_TOP + COLUMNS_HEIGHT - y(*amount)).max(if *amount > 0 { 1.0 } else { 0.0 });
+            let y = COLUMNS_TOP + COLUMNS_HEIGHT - height;
+            Column { x: (*place as f64 + 0.15) * day, width: 0.7 * day, y, height, title: title.clone() }
         };
-        Columns { columns: used.iter().map(column).collect(), width: u32::from(days.unsigned_abs()) * 20, label }
+        let numbered = (1..=days).filter(|number| *number == 1 || number.unsigned_abs().is_multiple_of(DAYS_BETWEEN));
+        Columns {
+            columns: used.iter().map(column).collect(),
+            grid: [top, top / 2].into_iter().map(|amount| (y(amount), shown(amount))).collect(),
+            days: numbered.map(|number| ((f64::from(number) - 0.5) * day, number)).collect(),
+            label,
+        }
     }
+}
+
+/// The next amount of one digit that is even or a half of one: 2, 4, 6, 8, 10, 20 …, so that its half is round too.
+fn round_up(amount: u64) -> u64 {
+    let mut unit = 1_u64;
+    while amount > unit.saturating_mul(10) {
+        unit = unit.saturating_mul(10);
+    }
+    [2, 4, 6, 8, 10].into_iter().map(|digit| unit.saturating_mul(digit)).find(|round| *round >= amount).unwrap_or(u64::MAX)
 }
 
 /// In percent, from 0 to 100.
@@ -126,14 +169,33 @@ mod tests {
 
     #[test]
     fn the_hour_ends_at_the_right_and_the_highest_is_at_the_top() {
-        let step = |from: f64, to: f64, value: f64| Step { from, to, value };
+        let step = |from: f64, to: f64, value: f64| Step { from, to, value: Some(value) };
         let hour = [step(3_600.0, 1_800.0, 0.0), step(1_800.0, 900.0, 4.0), step(900.0, 0.0, 2.0)];
         let spark = Spark::new(&hour, "requests a second", words::rate);
-        assert_eq!(spark.line, "0.0,39.0 120.0,39.0 120.0,2.0 180.0,2.0 180.0,20.5 240.0,20.5");
+        assert_eq!(spark.runs[0].line, "0.0,39.0 120.0,39.0 120.0,2.0 180.0,2.0 180.0,20.5 240.0,20.5");
         assert_eq!(spark.label, "The last 60 min, requests a second: at most 4.0");
         let young = Spark::new(&[step(30.0, 0.0, 1.0)], "x", words::rate);
-        assert!(young.line.starts_with("120.0,") && young.label.starts_with("The last 60 s"), "{}", young.line);
-        assert_eq!(Spark::new(&[], "x", words::rate).area, "");
-        assert!(Spark::new(&[step(5.0, 0.0, 0.0)], "x", words::rate).line.ends_with(",39.0"));
+        let line = &young.runs[0].line;
+        assert!(line.starts_with("120.0,") && young.label.starts_with("The last 60 s"), "{line}");
+        assert!(Spark::new(&[], "x", words::rate).runs.is_empty());
+        assert!(Spark::new(&[step(5.0, 0.0, 0.0)], "x", words::rate).runs[0].line.ends_with(",39.0"));
+        // The time that nobody's request took is not nothing.
+        let gap = Step { from: 60.0, to: 30.0, value: None };
+        let runs = Spark::new(&[step(120.0, 60.0, 1.0), gap, step(30.0, 0.0, 1.0)], "x", words::rate).runs;
+        let lines: Vec<_> = runs.iter().map(|run| run.line.as_str()).collect();
+        assert_eq!(lines, ["0.0,2.0 120.0,2.0", "180.0,2.0 240.0,2.0"]);
+    }
+
+    #[test]
+    fn columns_stand_under_a_round_amount_over_the_number_of_their_day() {
+        let used = [(0, 30, "a".to_owned()), (21, 75, "b".to_owned())];
+        let plot = Columns::of_month(&used, 30, "x".to_owned(), |amount| amount.to_string());
+        assert_eq!(plot.grid, [(18.0, "80".to_owned()), (68.0, "40".to_owned())]);
+        assert_eq!(plot.columns.iter().map(|column| column.y + column.height).collect::<Vec<_>>(), [118.0, 118.0]);
+        assert!((plot.columns[1].height - 93.75).abs() < 0.01 && (plot.columns[1].x - 70.5).abs() < 0.01);
+        assert_eq!(plot.days.iter().map(|(_, number)| *number).collect::<Vec<_>>(), [1, 5, 10, 15, 20, 25, 30]);
+        for (amount, rounded) in [(0, 2), (1, 2), (7, 8), (10, 10), (11, 20), (999, 1_000), (u64::MAX, u64::MAX)] {
+            assert_eq!(round_up(amount), rounded, "{amount}");
+        }
     }
 }

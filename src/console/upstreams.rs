@@ -51,8 +51,9 @@ fn row(upstream: &Upstream, figures: &Figures) -> UpstreamRow {
     let rates = figures.recent.rates(|totals| totals.services.get(name).map_or(0, |of| of.tally.requests));
     let used = of.connections_new + of.connections_reused;
     let resent = if of.resent > 0 { format!("; {} sent again", many(of.resent, "request")) } else { String::new() };
-    let within =
-        |spread: &Spread| format!("{} for half, {} for 99 of 100", seconds(spread.quantile(0.5)), seconds(spread.quantile(0.99)));
+    let within = |spread: &Spread| {
+        format!("median {}, 99 of 100 within {}", seconds(spread.quantile(0.5)), seconds(spread.quantile(0.99)))
+    };
     UpstreamRow {
         service: name,
         authority: if upstream.tls { upstream.authority.clone() } else { format!("{} (plaintext)", upstream.authority) },
@@ -69,7 +70,7 @@ fn row(upstream: &Upstream, figures: &Figures) -> UpstreamRow {
 fn answers(tally: &Tally) -> String {
     let parts = [
         (tally.failed, "failed on the way"),
-        (tally.faults, "errors of Bedrock (5xx)"),
+        (tally.faults, "answered with an error of Bedrock's own (5xx)"),
         (tally.declined, "declined by Bedrock (4xx), throttled ones among them"),
     ];
     let told: Vec<_> =

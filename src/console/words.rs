@@ -45,7 +45,7 @@ pub fn amount(Amount(measure, amount): Amount) -> String {
     }
 }
 
-/// `82 %`; what is not nothing is not shown as nothing.
+/// `82 %`; what is not nothing is not shown as nothing, and what is not all not as all.
 pub fn percent(part: u64, whole: u64) -> String {
     if whole == 0 || part == 0 {
         return "0 %".to_owned();
@@ -54,6 +54,8 @@ pub fn percent(part: u64, whole: u64) -> String {
     match percent {
         p if p < 0.1 => "<0.1 %".to_owned(),
         p if p < 10.0 => format!("{p:.1} %"),
+        // What is not all is not shown as all.
+        p if p >= 99.5 && part < whole => format!("{:.1} %", p.min(99.9)),
         p => format!("{p:.0} %"),
     }
 }
@@ -157,7 +159,9 @@ mod tests {
         let dollars = [0, 1, 81_600_000, 999_999_999, 1_412_330_000_000, -2_500_000_000, i64::MIN];
         let shown = ["$0.00", "<$0.0001", "$0.0816", "$0.9999", "$1,412.33", "−$2.50", "−$9,223,372,036.85"];
         assert_eq!(dollars.map(|nano| usd(NanoUsd(nano))), shown);
-        assert_eq!([(0, 0), (1, 10_000), (1, 30), (82, 100)].map(|(a, b)| percent(a, b)), ["0 %", "<0.1 %", "3.3 %", "82 %"]);
+        let shares = [(0, 0), (1, 10_000), (1, 30), (82, 100), (447, 448), (99_999, 100_000), (100, 100), (130, 100)];
+        let shown = ["0 %", "<0.1 %", "3.3 %", "82 %", "99.8 %", "99.9 %", "100 %", "130 %"];
+        assert_eq!(shares.map(|(a, b)| percent(a, b)), shown);
         let times = [0.000_34, 0.001_2, 0.034, 2.44, 90.0, 600.0].map(|s| seconds(Some(s)));
         assert_eq!(times, ["340 µs", "1.2 ms", "34 ms", "2.4 s", "90 s", "10 min"]);
         assert_eq!([0.001, 0.3, 12.44, 1_240.0].map(rate), ["0", "0.30", "12.4", "1,240"]);

@@ -142,6 +142,7 @@ pub async fn hold(
         body.replace(pieces);
     }
     if admitted.is_conversation() {
+        // No estimate of input: of one that says nothing of its usage, nobody knows even what went in.
         tokens = Tokens { input: CONVERSATION_STEP, output: CONVERSATION_STEP, ..Tokens::default() };
     }
     if let Some(tier) = session.req_header().headers.get(&SERVICE_TIER) {
@@ -177,8 +178,7 @@ pub async fn hold(
         price: tariff.price,
         request_price: tariff.request_price.unwrap_or_default(),
         tier: tokens.tier,
-        // Of a conversation that says nothing of its usage, nobody knows even what went in.
-        input_estimate: if admitted.is_conversation() { 0 } else { tokens.input },
+        input_estimate: tokens.input_estimate,
         bill: None,
     });
     Ok(())

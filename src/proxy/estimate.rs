@@ -14,7 +14,7 @@ use crate::{
         ask::{Ask as Asked, Caching},
         usage::{Metering, ServiceTier, Usage},
     },
-    config::{MaxTokensOver, Unpriced},
+    config::{HoldInput, MaxTokensOver, Unpriced},
     policy::Profiles,
     pricing::{ModelFacts, NanoUsd, Price, PriceBook},
     quota::Ask,
@@ -46,8 +46,10 @@ pub struct Tariff {
 /// What a request may use at most.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tokens {
-    /// On the high side.
+    /// What is held of its input.
     pub input: u64,
+    /// What its input is likely to be, on the high side: charged where an answer breaks off and nobody says what it was.
+    pub input_estimate: u64,
     /// Of all its answers together.
     pub output: u64,
     /// Its input may be written to a cache.
@@ -113,7 +115,8 @@ impl Tariff {
         if tenant.quotas.is_empty() && !is_chat {
             // Nothing depends on it but the estimate of an answer that breaks off, and reading takes its time.
             let bytes: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
-            return Ok((Tokens { input: bytes / BYTES_PER_TOKEN, output: output_max, ..Tokens::default() }, changes));
+            let input = bytes / BYTES_PER_TOKEN;
+            return Ok((Tokens { input, input_estimate: input, output: output_max, ..Tokens::default() }, changes));
         }
         let ask = Asked::read(operation, Some(self.model()), pieces);
         let mut output = ask.output_max().unwrap_or_else(|| output_max.saturating_mul(ask.choices));
@@ -136,7 +139,12 @@ impl Tariff {
             }
         }
         let (caching, tier) = (ask.caching != Caching::Off, ask.tier.unwrap_or_default());
-        Ok((Tokens { input: ask.input_estimate, output, caching, tier }, changes))
+        let input_estimate = ask.input_estimate;
+        let input = match tenant.quotas.hold_input() {
+            HoldInput::Estimate => input_estimate,
+            HoldInput::Bound => ask.input_bound,
+        };
+        Ok((Tokens { input, input_estimate, output, caching, tier }, changes))
     }
 
     /// What the account is asked for.

@@ -36,8 +36,8 @@ pub struct Step {
     pub from: f64,
     /// The nearer one.
     pub to: f64,
-    /// What holds in between.
-    pub value: f64,
+    /// What holds in between; nothing where there is none to tell, as of the time that no request took.
+    pub value: Option<f64>,
 }
 
 /// The last hour.
@@ -109,11 +109,11 @@ impl Recent {
 
     /// How much a second, over the hour.
     pub fn rates(&self, count: impl Fn(&Totals) -> u64) -> Vec<Step> {
-        self.steps(|counted, seconds| if seconds > 0.0 { count(counted) as f64 / seconds } else { 0.0 })
+        self.steps(|counted, seconds| Some(if seconds > 0.0 { count(counted) as f64 / seconds } else { 0.0 }))
     }
 
     /// A value of each stretch, given how many seconds it is long.
-    pub fn steps(&self, value: impl Fn(&Totals, f64) -> f64) -> Vec<Step> {
+    pub fn steps(&self, value: impl Fn(&Totals, f64) -> Option<f64>) -> Vec<Step> {
         let ago = |at: Instant| self.until.duration_since(at).as_secs_f64();
         let step = |stretch: &Stretch| {
             let (from, to) = (ago(stretch.began), ago(stretch.ended));
@@ -143,7 +143,7 @@ mod tests {
         let recent = history.recent();
         assert!((100..=125).contains(&recent.stretches.len()), "{}", recent.stretches.len());
         assert!(recent.stretches.windows(2).all(|pair| pair[0].ended == pair[1].began), "without gaps");
-        assert!(recent.rates(|totals| totals.all().requests).iter().all(|step| step.value == 1.0));
+        assert!(recent.rates(|totals| totals.all().requests).iter().all(|step| step.value == Some(1.0)));
         let (sum, length) = recent.last(Duration::from_secs(300));
         assert_eq!(sum.all().requests, length.as_secs());
         assert!((300..=330).contains(&length.as_secs()), "{length:?}");

@@ -115,6 +115,7 @@ impl Audit<'_> {
 
 fn row_is_right(row: &Entry, served: &Served, counts: &mut Counts) {
     assert!(served.status == 200 && served.generated.is_some(), "not billed, but charged: {row:?} {served:?}");
+    assert_eq!(served.header("user-agent"), Some(&*row.request.tenant), "{row:?} {served:?}");
     assert_eq!(row.request.operation, served.operation);
     assert_eq!(&*row.request.model, served.model.as_deref().unwrap());
     if row.estimated {
@@ -130,7 +131,7 @@ fn row_is_right(row: &Entry, served: &Served, counts: &mut Counts) {
     counts.exact += 1;
 }
 
-fn usage(reported: &simulator::Usage) -> Usage {
+pub fn usage(reported: &simulator::Usage) -> Usage {
     Usage {
         input_tokens: reported.input_tokens,
         output_tokens: reported.output_tokens,

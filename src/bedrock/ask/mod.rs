@@ -42,6 +42,9 @@ pub struct Ask {
     pub thinking_budget: Option<u64>,
     /// Tokens that go in, on the high side; see the tables in `text` and `ask::prompt`. Never 0 where there is text.
     pub input_estimate: u64,
+    /// The same as a bound, which holds for text whatever the tokenizer: a token for each byte. What is not in the body is in neither:
+    /// a stored prompt, an earlier response, a file behind a link.
+    pub input_bound: u64,
     /// The body is JSON. Of any other only its length is known.
     pub is_json: bool,
     shape: &'static Shape,
@@ -128,6 +131,7 @@ impl Reading {
             caching: self.caching,
             thinking_budget: self.thinking_budget,
             input_estimate: if is_json { self.prompt.tokens() } else { bytes.div_ceil(3) },
+            input_bound: if is_json { self.prompt.tokens_at_most(bytes) } else { bytes },
             is_json,
             shape: self.shape,
             places,

@@ -6,6 +6,9 @@
 //! | another file: PDF, Office, audio, video | one for every four characters of base64, at most 1,000,000 | what a text file of that size would be, and the largest context window there is |
 //! | a link to a file that Bedrock fetches | 2,500 | as an image; a document may be more |
 //!
+//! Beside it, a bound: no tokenizer makes more tokens of a text than it has bytes, so that is what a text and all the JSON around it are
+//! held to be, a text file in base64 included. For images and links there is no such bound, and the table's figures stand in for it.
+//!
 //! Under names that models read as text (`text`, `content`, `prompt`, …) nothing is taken for base64. A request with tools costs
 //! [`TOOLS_TOKENS`] more, for the instructions that the provider adds.
 
@@ -46,6 +49,10 @@ pub(super) struct Prompt {
     meter: TextMeter,
     /// Tokens of what is no text.
     other: u64,
+    /// Characters of base64: not text, though bytes of the body.
+    encoded: u64,
+    /// What is in it, at a token a byte, less what `other` has of it.
+    encoded_more: u64,
     name: Name,
     string: String,
     start: Vec<u8>,
@@ -77,6 +84,8 @@ impl Prompt {
         Prompt {
             meter: TextMeter::default(),
             other: 0,
+            encoded: 0,
+            encoded_more: 0,
             name: Name::Other,
             string: String::Undecided,
             start: Vec::with_capacity(FILE_CHARACTERS_MIN),
@@ -86,6 +95,11 @@ impl Prompt {
     /// Tokens so far.
     pub fn tokens(&self) -> u64 {
         self.other.saturating_add(self.meter.tokens())
+    }
+
+    /// At most, in a body of so many bytes.
+    pub fn tokens_at_most(&self, bytes: u64) -> u64 {
+        bytes.saturating_sub(self.encoded).saturating_add(self.other).saturating_add(self.encoded_more)
     }
 
     /// Tokens that no string has.
@@ -140,8 +154,16 @@ impl Prompt {
             String::Text => {}
             // Text after all, that began like a file.
             String::File { characters, spoiled: true, .. } => self.add(characters / 2),
-            String::File { image: true, .. } => self.add(IMAGE_TOKENS),
-            String::File { characters, .. } => self.add((characters / 4).min(FILE_TOKENS_MAX)),
+            String::File { image: true, characters, .. } => {
+                self.add(IMAGE_TOKENS);
+                self.encoded = self.encoded.saturating_add(characters);
+            }
+            String::File { characters, .. } => {
+                let [likely, most] = [characters / 4, characters / 4 * 3 + 3].map(|tokens| tokens.min(FILE_TOKENS_MAX));
+                self.add(likely);
+                self.encoded = self.encoded.saturating_add(characters);
+                self.encoded_more = self.encoded_more.saturating_add(most - likely);
+            }
         }
         self.meter.end();
         self.start.clear();

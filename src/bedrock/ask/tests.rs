@@ -213,7 +213,68 @@ fn tools_and_numbers_and_other_bodies_count() {
     assert_eq!(estimate(""), 0);
 }
 
+#[test]
+fn a_bound_has_text_by_the_byte_and_images_by_the_table() {
+    let bounded = |body: Value| {
+        let text = body.to_string();
+        (text.len() as u64, ask("Converse", CLAUDE, &text))
+    };
+    let (bytes, text) = bounded(json!({"messages": [{"content": [{"text": "9f86d081884c7d659a2feaa0c55ad015"}]}]}));
+    assert_eq!(text.input_bound, bytes);
+    let image = "iVBORw0KGgo".to_owned() + &"A".repeat(1_000_000);
+    let (bytes, picture) =
+        bounded(json!({"messages": [{"content": [{"image": {"format": "png", "source": {"bytes": image}}}]}]}));
+    assert_eq!(picture.input_bound, bytes - image.len() as u64 + 2_500);
+    // A text file: as many tokens as it has bytes.
+    let (_, file) = bounded(json!({"document": {"format": "txt", "source": {"bytes": "A".repeat(40_000)}}}));
+    assert!((30_000..30_100).contains(&file.input_bound) && file.input_estimate < 10_100, "{file:?}");
+    let (_, tools) = bounded(json!({"tools": []}));
+    assert!(tools.input_bound > TOOLS_TOKENS);
+    assert_eq!(ask("InvokeModel", CLAUDE, "no JSON at all").input_bound, 14);
+}
+
+/// Documents of all kinds of values, under names that mean something and names that do not.
+fn document() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        any::<String>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        "[A-Za-z0-9+/]{250,600} ?".prop_map(Value::from),
+        "iVBORw0KGgo[A-Za-z0-9+/]{250,600}".prop_map(Value::from),
+        Just(json!("https://example.com/a.png")),
+    ];
+    let name = prop_oneof![
+        "[a-z]{0,6}",
+        Just("text".to_owned()),
+        Just("bytes".to_owned()),
+        Just("url".to_owned()),
+        Just("tools".to_owned())
+    ];
+    leaf.prop_recursive(4, 40, 5, move |inner| {
+        let members = prop::collection::btree_map(name.clone(), inner.clone(), 0..5);
+        prop_oneof![
+            prop::collection::vec(inner, 0..5).prop_map(Value::from),
+            members.prop_map(|members| members.into_iter().collect()),
+        ]
+    })
+}
+
 proptest! {
+    /// The greediest tokenizer makes a token of every byte.
+    #[test]
+    fn no_text_has_more_tokens_than_the_bound(texts in prop::collection::vec(any::<String>(), 1..5), length in 1usize..50) {
+        let content: Vec<Value> = texts.iter().map(|text| json!({"text": text})).collect();
+        let body = json!({"messages": [{"role": "user", "content": content}]}).to_string();
+        let ask = Ask::read(named("Converse"), Some(CLAUDE), &pieces(&body, length));
+        let most: usize = texts.iter().map(String::len).sum();
+        prop_assert!(ask.input_bound >= most as u64, "{} {most}", ask.input_bound);
+    }
+
+    #[test]
+    fn the_bound_is_never_less_than_the_estimate(body in document(), length in 1usize..50) {
+        let ask = Ask::read(named("Converse"), Some(CLAUDE), &pieces(&body.to_string(), length));
+        prop_assert!(ask.input_bound >= ask.input_estimate, "{} {}", ask.input_bound, ask.input_estimate);
+    }
+
     #[test]
     fn a_prompt_is_never_nothing_and_never_more_than_twice_its_bytes(text in ".{1,300}") {
         prop_assume!(text.chars().any(|c| c != ' '));

@@ -8,6 +8,7 @@ use super::{ExplainArgs, Findings};
 use crate::{
     bedrock::Dialect,
     cli::prices::show::table,
+    config::HoldInput,
     proxy::{denial::Denial, estimate::Tariff},
     quota::{Balance, LimitKind, QuotaDenial},
     routing::Route,
@@ -38,7 +39,7 @@ pub(super) fn text(
         (None, Some(_), Ok(())) => out += "price      free: nothing is held and nothing charged\n",
         _ => {}
     }
-    out += &asked(args, findings);
+    out += &asked(args, findings, tenant);
     out += &identity(tenant);
     out += &rates(tenant);
     out += &streams(tenant);
@@ -88,13 +89,16 @@ fn price(tariff: &Tariff) -> String {
 }
 
 /// What it would hold.
-fn asked(args: &ExplainArgs, findings: &Findings) -> String {
+fn asked(args: &ExplainArgs, findings: &Findings, tenant: Option<&Tenant>) -> String {
     let (Some((tokens, changes)), Some(tariff)) = (&findings.asked, &findings.tariff) else { return String::new() };
     let cost = tariff.ask(Uuid::nil(), tokens).cost;
     let mut out = match tariff.by_request {
         true => format!("holds      ${cost}, as a request\n"),
         false => format!("holds      {} input and {} output tokens, ${cost} at most\n", tokens.input, tokens.output),
     };
+    if !tariff.by_request && tenant.is_some_and(|tenant| tenant.quotas.hold_input() == HoldInput::Bound) {
+        out += "           hold_input = \"bound\": the gateway holds a token of input for each byte of text\n";
+    }
     match (changes.lowered_to, args.max_tokens) {
         (Some(max), Some(asked)) => _ = writeln!(out, "max_tokens lowered from {asked} to {max}"),
         (Some(max), None) => _ = writeln!(out, "max_tokens set to {max}"),

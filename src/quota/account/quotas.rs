@@ -13,7 +13,7 @@ use jiff::tz::TimeZone;
 
 use super::{CapDenial, ask::nano_dollars, scope::Scope};
 use crate::{
-    config::{self, MaxTokensOver, quotas::QUOTAS_MAX},
+    config::{self, HoldInput, MaxTokensOver, quotas::QUOTAS_MAX},
     pricing::NanoUsd,
     quota::{LimitKind, Measure, Span},
 };
@@ -29,6 +29,7 @@ pub struct Quotas {
     pub(super) zone: TimeZone,
     /// How long a reservation holds at most.
     pub(super) hold_max: Duration,
+    hold_input: HoldInput,
     pub(super) limits: Vec<Limit>,
     caps: Vec<(Scope, bool, Cap)>,
 }
@@ -72,6 +73,7 @@ impl Quotas {
             id: COMPILED.fetch_add(1, Ordering::Relaxed),
             zone: TimeZone::get(&config.time_zone).unwrap_or(TimeZone::UTC),
             hold_max: Duration::from_secs(keeping.reservation_seconds_max).min(HOLD_MAX),
+            hold_input: config.hold_input,
             limits: quotas().flat_map(|(label, quota)| limits(&label, quota)).collect(),
             caps: quotas().filter_map(cap).collect(),
         }
@@ -80,6 +82,11 @@ impl Quotas {
     /// Whether nothing is limited in tokens or money. Sums are kept all the same.
     pub fn is_empty(&self) -> bool {
         self.limits.is_empty() && self.caps.is_empty()
+    }
+
+    /// How many tokens of input a request holds.
+    pub fn hold_input(&self) -> HoldInput {
+        self.hold_input
     }
 
     /// Whether a limit in money is enforced for the model: then it needs a price.
