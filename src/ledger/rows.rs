@@ -3,7 +3,7 @@
 use std::{borrow::Cow, sync::Arc};
 
 use jiff::{Timestamp, civil::Date};
-use rusqlite::{Connection, OptionalExtension, Row, named_params, params, types::Type};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, named_params, params, types::Type};
 
 use super::{Entry, Hold, Request, SumKey, Sums};
 use crate::{
@@ -11,37 +11,47 @@ use crate::{
     pricing::NanoUsd,
 };
 
-/// False if the id has a row already.
-pub(super) fn insert_request(connection: &Connection, entry: &Entry) -> rusqlite::Result<bool> {
-    // By their places: to look every name up in the statement takes as long as half of the insertion.
-    const SQL: &str = "INSERT INTO requests (id, time_ns, day, tenant, principal, service, operation, model, tier,
-        input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, cost_nano_usd, price_source,
-        estimated, by_request, outcome, upstream_request_id)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING";
-    let Entry { request, usage, .. } = entry;
-    let inserted = connection.prepare_cached(SQL)?.execute(params![
-        request.id,
-        nanoseconds(request.time),
-        request.day.to_string(),
-        request.tenant,
-        request.principal,
-        request.service,
-        request.operation,
-        request.model,
-        entry.tier.name(),
-        integer(usage.input_tokens),
-        integer(usage.output_tokens),
-        integer(usage.cache_read_tokens),
-        integer(usage.cache_write_tokens),
-        integer(usage.cache_write_1h_tokens),
-        entry.cost.0,
-        entry.price_source,
-        entry.estimated,
-        entry.by_request,
-        entry.outcome,
-        entry.upstream_request_id,
-    ])?;
-    Ok(inserted == 1)
+/// Inserts rows of requests, as many as there are.
+pub(super) struct RequestRows<'c>(CachedStatement<'c>);
+
+impl RequestRows<'_> {
+    /// For this connection.
+    pub(super) fn of(connection: &Connection) -> rusqlite::Result<RequestRows<'_>> {
+        // By their places: to look every name up in the statement takes as long as half of the insertion.
+        const SQL: &str = "INSERT INTO requests (id, time_ns, day, tenant, principal, service, operation, model, tier,
+            input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, cost_nano_usd, price_source,
+            estimated, by_request, outcome, upstream_request_id)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING";
+        connection.prepare_cached(SQL).map(RequestRows)
+    }
+
+    /// False if the id has a row already.
+    pub(super) fn insert(&mut self, entry: &Entry) -> rusqlite::Result<bool> {
+        let Entry { request, usage, .. } = entry;
+        let inserted = self.0.execute(params![
+            request.id,
+            nanoseconds(request.time),
+            request.day.to_string(),
+            request.tenant,
+            request.principal,
+            request.service,
+            request.operation,
+            request.model,
+            entry.tier.name(),
+            integer(usage.input_tokens),
+            integer(usage.output_tokens),
+            integer(usage.cache_read_tokens),
+            integer(usage.cache_write_tokens),
+            integer(usage.cache_write_1h_tokens),
+            entry.cost.0,
+            entry.price_source,
+            entry.estimated,
+            entry.by_request,
+            entry.outcome,
+            entry.upstream_request_id,
+        ])?;
+        Ok(inserted == 1)
+    }
 }
 
 pub(super) fn insert_hold(connection: &Connection, hold: &Hold) -> rusqlite::Result<()> {

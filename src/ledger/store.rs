@@ -5,7 +5,11 @@ use std::{collections::HashMap, path::PathBuf};
 use jiff::{Timestamp, civil::Date};
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
-use super::{Entry, Hold, LedgerError, SumKey, Sums, file, rows, state::Batch};
+use super::{
+    Entry, Hold, LedgerError, SumKey, Sums, file,
+    rows::{self, RequestRows},
+    state::Batch,
+};
 
 /// Rows pruned in one transaction.
 const ROWS_PRUNED_TOGETHER: u32 = 1_000;
@@ -107,9 +111,12 @@ fn recover(connection: &mut Connection, lost_before: Timestamp, now: Timestamp) 
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let (expired, holds): (Vec<_>, Vec<_>) = rows::holds(&transaction)?.into_iter().partition(|hold| hold.expires <= lost_before);
     let mut sums = HashMap::new();
-    for hold in expired {
-        delete_hold(&transaction, &hold.request.id)?;
-        insert(&transaction, &hold.lost(), &mut sums)?;
+    {
+        let mut rows = RequestRows::of(&transaction)?;
+        for hold in expired {
+            delete_hold(&transaction, &hold.request.id)?;
+            insert(&mut rows, &hold.lost(), &mut sums)?;
+        }
     }
     add(&transaction, &sums)?;
     transaction.commit()?;
@@ -125,19 +132,22 @@ fn write(connection: &mut Connection, batch: &Batch) -> Result<(), WriteError> {
         delete_hold(&transaction, id)?;
     }
     let mut sums = batch.folded.clone();
-    for closing in &batch.closings {
-        if closing.held {
-            delete_hold(&transaction, &closing.entry.request.id)?;
+    {
+        let mut rows = RequestRows::of(&transaction)?;
+        for closing in &batch.closings {
+            if closing.held {
+                delete_hold(&transaction, &closing.entry.request.id)?;
+            }
+            insert(&mut rows, &closing.entry, &mut sums)?;
         }
-        insert(&transaction, &closing.entry, &mut sums)?;
     }
     add(&transaction, &sums)?;
     Ok(transaction.commit()?)
 }
 
 /// A request that has a row already is not charged again.
-fn insert(transaction: &Transaction<'_>, entry: &Entry, sums: &mut HashMap<SumKey, Sums>) -> rusqlite::Result<()> {
-    if rows::insert_request(transaction, entry)? {
+fn insert(rows: &mut RequestRows<'_>, entry: &Entry, sums: &mut HashMap<SumKey, Sums>) -> rusqlite::Result<()> {
+    if rows.insert(entry)? {
         *sums.entry(entry.request.key()).or_default() += Sums::of(entry);
     }
     Ok(())
