@@ -317,6 +317,25 @@ async fn a_required_guardrail_is_put_into_every_generation_and_no_other_gets_thr
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guardrail_goes_where_the_model_in_the_body_leads() {
+    let world = World::with(Settings {
+        sections: "[routing]\nsurface_service = \"bedrock-mantle\"\n".to_owned(),
+        tenants: format!("[tenants.acme]\n{ALL}[tenants.acme.guardrail]\nidentifier = \"gr-1\"\nversion = \"2\"\n"),
+        ..Settings::default()
+    })
+    .await;
+    let mut client = world.h1().await;
+    client.ask(chat("openai.gpt-oss-120b-1:0")).await.assert_served();
+    assert_eq!(world.served().headers().find(|(name, _)| *name == "x-amzn-bedrock-guardrailidentifier").unwrap().1, "gr-1");
+    // On bedrock-mantle no guardrail can be named.
+    let other = with(chat("openai.gpt-oss-120b-1:0"), "X-Amzn-Bedrock-GuardrailIdentifier", "gr-2");
+    for request in [other, chat("openai.gpt-oss-120b"), post(CHAT, "{}")] {
+        assert_denied(&client.ask(request).await, "tenants.acme.guardrail");
+    }
+    assert_eq!(world.served_count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_strict_guardrail_sees_everything() {
     let marked = r#"{"messages":[{"role":"user","content":[{"text":"x"},{"guardContent":{"text":{"text":"y"}}}]}]}"#;
     let tagged = r#"{"prompt":"x","amazon-bedrock-guardrailConfig":{"tagSuffix":"y"}}"#;
