@@ -18,7 +18,7 @@ use super::{
     denial::Verdict,
     standings::rate_limit_headers,
 };
-use crate::{bedrock::Dialect, bedrock::Service};
+use crate::{bedrock::Dialect, bedrock::Service, quota::milliseconds};
 
 /// A body this small is read to its end after a refusal, so that the connection can go on.
 const READ_ON_BYTES_MAX: u64 = 256 * 1024;
@@ -214,11 +214,11 @@ fn compose(session: &Session, passage: &Passage, denial: &Denial, verdict: &Verd
 }
 
 /// AWS SDKs read milliseconds in their own header, the JS SDK seconds, OpenAI's and Anthropic's SDKs either, and `x-should-retry`.
-fn retry_headers(response: &mut ResponseHeader, retry_after: Option<Duration>) -> Result<()> {
+pub fn retry_headers(response: &mut ResponseHeader, retry_after: Option<Duration>) -> Result<()> {
     let Some(wait) = retry_after else {
         return response.insert_header("x-should-retry", "false");
     };
-    let milliseconds = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+    let milliseconds = milliseconds(wait);
     response.insert_header(header::RETRY_AFTER, milliseconds.div_ceil(1_000))?;
     response.insert_header("retry-after-ms", milliseconds)?;
     response.insert_header("x-amz-retry-after", milliseconds)
@@ -268,4 +268,17 @@ async fn read_on(downstream: &mut ServerSession, bytes_max: u64, wait_max: Durat
         }
     };
     let _ = timeout(wait_max, rest).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_comes_back_when_told_comes_late_enough() {
+        let mut response = ResponseHeader::build(429, None).unwrap();
+        retry_headers(&mut response, Some(Duration::from_micros(1_000_400))).unwrap();
+        let told = ["retry-after", "retry-after-ms", "x-amz-retry-after"].map(|name| response.headers[name].to_str().unwrap());
+        assert_eq!(told, ["2", "1001", "1001"]);
+    }
 }

@@ -105,9 +105,7 @@ pub(super) async fn refuse(session: &mut Session, passage: &mut Passage, denial:
     if verdict.surface_status == 401 {
         response.insert_header(header::WWW_AUTHENTICATE, "Bearer")?;
     }
-    if let Some(wait) = verdict.retry_after {
-        response.insert_header(header::RETRY_AFTER, wait.as_secs().saturating_add(1))?;
-    }
+    respond::retry_headers(&mut response, verdict.retry_after)?;
     if let Denial::Rate(denial) = denial {
         rate_limit_headers(&mut response, Dialect::of_path(PATH), std::slice::from_ref(&denial.standing))?;
     }
