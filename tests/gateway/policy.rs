@@ -379,6 +379,12 @@ async fn a_caller_from_elsewhere_is_refused_everywhere_and_behind_a_balancer_the
     assert_denied(&client.get("/v1/usage").await, "tenants.acme.allow_from");
     let refused = client.ask(credentials_request(&world.token("acme"))).await;
     assert!(refused.status == 403 && String::from_utf8_lossy(&refused.body).contains("tenants.acme.allow_from"), "{refused:?}");
+    let browser =
+        client.ask(with(Request::builder().uri("/v1/usage").body(Upload::none()).unwrap(), "accept", "text/html")).await;
+    assert!(browser.status == 403 && String::from_utf8_lossy(&browser.body).contains("tenants.acme.allow_from"), "{browser:?}");
+    for line in world.log_lines(4).await {
+        assert_eq!(line["rule"], "tenants.acme.allow_from", "{line}");
+    }
     for (source, status) in [([192, 0, 2, 7], "200"), ([192, 0, 2, 200], "403")] {
         let mut raw = Raw::connect(world.gateway.traffic[2]).await;
         raw.write(proxy_header(source)).await;
