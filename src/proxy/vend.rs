@@ -56,6 +56,9 @@ pub enum VendError {
     /// A parameter that is missing, twice, or not as it should be.
     #[error("The parameter {0} must be there once, and be well-formed.")]
     Parameter(&'static str),
+    /// A parameter that would make the session narrower.
+    #[error("{0} is not taken: what the credentials may do is the tenant's policy. Leave it out.")]
+    Narrowed(&'static str),
     /// A token in the query string, which ends up in logs.
     #[error("WebIdentityToken must be in the body.")]
     TokenInQuery,
