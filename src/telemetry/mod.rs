@@ -4,6 +4,7 @@
 pub mod access_log;
 pub mod account;
 pub mod bidirectional;
+pub mod causes;
 pub mod history;
 pub mod key_sets;
 pub mod logging;
@@ -21,6 +22,7 @@ pub mod trace_context;
 pub use access_log::{AccessLine, AccessLog};
 pub use account::AccountMetrics;
 pub use bidirectional::{Bidirectional, BidirectionalOfTenant};
+pub use causes::with_causes;
 pub use history::History;
 pub use key_sets::KeySetMetrics;
 pub use metrics::{Counted, Metrics};
