@@ -18,6 +18,8 @@ use crate::{
 
 mod columns;
 
+pub(super) use columns::visible;
+
 /// Which usage, and how it is shown.
 #[derive(Debug, clap::Args)]
 pub struct UsageArgs {

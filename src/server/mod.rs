@@ -4,6 +4,7 @@
 pub mod account;
 mod assembly;
 pub mod assume_role;
+mod chance;
 mod chronicle;
 pub mod credentials;
 mod drain;
