@@ -34,7 +34,9 @@ impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
         let request = session.req_header();
         if !matches!(request.method, Method::GET | Method::HEAD) {
-            return text(StatusCode::METHOD_NOT_ALLOWED, "only GET here\n");
+            let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, "only GET here\n");
+            refusal.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("GET, HEAD"));
+            return refusal;
         }
         let head = request.method == Method::HEAD;
         let path = request.uri.path();

@@ -32,7 +32,7 @@ pub struct DemoArgs {
     pub env_file: Option<PathBuf>,
 }
 
-/// Serves until SIGTERM or SIGINT.
+/// Serves until SIGTERM or SIGINT; a second one ends at once.
 ///
 /// # Errors
 /// A port is taken, or the demo's directory cannot be written.
@@ -40,6 +40,7 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let filter = logging::init("warn")?;
     super::runtime()?.block_on(async {
         server::install_crypto();
+        let mut signals = Signals::new()?;
         let key = files::simulator_key()?;
         let simulator = start_simulator(key.clone()).await?;
         let files = DemoFiles::write(&args, &simulator, &key)?;
@@ -57,8 +58,8 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
             exports.write(file).with_context(|| format!("cannot write {}", file.display()))?;
         }
         exports.print();
-        Signals::new()?.stop(&running).await;
-        running.stop().await;
+        signals.stop(&running).await;
+        signals.end(running.stop()).await;
         Ok(ExitCode::SUCCESS)
     })
 }

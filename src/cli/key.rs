@@ -75,6 +75,8 @@ pub fn run(args: KeyArgs) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(EX_CONFIG));
         }
     };
+    let no_file = "the configuration has no `[keys]`: add `file = \"keys.toml\"`";
+    let file = args.add.then(|| config.keys.as_ref().map(|keys| &keys.file).context(no_file)).transpose()?;
     let key = make(&args, &config)?;
     let mut out = io::stdout().lock();
     let (id, secret) = (&key.id, key.secret.expose_secret());
@@ -85,8 +87,7 @@ pub fn run(args: KeyArgs) -> anyhow::Result<ExitCode> {
             "# Access key. The secret is not shown again.\nAWS_ACCESS_KEY_ID={id}\nAWS_SECRET_ACCESS_KEY={secret}\n"
         )?,
     }
-    if args.add {
-        let file = &config.keys.as_ref().context("the configuration has no `[keys]`: add `file = \"keys.toml\"`")?.file;
+    if let Some(file) = file {
         add(file, &key.entry).with_context(|| format!("cannot write {}", file.display()))?;
         writeln!(out, "# Added to {}.", file.display())?;
     } else {
@@ -102,6 +103,9 @@ fn make(args: &NewArgs, config: &Config) -> anyhow::Result<NewKey> {
     ensure!(principal.is_none_or(claims::is_subject), "a principal has 1 to 256 printable characters and no space at either end");
     let unknown = args.groups.iter().find(|group| !config.groups.contains_key(*group));
     ensure!(unknown.is_none(), "the configuration has no [groups.{}]", unknown.map_or("", String::as_str));
+    if let Some(expires) = args.expires.filter(|expires| *expires <= Timestamp::now()) {
+        bail!("the key would have expired already: --expires is {expires}");
+    }
     let holder = NewKeyFor { tenant, principal, groups: &args.groups, expires: args.expires };
     if args.api {
         return Ok(new_api_key(&holder)?);
@@ -164,7 +168,7 @@ mod tests {
         let config = config(directory.path());
         let file = &config.keys.as_ref().unwrap().file;
         let access = make(&new(&["-c", "x", "--tenant", "acme", "--principal", "a \"b\""]), &config).unwrap();
-        let api = make(&new(&["-c", "x", "--tenant", "acme", "--api", "--expires", "2027-01-31"]), &config).unwrap();
+        let api = make(&new(&["-c", "x", "--tenant", "acme", "--api", "--expires", "2127-01-31"]), &config).unwrap();
         for key in [&access, &api] {
             assert!(!key.entry.contains(key.secret.expose_secret()));
             add(file, &key.entry).unwrap();
@@ -190,6 +194,7 @@ mod tests {
         let mut config = config(directory.path());
         assert!(make(&new(&["-c", "x", "--tenant", "globex"]), &config).is_err());
         assert!(make(&new(&["-c", "x", "--tenant", "acme", "--principal", " "]), &config).is_err());
+        assert!(make(&new(&["-c", "x", "--tenant", "acme", "--expires", "2020-01-31"]), &config).is_err());
         config.vending = None;
         assert!(make(&new(&["-c", "x", "--tenant", "acme"]), &config).is_err());
         assert!(make(&new(&["-c", "x", "--tenant", "acme", "--api"]), &config).is_ok());

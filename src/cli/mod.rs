@@ -20,6 +20,8 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::telemetry::with_causes;
+
 /// A self-hosted gateway for Amazon Bedrock
 #[derive(Debug, Parser)]
 #[command(name = "tollgate", version = VERSION, arg_required_else_help = true)]
@@ -70,12 +72,15 @@ enum Command {
     Man(man::ManArgs),
 }
 
-/// Parses the command line and does what it says.
-///
-/// # Errors
-/// Whatever keeps the command from its work; printed by the caller.
-pub fn main() -> anyhow::Result<ExitCode> {
-    let cli = Cli::parse();
+/// Parses the command line, does what it says, and tells what keeps it from that.
+pub fn main() -> ExitCode {
+    run(Cli::parse()).unwrap_or_else(|error| {
+        eprintln!("error: {}", with_causes(error.as_ref()));
+        ExitCode::FAILURE
+    })
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     if let Some(config) = cli.config {
         return check::run(check::CheckArgs { config });
     }

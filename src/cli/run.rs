@@ -118,10 +118,12 @@ impl Signals {
     }
 
     /// The end in order, or at once if the process is told again.
-    async fn end(&mut self, in_order: impl Future<Output = ()>) {
+    pub(super) async fn end(&mut self, in_order: impl Future<Output = ()>) {
         tokio::select! {
-            () = in_order => {}
-            _ = self.terminate.recv() => tracing::warn!("told to stop again; open connections are cut"),
+            () = in_order => return,
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
+        tracing::warn!("told to stop again; open connections are cut");
     }
 }

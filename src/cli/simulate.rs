@@ -53,24 +53,26 @@ impl Default for File {
 pub async fn run(options: Simulate) -> anyhow::Result<()> {
     let config = configuration(&options)?;
     let (region, key) = (config.region.clone(), config.keys.first().cloned());
-    let simulator = Simulator::start(config).await.context("starting the simulator")?;
+    let address = config.address;
+    let started = Simulator::start(config).await;
+    let simulator = started.with_context(|| format!("cannot start the simulator at {address}"))?;
     let ca_file = match options.ca_file {
         Some(file) => file,
         None => default_ca_file(simulator.address().port())?,
     };
-    std::fs::write(&ca_file, simulator.ca_pem()).with_context(|| format!("writing {}", ca_file.display()))?;
+    std::fs::write(&ca_file, simulator.ca_pem()).with_context(|| format!("cannot write {}", ca_file.display()))?;
     print!("{}", exports(&simulator.url(), &region, key.as_ref(), &std::path::absolute(&ca_file)?));
 
-    let mut terminated = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    let mut terminated = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted.context("listening for SIGINT"),
+        interrupted = tokio::signal::ctrl_c() => interrupted.context("cannot listen for SIGINT"),
         _ = terminated.recv() => Ok(()),
     }
 }
 
 fn default_ca_file(port: u16) -> anyhow::Result<PathBuf> {
     let directory = demo_directory();
-    create_private_directory(&directory).with_context(|| format!("using {}", directory.display()))?;
+    create_private_directory(&directory).with_context(|| format!("cannot use {}", directory.display()))?;
     Ok(directory.join(format!("simulator-ca-{port}.pem")))
 }
 
@@ -78,8 +80,8 @@ fn configuration(options: &Simulate) -> anyhow::Result<SimulatorConfig> {
     let File { mut address, region, tls, record_requests, keys, script } = match &options.config {
         None => File::default(),
         Some(path) => {
-            let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-            toml::from_str(&text).with_context(|| format!("in {}", path.display()))?
+            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            toml::from_str(&text).with_context(|| format!("cannot use {}", path.display()))?
         }
     };
     address.set_port(options.port.unwrap_or(address.port()));

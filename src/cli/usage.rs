@@ -1,13 +1,12 @@
 //! `tollgate usage`: what was used and what it cost, from the ledger, while the gateway writes it or not.
 
 use std::{
-    fs,
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use clap::ValueEnum;
 use jiff::civil::Date;
 
@@ -18,6 +17,8 @@ use crate::{
 };
 
 mod columns;
+
+pub(super) use columns::visible;
 
 /// Which usage, and how it is shown.
 #[derive(Debug, clap::Args)]
@@ -97,8 +98,7 @@ pub fn run(args: UsageArgs) -> anyhow::Result<ExitCode> {
 /// Without a look at certificates and secrets, which whoever asks for usage may not be allowed to read. Nothing if it is bad,
 /// and that has been said.
 pub(super) fn read_config(path: &Path) -> anyhow::Result<Option<Config>> {
-    let text = fs::read_to_string(path).with_context(|| format!("cannot read the configuration {}", path.display()))?;
-    match config::parse(&text, path) {
+    match config::read_alone(path) {
         Ok(config) => Ok(Some(config)),
         Err(problems) => {
             writeln!(io::stderr(), "{problems}")?;

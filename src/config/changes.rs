@@ -26,7 +26,7 @@ pub struct Change {
 }
 
 /// Below these come names that people choose, which say nothing of what is in them.
-const NAMED: [&str; 2] = ["tenants", "issuers"];
+const NAMED: [&str; 4] = ["tenants", "issuers", "groups", "profiles"];
 
 impl Written {
     pub(super) fn of(root: &Node) -> Written {
@@ -128,12 +128,18 @@ mod tests {
         let after = "[credentials]\nsecret_access_key = \"wJalr\"\nsession_token = { file = \"b\" }\n\
             [upstream.endpoints]\nbedrock = \"https://me:pw@host\"\n\
             [vending]\nsealing_keys = [{ id = \"1\", secret = { env = \"wJalr/K7\" } }, { id = \"2\", secret = { env = \"KEY\" } }]\n\
-            [tenants.secret-project]\ntime_zone = \"UTC\"\n";
+            [tenants.secret-project]\ntime_zone = \"UTC\"\n\
+            [groups.secret-agents]\nrestrict = true\n[profiles]\nsecret-model = \"nova\"\n";
         let told = told("", after).join("\n");
         assert!(!told.contains("wJalr") && !told.contains("pw@"), "{told}");
-        for line in
-            ["session_token.file: - → \"b\"", "secret.env: - → ***", "secret.env: - → \"KEY\"", "project.time_zone: - → \"UTC\""]
-        {
+        for line in [
+            "session_token.file: - → \"b\"",
+            "secret.env: - → ***",
+            "secret.env: - → \"KEY\"",
+            "project.time_zone: - → \"UTC\"",
+            "agents.restrict: - → true",
+            "model: - → \"nova\"",
+        ] {
             assert!(told.contains(line), "{line} in {told}");
         }
     }

@@ -64,7 +64,7 @@ pub use network::{Network, NetworkError};
 pub use prices::{Prices, Unpriced, examine_prices, parse_prices};
 pub use problems::{Problem, Problems, Severity};
 pub use quotas::{AccountKeeping, HoldInput, MaxTokensOver, Quota};
-pub use read::{examine, parse, read};
+pub use read::{examine, parse, read, read_alone};
 pub use request_metadata::RequestMetadata;
 pub use roles::{RoleOfTenant, Roles, TenantRole};
 pub use routing::{Routing, SurfaceService};

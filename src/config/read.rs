@@ -38,6 +38,14 @@ pub fn read(path: &Path) -> Result<Config, Problems> {
     refuse_errors(examine(path))
 }
 
+/// Reads a configuration and looks at nothing that it names, which not everybody may read who may read the file.
+///
+/// # Errors
+/// Those of [`read`].
+pub fn read_alone(path: &Path) -> Result<Config, Problems> {
+    parse(&read_text(path, "the configuration")?, path)
+}
+
 /// Reads a configuration from its text. `name` is what reports call it, and relative paths start from its directory; no file
 /// and no environment variable is looked at.
 ///

@@ -38,7 +38,6 @@ pub fn meaning(reason: &str) -> Meaning {
         "guardrail" => {
             ("the tenant's guardrail was not named, or another one", "see the tenant's guardrail in the configuration")
         }
-        "profiles" => ("nobody said what the opaque name stands for", "add it to the profiles of the configuration"),
         "scheme_unsupported" => ("the Authorization scheme is not supported", TOKEN),
         "tenant_unknown" => ("the token names a tenant that is not configured", "add a [tenants] section of that name"),
         "expired" | "key_expired" => ("the token or key had expired", "the client has to refresh it"),
@@ -53,6 +52,14 @@ pub fn meaning(reason: &str) -> Meaning {
             ("the ledger could not be written", "look at the disk under the ledger; charges wait in memory until it takes them")
         }
         "credentials" => ("there were no AWS credentials to sign with", "look at the instance role, or at [credentials]"),
+        "aws_session" => (
+            "there was no AWS session to sign with as the tenant",
+            "look at the tenant's role in the configuration; the log has what STS said",
+        ),
+        "session_tag" => (
+            "what would go to AWS as a session tag cannot be one",
+            "give the tenant, or its callers, names of characters that AWS takes",
+        ),
         "credentials_refused" => {
             ("Bedrock refused the gateway's own credentials", "look at the role's permissions, and at the clock")
         }
@@ -69,14 +76,24 @@ pub fn meaning(reason: &str) -> Meaning {
         }
         "body_too_slow" => ("the body did not arrive in time", "look at the client's network"),
         "needs_http2" => ("a stream in both directions came over HTTP/1.1", "use an SDK, and a load balancer, that speak HTTP/2"),
-        "stream_idle" | "stream_too_long" | "stream_too_large" | "events_too_fast" | "bytes_too_fast" => {
-            ("a stream went beyond its bounds", STREAM)
-        }
+        "stream_idle" | "stream_too_long" | "stream_too_large" => ("a stream went beyond its bounds", STREAM),
         reason if reason.starts_with("event_") => ("an event of a stream was malformed", CLIENT),
         "route" => ("no Bedrock service has such a path", CLIENT),
-        "head" | "path" | "head_too_large" | "body_broken" | "body_unreadable" | "credential_in_query" | "method" => {
-            ("the request was malformed", CLIENT)
+        "endpoint_prefix" => {
+            ("the service's prefix names no service of the gateway's", "look at the client's endpoint, and at [routing]")
         }
+        "vending_parameter" => (
+            "a request for AWS credentials had a parameter that was missing or not good",
+            "look at the client's AWS_ROLE_ARN, AWS_ROLE_SESSION_NAME and profile; the client was told which parameter",
+        ),
+        "head"
+        | "path"
+        | "head_too_large"
+        | "body_broken"
+        | "body_unreadable"
+        | "credential_in_query"
+        | "method"
+        | "request_metadata" => ("the request was malformed", CLIENT),
         reason if is_about_credentials(reason) => ("the credential was not good", TOKEN),
         _ => ("the gateway would not serve it", "find the request id in the log; the client was told what is wrong"),
     };
@@ -123,6 +140,10 @@ mod tests {
         for reason in ["signature", "signature_mismatch", "claim_missing", "tenant_many", "not_yet_valid", "audience"] {
             assert_eq!(meaning(reason).advice, TOKEN, "{reason}");
         }
-        assert!(meaning("something_new").advice.contains("request id"));
+        let unknown = meaning("something_new");
+        assert!(unknown.advice.contains("request id"));
+        for reason in ["aws_session", "session_tag", "request_metadata", "vending_parameter", "endpoint_prefix"] {
+            assert!(meaning(reason) != unknown && meaning(reason).advice != TOKEN, "{reason}");
+        }
     }
 }

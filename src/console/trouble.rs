@@ -160,6 +160,7 @@ fn failures(lately: &Totals, length: Duration) -> Option<Trouble> {
     let own = [
         "credentials",
         "credentials_refused",
+        "aws_session",
         "ledger",
         "overloaded",
         "no_room",

@@ -195,9 +195,10 @@ impl Ledger {
         }
     }
 
-    /// Whether new requests may spend: false while the file cannot be written, unless the configuration says they may.
+    /// Whether new requests may spend: false while the file cannot be written, or is given up, unless the configuration says they may.
     pub fn admits(&self) -> bool {
-        self.settings.on_failure == OnFailure::Open || self.open.load().as_ref().is_none_or(|open| open.queue.keeps_up(STALL))
+        let writes = || self.open.load().as_ref().map_or(self.settings.file.is_none(), |open| open.queue.keeps_up(STALL));
+        self.settings.on_failure == OnFailure::Open || writes()
     }
 
     /// How it fares; nothing without a file.

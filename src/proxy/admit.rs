@@ -149,7 +149,7 @@ impl Admitted {
     }
 
     /// Completes route and policy by what the body says.
-    pub fn read_body(&mut self, pieces: &[Bytes]) -> Result<(), Denial> {
+    pub fn read_body(&mut self, headers: &HeaderMap, pieces: &[Bytes]) -> Result<(), Denial> {
         if let Some(peek) = self.route.peek {
             let name = if matches!(peek, Peek::ResourceArn { .. }) { "resourceARN" } else { "model" };
             let value = body::top_level_string(pieces, name).map_err(unreadable)?;
@@ -157,6 +157,7 @@ impl Admitted {
             (self.route.service, self.route.operation, self.route.peek) =
                 (operation.service, Some(KnownOperation(operation)), None);
             allow::check_operation(&self.rights(), &self.route)?;
+            allow::check_headers(&self.rights(), &self.route, headers)?;
         }
         if self.takes_model_in_body() {
             self.check_models(pieces)?;

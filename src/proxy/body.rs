@@ -92,8 +92,9 @@ pub async fn read_for(
 pub fn complete(session: &Session, passage: &mut Passage, admitted: &mut Admitted, body: &mut ReadBody) -> Result<(), Denial> {
     admitted.check_body(&body.sha256)?;
     admitted.tenant().policy.check_body(body.length)?;
+    let headers = &session.req_header().headers;
     if admitted.must_read_body() {
-        let read = admitted.read_body(&body.pieces);
+        let read = admitted.read_body(headers, &body.pieces);
         if let Some(caller) = &mut passage.caller {
             let route = admitted.route();
             caller.called = Some((route.service.name(), route.operation_name()));
@@ -101,7 +102,7 @@ pub fn complete(session: &Session, passage: &mut Passage, admitted: &mut Admitte
         }
         read?;
     }
-    if let Some(pieces) = admitted.check_terms(&session.req_header().headers, &body.pieces)? {
+    if let Some(pieces) = admitted.check_terms(headers, &body.pieces)? {
         body.replace(pieces);
     }
     Ok(())

@@ -17,8 +17,9 @@ use super::{
     body::{content_length, expects_continue},
     denial::Verdict,
     standings::rate_limit_headers,
+    vend::VendError,
 };
-use crate::{bedrock::Dialect, bedrock::Service};
+use crate::{bedrock::Dialect, bedrock::Service, quota::milliseconds};
 
 /// A body this small is read to its end after a refusal, so that the connection can go on.
 const READ_ON_BYTES_MAX: u64 = 256 * 1024;
@@ -62,33 +63,25 @@ pub fn denied(denial: Denial) -> Box<Error> {
 
 /// Answers a request that is refused before it goes upstream.
 pub async fn refuse(session: &mut Session, passage: &mut Passage, denial: Denial) -> Result<()> {
-    let verdict = denial.verdict();
-    let refusal = Some(Refusal::of(&verdict));
-    if let (Denial::Policy(denial), Some(caller)) = (&denial, &mut passage.caller) {
-        caller.rule = Some(denial.rule.key().to_owned());
-    }
-    let (response, body) = compose(session, passage, &denial, &verdict)?;
-    // After a chunk that cannot be read nobody knows where the next request begins, though Pingora takes the body to be done then.
-    let lost_count = matches!(denial, Denial::BodyBroken);
-    let answered = answer(session, passage, response, body, refusal, lost_count).await;
-    if let Some(answered) = &mut passage.answered {
-        answered.why = denial.told_to_operators();
-    }
-    answered
+    let (response, body) = compose(session, passage, &denial, &denial.verdict())?;
+    answer(session, passage, response, body, Some(&denial)).await
 }
 
-/// Answers in Bedrock's place, and leaves the connection so that the next request can come, or closes it. `lost_count`: nobody knows
-/// where the next request would begin.
+/// Answers in Bedrock's place, and leaves the connection so that the next request can come, or closes it. With a denial it is a refusal,
+/// in whatever words.
 pub async fn answer(
     session: &mut Session,
     passage: &mut Passage,
-    response: ResponseHeader,
+    mut response: ResponseHeader,
     body: Bytes,
-    refusal: Option<Refusal>,
-    lost_count: bool,
+    denial: Option<&Denial>,
 ) -> Result<()> {
+    if let Some(denial) = denial {
+        annotate(&mut response, passage, denial)?;
+    }
     let status = response.status.as_u16();
-    passage.answered = Some(Answered { status: None, refusal, why: None });
+    // After a chunk that cannot be read nobody knows where the next request begins, though Pingora takes the body to be done then.
+    let lost_count = matches!(denial, Some(Denial::BodyBroken));
     let close = lost_count || !will_read_on(session.as_mut());
     let downstream = session.as_mut();
     if close {
@@ -96,8 +89,13 @@ pub async fn answer(
     }
     // Otherwise Pingora closes after every answer that is written before the request was read.
     downstream.set_close_on_response_before_downstream_finish(close);
+    let answered = passage.answered.insert(Answered {
+        status: None,
+        refusal: denial.map(|denial| Refusal::of(&denial.verdict())),
+        why: denial.and_then(Denial::told_to_operators),
+    });
     write(downstream, response, body).await?;
-    passage.answered = Some(Answered { status: Some(status), refusal, why: None });
+    answered.status = Some(status);
     if downstream.is_http2() {
         // It has its own way to say that the rest of a body is not wanted, but what is malformed in it should still be told.
         read_on(downstream, READ_ON_BYTES_MAX, READ_ON_MAX).await;
@@ -108,6 +106,17 @@ pub async fn answer(
         downstream.set_keepalive(None);
     }
     Ok(())
+}
+
+/// What a refusal tells in the head whatever the words of its body, and operators in the log.
+fn annotate(response: &mut ResponseHeader, passage: &mut Passage, denial: &Denial) -> Result<()> {
+    if let (Denial::Policy(denial), Some(caller)) = (denial, &mut passage.caller) {
+        caller.rule = Some(denial.rule.key().to_owned());
+    }
+    match denial {
+        Denial::Method(allowed) | Denial::Vend(VendError::Method(allowed)) => response.insert_header(header::ALLOW, *allowed),
+        _ => Ok(()),
+    }
 }
 
 /// Answers a request that failed on its way, if nothing of an answer went out yet.
@@ -199,9 +208,6 @@ fn compose(session: &Session, passage: &Passage, denial: &Denial, verdict: &Verd
     if status == 401 {
         response.insert_header(header::WWW_AUTHENTICATE, "Bearer")?;
     }
-    if let Denial::Method(allowed) = denial {
-        response.insert_header(header::ALLOW, *allowed)?;
-    }
     retry_headers(&mut response, verdict.retry_after)?;
     let standings = match denial {
         Denial::Rate(denial) => std::slice::from_ref(&denial.standing),
@@ -209,16 +215,15 @@ fn compose(session: &Session, passage: &Passage, denial: &Denial, verdict: &Verd
         _ => passage.admitted.as_ref().map_or(&[][..], Admitted::standings),
     };
     rate_limit_headers(&mut response, dialect, standings)?;
-    let without_body = session.req_header().method == http::Method::HEAD;
-    Ok((response, if without_body { Bytes::new() } else { body }))
+    Ok((response, body))
 }
 
 /// AWS SDKs read milliseconds in their own header, the JS SDK seconds, OpenAI's and Anthropic's SDKs either, and `x-should-retry`.
-fn retry_headers(response: &mut ResponseHeader, retry_after: Option<Duration>) -> Result<()> {
+pub fn retry_headers(response: &mut ResponseHeader, retry_after: Option<Duration>) -> Result<()> {
     let Some(wait) = retry_after else {
         return response.insert_header("x-should-retry", "false");
     };
-    let milliseconds = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+    let milliseconds = milliseconds(wait);
     response.insert_header(header::RETRY_AFTER, milliseconds.div_ceil(1_000))?;
     response.insert_header("retry-after-ms", milliseconds)?;
     response.insert_header("x-amz-retry-after", milliseconds)
@@ -231,10 +236,10 @@ pub fn internal(e: impl StdError + Send + Sync + 'static) -> Box<Error> {
 
 async fn write(downstream: &mut ServerSession, response: ResponseHeader, body: Bytes) -> Result<()> {
     downstream.write_response_header(Box::new(response)).await?;
-    if body.is_empty() {
-        return downstream.finish_body().await;
+    let without_body = body.is_empty() || downstream.req_header().method == http::Method::HEAD;
+    if !without_body {
+        downstream.write_response_body(body, true).await?;
     }
-    downstream.write_response_body(body, true).await?;
     downstream.finish_body().await
 }
 
@@ -268,4 +273,17 @@ async fn read_on(downstream: &mut ServerSession, bytes_max: u64, wait_max: Durat
         }
     };
     let _ = timeout(wait_max, rest).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_comes_back_when_told_comes_late_enough() {
+        let mut response = ResponseHeader::build(429, None).unwrap();
+        retry_headers(&mut response, Some(Duration::from_micros(1_000_400))).unwrap();
+        let told = ["retry-after", "retry-after-ms", "x-amz-retry-after"].map(|name| response.headers[name].to_str().unwrap());
+        assert_eq!(told, ["2", "1001", "1001"]);
+    }
 }

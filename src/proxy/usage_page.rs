@@ -78,7 +78,7 @@ async fn write_json(session: &mut Session, passage: &mut Passage, page: &Page) -
     response.insert_header("x-tollgate-request-id", id)?;
     response.insert_header("request-id", id)?;
     rate_limit_headers(&mut response, Dialect::of_path(PATH), &page.standings)?;
-    respond::answer(session, passage, response, Bytes::from(body), None, false).await
+    respond::answer(session, passage, response, Bytes::from(body), None).await
 }
 
 async fn page(session: &mut Session, passage: &mut Passage, gateway: &Gateway, shape: Shape) -> Result<Page, Denial> {

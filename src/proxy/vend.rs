@@ -22,7 +22,7 @@ use super::{
     admit::{self, check_head, identify, split_target},
     awaited, body,
     listener::handshake::voucher,
-    respond::{self, Refusal},
+    respond,
 };
 use crate::{
     auth::{IdentityError, Principal, SealError, credential::container_token},
@@ -56,6 +56,9 @@ pub enum VendError {
     /// A parameter that is missing, twice, or not as it should be.
     #[error("The parameter {0} must be there once, and be well-formed.")]
     Parameter(&'static str),
+    /// A parameter that would make the session narrower.
+    #[error("{0} is not taken: what the credentials may do is the tenant's policy. Leave it out.")]
+    Narrowed(&'static str),
     /// A token in the query string, which ends up in logs.
     #[error("WebIdentityToken must be in the body.")]
     TokenInQuery,
@@ -67,8 +70,9 @@ pub enum VendError {
     Sealing(#[from] SealError),
 }
 
-/// A success, in the words of its endpoint.
+/// An answer in the words of its endpoint.
 struct Answer {
+    status: u16,
     content_type: &'static str,
     body: String,
 }
@@ -96,19 +100,12 @@ pub async fn serve(session: &mut Session, passage: &mut Passage, endpoint: Endpo
         Endpoint::Container => vend_for_container(session, passage).await,
         Endpoint::Sts => answer_as_sts(session, passage, gateway).await,
     };
-    let lost_count = matches!(answer, Err(Denial::BodyBroken));
     let id = passage.arrival.request_id.as_str();
-    let (status, content_type, body, refusal) = match (answer, endpoint) {
-        (Ok(answer), _) => (200, answer.content_type, answer.body, None),
-        (Err(denial), Endpoint::Container) => {
-            let verdict = denial.verdict();
-            (verdict.status, container::CONTENT_TYPE, container::refusal(&denial, &verdict), Some(Refusal::of(&verdict)))
-        }
-        (Err(denial), Endpoint::Sts) => {
-            let (status, body) = sts::refusal(&denial, id);
-            (status, sts::CONTENT_TYPE, body, Some(Refusal::of(&denial.verdict())))
-        }
+    let (answer, denial) = match answer {
+        Ok(answer) => (answer, None),
+        Err(denial) => (refusal(&denial, endpoint, id), Some(denial)),
     };
+    let Answer { status, content_type, body } = answer;
     let mut response = ResponseHeader::build(status, Some(8))?;
     response.insert_header(header::CONTENT_TYPE, content_type)?;
     response.insert_header(header::CONTENT_LENGTH, body.len())?;
@@ -116,9 +113,21 @@ pub async fn serve(session: &mut Session, passage: &mut Passage, endpoint: Endpo
     response.insert_header(HeaderName::from_static("x-tollgate-source"), "gateway")?;
     response.insert_header(HeaderName::from_static("x-tollgate-request-id"), id)?;
     response.insert_header("x-amzn-RequestId", id)?;
-    let without_body = session.req_header().method == http::Method::HEAD;
-    let body = if without_body { Bytes::new() } else { Bytes::from(body) };
-    respond::answer(session, passage, response, body, refusal, lost_count).await
+    respond::answer(session, passage, response, Bytes::from(body), denial.as_ref()).await
+}
+
+fn refusal(denial: &Denial, endpoint: Endpoint, id: &str) -> Answer {
+    match endpoint {
+        Endpoint::Container => {
+            let verdict = denial.verdict();
+            let body = container::refusal(denial, &verdict);
+            Answer { status: verdict.status, content_type: container::CONTENT_TYPE, body }
+        }
+        Endpoint::Sts => {
+            let (status, body) = sts::refusal(denial, id);
+            Answer { status, content_type: sts::CONTENT_TYPE, body }
+        }
+    }
 }
 
 async fn vend_for_container(session: &mut Session, passage: &mut Passage) -> Result<Answer, Denial> {
@@ -135,7 +144,7 @@ async fn vend_for_container(session: &mut Session, passage: &mut Passage) -> Res
     let now = SystemTime::now();
     admit(session, passage, &principal, (NONE, "VendCredentials"), now)?;
     let credentials = authenticator.issued().vend(&principal, None, now).map_err(VendError::from)?;
-    Ok(Answer { content_type: container::CONTENT_TYPE, body: container::credentials(&credentials) })
+    Ok(Answer { status: 200, content_type: container::CONTENT_TYPE, body: container::credentials(&credentials) })
 }
 
 async fn answer_as_sts(session: &mut Session, passage: &mut Passage, gateway: &Gateway) -> Result<Answer, Denial> {
@@ -156,7 +165,7 @@ async fn answer_as_sts(session: &mut Session, passage: &mut Passage, gateway: &G
             caller_identity::answer(&principal, &snapshot.region, &passage.arrival.request_id)
         }
     };
-    Ok(Answer { content_type: sts::CONTENT_TYPE, body })
+    Ok(Answer { status: 200, content_type: sts::CONTENT_TYPE, body })
 }
 
 async fn assume_role(session: &Session, passage: &mut Passage, asked: &AssumeRole) -> Result<String, Denial> {

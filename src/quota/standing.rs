@@ -172,3 +172,8 @@ impl Standing {
         self.policy.as_deref().unwrap_or(self.kind.name())
     }
 }
+
+/// A wait as it is told: whoever came back a fraction of a millisecond too early would be refused again.
+pub fn milliseconds(wait: Duration) -> u64 {
+    u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}

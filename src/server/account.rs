@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context;
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -49,8 +48,7 @@ impl Orphans {
 pub(super) async fn open(config: &Config, taking: bool) -> anyhow::Result<(Ledger, Recovered)> {
     let settings = config.ledger.clone();
     let open = if taking { Ledger::take_over } else { Ledger::open };
-    let opened = tokio::task::spawn_blocking(move || open(&settings, Timestamp::now())).await?;
-    opened.context("cannot open the ledger")
+    Ok(tokio::task::spawn_blocking(move || open(&settings, Timestamp::now())).await??)
 }
 
 /// Puts every account where it was when the last process ended.

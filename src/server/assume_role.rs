@@ -17,6 +17,7 @@ use tokio::{
 };
 
 pub use self::sts::{AssumeRoleError, Sts};
+use super::chance::chance;
 use crate::{
     aws::{RoleSession, RoleSessions},
     telemetry::Metrics,
@@ -96,7 +97,7 @@ impl Assuming {
         match assumed {
             Ok(credentials) => {
                 self.metrics.role_sessions.called(tenant, sts::OK);
-                if session.succeed(credentials, now, random()) {
+                if session.succeed(credentials, now, chance()) {
                     tracing::info!(tenant, role, "the tenant's role can be assumed again");
                 }
             }
@@ -121,11 +122,4 @@ impl Drop for Unanswered<'_> {
     fn drop(&mut self) {
         self.0.fail(SystemTime::now());
     }
-}
-
-/// From 0 to 1.
-fn random() -> f64 {
-    let mut random = [0];
-    let _ = aws_lc_rs::rand::fill(&mut random);
-    f64::from(random[0]) / 255.0
 }

@@ -15,6 +15,7 @@ use aws_credential_types::{
 use secrecy::ExposeSecret;
 use tokio::sync::watch;
 
+use super::chance::chance;
 use crate::{
     aws::{CredentialsSlot, credentials::refresh_after},
     config::{Config, Secret, StaticCredentials},
@@ -86,9 +87,7 @@ pub async fn keep_fresh(source: Box<dyn CredentialsSource>, slot: Arc<Credential
 
 /// Up to a tenth shorter, so that a fleet does not ask at the same instant.
 fn jittered(wait: Duration) -> Duration {
-    let mut random = [0];
-    let _ = aws_lc_rs::rand::fill(&mut random);
-    wait.mul_f64(1.0 - f64::from(random[0]) / 2_560.0)
+    wait.mul_f64(1.0 - 0.1 * chance())
 }
 
 struct Chain(SharedCredentialsProvider);

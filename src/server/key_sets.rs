@@ -17,6 +17,7 @@ use reqwest::StatusCode;
 use thiserror::Error;
 use tokio::{fs::File, io::AsyncReadExt, sync::watch, task::JoinSet, time};
 
+use super::chance::chance;
 use crate::{
     auth::{
         KeySet, KeySetError, KeySets,
@@ -298,12 +299,7 @@ async fn read(path: &Path) -> io::Result<Vec<u8>> {
 
 /// `pause`, up to a tenth shorter or longer, so that a fleet does not ask at the same instant.
 fn jittered(pause: Duration) -> Duration {
-    let mut random = [0_u8; 2];
-    if aws_lc_rs::rand::fill(&mut random).is_err() {
-        return pause;
-    }
-    let fraction = f64::from(u16::from_be_bytes(random)) / f64::from(u16::MAX);
-    pause.mul_f64(0.9 + 0.2 * fraction)
+    pause.mul_f64(0.9 + 0.2 * chance())
 }
 
 #[cfg(test)]

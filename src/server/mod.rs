@@ -4,6 +4,7 @@
 pub mod account;
 mod assembly;
 pub mod assume_role;
+mod chance;
 mod chronicle;
 pub mod credentials;
 mod drain;
@@ -49,7 +50,7 @@ use crate::{
     config::{self, Config},
     proxy::{custody::Custody, listener::OwnConnections},
     quota::Now,
-    telemetry::{AccessLog, Metrics, history::SAMPLE_EVERY, logging::LogFilter},
+    telemetry::{AccessLog, Metrics, history::SAMPLE_EVERY, logging::LogFilter, with_causes},
 };
 
 /// How often host names are resolved again.
@@ -179,7 +180,7 @@ impl Ready {
             Ok(kept) => kept,
             Err(error) => {
                 if let Some(inheritance) = inheritance {
-                    inheritance.fail(format!("{error:#}")).await;
+                    inheritance.fail(with_causes(error.as_ref())).await;
                 }
                 return Err(error);
             }

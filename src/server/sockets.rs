@@ -1,9 +1,12 @@
 //! Where listening sockets come from: a predecessor, systemd, or the kernel, in this order. Who has them already loses no connection
 //! between two processes.
 
-use std::net::{SocketAddr, TcpListener};
+use std::{
+    io::{self, ErrorKind},
+    net::{SocketAddr, TcpListener},
+};
 
-use anyhow::Context;
+use anyhow::anyhow;
 use listenfd::ListenFd;
 
 use crate::config::Config;
@@ -27,8 +30,10 @@ impl Bound {
 /// Bound sockets, not accepting yet: traffic in the order of the file, admin last.
 pub(super) fn bind(config: &Config, mut inherited: Vec<Bound>) -> anyhow::Result<Vec<Bound>> {
     let mut activated = activated();
-    let wanted = config.listeners.iter().map(|listener| (listener.address, false)).chain([(config.admin.address, true)]);
-    let mut take = |(address, admin): (SocketAddr, bool)| {
+    let traffic = config.listeners.iter().enumerate();
+    let traffic = traffic.map(|(index, listener)| (listener.address, format!("listeners[{index}].address"), false));
+    let wanted = traffic.chain([(config.admin.address, "admin.address".to_owned(), true)]);
+    let mut take = |(address, key, admin): (SocketAddr, String, bool)| {
         let same = |socket: &Bound| socket.configured == address && socket.admin == admin;
         if let Some(index) = inherited.iter().position(same) {
             return Ok(inherited.remove(index));
@@ -36,7 +41,7 @@ pub(super) fn bind(config: &Config, mut inherited: Vec<Bound>) -> anyhow::Result
         let of_systemd = |socket: &TcpListener| socket.local_addr().is_ok_and(|local| local == address);
         let socket = match activated.iter().position(of_systemd) {
             Some(index) => activated.remove(index),
-            None => TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?,
+            None => TcpListener::bind(address).map_err(|error| unbound(address, &key, &error))?,
         };
         Ok(Bound { configured: address, admin, socket })
     };
@@ -46,6 +51,16 @@ pub(super) fn bind(config: &Config, mut inherited: Vec<Bound>) -> anyhow::Result
         tracing::warn!(address, "systemd holds a socket that no listener of the configuration has; it is closed");
     }
     bound
+}
+
+fn unbound(address: SocketAddr, key: &str, error: &io::Error) -> anyhow::Error {
+    let advice = match error.kind() {
+        ErrorKind::AddrInUse => "stop what listens there, or write another address",
+        ErrorKind::AddrNotAvailable => "no interface of this host has that address; 0.0.0.0 and [::] are all of them",
+        ErrorKind::PermissionDenied => "a port below 1024 takes CAP_NET_BIND_SERVICE, which the systemd unit gives",
+        _ => "write another address",
+    };
+    anyhow!("cannot listen on {address}, which is `{key}`: {error}; {advice}")
 }
 
 /// The sockets that systemd holds for the service (`LISTEN_FDS`), whatever their names: an address says which is which.

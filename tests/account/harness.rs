@@ -8,6 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 use tollgate::{
@@ -43,7 +44,11 @@ impl Gateway {
         Gateway(child)
     }
 
-    async fn ends(&mut self) {
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.0), signal).unwrap();
+    }
+
+    pub async fn ends(&mut self) {
         while self.0.try_wait().unwrap().is_none() {
             sleep(Duration::from_millis(10)).await;
         }
@@ -133,6 +138,16 @@ key_set = {{ file = "keys.json" }}
             }
         });
         ready.await.unwrap_or_else(|_| panic!("the gateway is not ready: {}", self.log_tail()));
+    }
+
+    /// Waits until the gateway is about to end, and still answers.
+    pub async fn until_stopping(&self) {
+        let stopping = timeout(DEADLINE, async {
+            while !client::get(self.admin, "/readyz").await.is_ok_and(|(status, _)| status == 503) {
+                sleep(Duration::from_millis(10)).await;
+            }
+        });
+        stopping.await.unwrap_or_else(|_| panic!("the gateway does not stop: {}", self.log_tail()));
     }
 
     pub fn file(&self, name: &str) -> PathBuf {

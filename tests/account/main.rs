@@ -19,6 +19,7 @@ mod cuts;
 mod dice;
 mod faults;
 mod harness;
+mod interrupts;
 mod kills;
 mod load;
 mod service;

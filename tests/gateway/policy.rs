@@ -317,6 +317,25 @@ async fn a_required_guardrail_is_put_into_every_generation_and_no_other_gets_thr
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guardrail_goes_where_the_model_in_the_body_leads() {
+    let world = World::with(Settings {
+        sections: "[routing]\nsurface_service = \"bedrock-mantle\"\n".to_owned(),
+        tenants: format!("[tenants.acme]\n{ALL}[tenants.acme.guardrail]\nidentifier = \"gr-1\"\nversion = \"2\"\n"),
+        ..Settings::default()
+    })
+    .await;
+    let mut client = world.h1().await;
+    client.ask(chat("openai.gpt-oss-120b-1:0")).await.assert_served();
+    assert_eq!(world.served().headers().find(|(name, _)| *name == "x-amzn-bedrock-guardrailidentifier").unwrap().1, "gr-1");
+    // On bedrock-mantle no guardrail can be named.
+    let other = with(chat("openai.gpt-oss-120b-1:0"), "X-Amzn-Bedrock-GuardrailIdentifier", "gr-2");
+    for request in [other, chat("openai.gpt-oss-120b"), post(CHAT, "{}")] {
+        assert_denied(&client.ask(request).await, "tenants.acme.guardrail");
+    }
+    assert_eq!(world.served_count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_strict_guardrail_sees_everything() {
     let marked = r#"{"messages":[{"role":"user","content":[{"text":"x"},{"guardContent":{"text":{"text":"y"}}}]}]}"#;
     let tagged = r#"{"prompt":"x","amazon-bedrock-guardrailConfig":{"tagSuffix":"y"}}"#;
@@ -360,6 +379,12 @@ async fn a_caller_from_elsewhere_is_refused_everywhere_and_behind_a_balancer_the
     assert_denied(&client.get("/v1/usage").await, "tenants.acme.allow_from");
     let refused = client.ask(credentials_request(&world.token("acme"))).await;
     assert!(refused.status == 403 && String::from_utf8_lossy(&refused.body).contains("tenants.acme.allow_from"), "{refused:?}");
+    let browser =
+        client.ask(with(Request::builder().uri("/v1/usage").body(Upload::none()).unwrap(), "accept", "text/html")).await;
+    assert!(browser.status == 403 && String::from_utf8_lossy(&browser.body).contains("tenants.acme.allow_from"), "{browser:?}");
+    for line in world.log_lines(4).await {
+        assert_eq!(line["rule"], "tenants.acme.allow_from", "{line}");
+    }
     for (source, status) in [([192, 0, 2, 7], "200"), ([192, 0, 2, 200], "403")] {
         let mut raw = Raw::connect(world.gateway.traffic[2]).await;
         raw.write(proxy_header(source)).await;

@@ -146,6 +146,7 @@ async fn sts_answers_as_sts_does() {
         let xml = String::from_utf8(answer.body.to_vec()).unwrap();
         assert_eq!((answer.status, element(&xml, "Code")), (status, code), "{xml}");
         assert_eq!((element(&xml, "Type"), element(&xml, "RequestId")), ("Sender", answer.header("x-amzn-requestid")));
+        assert_eq!(answer.header("allow"), if status == 405 { "POST" } else { "" });
     }
 }
 
@@ -238,6 +239,7 @@ async fn credentials_are_for_good_tokens_only() {
         let answer = client.ask(request).await;
         assert_eq!((answer.status, &answer.json()["code"]), (status, &json!(code)), "{answer:?}");
         assert!(answer.json()["message"].as_str().is_some_and(|text| !text.is_empty()));
+        assert_eq!(answer.header("allow"), if status == 405 { "GET" } else { "" });
     }
     assert_eq!(world.served_count(), 0);
     // Who does not vend has no such paths.

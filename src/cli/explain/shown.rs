@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{ExplainArgs, Findings};
 use crate::{
     bedrock::Dialect,
-    cli::prices::show::table,
+    cli::{prices::show::table, usage::visible},
     config::HoldInput,
     proxy::{denial::Denial, estimate::Tariff},
     quota::{Balance, LimitKind, QuotaDenial},
@@ -191,9 +191,4 @@ fn refused(denial: &Denial, dialect: Dialect) -> String {
         Dialect::Anthropic => (verdict.surface_status, verdict.anthropic),
     };
     format!("answer     {status} {name}\n{}\n", visible(&denial.to_string()))
-}
-
-/// A name is somebody else's text: it does not command the terminal.
-fn visible(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

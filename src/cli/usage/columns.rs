@@ -100,7 +100,7 @@ fn numbers(sums: &Sums) -> [String; 8] {
 }
 
 /// A name is somebody else's text: it does not command the terminal.
-fn visible(cell: &str) -> String {
+pub fn visible(cell: &str) -> String {
     cell.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 

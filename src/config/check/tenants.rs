@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Check, KeyPath, quotas};
+use super::{Check, KeyPath, quotas, words};
 use crate::config::{RequestLimits, Tenant};
-
-const NAME_BYTES_MAX: usize = 64;
 
 pub(super) fn check(check: &mut Check<'_>, tenants: &BTreeMap<String, Tenant>) {
     if tenants.is_empty() {
@@ -13,17 +11,13 @@ pub(super) fn check(check: &mut Check<'_>, tenants: &BTreeMap<String, Tenant>) {
     }
     for (name, tenant) in tenants {
         let path = KeyPath::of("tenants").key(name);
-        if !is_tenant_name(name) {
+        if !words::is_tenant(name) {
             let help = "use 1 to 64 of `A-Z a-z 0-9 . _ -`: it becomes a metric label";
             check.key_error(path.clone(), "not a name for a tenant", help);
         }
         limits(check, &tenant.limits, &path.clone().key("limits"));
         quotas::check(check, tenant, &path);
     }
-}
-
-fn is_tenant_name(name: &str) -> bool {
-    (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
 }
 
 fn limits(check: &mut Check<'_>, limits: &RequestLimits, path: &KeyPath) {

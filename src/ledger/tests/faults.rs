@@ -35,7 +35,8 @@ fn suffers(ledger: &Ledger, heal: impl FnOnce()) {
     until("the failure is noticed", || ledger.health().unwrap().error.is_some());
     assert_eq!(wait(ledger.durable()), Err(NotDurable));
     let health = ledger.health().unwrap();
-    assert!(!health.writable && health.rows_waiting >= 1_000 && health.lag > Duration::ZERO, "{health:?}");
+    // What fits into the file as it is may have been written before the first failure.
+    assert!(!health.writable && health.rows_waiting > 0 && health.lag > Duration::ZERO, "{health:?}");
     heal();
     until("it recovers", || ledger.health().unwrap().writable);
     wait(ledger.durable()).unwrap();

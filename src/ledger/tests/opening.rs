@@ -27,6 +27,21 @@ fn a_file_that_is_no_ledger_is_refused_and_left_as_it_is() {
 }
 
 #[test]
+fn while_a_file_is_given_up_nobody_spends() {
+    let directory = tempfile::tempdir().unwrap();
+    let (ledger, _) = open(directory.path());
+    ledger.close();
+    assert!(!ledger.admits());
+    ledger.reopen(now()).unwrap();
+    assert!(ledger.admits());
+    let careless = config::Ledger { on_failure: OnFailure::Open, ..config(directory.path()) };
+    drop(ledger);
+    let (ledger, _) = Ledger::open(&careless, now()).unwrap();
+    ledger.close();
+    assert!(ledger.admits());
+}
+
+#[test]
 fn a_ledger_of_a_later_version_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = config(directory.path()).file.unwrap();

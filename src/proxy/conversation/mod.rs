@@ -96,10 +96,9 @@ fn conclude(passage: &mut Passage, resigner: &Resigner, output: &Output, ended: 
     let (outcome, told) = match ended {
         Ended::Complete => (Some(Outcome::Completed), Ok(())),
         Ended::ClientLeft => (Some(Outcome::ClientLeft), Ok(())),
-        Ended::Denied(verdict) => {
-            let refusal = Refusal::of(&verdict);
-            passage.answered = Some(Answered { status: None, refusal: Some(refusal), why: None });
-            (Some(if refusal.failed { Outcome::UpstreamFailed } else { Outcome::Denied }), Ok(()))
+        Ended::Denied(verdict, why) => {
+            passage.answered = Some(Answered { status: None, refusal: Some(Refusal::of(&verdict)), why });
+            (Some(outcome(&verdict)), Ok(()))
         }
         Ended::Unanswered(Denial::UpstreamBroken) => (Some(Outcome::UpstreamFailed), Err(Denial::UpstreamBroken)),
         Ended::Unanswered(denial) => (None, Err(denial)),
@@ -108,4 +107,25 @@ fn conclude(passage: &mut Passage, resigner: &Resigner, output: &Output, ended: 
     let account = Account { events_in, bytes_in, events_out: output.events(), usage: output.usage(), outcome };
     passage.content = Content::Conversation(account);
     told
+}
+
+/// Of a conversation that had begun.
+fn outcome(verdict: &Verdict) -> Outcome {
+    match Refusal::of(verdict) {
+        Refusal { failed: false, .. } => Outcome::Denied,
+        Refusal { reason: "upstream_broken", .. } => Outcome::UpstreamFailed,
+        _ => Outcome::GatewayFailed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_conversation_that_the_gateway_ends_is_not_held_against_bedrock() {
+        assert_eq!(outcome(&Denial::UpstreamBroken.verdict()), Outcome::UpstreamFailed);
+        assert_eq!(outcome(&Denial::LedgerUnavailable.verdict()), Outcome::GatewayFailed);
+        assert_eq!(outcome(&Denial::EventAfterEnd.verdict()), Outcome::Denied);
+    }
 }

@@ -38,10 +38,17 @@ pub enum Ended {
     Complete,
     /// The client went away.
     ClientLeft,
-    /// The client has the beginning of an answer, and as its last event what ended it.
-    Denied(Verdict),
+    /// The client has the beginning of an answer, and as its last event what ended it; see [`Denial::told_to_operators`].
+    Denied(Verdict, Option<String>),
     /// The client has nothing of an answer yet.
     Unanswered(Denial),
+}
+
+impl Ended {
+    /// After an answer has begun.
+    fn by(denial: &Denial) -> Ended {
+        Ended::Denied(denial.verdict(), denial.told_to_operators())
+    }
 }
 
 /// How one side's part ended: the client's.
@@ -94,10 +101,10 @@ impl Both<'_> {
                 denial = &mut expired => break denial,
             }
         };
-        let verdict = denial.verdict();
+        let ended = Ended::by(&denial);
         let _ = stop.send(denial);
         // It may wait for a client that reads nothing; then the stream is reset without a word.
-        timeout(LAST_EVENT_MAX, receiving).await.unwrap_or(Ended::Denied(verdict))
+        timeout(LAST_EVENT_MAX, receiving).await.unwrap_or(ended)
     }
 
     /// The client's events, to Bedrock.
@@ -181,10 +188,8 @@ impl Both<'_> {
                 (bytes, Next::More) => (bytes, None),
                 (bytes, Next::End) => (bytes, Some(Ended::Complete)),
                 // A reset is the only end that no client takes for a whole answer when no event can be told from the next.
-                (_, Next::Refused(denial)) if !output.is_between_events() => return Ended::Denied(denial.verdict()),
-                (before, Next::Refused(denial)) => {
-                    ([before, exception(&denial)].concat().into(), Some(Ended::Denied(denial.verdict())))
-                }
+                (_, Next::Refused(denial)) if !output.is_between_events() => return Ended::by(&denial),
+                (before, Next::Refused(denial)) => ([before, exception(&denial)].concat().into(), Some(Ended::by(&denial))),
             };
             let end = ended.is_some();
             if let Some(admitted) = passage.admitted.as_mut().filter(|_| end) {

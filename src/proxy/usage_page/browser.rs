@@ -16,11 +16,7 @@ use crate::{
     },
     bedrock::Dialect,
     console::{headers, own},
-    proxy::{
-        Denial, Passage,
-        respond::{self, Refusal},
-        standings::rate_limit_headers,
-    },
+    proxy::{Denial, Passage, respond, standings::rate_limit_headers},
 };
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -84,7 +80,7 @@ pub(super) fn credential(pieces: &[Bytes]) -> Result<HeaderMap, Denial> {
 pub(super) async fn ask(session: &mut Session, passage: &mut Passage) -> Result<()> {
     let html = own::form(None, Timestamp::now()).map_err(respond::internal)?;
     let response = head(200, &html, passage)?;
-    respond::answer(session, passage, response, Bytes::from(html), None, false).await
+    respond::answer(session, passage, response, Bytes::from(html), None).await
 }
 
 /// Shows the page.
@@ -92,7 +88,7 @@ pub(super) async fn show(session: &mut Session, passage: &mut Passage, page: &Pa
     let html = own::page(&page.statement).map_err(respond::internal)?;
     let mut response = head(200, &html, passage)?;
     rate_limit_headers(&mut response, Dialect::of_path(PATH), &page.standings)?;
-    respond::answer(session, passage, response, Bytes::from(html), None, false).await
+    respond::answer(session, passage, response, Bytes::from(html), None).await
 }
 
 /// Says what was wrong, and asks again.
@@ -105,16 +101,11 @@ pub(super) async fn refuse(session: &mut Session, passage: &mut Passage, denial:
     if verdict.surface_status == 401 {
         response.insert_header(header::WWW_AUTHENTICATE, "Bearer")?;
     }
-    if let Some(wait) = verdict.retry_after {
-        response.insert_header(header::RETRY_AFTER, wait.as_secs().saturating_add(1))?;
-    }
+    respond::retry_headers(&mut response, verdict.retry_after)?;
     if let Denial::Rate(denial) = denial {
         rate_limit_headers(&mut response, Dialect::of_path(PATH), std::slice::from_ref(&denial.standing))?;
     }
-    let lost_count = matches!(denial, Denial::BodyBroken);
-    let without_body = session.req_header().method == Method::HEAD;
-    let body = if without_body { Bytes::new() } else { Bytes::from(html) };
-    respond::answer(session, passage, response, body, Some(Refusal::of(&verdict)), lost_count).await
+    respond::answer(session, passage, response, Bytes::from(html), Some(denial)).await
 }
 
 fn head(status: u16, html: &str, passage: &Passage) -> Result<ResponseHeader> {

@@ -34,8 +34,8 @@ impl AssumeRole {
             seconds.map(Duration::from_secs).ok_or(VendError::Parameter("DurationSeconds"))
         });
         // Whoever narrows the session down must not believe that it is narrow.
-        if form.has("Policy") {
-            return Err(VendError::Parameter("Policy"));
+        if let Some(name) = ["Policy", "PolicyArns"].into_iter().find(|name| form.has(name)) {
+            return Err(VendError::Narrowed(name));
         }
         Ok(AssumeRole { token, lifetime: lifetime.transpose()?, role_arn, session_name })
     }

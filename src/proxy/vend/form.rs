@@ -9,6 +9,9 @@ use crate::auth::credential::form_decoded;
 const NAMES: [&str; 8] =
     ["Action", "Version", "RoleArn", "RoleSessionName", "WebIdentityToken", "DurationSeconds", "ProviderId", "Policy"];
 
+/// A list of this API's: its values come as `PolicyArns.member.1.arn` and so on.
+const LIST: &str = "PolicyArns";
+
 /// The parameters of one form.
 #[derive(Default)]
 pub(super) struct Form(BTreeMap<&'static str, String>);
@@ -20,6 +23,10 @@ impl Form {
             let mut halves = pair.splitn(2, |&b| b == b'=');
             let (name, value) = (halves.next().unwrap_or_default(), halves.next().unwrap_or_default());
             let name = form_decoded(name);
+            if name.strip_prefix(LIST.as_bytes()).is_some_and(|rest| rest.starts_with(b".")) {
+                self.0.insert(LIST, String::new());
+                continue;
+            }
             let Some(name) = NAMES.into_iter().find(|known| known.as_bytes() == name) else { continue };
             let value = String::from_utf8(form_decoded(value)).map_err(|_| VendError::Parameter(name))?;
             if self.0.insert(name, value).is_some() {
@@ -56,5 +63,7 @@ mod tests {
             assert!(Form::default().add(twice.as_bytes()).is_err(), "{twice}");
         }
         assert!(Form::default().add(b"Action=%ff").is_err());
+        form.add(b"PolicyArns.member.1.arn=a&PolicyArns.member.2.arn=b&PolicyArnsAndMore=c").unwrap();
+        assert!(form.has("PolicyArns"));
     }
 }

@@ -100,6 +100,7 @@ mod tests {
             ("iam", "sts"),
             ("role%2Fp%2Fr", "role%2F"),
             ("&Version", "&Policy={}&Version"),
+            ("&Version", "&PolicyArns.member.1.arn=arn%3Aaws%3Aiam%3A%3Aaws%3Apolicy%2FReadOnlyAccess&Version"),
             ("&Version", "&DurationSeconds=899&Version"),
             ("&Version", "&DurationSeconds=1h&Version"),
         ] {

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use jiff::{Timestamp, tz::Offset};
 use serde::{Deserialize, Serialize};
 
-use crate::quota::{LimitKind, Measure, Span, Standing};
+use crate::quota::{LimitKind, Measure, Span, Standing, milliseconds};
 
 /// How a limit said no.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -111,10 +111,6 @@ impl fmt::Display for Scope<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0 == "all" { Ok(()) } else { write!(f, " for `{}`", self.0) }
     }
-}
-
-fn milliseconds(wait: Duration) -> u128 {
-    wait.as_nanos().div_ceil(1_000_000)
 }
 
 /// A request that asks for more `max_tokens` than its tenant may.

@@ -10,12 +10,12 @@ pub use counters::{Counted, Counters, TenantCounters};
 
 use std::time::Duration;
 
-use super::Standing;
+use super::{Standing, milliseconds};
 use crate::config::RequestLimits;
 
 /// A limit said no.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("tenant {tenant} has reached its limit of {} {}; try again in {} ms", .standing.quota, .standing.kind.name(), .retry_after.as_millis())]
+#[error("tenant {tenant} has reached its limit of {} {}; try again in {} ms", .standing.quota, .standing.kind.name(), milliseconds(*.retry_after))]
 pub struct RateDenial {
     /// Who.
     pub tenant: String,

@@ -1,6 +1,6 @@
 //! One call of AssumeRole, through AWS's own SDK.
 
-use std::{error::Error as _, fmt, sync::Arc, time::Duration, time::SystemTime};
+use std::{fmt, sync::Arc, time::Duration, time::SystemTime};
 
 use aws_config::{BehaviorVersion, Region, identity::IdentityCache, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_credential_types::{
@@ -19,7 +19,7 @@ use tokio::sync::OnceCell;
 use crate::{
     aws::{Assumption, CredentialsSlot},
     config::Config,
-    telemetry::AssumeRoleOutcome,
+    telemetry::{AssumeRoleOutcome, with_causes},
 };
 
 pub(super) const OK: AssumeRoleOutcome = AssumeRoleOutcome::Ok;
@@ -144,15 +144,7 @@ fn told<R: fmt::Debug>(error: &SdkError<ServiceError, R>) -> AssumeRoleError {
         }
         SdkError::ResponseError(_) => AssumeRoleError::Empty,
         SdkError::TimeoutError(_) => AssumeRoleError::Failed("no answer in time".to_owned()),
-        _ => {
-            let mut text = error.to_string();
-            let mut source = error.source();
-            while let Some(cause) = source {
-                text = format!("{text}: {cause}");
-                source = cause.source();
-            }
-            AssumeRoleError::Failed(text)
-        }
+        _ => AssumeRoleError::Failed(with_causes(&error)),
     }
 }
 

@@ -7,7 +7,10 @@ use reqwest::{Client, StatusCode, Url, redirect};
 use serde::Deserialize;
 
 use super::LoadError;
-use crate::auth::{KeySetError, key_set::KEY_SET_BYTES_MAX};
+use crate::{
+    auth::{KeySetError, key_set::KEY_SET_BYTES_MAX},
+    telemetry::with_causes,
+};
 
 /// What is read of a discovery document (OpenID Connect Discovery 1.0 §3).
 #[derive(Deserialize)]
@@ -78,12 +81,5 @@ fn client(url: &Url) -> reqwest::Result<Client> {
 }
 
 fn fetch_error(error: reqwest::Error) -> LoadError {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    LoadError::Fetch(text)
+    LoadError::Fetch(with_causes(&error.without_url()))
 }

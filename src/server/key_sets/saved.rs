@@ -2,7 +2,6 @@
 //! private to the gateway's user, and one that was changed by halves, moved, or made for another issuer is not believed.
 
 use std::{
-    fmt::Write as _,
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
     path::{Path, PathBuf},
@@ -14,6 +13,7 @@ use thiserror::Error;
 
 use crate::{
     auth::{fingerprint::Fingerprint, key_set::KEY_SET_BYTES_MAX},
+    aws::canonical::push_hex,
     config::KeyOrigin,
 };
 
@@ -121,10 +121,9 @@ fn place(origin: &KeyOrigin) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let mut text = String::new();
+    push_hex(&mut text, bytes);
+    text
 }
 
 #[cfg(unix)]

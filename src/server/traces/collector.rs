@@ -11,9 +11,12 @@ use secrecy::ExposeSecret;
 
 use crate::{
     config::Traces,
-    telemetry::otlp::{
-        ExportTraceServiceRequest, ExportTraceServiceResponse, InstrumentationScope, KeyValue, Resource, ResourceSpans,
-        ScopeSpans, Span,
+    telemetry::{
+        otlp::{
+            ExportTraceServiceRequest, ExportTraceServiceResponse, InstrumentationScope, KeyValue, Resource, ResourceSpans,
+            ScopeSpans, Span,
+        },
+        with_causes,
     },
 };
 
@@ -135,12 +138,5 @@ fn retry_after(response: &Response) -> Option<Duration> {
 }
 
 fn unreachable(error: reqwest::Error) -> Refusal {
-    let error = error.without_url();
-    let mut reason = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(error) = cause {
-        reason = format!("{reason}: {error}");
-        cause = error.source();
-    }
-    Refusal::Temporary { reason, wait: None }
+    Refusal::Temporary { reason: with_causes(&error.without_url()), wait: None }
 }
