@@ -21,5 +21,6 @@ mod faults;
 mod harness;
 mod kills;
 mod load;
+mod long_streams;
 mod service;
 mod upgrades;
