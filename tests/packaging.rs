@@ -14,6 +14,8 @@ use toml::{Table, Value};
 
 const UNIT: &str = include_str!("../systemd/tollgate.service");
 
+const NEEDRESTART: &str = "/etc/needrestart/conf.d/tollgate.conf";
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -59,10 +61,12 @@ fn every_file_is_there() {
 }
 
 #[test]
-fn both_packages_have_the_same_files_but_for_where_zsh_looks() {
+fn both_packages_have_the_same_files_but_for_where_zsh_looks_and_what_restarts_services() {
     let moved = |path: String| path.replace("/zsh/site-functions/", "/zsh/vendor-completions/");
     let rpm: Assets = rpm().into_iter().map(|(path, file)| (moved(path), file)).collect();
-    assert_eq!(deb(), rpm);
+    let mut deb = deb();
+    assert!(deb.remove(NEEDRESTART).is_some(), "Debian's and Ubuntu's own");
+    assert_eq!(deb, rpm);
 }
 
 #[test]
@@ -74,7 +78,7 @@ fn the_unit_finds_what_is_installed() {
     assert!(unit("ExecReload").starts_with(&format!("{binary} check -c {config}")));
     let readme = unit("Documentation").strip_prefix("file://").unwrap();
     assert!(files.contains_key(readme), "{readme}");
-    assert_eq!(metadata("deb")["conf-files"], Value::Array(vec![config.into()]));
+    assert_eq!(metadata("deb")["conf-files"], Value::Array(vec![config.into(), NEEDRESTART.into()]));
     let assets = metadata("generate-rpm")["assets"].as_array().unwrap().clone();
     let kept: Vec<_> = assets.iter().filter(|a| a.get("config").is_some_and(|c| c.as_str() == Some("noreplace"))).collect();
     assert!(matches!(kept[..], [one] if one["dest"].as_str() == Some(config)));
@@ -113,6 +117,20 @@ fn the_packaged_configuration_is_sound_with_and_without_its_examples() {
 }
 
 #[test]
+fn an_installed_package_takes_over_from_what_runs() {
+    let files = deb();
+    let (path, (script, mode)) = files.iter().find(|(path, _)| path.ends_with("/hand-over")).unwrap();
+    assert_eq!(mode, "755");
+    let postinst = fs::read_to_string(root().join("packaging/deb/postinst")).unwrap();
+    let installed = metadata("generate-rpm")["post_install_script"].as_str().unwrap().to_owned();
+    for scriptlet in [postinst, installed] {
+        assert!(scriptlet.lines().any(|line| line.trim() == path), "{scriptlet}");
+        assert!(!scriptlet.contains("restart"), "{scriptlet}");
+    }
+    assert!(Command::new("sh").arg("-n").arg(root().join(script)).status().unwrap().success());
+}
+
+#[test]
 fn scripts_can_be_run() {
     let maintainers = metadata("deb")["maintainer-scripts"].as_str().unwrap().to_owned();
     let entries = ["packaging", &maintainers, "tests/package"].map(|directory| fs::read_dir(root().join(directory)).unwrap());
@@ -126,7 +144,7 @@ fn scripts_can_be_run() {
             assert!(Command::new(shell).arg("-n").arg(&script).status().unwrap().success(), "{}", script.display());
         }
     }
-    assert_eq!(count, 10);
+    assert_eq!(count, 15);
 }
 
 /// A copy of the packaging scripts, whose `target/` is not the one that other tests read.

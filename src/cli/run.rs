@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
+use jiff::Timestamp;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -81,6 +82,7 @@ async fn until_prepared(upgrade: &mut Signal, running: &Running) -> Prepared {
     loop {
         upgrade.recv().await;
         tracing::info!("starting a successor");
+        tell_systemd("starting a successor");
         match running.prepare_successor().await {
             Ok(prepared) => return prepared,
             Err(error) => no_upgrade(&error),
@@ -90,6 +92,17 @@ async fn until_prepared(upgrade: &mut Signal, running: &Running) -> Prepared {
 
 fn no_upgrade(error: &UpgradeError) {
     tracing::error!(%error, "no upgrade; this process serves on");
+    tell_systemd(&no_upgrade_status(&error.to_string(), Timestamp::now()));
+}
+
+/// Whoever asked for the upgrade waits for this (`systemd/hand-over`), so that no two are the same. The log has the other lines.
+fn no_upgrade_status(reason: &str, now: Timestamp) -> String {
+    let first = reason.lines().next().unwrap_or_default();
+    format!("no upgrade at {now:.3}, this process serves on: {first}")
+}
+
+fn tell_systemd(status: &str) {
+    let _ = sd_notify::notify(&[NotifyState::Status(status)]);
 }
 
 /// What every command that serves listens to.
@@ -125,5 +138,19 @@ impl Signals {
             _ = self.interrupt.recv() => {}
         }
         tracing::warn!("told to stop again; open connections are cut");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_systemd_is_told_is_one_line_and_says_when() {
+        let told =
+            no_upgrade_status("the new process cannot serve: error: unknown key\n --> tollgate.toml:1", Timestamp::UNIX_EPOCH);
+        let expected =
+            "no upgrade at 1970-01-01T00:00:00.000Z, this process serves on: the new process cannot serve: error: unknown key";
+        assert_eq!(told, expected);
     }
 }

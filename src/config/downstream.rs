@@ -25,7 +25,8 @@ pub struct Downstream {
     /// Seconds a stopping process goes on to take connections after it has said that it is not ready, so that load balancers notice. Default
     /// 0; somewhat more than they take to, if there are any.
     pub leave_seconds: u64,
-    /// Seconds a process that stops or was upgraded lets running requests finish, `leave_seconds` included. Default 600.
+    /// Seconds a process that stops or was upgraded lets running requests finish, `leave_seconds` included. A request that begins
+    /// after an upgrade, over a connection from before, has as long. Default 660: ten minutes, and a little.
     pub drain_seconds_max: u64,
 }
 
@@ -40,7 +41,7 @@ impl Default for Downstream {
             header_seconds_max: 10,
             idle_seconds_max: 60,
             leave_seconds: 0,
-            drain_seconds_max: 600,
+            drain_seconds_max: 660,
         }
     }
 }

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use prometheus::IntCounterVec;
 use tokio::{net::lookup_host, time::timeout};
 
 /// How long a request waits for the first answer about a name.
@@ -20,13 +21,19 @@ const FIRST_LOOKUP_MAX: Duration = Duration::from_secs(3);
 type Known = HashMap<(String, u16), Arc<Vec<SocketAddr>>>;
 
 /// The known addresses.
-#[derive(Default)]
 pub struct Addresses {
     known: Mutex<Known>,
     turn: AtomicUsize,
+    /// By host.
+    failures: IntCounterVec,
 }
 
 impl Addresses {
+    /// None yet; look-ups that fail are counted by host.
+    pub fn new(failures: IntCounterVec) -> Addresses {
+        Addresses { known: Mutex::default(), turn: AtomicUsize::default(), failures }
+    }
+
     /// The addresses of a host, in the order in which to try them; empty if there are none.
     pub async fn of(&self, host: &str, port: u16) -> Vec<SocketAddr> {
         let known = self.known(host, port);
@@ -64,6 +71,7 @@ impl Addresses {
             }
         };
         if found.is_empty() {
+            self.failures.with_label_values(&[host]).inc();
             return self.known(host, port).unwrap_or_default();
         }
         let found = Arc::new(found);
@@ -83,16 +91,20 @@ impl Addresses {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::Metrics;
 
     #[tokio::test]
-    async fn last_good_addresses_outlive_a_failing_name() {
-        let addresses = Addresses::default();
+    async fn last_good_addresses_outlive_a_failing_name_which_is_counted() {
+        let failures = Metrics::new().unwrap().resolve_failures;
+        let addresses = Addresses::new(failures.clone());
         let good = Arc::new(vec![SocketAddr::from(([127, 0, 0, 1], 1)), SocketAddr::from(([127, 0, 0, 2], 1))]);
         addresses.lock().insert(("no-such-host.invalid".to_owned(), 1), good);
         addresses.refresh().await;
         let (first, second) = (addresses.of("no-such-host.invalid", 1).await, addresses.of("no-such-host.invalid", 1).await);
         assert_eq!(first.len(), 2);
         assert_ne!(first[0], second[0], "addresses take turns");
+        assert_eq!(failures.with_label_values(&["no-such-host.invalid"]).get(), 1, "only the refresh asked");
         assert!(addresses.of("never-seen.invalid", 1).await.is_empty());
+        assert_eq!(failures.with_label_values(&["never-seen.invalid"]).get(), 1);
     }
 }

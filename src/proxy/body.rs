@@ -173,8 +173,7 @@ impl Reading {
         self.grow(room_for, bounds).await?;
         answer_expectation(session.as_mut()).await?;
 
-        let seconds_max = bounds.read_seconds_max;
-        let mut deadline = None;
+        let mut began = None;
         loop {
             let mut read = pin!(session.as_mut().read_request_body());
             // What is there already needs neither clock nor timer.
@@ -182,7 +181,8 @@ impl Reading {
                 Some(read) => read,
                 None => {
                     let asked = Instant::now();
-                    let deadline = *deadline.get_or_insert(asked + Duration::from_secs(seconds_max));
+                    let seconds_max = bounds.patience_seconds(self.length);
+                    let deadline = *began.get_or_insert(asked) + Duration::from_secs(seconds_max);
                     let read = timeout_at(deadline.into(), read).await;
                     self.waited += asked.elapsed();
                     read.map_err(|_| Denial::BodyTooSlow { seconds_max })?

@@ -10,7 +10,10 @@ use super::Denial;
 
 /// The requests running now.
 #[derive(Default)]
-pub struct Load(AtomicU64);
+pub struct Load {
+    running: AtomicU64,
+    begun: AtomicU64,
+}
 
 /// One of them, until it is dropped.
 pub struct Burden(Arc<Load>);
@@ -19,13 +22,19 @@ impl Load {
     /// One more, unless there are `max`.
     pub fn take_on(self: &Arc<Self>, max: u64) -> Result<Burden, Denial> {
         let burden = Burden(self.clone());
-        if self.0.fetch_add(1, Ordering::Relaxed) < max { Ok(burden) } else { Err(Denial::Overloaded) }
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        if self.running.fetch_add(1, Ordering::Relaxed) < max { Ok(burden) } else { Err(Denial::Overloaded) }
+    }
+
+    /// How many have begun since the process did.
+    pub fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Relaxed)
     }
 }
 
 impl Drop for Burden {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.running.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -42,6 +51,6 @@ mod tests {
         }
         drop(running);
         assert!(load.take_on(1).is_ok());
-        assert_eq!(load.0.load(Ordering::Relaxed), 0);
+        assert_eq!(load.running.load(Ordering::Relaxed), 0);
     }
 }

@@ -101,7 +101,7 @@ impl Parts {
             lasting: Arc::new(lasting),
             sts: Arc::new(ArcSwap::from_pointee(Sts::new(config, credentials.clone()))),
             credentials,
-            gateway_addresses: Arc::default(),
+            gateway_addresses: Arc::new(Addresses::new(metrics.resolve_failures.clone())),
             metrics,
             access_log: Arc::new(access_log),
             spans: Arc::default(),
@@ -121,7 +121,7 @@ pub(super) fn serve(
     own: &OwnConnections,
     drain: &Drain,
 ) -> anyhow::Result<(Vec<SocketAddr>, SocketAddr)> {
-    let proxy = proxy(&parts, &keeping);
+    let proxy = proxy(&parts, &keeping, drain);
     drain.closes(proxy.clone());
     let edges = Edges { proxy, live: parts.live.clone() };
 
@@ -160,13 +160,13 @@ impl Application for AdminPages {
     }
 }
 
-fn proxy(parts: &Parts, keeping: &Keeping) -> Arc<HttpProxy<Gateway>> {
+fn proxy(parts: &Parts, keeping: &Keeping, drain: &Drain) -> Arc<HttpProxy<Gateway>> {
     let gateway = Gateway {
         live: parts.live.clone(),
         credentials: parts.credentials.clone(),
         addresses: parts.gateway_addresses.clone(),
         conversations: Connector::new(Some(ConnectorOptions::new(POOLED_CONVERSATIONS_MAX))),
-        load: Arc::default(),
+        load: drain.load(),
         budget: BodyBudget::new(parts.metrics.bodies_held_bytes.clone()),
         metrics: parts.metrics.clone(),
         access_log: parts.access_log.clone(),

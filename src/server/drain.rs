@@ -16,9 +16,13 @@ use tokio::{
 };
 
 use super::{handover::Predecessors, sockets::Bound};
-use crate::proxy::{
-    Gateway, Live,
-    listener::{Connections, Phase, Phases},
+use crate::{
+    config::Downstream,
+    proxy::{
+        Gateway, Live,
+        listener::{Connections, Phase, Phases},
+        load::Load,
+    },
 };
 
 /// How often the number of open connections is looked at.
@@ -30,6 +34,7 @@ pub(super) struct Drain {
     traffic: watch::Sender<Phase>,
     admin: watch::Sender<Phase>,
     connections: Connections,
+    load: Arc<Load>,
     live: Arc<ArcSwap<Live>>,
     proxy: Mutex<Option<Arc<HttpProxy<Gateway>>>>,
     /// Second handles of the listening sockets, to hand them over.
@@ -39,8 +44,8 @@ pub(super) struct Drain {
 impl Drain {
     pub fn new(begun: watch::Sender<bool>, live: Arc<ArcSwap<Live>>) -> Drain {
         let (traffic, admin) = Default::default();
-        let (connections, proxy, sockets) = Default::default();
-        Drain { begun, traffic, admin, connections, live, proxy, sockets }
+        let (connections, load, proxy, sockets) = Default::default();
+        Drain { begun, traffic, admin, connections, load, live, proxy, sockets }
     }
 
     /// True from the beginning of the end.
@@ -61,6 +66,10 @@ impl Drain {
         self.connections.clone()
     }
 
+    pub fn load(&self) -> Arc<Load> {
+        self.load.clone()
+    }
+
     /// The proxy whose idle connections are closed.
     pub fn closes(&self, proxy: Arc<HttpProxy<Gateway>>) {
         *self.proxy.lock().unwrap_or_else(PoisonError::into_inner) = Some(proxy);
@@ -79,7 +88,7 @@ impl Drain {
     /// Nobody follows.
     pub async fn stop(&self, predecessors: &Predecessors) {
         let downstream = self.live.load().snapshot.downstream.clone();
-        let deadline = Instant::now() + Duration::from_secs(downstream.drain_seconds_max);
+        let deadline = Deadline::fixed(&downstream, Instant::now());
         self.begun.send_replace(true);
         self.traffic.send_replace(Phase::Leaving);
         sleep(Duration::from_secs(downstream.leave_seconds)).await;
@@ -95,8 +104,8 @@ impl Drain {
 
     /// Another process accepts at these sockets.
     pub async fn leave(&self, predecessors: &Predecessors) {
-        let bound = Duration::from_secs(self.live.load().snapshot.downstream.drain_seconds_max);
-        let deadline = Instant::now() + bound;
+        let downstream = self.live.load().snapshot.downstream.clone();
+        let deadline = Deadline::moving(&downstream, Instant::now());
         self.begun.send_replace(true);
         self.close_sockets();
         // Idle connections may ask once more: whoever is about to could not know that it should not.
@@ -109,14 +118,64 @@ impl Drain {
         self.sockets.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    async fn until_quiet(&self, deadline: Instant, predecessors: &Predecessors) {
+    async fn until_quiet(&self, mut deadline: Deadline, predecessors: &Predecessors) {
         let quiet = || self.connections.count() == 0 && predecessors.count() == 0;
-        while !quiet() && Instant::now() < deadline {
+        let mut begun = self.load.begun();
+        while !quiet() && Instant::now() < deadline.at {
             sleep(LOOK_EVERY).await;
+            if begun != self.load.begun() {
+                begun = self.load.begun();
+                deadline.for_one_that_begins(Instant::now());
+            }
         }
         let cut = self.connections.count();
         if cut > 0 {
             tracing::warn!(connections = cut, "drain_seconds_max has passed; open connections are cut");
+        }
+    }
+}
+
+/// When what still runs is cut.
+struct Deadline {
+    at: Instant,
+    /// A request that begins does not move it beyond this.
+    latest: Instant,
+    bound: Duration,
+}
+
+impl Deadline {
+    /// The same for all that runs.
+    fn fixed(downstream: &Downstream, now: Instant) -> Deadline {
+        let bound = Duration::from_secs(downstream.drain_seconds_max);
+        Deadline { at: now + bound, latest: now + bound, bound }
+    }
+
+    /// Whoever kept a connection may ask once more over it, and that request has as long as those that ran already: the last that may
+    /// comes from a connection that was idle for as long as it may be, after an answer that took as long as it may.
+    fn moving(downstream: &Downstream, now: Instant) -> Deadline {
+        let fixed = Deadline::fixed(downstream, now);
+        Deadline { latest: fixed.at + Duration::from_secs(downstream.idle_seconds_max) + fixed.bound, ..fixed }
+    }
+
+    fn for_one_that_begins(&mut self, now: Instant) {
+        self.at = self.at.max(self.latest.min(now + self.bound));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_begins_after_a_hand_over_has_the_whole_bound_and_nobody_has_more_than_twice() {
+        let downstream = Downstream { drain_seconds_max: 600, idle_seconds_max: 60, ..Downstream::default() };
+        let (began, after) = (Instant::now(), Duration::from_secs);
+        let (mut fixed, mut moving) = (Deadline::fixed(&downstream, began), Deadline::moving(&downstream, began));
+        assert_eq!((fixed.at, moving.at), (began + after(600), began + after(600)));
+        for (begins, ends) in [(59, 659), (655, 1_255), (700, 1_260), (1_259, 1_260)] {
+            fixed.for_one_that_begins(began + after(begins));
+            moving.for_one_that_begins(began + after(begins));
+            assert_eq!((fixed.at, moving.at), (began + after(600), began + after(ends)), "{begins}");
         }
     }
 }

@@ -32,6 +32,8 @@ pub struct Metrics {
     pub upstream_connections: IntCounterVec,
     /// Requests sent a second time, because a pooled connection had died.
     pub upstream_retries: IntCounterVec,
+    /// Look-ups of host names that gave no address.
+    pub resolve_failures: IntCounterVec,
     /// Connections open now, by listener.
     pub connections: IntGaugeVec,
     /// Connections the gateway closed for what their client did or is.
@@ -141,6 +143,10 @@ impl Metrics {
             upstream_retries: t.counters("tollgate_upstream_retries_total",
                 "Requests sent again because a pooled connection had died before any byte of a response.",
                 &["service"],
+            )?,
+            resolve_failures: t.counters("tollgate_resolve_failures_total",
+                "Look-ups of a host name that gave no address; the last good ones serve on.",
+                &["host"],
             )?,
             connections: t.gauges("tollgate_connections", "Connections of clients open now.", &["listener"])?,
             connections_refused: t.counters("tollgate_connections_refused_total",

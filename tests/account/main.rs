@@ -22,6 +22,7 @@ mod harness;
 mod interrupts;
 mod kills;
 mod load;
+mod long_streams;
 mod service;
 mod upgrades;
 mod watch;

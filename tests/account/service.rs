@@ -46,11 +46,6 @@ impl Service {
         *self.mains.last().unwrap()
     }
 
-    /// How many there were.
-    pub fn processes(&self) -> usize {
-        self.mains.len()
-    }
-
     pub fn signal_upgrade(&self) {
         kill_process(self.main(), Signal::USR2).unwrap();
     }
@@ -101,6 +96,15 @@ impl Service {
             assert_eq!(ended.await.expect("a process does not end"), Some(0));
             self.gone.push(pid);
         }
+    }
+
+    /// Ends it once nothing is open any more; there were so many processes.
+    pub async fn assert_ends_after(&mut self, processes: usize, world: &World) {
+        for name in ["tollgate_predecessors", "tollgate_quota_reserved_ratio", "tollgate_ledger_waiting_rows"] {
+            world.until_metric(name, 0.0).await;
+        }
+        self.stop().await;
+        assert_eq!(self.mains.len(), processes);
     }
 
     /// Waits for a message to the service manager that contains this.

@@ -15,7 +15,7 @@ use http::{Response, header};
 use hyper::body::Incoming;
 use jiff::Timestamp;
 use tokio::{task::JoinSet, time::sleep};
-use tollgate::ledger::LOST;
+use tollgate::ledger::{Entry, LOST};
 
 use crate::{
     audit::Audit,
@@ -30,16 +30,18 @@ use crate::{
 const RELOADS: usize = 5;
 const CLIENTS: usize = 8;
 /// Of each event of a conversation.
-const EVENT_TOKENS: u64 = 600;
+pub const EVENT_TOKENS: u64 = 600;
 const CONVERSATION: &str = "InvokeModelWithBidirectionalStream";
 const BODY: &str = r#"{"inferenceConfig":{"maxTokens":100}}"#;
-const QUOTAS: &str = "[[tenants.acme.quotas]]\ntokens_per_day = 100_000_000";
+pub const QUOTAS: &str = "[[tenants.acme.quotas]]\ntokens_per_day = 100_000_000";
 
 /// What all clients share.
 #[derive(Default)]
-struct Crowd {
-    stop: AtomicBool,
-    answered: AtomicUsize,
+pub struct Crowd {
+    pub stop: AtomicBool,
+    pub answered: AtomicUsize,
+    /// Bedrock's, of each request.
+    pub latency_ms: u64,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -55,7 +57,7 @@ async fn with_strict_durability_too() {
 async fn survives(durability: &str, upgrades: usize) {
     let world = Arc::new(World::new(&format!("durability = \"{durability}\""), [QUOTAS, ""]).await);
     let mut service = Service::start(&world).await;
-    let (calm, crowd) = (Timestamp::now(), Arc::new(Crowd::default()));
+    let (calm, crowd) = (Timestamp::now(), Arc::new(Crowd { latency_ms: 5, ..Crowd::default() }));
     let mut clients = JoinSet::new();
     for number in 0..CLIENTS {
         clients.spawn(ask_on(number, world.clone(), crowd.clone()));
@@ -99,25 +101,26 @@ async fn survives(durability: &str, upgrades: usize) {
         seen.push(read(stream, began).await);
     }
     assert!(seen.len() > 2 * CLIENTS * upgrades);
-    world.until_metric("tollgate_predecessors", 0.0).await;
-    world.until_metric("tollgate_quota_reserved_ratio", 0.0).await;
-    world.until_metric("tollgate_ledger_waiting_rows", 0.0).await;
-    service.stop().await;
-    assert_eq!(service.processes(), 1 + upgrades);
-
-    let (spoken, rows): (Vec<_>, Vec<_>) = world.rows().into_iter().partition(|row| row.request.operation == CONVERSATION);
-    let mut served = world.simulator.record().requests();
-    served.retain(|served| served.operation != CONVERSATION);
-    let counts = Audit { rows: &rows, served: &served, seen: &seen, kills: &[], calm, grace: None }.check();
-    assert_eq!((counts.estimated, counts.lost, counts.missing, counts.failures, counts.refused), (0, 0, 0, 0, 0), "{counts:?}");
+    service.assert_ends_after(1 + upgrades, &world).await;
+    let spoken = assert_account(&world, &seen, calm);
     // Every event was answered and charged, though each conversation outlived the process that it began in by four others.
     assert_eq!(spoken.len(), upgrades / 5);
     assert_eq!(spoken.iter().map(|row| row.usage.output_tokens).sum::<u64>(), said * EVENT_TOKENS);
+}
+
+/// What was served stands in the ledger, once, and nothing went wrong; gives back the conversations' rows.
+pub fn assert_account(world: &World, seen: &[Seen], calm: Timestamp) -> Vec<Entry> {
+    let (spoken, rows): (Vec<_>, Vec<_>) = world.rows().into_iter().partition(|row| row.request.operation == CONVERSATION);
+    let mut served = world.simulator.record().requests();
+    served.retain(|served| served.operation != CONVERSATION);
+    let counts = Audit { rows: &rows, served: &served, seen, kills: &[], calm, grace: None }.check();
+    assert_eq!((counts.estimated, counts.lost, counts.missing, counts.failures, counts.refused), (0, 0, 0, 0, 0), "{counts:?}");
     assert!(world.verify().status.success());
+    spoken
 }
 
 /// Asks until it is told to stop; everything must be answered.
-async fn ask_on(number: usize, world: Arc<World>, crowd: Arc<Crowd>) -> Vec<Seen> {
+pub async fn ask_on(number: usize, world: Arc<World>, crowd: Arc<Crowd>) -> Vec<Seen> {
     let (mut seen, mut connection): (Vec<Seen>, Option<Client>) = (Vec::new(), None);
     let http2 = number.is_multiple_of(2);
     while !crowd.stop.load(Ordering::Acquire) {
@@ -133,7 +136,8 @@ async fn ask_on(number: usize, world: Arc<World>, crowd: Arc<Crowd>) -> Vec<Seen
         }
         let stream = seen.len().is_multiple_of(2);
         let request = post(&format!("/model/{MODEL}/{}", if stream { "converse-stream" } else { "converse" }), BODY);
-        let request = with(with(request, "x-simulator-latency-ms", "5"), "x-simulator-event-delay-ms", "3");
+        let request =
+            with(with(request, "x-simulator-latency-ms", &crowd.latency_ms.to_string()), "x-simulator-event-delay-ms", "3");
         let began = Instant::now();
         let response = match client.send(request).await {
             Ok(response) => response,
@@ -159,7 +163,7 @@ async fn open_stream(world: &World, events: u64) -> (Response<Incoming>, Instant
 }
 
 /// More is held as it goes on, since two events use up what it begins with.
-async fn open_conversation(world: &World) -> Conversation {
+pub async fn open_conversation(world: &World) -> Conversation {
     let mut client = Client::h2c(world.traffic, world.bearer("acme")).await;
     let tokens = EVENT_TOKENS.to_string();
     let wishes = [("x-simulator-usage-every", "1"), ("x-simulator-output-tokens", &*tokens)];

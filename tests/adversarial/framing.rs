@@ -154,6 +154,23 @@ async fn bodies_of_refused_requests_are_not_requests() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn heads_beyond_the_cap_are_refused_wherever_it_is_exceeded() {
+    let world = World::start("[\"*\"]", "[downstream]\nheader_bytes_max = 4096\n").await;
+    let long = "x".repeat(5_000);
+    let one = world.head(CONVERSE, &format!("X-Long: {long}\r\nContent-Length: 0\r\n"));
+    let many = world.head(CONVERSE, &("X-Many: one of a hundred, as long as this is\r\n".repeat(100) + "Content-Length: 0\r\n"));
+    let target = world.head(&format!("{CONVERSE}?{long}"), "Content-Length: 0\r\n");
+    for head in [one, many, target] {
+        let mut raw = Raw::connect(&world).await;
+        raw.send(head.as_bytes()).await;
+        let answer = raw.answer().await;
+        assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    }
+    assert_eq!(world.served(), 0);
+    world.until_metric("denials_total", "reason=\"head_too_large\"", 3.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_query_that_is_no_text_is_refused_and_not_dropped() {
     let world = World::start("[\"*\"]", "").await;
     for bytes in [&b"\xff"[..], "é".as_bytes()] {

@@ -1,11 +1,13 @@
 //! Request bodies: every size in every framing reaches Bedrock as it was, and the bounds of size, room and time hold.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use crate::{
     client::{Answer, Client, Raw, Upload, post, post_upload, with},
-    harness::{CONVERSE, INVOKE, World, until},
+    harness::{CONVERSE, INVOKE, World, until, within},
 };
 
 /// Around Pingora's retry buffer of 64 KiB, and up to Bedrock's own limit.
@@ -186,6 +188,34 @@ async fn a_body_that_takes_too_long_is_given_up() {
     }
     assert_eq!(world.served_count(), 0);
     world.until_metrics("room is given back", |metrics| metrics.sum("tollgate_bodies_held_bytes", &[]) == 0.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_trickles_is_given_up_and_one_that_flows_slowly_is_not() {
+    let world = World::with_sections("[bodies]\nhead_start_seconds = 1\nbytes_per_second_min = 1000").await;
+    for (bytes, flows) in [(5, false), (500, true)] {
+        for mut client in [world.h1().await, world.h2().await] {
+            let (feed, upload) = Upload::fed(None);
+            let trickling = tokio::spawn(async move {
+                // A body of a second and a half: JSON, but for its end.
+                for _ in 0..15 {
+                    if feed.send(Bytes::from(" ".repeat(bytes))).is_err() {
+                        return;
+                    }
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                let _ = feed.send(Bytes::from_static(b"{}"));
+            });
+            let answer = client.ask(post_upload(INVOKE, upload)).await;
+            match flows {
+                true => answer.assert_served(),
+                false => answer.assert_refused(408, "ValidationException"),
+            }
+            within(trickling).await.unwrap();
+        }
+    }
+    assert_eq!(world.served_count(), 2);
+    world.until_sum("tollgate_denials_total", &["body_too_slow"], 2.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

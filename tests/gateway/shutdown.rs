@@ -1,5 +1,7 @@
 //! The end in order: not ready, nobody new, everybody served to the end, up to a bound.
 
+use std::time::{Duration, Instant};
+
 use tokio::net::TcpStream;
 
 use crate::{
@@ -56,6 +58,23 @@ async fn what_does_not_end_is_cut_at_the_bound() {
     let (mut h1, mut h2) = (world.h1().await, world.h2().await);
     let _streams = (h1.send(stalled()).await.unwrap(), h2.send(stalled()).await.unwrap());
     within(world.gateway.stop()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_asked_after_an_upgrade_over_a_kept_connection_has_the_whole_bound() {
+    let world = World::with_sections("[downstream]\ndrain_seconds_max = 5").await;
+    let mut client = world.h1().await;
+    // Three seconds.
+    let stream = || with(with(post(CONVERSE_STREAM, "{}"), "x-simulator-event-delay-ms", "200"), "x-simulator-events", "11");
+    // The head of its answer, which cannot say that the connection ends, is out before the upgrade.
+    let running = client.send(stream()).await.unwrap();
+    let (leaving, began) = (tokio::spawn(world.gateway.leave()), Instant::now());
+    Answer::read(running).await.unwrap().assert_served();
+    let answer = client.ask(stream()).await;
+    answer.assert_served();
+    assert_eq!(answer.header("connection"), "close");
+    assert!(began.elapsed() > Duration::from_secs(5), "it went on beyond the bound of what ran before: {:?}", began.elapsed());
+    within(leaving).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,7 +9,10 @@ use std::{
 
 use anyhow::Context;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use jiff::{Timestamp, ToSpan, civil::Date, tz::TimeZone};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, date_time_ymd,
+};
 use uuid::Uuid;
 
 use super::{DemoArgs, TOKEN_LIFETIME};
@@ -28,6 +31,9 @@ use crate::{
 
 /// The configuration, before addresses are put in.
 const CONFIG: &str = include_str!("../../../conf/demo.toml");
+
+/// With the day before, Mozilla's longest life of a certificate.
+const LEAF_DAYS: i64 = 88;
 
 /// Where the files are, and what is told of them.
 pub struct DemoFiles {
@@ -161,6 +167,10 @@ impl Certificates {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.use_authority_key_identifier_extension = true;
+        let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+        let day = |date: Date| date_time_ymd(date.year().into(), date.month().unsigned_abs(), date.day().unsigned_abs());
+        params.not_before = day(today.saturating_sub(1.day()));
+        params.not_after = day(today.saturating_add(LEAF_DAYS.days()));
         let leaf_key = KeyPair::generate()?;
         let leaf = params.signed_by(&leaf_key, &authority)?;
         Ok(Certificates { ca: ca.pem(), leaf: leaf.pem(), leaf_key: leaf_key.serialize_pem() })

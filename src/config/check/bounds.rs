@@ -56,6 +56,7 @@ fn zeros(check: &mut Check<'_>, config: &Config) {
     let values = [
         ("bodies", "bytes_max", config.bodies.bytes_max),
         ("bodies", "read_seconds_max", config.bodies.read_seconds_max),
+        ("bodies", "head_start_seconds", config.bodies.head_start_seconds),
         ("bidirectional", "idle_seconds_max", config.bidirectional.idle_seconds_max),
         ("bidirectional", "total_seconds_max", config.bidirectional.total_seconds_max),
         ("bidirectional", "event_bytes_max", config.bidirectional.event_bytes_max as u64),

@@ -122,7 +122,7 @@ fn a_bad_value_is_reported_once_where_it_stands() {
         ("[issuers", "[ledger]\non_failure = true\n[issuers", "ledger.on_failure", "expected a string"),
         ("[issuers", "[log]\nlevel = \"inof\"\n[issuers", "log.level", "did you mean `info`?"),
         ("[issuers", "[log]\nlevel = \"info,[\"\n[issuers", "log.level", "not a filter"),
-        ("[issuers", "[downstream]\nleave_seconds = 600\n[issuers", "downstream.leave_seconds", "nothing is left"),
+        ("[issuers", "[downstream]\nleave_seconds = 660\n[issuers", "downstream.leave_seconds", "nothing is left"),
     ];
     for (from, to, path, says) in cases {
         let (_, _, found, text) = only_problem(from, to);
