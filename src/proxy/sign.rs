@@ -61,7 +61,7 @@ fn rewrite(request: &mut RequestHeader, passage: &Passage) -> Result<()> {
     if let Some(metadata) = &admitted.metadata {
         request.insert_header(metadata::HEADER, metadata)?;
     }
-    force_guardrail(request, &admitted.tenant().policy, route)
+    force_guardrail(request, &admitted.rights(), route)
 }
 
 /// Signs the head as it is now; gives the signature.

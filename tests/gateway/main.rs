@@ -19,6 +19,7 @@ mod certificates;
 mod console;
 mod explain;
 mod forwarding;
+mod groups;
 mod held_back;
 mod identity;
 mod isolation;
