@@ -18,6 +18,7 @@ mod bodies;
 mod certificates;
 mod console;
 mod explain;
+mod forgeries;
 mod forwarding;
 mod groups;
 mod held_back;
