@@ -75,6 +75,15 @@ impl Issued {
         self.ring.api_key(token, now)
     }
 
+    /// Whom a key of the keys file is of, by its id. It proves nothing: for those who ask about others' requests.
+    ///
+    /// # Errors
+    /// Nobody's, or not any more.
+    pub fn holder(&self, id: &str, now: SystemTime) -> Result<Arc<Principal>, IdentityError> {
+        let principal = self.ring.holder(id).ok_or(IdentityError::UnknownAccessKey)?;
+        if now < principal.expires_at { Ok(Arc::clone(principal)) } else { Err(IdentityError::KeyExpired) }
+    }
+
     /// Whether requests may be signed for this region.
     pub(super) fn has_region(&self, region: &str) -> bool {
         self.regions.iter().any(|known| known == region)

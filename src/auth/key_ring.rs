@@ -112,6 +112,12 @@ impl KeyRing {
         self.api_keys.values().any(|principal| principal.proof.key_id() == Some(id))
     }
 
+    /// Who holds a key of this id, an access key's or an API key's.
+    pub(super) fn holder(&self, id: &str) -> Option<&Arc<Principal>> {
+        let of_access_key = self.access_keys.get(id).map(|holder| &holder.principal);
+        of_access_key.or_else(|| self.api_keys.values().find(|principal| principal.proof.key_id() == Some(id)))
+    }
+
     /// Who holds an access key.
     pub(super) fn access_key(&self, id: &str) -> Option<&Holder> {
         self.access_keys.get(id)

@@ -2,6 +2,7 @@
 //! configuration and the ledger, and works beside a running gateway.
 
 mod account;
+mod caller;
 mod shown;
 
 use std::{
@@ -10,14 +11,14 @@ use std::{
     path::PathBuf,
     process::ExitCode,
     sync::Arc,
-    time::SystemTime,
 };
 
 use bytes::Bytes;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{check::EX_CONFIG, usage::read_config, verify_token};
+use self::caller::CallerArgs;
+use super::{check::EX_CONFIG, groups, usage::read_config};
 use crate::{
     auth::{KeySets, TokenCache},
     bedrock::{Dialect, Operation, RawPath, operations, terms::takes_tier, usage::Metering},
@@ -43,27 +44,29 @@ pub struct ExplainArgs {
     /// The gateway's configuration
     #[arg(short, long, value_name = "FILE")]
     pub config: PathBuf,
-    /// Who asks
-    #[arg(long, value_name = "T", required_unless_present = "token", conflicts_with = "token")]
-    pub tenant: Option<String>,
-    /// A token of whoever asks instead, with its tenant and groups; `-` reads it from standard input
-    #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
-    pub token: Option<String>,
+    #[command(flatten)]
+    caller: CallerArgs,
     /// A model id, profile id or ARN, as clients write it
     #[arg(long, value_name = "MODEL")]
     pub model: String,
     /// As AWS spells it, or ChatCompletions, Responses, Messages
     #[arg(long, value_name = "NAME", default_value = "Converse", value_parser = operation)]
     pub operation: &'static str,
-    /// A group that the caller is in; repeat it for more
-    #[arg(long = "group", value_name = "NAME", conflicts_with = "token")]
-    pub groups: Vec<String>,
     /// Where the caller is; default: nowhere that is asked about
     #[arg(long, value_name = "ADDRESS")]
     pub source: Option<IpAddr>,
     /// What the request names as its service tier
     #[arg(long, value_name = "TIER")]
     pub service_tier: Option<String>,
+    /// The guardrail that the request names, its id or ARN
+    #[arg(long, value_name = "ID")]
+    pub guardrail: Option<String>,
+    /// Its version
+    #[arg(long, value_name = "V", requires = "guardrail")]
+    pub guardrail_version: Option<String>,
+    /// How long the body is
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub body_bytes: u64,
     /// What the request names as the most tokens of output; default: nothing, so that the model's maximum is held
     #[arg(long, value_name = "N")]
     pub max_tokens: Option<u64>,
@@ -81,39 +84,20 @@ struct Findings {
     limits: Option<Explanation>,
 }
 
-impl ExplainArgs {
-    /// Takes tenant and groups from the token, if one is given. What became of it, as `verify-token` says it, and whether it is good.
-    fn take_token(&mut self, config: &Config) -> anyhow::Result<Option<(String, bool)>> {
-        let Some(token) = self.token.take() else { return Ok(None) };
-        let verdict = verify_token::verdict(config, &verify_token::read_token(&token)?, SystemTime::now())?;
-        if let Ok(principal) = &verdict {
-            self.tenant = Some(principal.tenant.to_string());
-            self.groups = principal.groups.iter().map(ToString::to_string).collect();
-        }
-        Ok(Some((verify_token::line(&verdict), verdict.is_ok())))
-    }
-
-    fn tenant(&self) -> &str {
-        self.tenant.as_deref().unwrap_or_default()
-    }
-}
-
 /// Prints the way of a request; succeeds if it would be admitted.
 ///
 /// # Errors
 /// Standard output or standard error cannot be written to. A bad configuration is exit code 78, as `check` has it.
 pub fn run(mut args: ExplainArgs) -> anyhow::Result<ExitCode> {
     let Some(config) = read_config(&args.config)? else { return Ok(ExitCode::from(EX_CONFIG)) };
-    if let Some((caller, is_good)) = args.take_token(&config)? {
-        writeln!(io::stdout(), "caller     {caller}")?;
-        if !is_good {
+    if let Some(found) = args.caller.find(&config)? {
+        writeln!(io::stdout(), "caller     {}", found.line)?;
+        if !found.is_good {
             return Ok(ExitCode::FAILURE);
         }
     }
     let args = &args;
-    if let Some(group) = args.groups.iter().find(|group| !config.groups.contains_key(*group)) {
-        anyhow::bail!("the configuration has no [groups.{group}]");
-    }
+    let caller = &args.caller;
     let prices = match config.prices.book() {
         Ok(prices) => prices,
         Err(problems) => {
@@ -130,9 +114,11 @@ pub fn run(mut args: ExplainArgs) -> anyhow::Result<ExitCode> {
         role_sessions: Arc::default(),
     };
     let profiles = Arc::new(Profiles::new(&config.profiles));
-    let tenant = config.tenants.get(args.tenant());
-    let tenant = tenant.map(|tenant| Tenant::compile(args.tenant(), tenant, &config, &profiles, &lasting)).transpose()?;
+    let tenant = config.tenants.get(caller.tenant());
+    let tenant = tenant.map(|tenant| Tenant::compile(caller.tenant(), tenant, &config, &profiles, &lasting)).transpose()?;
     let mut notes = Vec::new();
+    let groups =
+        caller.groups.iter().map(|group| (&**group, groups::effect(&config, group, caller.tenant()))).collect::<Vec<_>>();
     if let Some(tenant) = &tenant {
         match account::restore(&config, tenant, &prices, &now) {
             Ok(note) => notes.extend(note),
@@ -147,7 +133,7 @@ pub fn run(mut args: ExplainArgs) -> anyhow::Result<ExitCode> {
         Some(tenant) => findings.find(args, &config, &prices, tenant, &now),
         None => Err(Denial::UnknownTenant),
     };
-    let text = shown::text(args, &findings, tenant.as_ref(), &notes, &answer);
+    let text = shown::text(args, &findings, tenant.as_ref(), &groups, &notes, &answer);
     io::stdout().lock().write_all(text.as_bytes())?;
     Ok(if answer.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -192,17 +178,21 @@ impl Findings {
 
 /// What policy says of head and body, as far as a command line describes them.
 fn check_policy(args: &ExplainArgs, tenant: &Tenant, route: &Route) -> Result<(), Denial> {
+    let rights = args.caller.rights(tenant);
     if args.source.is_some() {
-        tenant.policy.check_source(args.source)?;
+        rights.check_source(args.source)?;
     }
-    let groups: Vec<Arc<str>> = args.groups.iter().map(|group| group.as_str().into()).collect();
-    let rights = tenant.policy.of_groups(&groups);
     allow::check_route(&rights, route)?;
+    rights.check_body(args.body_bytes)?;
     if route.model.is_none() && allow::may_run_named(route) {
         rights.check_model(&args.model)?;
     }
     if rights.restrict_tiers() && route.operation.is_some_and(|known| takes_tier(known.0)) {
         rights.check_tiers(args.service_tier.as_deref())?;
+    }
+    if let Some((required, _)) = rights.guardrail(route.service, route.operation.map(|known| known.0))? {
+        let named = |name: &Option<String>| name.iter().cloned().collect::<Vec<_>>();
+        rights.check_guardrail(required, &named(&args.guardrail), &named(&args.guardrail_version))?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ mod completions;
 mod demo;
 mod demo_directory;
 pub mod explain;
+mod groups;
 mod key;
 pub mod ledger;
 mod man;
@@ -60,7 +61,7 @@ enum Command {
     /// Says what was used and what it cost, from the ledger
     Usage(usage::UsageArgs),
     /// Says what a tenant's request would meet, and the answer it would get; exit 0, or 1 if that is a refusal
-    Explain(explain::ExplainArgs),
+    Explain(Box<explain::ExplainArgs>),
     /// Looks after the ledger
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
@@ -97,7 +98,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Key(args)) => key::run(args),
         Some(Command::VerifyToken(args)) => verify_token::run(args),
         Some(Command::Usage(args)) => usage::run(args),
-        Some(Command::Explain(args)) => explain::run(args),
+        Some(Command::Explain(args)) => explain::run(*args),
         Some(Command::Ledger(command)) => ledger::run(command),
         Some(Command::Schema(args)) => schema::run(&args),
         Some(Command::Completions(args)) => completions::run(args, Cli::command()),

@@ -1,7 +1,7 @@
 //! `tollgate verify-token`: who the gateway would take a token or a client's certificate for, or why it would refuse, through the code
 //! that requests pass.
 
-mod certificates;
+pub(super) mod certificates;
 
 use std::{
     io::{self, Read, Write},
@@ -15,7 +15,7 @@ use anyhow::Context;
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use jiff::Timestamp;
 
-use super::check::EX_CONFIG;
+use super::{check::EX_CONFIG, groups};
 use crate::{
     auth::{Authenticator, ClaimTag, IdentityError, Issued, KeySets, Principal, TokenCache},
     config::{self, Config},
@@ -25,6 +25,9 @@ use crate::{
 
 /// More of standard input is not read: a token and what surrounds it fit well.
 const INPUT_BYTES_MAX: u64 = 64 * 1024;
+
+/// Who a request would be from, or why from nobody.
+pub(super) type Verdict = Result<Arc<Principal>, IdentityError>;
 
 /// Which gateway, which token.
 #[derive(Debug, clap::Args)]
@@ -62,14 +65,30 @@ pub fn run(args: VerifyTokenArgs) -> anyhow::Result<ExitCode> {
         Some(token) => {
             let verdict = verdict(&config, &token, now)?;
             writeln!(io::stdout(), "{}", line(&verdict))?;
+            show_groups(&config, &verdict)?;
             Some(verdict)
         }
     };
     let accepted = match &args.certificate {
         None => caller.is_some_and(|caller| caller.is_ok()),
-        Some(file) => certificates::show(&config, file, caller.as_ref(), now)?,
+        Some(file) => {
+            let verdicts = certificates::verdicts(&config, file, caller.as_ref(), now)?;
+            for (listener, verdict) in &verdicts {
+                writeln!(io::stdout(), "listener {listener}: {}", line(verdict))?;
+            }
+            verdicts.iter().any(|(_, verdict)| verdict.is_ok())
+        }
     };
     Ok(if accepted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A line for each of the caller's groups.
+fn show_groups(config: &Config, verdict: &Verdict) -> io::Result<()> {
+    let Ok(principal) = verdict else { return Ok(()) };
+    for group in &principal.groups {
+        writeln!(io::stdout(), "group {group}: {}", groups::effect(config, group, &principal.tenant))?;
+    }
+    Ok(())
 }
 
 /// The token of an argument; `-`: what standard input has.
@@ -83,7 +102,7 @@ pub(super) fn read_token(argument: &str) -> anyhow::Result<String> {
 }
 
 /// Who a request with the token would be from. Key sets that cannot be read are told of on standard error.
-pub(super) fn verdict(config: &Config, token: &str, now: SystemTime) -> anyhow::Result<Result<Arc<Principal>, IdentityError>> {
+pub(super) fn verdict(config: &Config, token: &str, now: SystemTime) -> anyhow::Result<Verdict> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     let (verdict, failures) = runtime.block_on(verify(config, snapshot::issued(config)?, token.trim(), now));
     for failure in failures {
@@ -93,12 +112,7 @@ pub(super) fn verdict(config: &Config, token: &str, now: SystemTime) -> anyhow::
     Ok(verdict)
 }
 
-async fn verify(
-    config: &Config,
-    issued: Issued,
-    token: &str,
-    now: SystemTime,
-) -> (Result<Arc<Principal>, IdentityError>, Vec<key_sets::KeySetFailure>) {
+async fn verify(config: &Config, issued: Issued, token: &str, now: SystemTime) -> (Verdict, Vec<key_sets::KeySetFailure>) {
     let key_sets = Arc::new(KeySets::new());
     let failures = key_sets::load_once(config, &key_sets, &Records::default()).await;
     let authenticator = Authenticator::new(&config.issuers, key_sets, Arc::new(TokenCache::new(1)));
@@ -113,7 +127,7 @@ async fn verify(
 }
 
 /// Who it is, or why nobody.
-pub(super) fn line(verdict: &Result<Arc<Principal>, IdentityError>) -> String {
+pub(super) fn line(verdict: &Verdict) -> String {
     let principal = match verdict {
         Ok(principal) => principal,
         Err(error) => return format!("refused: {error}"),

@@ -1,14 +1,18 @@
-//! `[groups.NAME]`: what callers may do besides what their tenant may, because their token says that they are in a group; and lists of
-//! what is denied, which tenants have as well.
+//! `[groups.NAME]`: what callers may do besides what their tenant may, because their token says that they are in a group, and what is
+//! demanded of them for it; and lists of what is denied, which tenants have as well.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use wildmatch::WildMatch;
 
-/// A group, by the name that an issuer's `groups_claim` comes to.
+use super::Guardrail;
+
+/// A group, by the name that an issuer's `groups_claim` comes to. Who is in several is granted what any of them grants, and meets what
+/// each of them demands.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Group {
-    /// Globs over the tenants for which the group counts. Whoever is another tenant's is granted nothing.
+    /// Globs over the tenants for which the group counts. To whoever is another tenant's it grants nothing, and forbids nothing.
     pub tenants: Vec<String>,
     /// Added to the tenant's.
     pub models: Vec<String>,
@@ -22,6 +26,19 @@ pub struct Group {
     pub service_tiers: Vec<String>,
     /// What nobody in the group may, whoever else grants it.
     pub deny: Denied,
+    /// Networks that its members may come from, of those that their tenant and their other groups name; absent: all of them.
+    pub allow_from: Option<Vec<String>>,
+    /// Bytes of one body of a member; the least of those of the tenant and of all the member's groups holds.
+    pub body_bytes_max: Option<u64>,
+    /// What every generation of its members has to pass. Sections that bind one caller must not name two.
+    pub guardrail: Option<Guardrail>,
+}
+
+impl Group {
+    /// Whether it counts for callers of this tenant.
+    pub fn counts_for(&self, tenant: &str) -> bool {
+        self.tenants.iter().any(|glob| WildMatch::new(glob).matches(tenant))
+    }
 }
 
 /// What is denied, whatever grants it.

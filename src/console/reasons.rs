@@ -71,9 +71,10 @@ pub fn meaning(reason: &str) -> Meaning {
         "upstream_timeout" => ("Bedrock did not answer in time", BEDROCK),
         "upstream_broken" => ("Bedrock's answer broke off before it began", BEDROCK),
         "internal" | "sealing" => ("the gateway itself failed", "find the request id in the log, and tell the authors"),
-        "body_too_large" => {
-            ("the body was larger than it may be", "send less, or raise body_bytes_max of the tenant, or bodies.bytes_max")
-        }
+        "body_too_large" => (
+            "the body was larger than it may be",
+            "send less, or raise body_bytes_max of the tenant or group, or bodies.bytes_max",
+        ),
         "body_too_slow" => ("the body did not arrive in time", "look at the client's network"),
         "needs_http2" => ("a stream in both directions came over HTTP/1.1", "use an SDK, and a load balancer, that speak HTTP/2"),
         "stream_idle" | "stream_too_long" | "stream_too_large" => ("a stream went beyond its bounds", STREAM),

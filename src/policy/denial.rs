@@ -54,6 +54,9 @@ pub enum Refused {
     /// Call what generates without a guardrail.
     #[error("call {0}:{1}, for which no guardrail can be named")]
     Unguarded(Service, &'static str),
+    /// Call what has place for one guardrail, where two are required.
+    #[error("call {0}:{1}, which can name one guardrail")]
+    TwiceGuarded(Service, &'static str),
     /// Let a guardrail see less than all, or later.
     #[error("narrow what the guardrail sees, by `guardContent`, `tagSuffix` or an asynchronous stream")]
     Narrowing,
@@ -71,6 +74,8 @@ pub enum Rule {
     DeniedBy(String),
     /// This setting does.
     SetBy(String),
+    /// These two settings do together.
+    NotBoth([String; 2]),
     /// The name is opaque, and `[profiles]` does not say what it stands for.
     Unmapped,
 }
@@ -92,6 +97,7 @@ impl fmt::Display for Rule {
             Rule::NotIn(lists) => write!(f, "it is not in {}", lists.join(" or ")),
             Rule::DeniedBy(line) => write!(f, "{line} denies it"),
             Rule::SetBy(key) => write!(f, "{key} forbids it"),
+            Rule::NotBoth([one, other]) => write!(f, "{one} and {other} cannot both be met"),
             Rule::Unmapped => f.write_str("nothing in the name says what it stands for, and [profiles] does not either"),
         }
     }
@@ -102,7 +108,7 @@ impl Rule {
     pub fn key(&self) -> &str {
         match self {
             Rule::NotIn(lists) => lists.first().map_or("tenants", String::as_str),
-            Rule::DeniedBy(key) | Rule::SetBy(key) => key,
+            Rule::DeniedBy(key) | Rule::SetBy(key) | Rule::NotBoth([key, _]) => key,
             Rule::Unmapped => "profiles",
         }
     }
@@ -119,7 +125,11 @@ impl PolicyDenial {
             Refused::ServiceTier(_) => "service_tier",
             Refused::Source(_) => "source",
             Refused::Body(_) => "body_too_large",
-            Refused::Guardrail(_) | Refused::Unguarded(..) | Refused::Narrowing | Refused::GuardrailUnclear => "guardrail",
+            Refused::Guardrail(_)
+            | Refused::Unguarded(..)
+            | Refused::TwiceGuarded(..)
+            | Refused::Narrowing
+            | Refused::GuardrailUnclear => "guardrail",
         }
     }
 }

@@ -276,9 +276,10 @@ pub fn admit(
 /// For whom it is; from here on metrics and log know that too.
 pub fn tenant_of(session: &Session, passage: &mut Passage, principal: Arc<Principal>) -> Result<Arc<Tenant>, Denial> {
     let tenant = passage.live.snapshot.tenants.get(principal.tenant.as_ref()).cloned();
-    passage.caller = Some(Caller { principal, tenant: tenant.clone(), called: None, model: None, rule: None });
+    let caller = passage.caller.insert(Caller { principal, tenant: tenant.clone(), called: None, model: None, rule: None });
+    let groups = &caller.principal.groups;
     let tenant = tenant.ok_or(Denial::UnknownTenant)?;
-    tenant.policy.check_source(source(session))?;
+    tenant.policy.of_groups(groups).check_source(source(session))?;
     Ok(tenant)
 }
 

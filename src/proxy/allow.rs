@@ -1,4 +1,4 @@
-//! What the tenant's policy says of a request: of its head, and later of its body, which gets the guardrail that the tenant must have.
+//! What the tenant's policy says of a request: of its head, and later of its body, which gets the guardrail that it must have.
 //! Pure, so that `tollgate explain` asks what a request would ask.
 
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use crate::{
         terms::{GuardrailPlace, Terms, takes_tier},
         usage::Metering,
     },
-    policy::{Guardrail, Policy, PolicyDenial, Rights},
+    policy::{PolicyDenial, Required, Rights},
     routing::Route,
 };
 
@@ -35,7 +35,7 @@ pub fn check_route(rights: &Rights<'_>, route: &Route) -> Result<(), PolicyDenia
 pub fn check_operation(rights: &Rights<'_>, route: &Route) -> Result<(), PolicyDenial> {
     let operation = route.operation.map(|known| known.0);
     rights.check_operation(route.service, operation)?;
-    rights.policy().guardrail(route.service, operation).map(drop)
+    rights.guardrail(route.service, operation).map(drop)
 }
 
 /// Whatever a path names by an ARN is of a region that may be used; models are looked at more closely.
@@ -63,10 +63,10 @@ pub fn check_headers(rights: &Rights<'_>, route: &Route, headers: &HeaderMap) ->
     if route.peek.is_some() {
         return Ok(());
     }
-    match rights.policy().guardrail(route.service, operation)? {
+    match rights.guardrail(route.service, operation)? {
         Some((guardrail, _)) => {
             let (identifiers, versions) = (values(headers, &IDENTIFIER), values(headers, &VERSION));
-            rights.policy().check_guardrail(guardrail, &identifiers, &versions)
+            rights.check_guardrail(guardrail, &identifiers, &versions)
         }
         None => Ok(()),
     }
@@ -79,8 +79,8 @@ fn values(headers: &HeaderMap, name: &HeaderName) -> Vec<String> {
 
 /// Whether a body has to be read for its terms.
 pub fn has_terms(rights: &Rights<'_>, operation: &'static Operation) -> bool {
-    let guarded = match rights.policy().guardrail(operation.service, Some(operation)) {
-        Ok(Some((guardrail, place))) => place == GuardrailPlace::Body || guardrail.strict,
+    let guarded = match rights.guardrail(operation.service, Some(operation)) {
+        Ok(Some((guardrail, place))) => place == GuardrailPlace::Body || guardrail.is_strict(),
         _ => false,
     };
     guarded || (rights.restrict_tiers() && takes_tier(operation))
@@ -99,8 +99,8 @@ pub fn check_terms(
         let named = values(headers, &TIER);
         rights.check_tiers(named.iter().chain(&terms.tiers).map(String::as_str))?;
     }
-    match rights.policy().guardrail(operation.service, Some(operation))? {
-        Some((guardrail, place)) if place == GuardrailPlace::Body || guardrail.strict => {
+    match rights.guardrail(operation.service, Some(operation))? {
+        Some((guardrail, place)) if place == GuardrailPlace::Body || guardrail.is_strict() => {
             guarded(rights, guardrail, place, terms, pieces)
         }
         _ => Ok(None),
@@ -109,27 +109,27 @@ pub fn check_terms(
 
 fn guarded(
     rights: &Rights<'_>,
-    guardrail: &Guardrail,
+    guardrail: Required<'_>,
     place: GuardrailPlace,
     terms: Option<Terms>,
     pieces: &[Bytes],
 ) -> Result<Option<Vec<Bytes>>, Denial> {
-    let unclear = || rights.policy().unclear_guardrail(guardrail);
+    let unclear = || rights.unclear_guardrail(guardrail);
     let terms = terms.ok_or_else(unclear)?;
-    rights.policy().check_narrowing(guardrail, terms.narrows)?;
+    rights.check_narrowing(guardrail, terms.narrows)?;
     if place != GuardrailPlace::Body {
         return Ok(None);
     }
-    rights.policy().check_guardrail(guardrail, &terms.identifiers, &terms.versions)?;
-    Ok(terms.with_guardrail(pieces, &guardrail.identifier, &guardrail.version).map_err(|_| unclear())?)
+    rights.check_guardrail(guardrail, &terms.identifiers, &terms.versions)?;
+    Ok(terms.with_guardrail(pieces, guardrail.identifier(), guardrail.version()).map_err(|_| unclear())?)
 }
 
 /// Puts the guardrail that is required into the head, where the operation takes it there.
-pub fn force_guardrail(headers: &mut HeaderMap, policy: &Policy, route: &Route) -> PingoraResult<()> {
+pub fn force_guardrail(headers: &mut HeaderMap, rights: &Rights<'_>, route: &Route) -> PingoraResult<()> {
     let operation = route.operation.map(|known| known.0);
-    if let Ok(Some((guardrail, GuardrailPlace::Headers))) = policy.guardrail(route.service, operation) {
-        headers.insert(&IDENTIFIER, HeaderValue::try_from(&guardrail.identifier).map_err(internal)?);
-        headers.insert(&VERSION, HeaderValue::try_from(&guardrail.version).map_err(internal)?);
+    if let Ok(Some((guardrail, GuardrailPlace::Headers))) = rights.guardrail(route.service, operation) {
+        headers.insert(&IDENTIFIER, HeaderValue::try_from(guardrail.identifier()).map_err(internal)?);
+        headers.insert(&VERSION, HeaderValue::try_from(guardrail.version()).map_err(internal)?);
     }
     Ok(())
 }

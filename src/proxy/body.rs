@@ -27,7 +27,6 @@ use super::{
 use crate::{
     aws::{canonical::push_hex, sigv4::EMPTY_SHA256},
     config::Bodies,
-    snapshot::Tenant,
 };
 
 /// Room taken at a time for a body whose length nobody said.
@@ -72,26 +71,27 @@ pub async fn read(
     Ok(ReadBody { pieces: reading.pieces, length: reading.length, sha256, room: Some(reading.room) })
 }
 
-/// Reads the body of a tenant's request, who may have a smaller maximum.
+/// Reads the body of a request that is admitted already: its caller may have a smaller maximum.
 pub async fn read_for(
     session: &mut Session,
     passage: &mut Passage,
     budget: &Arc<BodyBudget>,
     bounds: &Bodies,
-    tenant: &Tenant,
+    admitted: &Admitted,
 ) -> Result<ReadBody, Denial> {
-    let bytes_max = tenant.policy.body_bytes_max(bounds.bytes_max);
+    let rights = admitted.rights();
+    let bytes_max = rights.body_bytes_max(bounds.bytes_max);
     let read = read(session, passage, budget, &Bodies { bytes_max, ..bounds.clone() }).await;
     read.map_err(|denial| match denial {
-        Denial::BodyTooLarge { bytes_max } if bytes_max < bounds.bytes_max => tenant.policy.body_denial(bytes_max).into(),
+        Denial::BodyTooLarge { bytes_max } => rights.check_body(bytes_max.saturating_add(1)).err().map_or(denial, Denial::from),
         denial => denial,
     })
 }
 
-/// Completes the admission by what the body says, and the body by what the tenant's policy puts into it.
+/// Completes the admission by what the body says, and the body by what policy puts into it.
 pub fn complete(session: &Session, passage: &mut Passage, admitted: &mut Admitted, body: &mut ReadBody) -> Result<(), Denial> {
     admitted.check_body(&body.sha256)?;
-    admitted.tenant().policy.check_body(body.length)?;
+    admitted.rights().check_body(body.length)?;
     let headers = &session.req_header().headers;
     if admitted.must_read_body() {
         let read = admitted.read_body(headers, &body.pieces);

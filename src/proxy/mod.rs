@@ -161,7 +161,7 @@ impl Gateway {
         }
         let mut body = match early {
             Some(body) => body,
-            None => body::read_for(session, passage, &self.budget, bounds, admitted.tenant()).await?,
+            None => body::read_for(session, passage, &self.budget, bounds, &admitted).await?,
         };
         body::complete(session, passage, &mut admitted, &mut body)?;
         attribute::attribute(session, passage, &mut admitted, &mut body)?;

@@ -76,7 +76,7 @@ fn rewrite(request: &mut RequestHeader, passage: &Passage) -> Result<Parts> {
     if let Some(metadata) = &admitted.metadata {
         headers.insert(&METADATA, metadata.clone());
     }
-    force_guardrail(headers, &admitted.tenant().policy, route)?;
+    force_guardrail(headers, &admitted.rights(), route)?;
     Ok(parts)
 }
 

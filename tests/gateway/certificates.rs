@@ -1,6 +1,6 @@
 //! Certificates as principals: who calls over a connection with one, and what becomes of tokens beside it.
 
-use std::{fs, net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{fs, net::SocketAddr, path::Path, sync::Arc, time::SystemTime};
 
 use rcgen::{CertificateParams, DnType, SanType};
 use rustls::ClientConfig;
@@ -12,7 +12,7 @@ use tokio::{
 
 use crate::{
     client::{Client, post, with},
-    harness::{CONVERSE, INVOKE, Settings, World, within},
+    harness::{CONVERSE, INVOKE, MODEL, Settings, World, within},
     signing::{Message, Signer, credentials_request, vend},
     tls::{Authority, connect, handshake},
     vending::vending,
@@ -242,6 +242,52 @@ async fn verify_token_says_what_the_listener_makes_of_a_certificate() {
         let (success, last) = verify(signer, tenant, token);
         assert!(success == accepted && last.starts_with(&says), "{says}: {success}, {last}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn explain_asks_for_whom_a_certificate_is_taken() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let world = World::with(settings(&authority, "", BY_URI)).await;
+    let explain = |config: &Path, signer: &Authority, params: &CertificateParams, more: &[&str]| {
+        let file = authority.directory.path().join("client.pem");
+        fs::write(&file, signer.pem(params)).unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tollgate"));
+        command.args(["explain", "--model", MODEL, "-c"]).arg(config).arg("--certificate").arg(file);
+        let output = command.args(more).output().unwrap();
+        let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+        (output.status.code(), text)
+    };
+    let (own, other) = (world.token("acme"), world.token("globex"));
+    let config = world.config_file();
+    let is = "caller     tenant acme, subject ";
+    for (signer, tenant, more, code, begins, ends) in [
+        (&authority, "acme", &[][..], 0, format!("{is}spiffe://corp/ns/acme/sa/web, issuer client"), "answer     admitted\n"),
+        (&authority, "acme", &["--token", &own], 0, format!("{is}user-1, issuer test"), "answer     admitted\n"),
+        (&authority, "acme", &["--token", &other], 1, "caller     refused: The client certificate and the token".to_owned(), ""),
+        (&stranger, "acme", &[], 1, "caller     refused: The client certificate has expired, or is not".to_owned(), ""),
+        (&authority, "nobody", &[], 1, "caller     tenant nobody, ".to_owned(), "Ask its operator to add the tenant.\n"),
+    ] {
+        let (exit, text) = explain(&config, signer, &named(tenant), more);
+        assert!(exit == Some(code) && text.starts_with(&begins) && text.ends_with(ends), "{tenant} {more:?}: {exit:?} {text}");
+    }
+
+    // Two listeners, two answers: nobody is guessed.
+    let second = settings(&authority, "", BY_NAME).sections;
+    let second = second.split("[vending]").next().unwrap().replacen("127.0.0.1:0", "127.0.0.1:8443", 1);
+    let both = config.with_file_name("both.toml");
+    fs::write(&both, fs::read_to_string(&config).unwrap() + &second).unwrap();
+    let mut params = named("acme");
+    params.distinguished_name.push(DnType::CommonName, "globex");
+    let (exit, text) = explain(&both, &authority, &params, &[]);
+    assert!(exit == Some(1) && text.contains("different callers: name one of them, `--listener 127.0.0.1:"), "{exit:?} {text}");
+    for (listener, tenant) in [("127.0.0.1:0", "acme"), ("127.0.0.1:8443", "globex")] {
+        let (exit, text) = explain(&both, &authority, &params, &["--listener", listener]);
+        assert!(exit == Some(0) && text.contains(&format!("\ntenant     {tenant}\n")), "{exit:?} {text}");
+    }
+    let (exit, text) = explain(&both, &authority, &named("acme"), &[]);
+    assert!(exit == Some(1) && text.contains("different callers"), "the subjects differ: {text}");
+    let (exit, text) = explain(&config, &authority, &params, &["--listener", "127.0.0.9:1"]);
+    assert!(exit == Some(1) && text.contains("certificates stand for nobody on 127.0.0.9:1"), "{text}");
 }
 
 /// Version 2, for IPv4: <https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt>, §2.2.

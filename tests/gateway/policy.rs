@@ -19,7 +19,7 @@ use crate::{
     vending::vending,
 };
 
-const ALL: &str = "models = [\"*\"]\nservices = [\"*\"]\noperations = [\"*\"]\n";
+pub const ALL: &str = "models = [\"*\"]\nservices = [\"*\"]\noperations = [\"*\"]\n";
 const OPUS: &str = "anthropic.claude-opus-4-8";
 const APPLICATION: &str = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc123";
 const CHAT: &str = "/openai/v1/chat/completions";
@@ -31,7 +31,7 @@ async fn world(acme: &str) -> World {
     World::with(Settings { tenants: format!("[tenants.acme]\n{acme}\n{}", tenant("globex", "")), ..Settings::default() }).await
 }
 
-fn call(model: &str, operation: &str, body: impl Into<bytes::Bytes>) -> Request<Upload> {
+pub fn call(model: &str, operation: &str, body: impl Into<bytes::Bytes>) -> Request<Upload> {
     post(&format!("/model/{}/{operation}", model.replace(':', "%3A").replace('/', "%2F")), body)
 }
 
@@ -49,7 +49,7 @@ fn chat(model: &str) -> Request<Upload> {
     post(CHAT, json!({"model": model, "messages": []}).to_string())
 }
 
-fn message(answer: &Answer) -> String {
+pub fn message(answer: &Answer) -> String {
     let json = answer.json();
     json["message"].as_str().or(json["error"]["message"].as_str()).unwrap_or_else(|| panic!("{answer:?}")).to_owned()
 }

@@ -53,6 +53,12 @@ impl Signer {
         announcing.sign_over(message, SignableBody::Precomputed("STREAMING-AWS4-HMAC-SHA256-EVENTS".to_owned()))
     }
 
+    /// Signs a request as one whose payload is called that.
+    pub fn sign_as(&self, message: Message, payload: &str) -> Message {
+        let announcing = Signer { announces_hash: true, ..self.clone() };
+        announcing.sign_over(message, SignableBody::Precomputed(payload.to_owned()))
+    }
+
     fn sign_over(&self, mut message: Message, body: SignableBody<'_>) -> Message {
         let token = self.session_token.clone();
         let identity = Credentials::new(&self.access_key_id, &self.secret_access_key, token, None, "test").into();

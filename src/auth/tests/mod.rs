@@ -12,6 +12,7 @@ mod properties;
 mod providers;
 mod vectors;
 mod wycheproof;
+mod wycheproof_sets;
 
 use std::{
     collections::BTreeMap,

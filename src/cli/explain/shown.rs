@@ -19,10 +19,13 @@ pub(super) fn text(
     args: &ExplainArgs,
     findings: &Findings,
     tenant: Option<&Tenant>,
+    groups: &[(&str, String)],
     notes: &[&str],
     answer: &Result<(), Denial>,
 ) -> String {
-    let mut out = format!("tenant     {}\nmodel      {}\n", visible(args.tenant()), visible(&args.model));
+    let mut out = format!("tenant     {}\n", visible(args.caller.tenant()));
+    groups.iter().for_each(|(group, effect)| _ = writeln!(out, "group      {}: {}", visible(group), visible(effect)));
+    let _ = writeln!(out, "model      {}", visible(&args.model));
     out += &stands_for(args, tenant);
     let mut dialect = Dialect::Aws;
     if let Some(route) = &findings.route {
@@ -31,7 +34,7 @@ pub(super) fn text(
         let verdict = if is_of_policy(answer) { "refuses" } else { "allows it" };
         let _ = writeln!(out, "policy     {verdict}");
         if !is_of_policy(answer) {
-            out += &guardrail(route, tenant);
+            out += &guardrail(args, route, tenant);
         }
     }
     match (&findings.tariff, &findings.route, answer) {
@@ -63,11 +66,11 @@ fn stands_for(args: &ExplainArgs, tenant: Option<&Tenant>) -> String {
 }
 
 /// What the gateway puts into the request.
-fn guardrail(route: &Route, tenant: Option<&Tenant>) -> String {
+fn guardrail(args: &ExplainArgs, route: &Route, tenant: Option<&Tenant>) -> String {
     let operation = route.operation.map(|known| known.0);
-    match tenant.map(|tenant| tenant.policy.guardrail(route.service, operation)) {
+    match tenant.map(|tenant| args.caller.rights(tenant).guardrail(route.service, operation)) {
         Some(Ok(Some((guardrail, _)))) => {
-            format!("guardrail  {} version {}, put into the request\n", visible(&guardrail.identifier), guardrail.version)
+            format!("guardrail  {} version {}, put into the request\n", visible(guardrail.identifier()), guardrail.version())
         }
         _ => String::new(),
     }

@@ -1,49 +1,40 @@
 //! For whom the listeners take a client's certificate.
 
-use std::{
-    io::{self, Write},
-    path::Path,
-    sync::Arc,
-    time::SystemTime,
-};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::SystemTime};
 
 use anyhow::{Context, bail};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 
-use super::line;
-use crate::{
-    auth::{ClientCertificate, IdentityError, Principal},
-    config::Config,
-    snapshot::listeners,
-};
+use super::Verdict;
+use crate::{auth::ClientCertificate, config::Config, snapshot::listeners};
 
-/// Prints a line for each listener on which certificates stand for somebody; whether one of them would let the request through.
-pub(super) fn show(
+/// For whom each listener takes the certificate, of those on which certificates stand for somebody.
+///
+/// # Errors
+/// It cannot be read, or no listener asks for one.
+pub(in crate::cli) fn verdicts(
     config: &Config,
     file: &Path,
-    caller: Option<&Result<Arc<Principal>, IdentityError>>,
+    caller: Option<&Verdict>,
     now: SystemTime,
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<Vec<(SocketAddr, Verdict)>> {
     let chain = read(file)?;
     let certificate = ClientCertificate::read(chain.first().context("no certificate")?);
-    let mut accepted = false;
-    let mut found = false;
+    let mut verdicts = Vec::new();
     for listener in listeners::compile(&config.listeners)? {
         let Some(clients) = listener.tls.as_ref().and_then(|tls| tls.clients.as_ref()) else { continue };
-        found = true;
         let voucher = clients.voucher(&certificate, &chain, now);
         let verdict = match caller {
             None => voucher.principal(now),
             Some(Ok(caller)) => voucher.check(caller, now).map(|()| Arc::clone(caller)),
             Some(Err(error)) => Err(error.clone()),
         };
-        accepted |= verdict.is_ok();
-        writeln!(io::stdout(), "listener {}: {}", listener.address, line(&verdict))?;
+        verdicts.push((listener.address, verdict));
     }
-    if !found {
+    if verdicts.is_empty() {
         bail!("certificates stand for nobody here: no listener has `tls.client_principals`");
     }
-    Ok(accepted)
+    Ok(verdicts)
 }
 
 fn read(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {

@@ -4,6 +4,7 @@
 mod bounds;
 mod certificates;
 mod client_principals;
+mod demands;
 mod files;
 mod issuers;
 mod ledger;

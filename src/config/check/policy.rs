@@ -3,14 +3,14 @@
 
 use wildmatch::WildMatch;
 
-use super::{Check, KeyPath, networks, upstream::services_help, words};
+use super::{Check, KeyPath, demands, upstream::services_help, words};
 use crate::{
     bedrock::{
         Service,
         model::{canonical, is_opaque},
         operations,
     },
-    config::{Config, Denied, Group, Guardrail, Tenant, suggest::suggest},
+    config::{Config, Denied, Group, Tenant, suggest::suggest},
 };
 
 /// As requests write them; OpenAI's and Anthropic's routes have names of their own.
@@ -63,13 +63,16 @@ pub(super) fn check(check: &mut Check<'_>, config: &Config) {
         let path = KeyPath::of("tenants").key(name);
         lists(check, &tenant.into(), &path, config.groups.is_empty());
         denied(check, &tenant.deny, &path);
-        terms(check, tenant, config, &path);
+        own_region(check, tenant, config, &path);
+        demands::check(check, &tenant.into(), config, &path);
     }
     for (name, group) in &config.groups {
         let path = KeyPath::of("groups").key(name);
         lists(check, &group.into(), &path, false);
         denied(check, &group.deny, &path);
         members(check, group, config, &path);
+        demands::check(check, &group.into(), config, &path);
+        demands::check_guardrails(check, group, config, &path);
     }
     profiles(check, config);
 }
@@ -141,45 +144,14 @@ fn operation(check: &mut Check<'_>, glob: &str, path: KeyPath) {
     check.warning(path, format!("`{}` matches no operation this version knows", glob.escape_debug()), help);
 }
 
-/// Where from, where to, how much, under which guardrail.
-fn terms(check: &mut Check<'_>, tenant: &Tenant, config: &Config, path: &KeyPath) {
+/// Nothing goes anywhere else than where the gateway sends it.
+fn own_region(check: &mut Check<'_>, tenant: &Tenant, config: &Config, path: &KeyPath) {
     let region = &config.upstream.region;
     let matches = |globs: &[String]| globs.iter().any(|glob| WildMatch::new(glob).matches(region));
     if !tenant.regions.is_empty() && !matches(&tenant.regions) && !config.groups.values().any(|group| matches(&group.regions)) {
         let message =
             format!("the region that the gateway sends to, `{region}`, is not among them: every request will be refused");
         check.warning(path.clone().key("regions"), message, "add it; geographies are those of profiles alone");
-    }
-    if let Some(allow_from) = &tenant.allow_from {
-        networks(check, allow_from, &path.clone().key("allow_from"));
-        if allow_from.is_empty() {
-            let help = "remove the line to allow every address";
-            check.error(path.clone().key("allow_from"), "empty: nobody could call", help);
-        }
-    }
-    match tenant.body_bytes_max {
-        Some(0) => check.error(path.clone().key("body_bytes_max"), "0 would refuse every body", "remove the line for no limit"),
-        Some(own) if own > config.bodies.bytes_max => {
-            let message = format!("more than `bodies.bytes_max`, {}, which holds for everybody", config.bodies.bytes_max);
-            check.warning(path.clone().key("body_bytes_max"), message, "lower it, or raise `bodies.bytes_max`");
-        }
-        _ => {}
-    }
-    if let Some(guardrail) = &tenant.guardrail {
-        self::guardrail(check, guardrail, &path.clone().key("guardrail"));
-    }
-}
-
-fn guardrail(check: &mut Check<'_>, guardrail: &Guardrail, path: &KeyPath) {
-    let Guardrail { identifier, version, strict: _ } = guardrail;
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b":/-".contains(&b);
-    if !(1..=2048).contains(&identifier.len()) || !identifier.bytes().all(plain) {
-        let help = "write its id, `a1b2c3d4e5f6`, or its ARN, `arn:aws:bedrock:REGION:ACCOUNT:guardrail/ID`";
-        check.error(path.clone().key("identifier"), "not a guardrail's id or ARN", help);
-    }
-    let number = (1..=8).contains(&version.len()) && version.bytes().all(|b| b.is_ascii_digit()) && !version.starts_with('0');
-    if !number && version != "DRAFT" {
-        check.error(path.clone().key("version"), "not a version of a guardrail", "write its number, `\"1\"`, or `\"DRAFT\"`");
     }
 }
 

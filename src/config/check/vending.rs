@@ -68,10 +68,10 @@ fn sealing_keys(check: &mut Check<'_>, vending: &Vending) {
 }
 
 fn keys_file(check: &mut Check<'_>, config: &Config, file: &KeysFile, path: &KeyPath) {
-    let access_keys = file.access_keys.iter().map(|key| (&key.id, &key.tenant));
-    let api_keys = file.api_keys.iter().map(|key| (&key.id, &key.tenant));
+    let access_keys = file.access_keys.iter().map(|key| (&key.id, &key.tenant, &key.groups));
+    let api_keys = file.api_keys.iter().map(|key| (&key.id, &key.tenant, &key.groups));
     let mut seen = BTreeSet::new();
-    for (id, tenant) in access_keys.chain(api_keys) {
+    for (id, tenant, groups) in access_keys.chain(api_keys) {
         if !seen.insert(id) {
             let help = "logs tell keys apart by their ids: keep one of them";
             check.error(path.clone(), format!("two keys have the id `{}`", id.escape_debug()), help);
@@ -79,6 +79,14 @@ fn keys_file(check: &mut Check<'_>, config: &Config, file: &KeysFile, path: &Key
         if !config.tenants.contains_key(tenant) {
             let message = format!("the key `{}` is for `{}`, which is no tenant", id.escape_debug(), tenant.escape_debug());
             check.warning(path.clone(), message, "its requests will be refused: add the tenant, or remove the key");
+        }
+        for group in groups.iter().filter(|group| !config.groups.contains_key(*group)) {
+            let message = format!("the key `{}` is in `{}`, which is no group", id.escape_debug(), group.escape_debug());
+            check.warning(
+                path.clone(),
+                message,
+                "it grants nothing, and binds nobody: compare it with the `[groups.NAME]` sections",
+            );
         }
     }
     if let (false, None) = (file.access_keys.is_empty(), &config.vending) {

@@ -24,6 +24,28 @@ fn rules_that_nothing_meets_are_found_where_they_stand() {
         (tenant, "services = [\"*\"]\nservice_tiers = [\"fast\"]".to_owned(), "tenants.acme.service_tiers[0]", "no service tier"),
         (tenant, "services = [\"*\"]\nallow_from = [\"10.0.0.1/8\"]".to_owned(), "tenants.acme.allow_from[0]", "bits beyond"),
         (tenant, "services = [\"*\"]\nallow_from = []".to_owned(), "tenants.acme.allow_from", "nobody could call"),
+        (
+            "[tenants.acme]",
+            format!("{group}allow_from = [\"10.0.0.1/8\"]\n[tenants.acme]"),
+            "groups.beta.allow_from[0]",
+            "bits beyond",
+        ),
+        ("[tenants.acme]", format!("{group}body_bytes_max = 0\n[tenants.acme]"), "groups.beta.body_bytes_max", "refuse every"),
+        (
+            "[tenants.acme]",
+            format!("{group}guardrail = {{ identifier = \"a\", version = \"01\" }}\n[tenants.acme]"),
+            "groups.beta.guardrail.version",
+            "not a version",
+        ),
+        (
+            "[tenants.acme]",
+            format!(
+                "{group}guardrail = {{ identifier = \"a\", version = \"2\" }}\n[tenants.acme]\n\
+                 guardrail = {{ identifier = \"a\", version = \"1\" }}"
+            ),
+            "groups.beta.guardrail",
+            "not that of `tenants.acme.guardrail`",
+        ),
         (tenant, "services = [\"*\"]\nbody_bytes_max = 0".to_owned(), "tenants.acme.body_bytes_max", "refuse every body"),
         (tenant, "services = [\"*\"]\nbody_bytes_max = 30_000_000".to_owned(), "tenants.acme.body_bytes_max", "25000000"),
         (

@@ -66,6 +66,12 @@ fn files_of_keys_are_looked_into() {
         (KEYS, sealing, &keys, "keys.file: there are access keys in it, but no sealing key"),
         (&both, sealing, &keys.replace("sha256", "sha"), "line 4: unknown field `sha`"),
         (&both, sealing, &keys.replace("acme", "nobody"), "keys.file: the key `TGAK` is for `nobody`, which is no tenant"),
+        (
+            KEYS,
+            sealing,
+            &API_KEY.replace("sha256", "groups = [\"gone\"]\nsha256"),
+            "keys.file: the key `k` is in `gone`, which is no group",
+        ),
         (&both, sealing, &keys.replace("\"TGAK\"", "\"k\""), "keys.file: two keys have the id `k`"),
         ("[keys]\nfile = \"none.toml\"\n", sealing, "", "keys.file: cannot read"),
     ] {

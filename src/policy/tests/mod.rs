@@ -1,9 +1,11 @@
 //! Each rule by itself, what wins over what, and names that try to be taken for others.
 
+mod demands;
+
 use proptest::prelude::*;
 
 use super::*;
-use crate::bedrock::operations;
+use crate::bedrock::{Operation, Service, operations};
 
 const HEAD: &str = "listeners = []\n[upstream]\nregion = \"us-east-1\"\n";
 const ALL: &str = "models = [\"*\"]\nservices = [\"*\"]\noperations = [\"*\"]\n";
@@ -204,12 +206,12 @@ fn every_tier_that_is_named_must_be_allowed_and_none_is_the_default() {
 fn a_caller_comes_from_the_networks_that_are_named() {
     let policy = policy("allow_from = [\"10.0.0.0/8\", \"2001:db8::/32\"]");
     for inside in ["10.1.2.3", "::ffff:10.1.2.3", "2001:db8::7"] {
-        assert!(policy.check_source(inside.parse().ok()).is_ok(), "{inside}");
+        assert!(policy.of_groups(&[]).check_source(inside.parse().ok()).is_ok(), "{inside}");
     }
-    let denial = policy.check_source("192.0.2.7".parse().ok()).unwrap_err();
+    let denial = policy.of_groups(&[]).check_source("192.0.2.7".parse().ok()).unwrap_err();
     assert_eq!(denial.to_string(), "tenant t may not call from 192.0.2.7: it is not in tenants.t.allow_from");
-    assert!(policy.check_source(None).is_err());
-    assert!(self::policy("").check_source(None).is_ok());
+    assert!(policy.of_groups(&[]).check_source(None).is_err());
+    assert!(self::policy("").of_groups(&[]).check_source(None).is_ok());
 }
 
 #[test]
@@ -248,18 +250,19 @@ fn names_that_are_no_bare_keys_are_quoted_in_key_paths() {
 #[test]
 fn what_generates_has_the_guardrail_or_is_refused() {
     let policy = policy(&format!("{ALL}[tenants.t.guardrail]\nidentifier = \"gr-1\"\nversion = \"2\"\n"));
-    let of = |service, name| policy.guardrail(service, operation(name));
+    let rights = policy.of_groups(&[]);
+    let of = |service, name| rights.guardrail(service, operation(name));
     let (guardrail, _) = of(Service::BedrockRuntime, "Converse").unwrap().unwrap();
     assert!(of(Service::BedrockRuntime, "CountTokens").unwrap().is_none());
     let denial = of(Service::BedrockAgentRuntime, "InvokeAgent").unwrap_err();
     let words = "tenant t may not call bedrock-agent-runtime:InvokeAgent, for which no guardrail can be named: tenants.t.guardrail \
                  forbids it";
     assert_eq!(denial.to_string(), words);
-    assert!(policy.guardrail(Service::BedrockRuntime, None).is_err(), "nobody knows whether it generates");
+    assert!(rights.guardrail(Service::BedrockRuntime, None).is_err(), "nobody knows whether it generates");
 
     let names = |identifiers: &[&str], versions: &[&str]| {
         let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
-        policy.check_guardrail(guardrail, &owned(identifiers), &owned(versions)).is_ok()
+        rights.check_guardrail(guardrail, &owned(identifiers), &owned(versions)).is_ok()
     };
     assert!(names(&[], &[]) && names(&["gr-1"], &["2"]) && names(&["gr-1", "gr-1"], &[]));
     for (identifiers, versions) in [

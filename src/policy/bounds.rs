@@ -1,0 +1,81 @@
+//! What a section demands of everybody whom it is about: where requests come from, how long their bodies are, under which guardrail they
+//! generate. Demands add up: who is in several groups meets those of the tenant and of each of them, and none replaces another.
+
+use std::net::IpAddr;
+
+use super::{PolicyDenial, Refused, Rights, Rule, guardrail::Guardrail};
+use crate::config::{self, Network, NetworkError, key_path};
+
+/// Demands of one section.
+#[derive(Debug)]
+pub(super) struct Bounds {
+    allow_from: Option<Sources>,
+    body_bytes_max: Option<BodyMax>,
+    pub guardrail: Option<Guardrail>,
+}
+
+#[derive(Debug)]
+struct Sources {
+    networks: Vec<Network>,
+    key: String,
+}
+
+#[derive(Debug)]
+struct BodyMax {
+    bytes: u64,
+    key: String,
+}
+
+impl Bounds {
+    /// `section`: where they are written, `["groups", "beta"]`.
+    pub fn new(
+        [table, name]: [&str; 2],
+        allow_from: &Option<Vec<String>>,
+        body_bytes_max: Option<u64>,
+        guardrail: &Option<config::Guardrail>,
+    ) -> Result<Bounds, NetworkError> {
+        let key = |key| key_path(&[table, name, key]);
+        let sources = |texts: &Vec<String>| {
+            let networks = texts.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
+            Ok(Sources { networks, key: key("allow_from") })
+        };
+        Ok(Bounds {
+            allow_from: allow_from.as_ref().map(sources).transpose()?,
+            body_bytes_max: body_bytes_max.map(|bytes| BodyMax { bytes, key: key("body_bytes_max") }),
+            guardrail: guardrail.as_ref().map(|guardrail| Guardrail::new(key("guardrail"), guardrail)),
+        })
+    }
+}
+
+impl Rights<'_> {
+    /// May a request come from there? Every section that names networks has to name one of the address.
+    pub fn check_source(&self, source: Option<IpAddr>) -> Result<(), PolicyDenial> {
+        let is_in = |sources: &Sources| source.is_some_and(|source| sources.networks.iter().any(|net| net.contains(source)));
+        match self.bounds().filter_map(|bounds| bounds.allow_from.as_ref()).find(|sources| !is_in(sources)) {
+            Some(sources) => Err(self.denial(Refused::Source(source), Rule::NotIn(vec![sources.key.clone()]))),
+            None => Ok(()),
+        }
+    }
+
+    /// The most bytes that a body may have, where `bytes_max` holds for everybody.
+    pub fn body_bytes_max(&self, bytes_max: u64) -> u64 {
+        self.body_max().map_or(bytes_max, |own| own.bytes.min(bytes_max))
+    }
+
+    /// May a body have so many bytes?
+    pub fn check_body(&self, bytes: u64) -> Result<(), PolicyDenial> {
+        match self.body_max() {
+            Some(own) if bytes > own.bytes => Err(self.denial(Refused::Body(own.bytes), Rule::SetBy(own.key.clone()))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The smallest maximum.
+    fn body_max(&self) -> Option<&BodyMax> {
+        self.bounds().filter_map(|bounds| bounds.body_bytes_max.as_ref()).min_by_key(|own| own.bytes)
+    }
+
+    pub(super) fn bounds(&self) -> impl Iterator<Item = &Bounds> {
+        self.sections.iter().map(|section| &section.bounds)
+    }
+}
