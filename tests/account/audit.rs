@@ -130,7 +130,7 @@ fn row_is_right(row: &Entry, served: &Served, counts: &mut Counts) {
     counts.exact += 1;
 }
 
-fn usage(reported: &simulator::Usage) -> Usage {
+pub fn usage(reported: &simulator::Usage) -> Usage {
     Usage {
         input_tokens: reported.input_tokens,
         output_tokens: reported.output_tokens,

@@ -156,6 +156,12 @@ key_set = {{ file = "keys.json" }}
         Some(series.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum())
     }
 
+    /// Every tenant's account as operators see it; nothing while the gateway is gone.
+    pub async fn usage(&self) -> Option<serde_json::Value> {
+        let (_, text) = client::get(self.admin, "/usage").await.ok()?;
+        serde_json::from_str(&text).ok()
+    }
+
     /// Waits until the metric is that.
     pub async fn until_metric(&self, name: &str, value: f64) {
         let looked = timeout(DEADLINE, async {
@@ -186,6 +192,12 @@ key_set = {{ file = "keys.json" }}
 
     pub fn holds(&self) -> usize {
         Reader::open(self.ledger_file()).unwrap().holds().unwrap().len()
+    }
+
+    /// The requests that the ledger has open holds of; nothing while it cannot be read.
+    pub fn try_holds(&self) -> Option<Vec<String>> {
+        let holds = Reader::open(self.ledger_file()).ok()?.holds().ok()?;
+        Some(holds.into_iter().map(|hold| hold.request.id.to_string()).collect())
     }
 
     /// `tollgate ledger verify`.

@@ -23,3 +23,4 @@ mod kills;
 mod load;
 mod service;
 mod upgrades;
+mod watch;
