@@ -114,7 +114,9 @@ fn equal_by_tenant(usage: &Value, rows: &[Entry], served: &[Arc<Served>]) {
         assert_eq!(tenant["running"]["holding"], 0, "{name}");
         let (mut used, mut exact) = ([0; 6], 0);
         for row in rows.iter().filter(|row| &*row.request.tenant == name) {
-            let told = row.upstream_request_id.as_deref().filter(|_| !row.estimated).and_then(|id| reported[id].usage);
+            let answer = row.upstream_request_id.as_deref().map(|id| reported[id]);
+            assert!(answer.is_none_or(|served| served.header("user-agent") == Some(name)), "{row:?} {answer:?}");
+            let told = answer.filter(|_| !row.estimated).and_then(|served| served.usage);
             exact += usize::from(told.is_some());
             let told = told.map_or(row.usage, |told| audit::usage(&told));
             let columns = [told.input_tokens, told.output_tokens, told.cache_read_tokens, told.cache_write_tokens];
