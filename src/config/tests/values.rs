@@ -22,6 +22,12 @@ fn a_bad_value_is_reported_once_where_it_stands() {
         ),
         (
             ":8080\"",
+            ":8080\"\ntls = { certificate_file = \"c\", private_key_file = \"k\", client_certificates = \"required\" }",
+            "listeners[0].tls.client_certificates",
+            "add `client_ca_file`",
+        ),
+        (
+            ":8080\"",
             ":8080\"\ntls = { certificate_file = \"c\", private_key_file = \"k\", policy = \"old\" }",
             "listeners[0].tls.policy",
             "`intermediate`",
