@@ -102,19 +102,21 @@ fn account(check: &mut Check<'_>, config: &Config) {
 
 fn log(check: &mut Check<'_>, level: &str) {
     let path = KeyPath::of("log").key("level");
+    let help = "write a level, `info`, or levels by module: `info,tollgate::auth=debug`";
     if let Err(error) = EnvFilter::builder().parse(level) {
-        check.error(
-            path,
-            format!("not a filter: {error}"),
-            "write a level, `info`, or levels by module: `info,tollgate::auth=debug`",
-        );
+        check.error(path, format!("not a filter: {error}"), help);
         return;
     }
     // The syntax takes a lone word that is no level for the name of a module, and logs nothing else.
-    for word in level.split(',').map(str::trim) {
-        let is_level = LEVELS.iter().any(|known| known.eq_ignore_ascii_case(word));
-        if let (false, Some(near)) = (is_level, suggest(word, LEVELS)) {
-            check.error(path.clone(), format!("`{}` is not a level", word.escape_debug()), format!("did you mean `{near}`?"));
+    let is_level = |word: &str| LEVELS.iter().any(|known| known.eq_ignore_ascii_case(word));
+    let lone = || level.split(',').map(str::trim).filter(|word| !word.contains(['=', '[']));
+    let levels = lone().filter(|word| is_level(word)).count();
+    for word in lone().filter(|word| !is_level(word)) {
+        let message = format!("`{}` is not a level", word.escape_debug());
+        match suggest(word, LEVELS) {
+            Some(near) => check.error(path.clone(), message, format!("did you mean `{near}`?")),
+            None if levels == 0 => check.warning(path.clone(), message + ": nothing but a module of that name is logged", help),
+            None => {}
         }
     }
 }

@@ -145,6 +145,7 @@ fn a_public_listener_without_anybody_to_vouch_for_callers_is_an_error() {
     assert_eq!(examined(&nobody).errors().count(), 0, "on loopback it is for trying out");
     let public = nobody.replace("127.0.0.1:8080\"", "0.0.0.0:8080\"\nallow_plaintext_off_loopback = true");
     let problems = examined(&public);
+        ("[issuers", "[log]\nlevel = \"verbose\"\n[issuers", "log.level", "nothing but a module"),
     let found: Vec<_> = problems.errors().map(|p| (p.key_path.as_str(), p.message.as_str())).collect();
     assert_eq!(found, [("listeners[0].address", "a public listener, and nothing says who may call")]);
     let with_keys = format!("{public}[keys]\nfile = \"keys.toml\"\n");
