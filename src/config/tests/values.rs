@@ -51,6 +51,18 @@ fn a_bad_value_is_reported_once_where_it_stands() {
         ("[issuers", "[traces]\nendpoint = \"http://h\"\nsample_ratio = 5\n[issuers", "traces.sample_ratio", "from 0 to 1"),
         ("[issuers", "[traces]\nendpoint = \"http://h\"\nqueued_spans_max = 0\n[issuers", "traces.queued_spans_max", "default"),
         ("[issuers", "[downstream]\nrequests_max = 0\n[issuers", "downstream.requests_max", "refuse every request"),
+        (
+            "[issuers",
+            "[bidirectional]\ntotal_seconds_max = 9223372036854775807\n[issuers",
+            "bidirectional.total_seconds_max",
+            "more than ten years",
+        ),
+        (
+            "[issuers",
+            "[downstream]\ndrain_seconds_max = 315360001\n[issuers",
+            "downstream.drain_seconds_max",
+            "at most 315360000",
+        ),
         ("us-east-1", "us_east_1", "upstream.region", "not the name of an AWS region"),
         (
             "[issuers",
@@ -127,6 +139,7 @@ fn a_bad_value_is_reported_once_where_it_stands() {
         ("[issuers", "[ledger]\ndurability = \"strickt\"\n[issuers", "ledger.durability", "did you mean `strict`?"),
         ("[issuers", "[ledger]\non_failure = true\n[issuers", "ledger.on_failure", "expected a string"),
         ("[issuers", "[log]\nlevel = \"inof\"\n[issuers", "log.level", "did you mean `info`?"),
+        ("[issuers", "[log]\nlevel = \"verbose\"\n[issuers", "log.level", "nothing but a module"),
         ("[issuers", "[log]\nlevel = \"info,[\"\n[issuers", "log.level", "not a filter"),
         ("[issuers", "[downstream]\nleave_seconds = 600\n[issuers", "downstream.leave_seconds", "nothing is left"),
     ];
@@ -145,7 +158,6 @@ fn a_public_listener_without_anybody_to_vouch_for_callers_is_an_error() {
     assert_eq!(examined(&nobody).errors().count(), 0, "on loopback it is for trying out");
     let public = nobody.replace("127.0.0.1:8080\"", "0.0.0.0:8080\"\nallow_plaintext_off_loopback = true");
     let problems = examined(&public);
-        ("[issuers", "[log]\nlevel = \"verbose\"\n[issuers", "log.level", "nothing but a module"),
     let found: Vec<_> = problems.errors().map(|p| (p.key_path.as_str(), p.message.as_str())).collect();
     assert_eq!(found, [("listeners[0].address", "a public listener, and nothing says who may call")]);
     let with_keys = format!("{public}[keys]\nfile = \"keys.toml\"\n");
