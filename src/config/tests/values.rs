@@ -63,6 +63,12 @@ fn a_bad_value_is_reported_once_where_it_stands() {
             "downstream.drain_seconds_max",
             "at most 315360000",
         ),
+        (
+            "[issuers.corporate]",
+            "[issuers.corporate]\ntenant_claim = [\"a\"]",
+            "issuers.corporate.tenant_claim",
+            "without brackets",
+        ),
         ("us-east-1", "us_east_1", "upstream.region", "not the name of an AWS region"),
         (
             "[issuers",
