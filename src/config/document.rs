@@ -121,6 +121,16 @@ impl Node {
         }
     }
 
+    /// Whether the file itself has a value at a path.
+    pub(super) fn has(&self, path: &[Step]) -> bool {
+        let Some((step, rest)) = path.split_first() else { return true };
+        match (step, &self.value) {
+            (Step::Key(key), Value::Table(entries)) => entries.iter().any(|e| e.key == *key && e.node.has(rest)),
+            (Step::Index(index), Value::Array(nodes)) => nodes.get(*index).is_some_and(|node| node.has(rest)),
+            _ => false,
+        }
+    }
+
     /// Where to point for a path: at the value, or at what surrounds it if the file does not have it. Nothing if a problem with
     /// it, or around it, has been reported already.
     pub(super) fn span_of(&self, path: &[Step]) -> Option<Range<usize>> {

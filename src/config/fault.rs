@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{self, Expected, Unexpected};
 
 use super::{
-    document::{KeyPath, Node, Step},
+    document::{KeyPath, Node, Step, Value},
     suggest::{list, suggest},
 };
 
@@ -68,6 +68,8 @@ impl Fault {
             }
             Kind::WrongType { expected } => {
                 let (expected, help) = plainly(expected, reference);
+                let one = expected == "a string" && matches!(node.value, Value::Array(_));
+                let help = if one { "write one, without brackets".to_owned() } else { help };
                 (format!("expected {expected}, found {}", node.kind()), help)
             }
             Kind::Other(message) => {

@@ -1,5 +1,5 @@
-//! `[routing]`, `[bodies]`, `[bidirectional]`, `[downstream]`, `[account]`, `[log]`, `[credentials]` and the seconds of `[upstream]`: bounds that would refuse
-//! everything, and filters that filter nothing.
+//! `[routing]`, `[bodies]`, `[bidirectional]`, `[downstream]`, `[metering]`, `[account]`, `[log]`, `[credentials]` and the seconds of
+//! `[upstream]`: bounds that would refuse everything or bound nothing, and filters that filter nothing.
 
 use tracing_subscriber::EnvFilter;
 
@@ -11,6 +11,9 @@ const BEDROCK_BODY_BYTES_MAX: u64 = 25_000_000;
 
 const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 
+/// Ten years. What is much longer cannot be added to a time of day.
+const SECONDS_MAX: u64 = 315_360_000;
+
 pub(super) fn check(check: &mut Check<'_>, config: &Config) {
     for (index, suffix) in config.routing.host_suffixes.iter().enumerate() {
         if !words::is_host_name(suffix) {
@@ -19,7 +22,7 @@ pub(super) fn check(check: &mut Check<'_>, config: &Config) {
         }
     }
     bodies(check, config);
-    zeros(check, config);
+    amounts(check, config);
     leaving(check, config);
     account(check, config);
     log(check, &config.log.level);
@@ -52,19 +55,21 @@ fn bodies(check: &mut Check<'_>, config: &Config) {
     }
 }
 
-fn zeros(check: &mut Check<'_>, config: &Config) {
-    let values = [
+fn amounts(check: &mut Check<'_>, config: &Config) {
+    let counts = [
         ("bodies", "bytes_max", config.bodies.bytes_max),
-        ("bodies", "read_seconds_max", config.bodies.read_seconds_max),
-        ("bodies", "head_start_seconds", config.bodies.head_start_seconds),
-        ("bidirectional", "idle_seconds_max", config.bidirectional.idle_seconds_max),
-        ("bidirectional", "total_seconds_max", config.bidirectional.total_seconds_max),
         ("bidirectional", "event_bytes_max", config.bidirectional.event_bytes_max as u64),
         ("downstream", "connections_max", config.downstream.connections_max),
         ("downstream", "requests_max", config.downstream.requests_max),
         ("downstream", "requests_per_connection_max", u64::from(config.downstream.requests_per_connection_max)),
         ("downstream", "streams_per_connection_max", u64::from(config.downstream.streams_per_connection_max)),
         ("downstream", "header_bytes_max", config.downstream.header_bytes_max as u64),
+    ];
+    let seconds = [
+        ("bodies", "read_seconds_max", config.bodies.read_seconds_max),
+        ("bodies", "head_start_seconds", config.bodies.head_start_seconds),
+        ("bidirectional", "idle_seconds_max", config.bidirectional.idle_seconds_max),
+        ("bidirectional", "total_seconds_max", config.bidirectional.total_seconds_max),
         ("downstream", "header_seconds_max", config.downstream.header_seconds_max),
         ("downstream", "idle_seconds_max", config.downstream.idle_seconds_max),
         ("upstream", "connect_seconds_max", config.upstream.connect_seconds_max),
@@ -72,10 +77,18 @@ fn zeros(check: &mut Check<'_>, config: &Config) {
         ("upstream", "idle_seconds_max", config.upstream.idle_seconds_max),
         ("account", "reservation_seconds_max", config.account.reservation_seconds_max),
     ];
-    for (section, key, value) in values {
-        if value == 0 {
-            check.error(KeyPath::of(section).key(key), "0 would refuse every request", "remove the line to get the default");
-        }
+    let seconds_or_none = [
+        ("bodies", "wait_seconds_max", config.bodies.wait_seconds_max),
+        ("downstream", "leave_seconds", config.downstream.leave_seconds),
+        ("downstream", "drain_seconds_max", config.downstream.drain_seconds_max),
+        ("metering", "read_on_seconds_max", config.metering.read_on_seconds_max),
+    ];
+    for (section, key, _) in counts.into_iter().chain(seconds).filter(|(.., value)| *value == 0) {
+        check.error(KeyPath::of(section).key(key), "0 would refuse every request", "remove the line to get the default");
+    }
+    for (section, key, value) in seconds.into_iter().chain(seconds_or_none).filter(|(.., value)| *value > SECONDS_MAX) {
+        let help = format!("write at most {SECONDS_MAX}, better how long clients really wait");
+        check.error(KeyPath::of(section).key(key), format!("{value} seconds are more than ten years"), help);
     }
 }
 
@@ -103,19 +116,21 @@ fn account(check: &mut Check<'_>, config: &Config) {
 
 fn log(check: &mut Check<'_>, level: &str) {
     let path = KeyPath::of("log").key("level");
+    let help = "write a level, `info`, or levels by module: `info,tollgate::auth=debug`";
     if let Err(error) = EnvFilter::builder().parse(level) {
-        check.error(
-            path,
-            format!("not a filter: {error}"),
-            "write a level, `info`, or levels by module: `info,tollgate::auth=debug`",
-        );
+        check.error(path, format!("not a filter: {error}"), help);
         return;
     }
     // The syntax takes a lone word that is no level for the name of a module, and logs nothing else.
-    for word in level.split(',').map(str::trim) {
-        let is_level = LEVELS.iter().any(|known| known.eq_ignore_ascii_case(word));
-        if let (false, Some(near)) = (is_level, suggest(word, LEVELS)) {
-            check.error(path.clone(), format!("`{}` is not a level", word.escape_debug()), format!("did you mean `{near}`?"));
+    let is_level = |word: &str| LEVELS.iter().any(|known| known.eq_ignore_ascii_case(word));
+    let lone = || level.split(',').map(str::trim).filter(|word| !word.contains(['=', '[']));
+    let levels = lone().filter(|word| is_level(word)).count();
+    for word in lone().filter(|word| !is_level(word)) {
+        let message = format!("`{}` is not a level", word.escape_debug());
+        match suggest(word, LEVELS) {
+            Some(near) => check.error(path.clone(), message, format!("did you mean `{near}`?")),
+            None if levels == 0 => check.warning(path.clone(), message + ": nothing but a module of that name is logged", help),
+            None => {}
         }
     }
 }

@@ -34,7 +34,8 @@ pub(super) fn check(check: &mut Check<'_>, ledger: &Ledger) {
 
 /// Only a warning about the directory: the unit may make it (`StateDirectory=`) when the gateway starts.
 pub(super) fn files(check: &mut Check<'_>, ledger: &Ledger) {
-    let Some(file) = &ledger.file else { return };
+    // Without a name it is no file, as has been said.
+    let Some(file) = ledger.file.as_ref().filter(|file| file.file_name().is_some()) else { return };
     let path = KeyPath::of("ledger").key("file");
     let directory = file.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if file.is_dir() {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{Check, KeyPath, client_principals};
-use crate::config::{ClientCertificates, Config, Listener};
+use crate::config::{Config, Listener};
 
 pub(super) fn check(check: &mut Check<'_>, config: &Config) {
     if config.listeners.is_empty() {
@@ -74,9 +74,11 @@ fn networks(check: &mut Check<'_>, index: usize, listener: &Listener) {
 
 fn client_certificates(check: &mut Check<'_>, index: usize, listener: &Listener) {
     let Some(tls) = &listener.tls else { return };
-    if tls.client_ca_file.is_none() && tls.client_certificates != ClientCertificates::default() {
+    let path = KeyPath::of("listeners").index(index).key("tls").key("client_certificates");
+    // The default counts for whoever writes it down.
+    if tls.client_ca_file.is_none() && check.root.has(&path.0) {
         check.error(
-            KeyPath::of("listeners").index(index).key("tls").key("client_certificates"),
+            path,
             "nobody is asked for a certificate, because nothing says which to believe",
             "add `client_ca_file`, the authorities that client certificates must chain to",
         );

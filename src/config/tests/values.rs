@@ -22,6 +22,12 @@ fn a_bad_value_is_reported_once_where_it_stands() {
         ),
         (
             ":8080\"",
+            ":8080\"\ntls = { certificate_file = \"c\", private_key_file = \"k\", client_certificates = \"required\" }",
+            "listeners[0].tls.client_certificates",
+            "add `client_ca_file`",
+        ),
+        (
+            ":8080\"",
             ":8080\"\ntls = { certificate_file = \"c\", private_key_file = \"k\", policy = \"old\" }",
             "listeners[0].tls.policy",
             "`intermediate`",
@@ -45,6 +51,24 @@ fn a_bad_value_is_reported_once_where_it_stands() {
         ("[issuers", "[traces]\nendpoint = \"http://h\"\nsample_ratio = 5\n[issuers", "traces.sample_ratio", "from 0 to 1"),
         ("[issuers", "[traces]\nendpoint = \"http://h\"\nqueued_spans_max = 0\n[issuers", "traces.queued_spans_max", "default"),
         ("[issuers", "[downstream]\nrequests_max = 0\n[issuers", "downstream.requests_max", "refuse every request"),
+        (
+            "[issuers",
+            "[bidirectional]\ntotal_seconds_max = 9223372036854775807\n[issuers",
+            "bidirectional.total_seconds_max",
+            "more than ten years",
+        ),
+        (
+            "[issuers",
+            "[downstream]\ndrain_seconds_max = 315360001\n[issuers",
+            "downstream.drain_seconds_max",
+            "at most 315360000",
+        ),
+        (
+            "[issuers.corporate]",
+            "[issuers.corporate]\ntenant_claim = [\"a\"]",
+            "issuers.corporate.tenant_claim",
+            "without brackets",
+        ),
         ("us-east-1", "us_east_1", "upstream.region", "not the name of an AWS region"),
         (
             "[issuers",
@@ -121,6 +145,7 @@ fn a_bad_value_is_reported_once_where_it_stands() {
         ("[issuers", "[ledger]\ndurability = \"strickt\"\n[issuers", "ledger.durability", "did you mean `strict`?"),
         ("[issuers", "[ledger]\non_failure = true\n[issuers", "ledger.on_failure", "expected a string"),
         ("[issuers", "[log]\nlevel = \"inof\"\n[issuers", "log.level", "did you mean `info`?"),
+        ("[issuers", "[log]\nlevel = \"verbose\"\n[issuers", "log.level", "nothing but a module"),
         ("[issuers", "[log]\nlevel = \"info,[\"\n[issuers", "log.level", "not a filter"),
         ("[issuers", "[downstream]\nleave_seconds = 660\n[issuers", "downstream.leave_seconds", "nothing is left"),
     ];
