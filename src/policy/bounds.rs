@@ -76,6 +76,6 @@ impl Rights<'_> {
     }
 
     pub(super) fn bounds(&self) -> impl Iterator<Item = &Bounds> {
-        self.sections.iter().map(|section| &section.bounds)
+        self.sections().map(|section| &section.bounds)
     }
 }

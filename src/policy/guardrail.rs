@@ -64,7 +64,7 @@ impl<'p> Rights<'p> {
         service: Service,
         operation: Option<&'static Operation>,
     ) -> Result<Option<(Required<'p>, GuardrailPlace)>, PolicyDenial> {
-        let mut all = self.sections.iter().filter_map(|section| section.bounds.guardrail.as_ref());
+        let mut all = self.sections().filter_map(|section| section.bounds.guardrail.as_ref());
         let Some(guardrail) = all.next() else { return Ok(None) };
         let name = operation.map_or("Unknown", |operation| operation.name);
         let mut strict = guardrail.strict.then_some(guardrail);

@@ -58,6 +58,6 @@ impl Policy {
     /// What somebody in these groups may.
     pub fn of_groups(&self, groups: &[Arc<str>]) -> Rights<'_> {
         let of_groups = groups.iter().filter_map(|group| self.groups.get(&**group));
-        Rights::new(self, std::iter::once(&self.own).chain(of_groups).collect())
+        Rights::new(self, &self.own, of_groups.collect())
     }
 }

@@ -1,5 +1,7 @@
 //! What a caller may: lists of the tenant and of the caller's groups taken together. One that allows is enough, and one that denies.
 
+use std::iter;
+
 use super::{Policy, PolicyDenial, Refused, Rule, list::Subject, section::Section};
 use crate::bedrock::{
     Operation, Service,
@@ -13,12 +15,19 @@ const TIER_BY_DEFAULT: &str = "default";
 #[derive(Clone, Debug)]
 pub struct Rights<'p> {
     policy: &'p Policy,
-    pub(super) sections: Vec<&'p Section>,
+    own: &'p Section,
+    /// Of the caller's groups: nearly always none, and then no memory.
+    granted: Vec<&'p Section>,
 }
 
 impl<'p> Rights<'p> {
-    pub(super) fn new(policy: &'p Policy, sections: Vec<&'p Section>) -> Rights<'p> {
-        Rights { policy, sections }
+    pub(super) fn new(policy: &'p Policy, own: &'p Section, granted: Vec<&'p Section>) -> Rights<'p> {
+        Rights { policy, own, granted }
+    }
+
+    /// All that have a say, the tenant's first.
+    pub(super) fn sections(&self) -> impl Iterator<Item = &'p Section> {
+        iter::once(self.own).chain(self.granted.iter().copied())
     }
 
     /// May the operation be called, in the region that the gateway sends to? One that nobody knows (`None`) only where every operation
@@ -63,7 +72,7 @@ impl<'p> Rights<'p> {
 
     /// Whether a name without a vendor is as good as opaque: Bedrock takes names of custom models and of provisioned throughput, too.
     fn depends_on_what_runs(&self) -> bool {
-        self.restrict_regions() || self.sections.iter().any(|section| !section.denies(Subject::Models).is_empty())
+        self.restrict_regions() || self.sections().any(|section| !section.denies(Subject::Models).is_empty())
     }
 
     /// May something of this region be named?
@@ -103,8 +112,14 @@ impl<'p> Rights<'p> {
         !self.is_free(Subject::ServiceTiers)
     }
 
+    /// Asked several times a request, so it makes no refusal that nobody wants.
     fn is_free(&self, subject: Subject) -> bool {
-        self.check_everything(subject).is_ok()
+        let mut sections = self.sections();
+        sections.all(|section| section.denies(subject).is_empty()) && self.allow_everything(subject)
+    }
+
+    fn allow_everything(&self, subject: Subject) -> bool {
+        self.sections().any(|section| section.allows(subject).has_everything())
     }
 
     fn check(&self, subject: Subject, name: &str) -> Result<(), Rule> {
@@ -113,22 +128,21 @@ impl<'p> Rights<'p> {
     }
 
     fn check_denied(&self, subject: Subject, name: &str) -> Result<(), Rule> {
-        let line = self.sections.iter().find_map(|section| section.denies(subject).line_with(name));
+        let line = self.sections().find_map(|section| section.denies(subject).line_with(name));
         line.map_or(Ok(()), |line| Err(Rule::DeniedBy(line)))
     }
 
     fn check_allowed(&self, subject: Subject, names: &[&str]) -> Result<(), Rule> {
-        let mut lists = self.sections.iter().map(|section| section.allows(subject));
+        let mut lists = self.sections().map(|section| section.allows(subject));
         if lists.any(|list| names.iter().any(|name| list.has(name))) { Ok(()) } else { Err(self.not_in(subject)) }
     }
 
     /// Whatever it is called.
     fn check_everything(&self, subject: Subject) -> Result<(), Rule> {
-        if let Some(section) = self.sections.iter().find(|section| !section.denies(subject).is_empty()) {
+        if let Some(section) = self.sections().find(|section| !section.denies(subject).is_empty()) {
             return Err(Rule::DeniedBy(section.denies(subject).key.clone()));
         }
-        let everything = self.sections.iter().any(|section| section.allows(subject).has_everything());
-        if everything { Ok(()) } else { Err(self.not_in(subject)) }
+        if self.allow_everything(subject) { Ok(()) } else { Err(self.not_in(subject)) }
     }
 
     pub(super) fn denial(&self, refused: Refused, rule: Rule) -> PolicyDenial {
@@ -136,6 +150,6 @@ impl<'p> Rights<'p> {
     }
 
     fn not_in(&self, subject: Subject) -> Rule {
-        Rule::NotIn(self.sections.iter().map(|section| section.allows(subject).key.clone()).collect())
+        Rule::NotIn(self.sections().map(|section| section.allows(subject).key.clone()).collect())
     }
 }
