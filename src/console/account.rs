@@ -107,7 +107,7 @@ impl LimitRow {
         };
         LimitRow {
             name: limit_name(line.limit),
-            whole: format!("{} {}", amount(*all), limit_name(line.limit).trim_start_matches("US dollars ")),
+            whole: whole(line),
             scope: if &*line.quota == "all" { String::new() } else { line.quota.to_string() },
             shadow: line.shadow,
             bar: Bar::of_limit(spent.1, reserved.1, all.1),
@@ -163,6 +163,11 @@ impl Period {
         };
         Period { id, title, total, models: by_model.iter().map(row).collect() }
     }
+}
+
+/// `100,000 tokens per day`, `$500.00 per month`.
+pub(super) fn whole(line: &Line) -> String {
+    format!("{} {}", amount(line.amount), limit_name(line.limit).trim_start_matches("US dollars "))
 }
 
 /// What the tokens of input do not count: `, 3,000 from the cache, 1,200 into it`.

@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     Credentials, Figures, Issuer, Tenant,
+    account::whole,
     reasons::meaning,
-    words::{amount, count, many, percent, sentence, span, until, utc, utc_short},
+    words::{count, many, percent, sentence, span, until, utc, utc_short},
 };
 use crate::{
     quota::account::statement::{Amount, Line},
@@ -194,9 +195,9 @@ fn limits(tenant: &Tenant, figures: &Figures) -> Vec<Trouble> {
 }
 
 fn limit(tenant: &str, line: &Line, figures: &Figures) -> Option<Trouble> {
-    let Line { limit, spent: Amount(_, spent), remaining: Amount(_, remaining), amount: all, .. } = line;
+    let Line { spent: Amount(_, spent), remaining: Amount(_, remaining), amount: all, .. } = line;
     let scope = if &*line.quota == "all" { String::new() } else { format!(" for {}", line.quota) };
-    let limited = format!("{}{scope} ({limit})", amount(*all));
+    let limited = format!("{}{scope}", whole(line));
     if *remaining == 0 {
         let what = format!("{tenant} has used up its {limited} and is refused until {}.", utc_short(line.resets.0));
         return Some(Trouble::warning(what, "Raise the quota, if the tenant may have more."));

@@ -100,9 +100,13 @@ fn budgets_that_are_used_up_or_will_be_are_told() {
         let tenants = vec![tenant("acme", &format!("[[quotas]]\n{quota}\n"), "m", nano)];
         Figures { tenants, ..well() }
     };
-    assert_said(&with("usd_per_day = \"2\"", 2_000_000_000), false, &["acme has used up its $2.00", "until 23 Nov 00:00 UTC"]);
+    assert_said(
+        &with("usd_per_day = \"2\"", 2_000_000_000),
+        false,
+        &["acme has used up its $2.00 per day", "until 23 Nov 00:00 UTC"],
+    );
     // Of $2.40 a day, $2 are gone at noon.
-    assert_said(&with("usd_per_day = \"2.4\"", 2_000_000_000), false, &["83 % of its $2.40", "in 2 h"]);
+    assert_said(&with("usd_per_day = \"2.4\"", 2_000_000_000), false, &["83 % of its $2.40 per day", "in 2 h"]);
     for quiet in ["usd_per_day = \"10\"", "usd_per_day = \"2\"\nshadow = true"] {
         assert_eq!(troubles(&with(quiet, 2_000_000_000)), Vec::new(), "{quiet}");
     }
