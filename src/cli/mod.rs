@@ -17,7 +17,7 @@ pub mod token;
 pub mod usage;
 pub mod verify_token;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io, path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -76,7 +76,11 @@ enum Command {
 /// Parses the command line, does what it says, and tells what keeps it from that.
 pub fn main() -> ExitCode {
     run(Cli::parse()).unwrap_or_else(|error| {
-        eprintln!("error: {}", with_causes(error.as_ref()));
+        // Whoever reads no further, as `head`, has what it wanted.
+        let closed = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+        if !error.downcast_ref().is_some_and(closed) {
+            eprintln!("error: {}", with_causes(error.as_ref()));
+        }
         ExitCode::FAILURE
     })
 }

@@ -115,7 +115,12 @@ impl GatewayVitals {
     fn ledger_health(&self) {
         let metrics = &self.parts.metrics;
         let health = self.keeping.ledger.health();
-        metrics.account.ledger_writable.set(health.as_ref().is_none_or(|health| health.writable).into());
+        let mut writable = true;
+        // A file without health is given up; a successor has its own metric.
+        self.keeping.custody.here(|_, ledger| {
+            writable = health.as_ref().map_or(ledger.file().is_none(), |health| health.writable);
+        });
+        metrics.account.ledger_writable.set(writable.into());
         metrics.account.ledger_lag.set(health.as_ref().map_or(0.0, |health| health.lag.as_secs_f64()));
         metrics.account.ledger_waiting.set(health.map_or(0, |health| i64::try_from(health.rows_waiting).unwrap_or(i64::MAX)));
     }
