@@ -33,7 +33,7 @@ pub struct Metrics {
     /// Requests sent a second time, because a pooled connection had died.
     pub upstream_retries: IntCounterVec,
     /// Look-ups of host names that gave no address.
-    pub resolve_failures: IntCounterVec,
+    pub resolve_failures: IntCounter,
     /// Connections open now, by listener.
     pub connections: IntGaugeVec,
     /// Connections the gateway closed for what their client did or is.
@@ -144,9 +144,8 @@ impl Metrics {
                 "Requests sent again because a pooled connection had died before any byte of a response.",
                 &["service"],
             )?,
-            resolve_failures: t.counters("tollgate_resolve_failures_total",
-                "Look-ups of a host name that gave no address; the last good ones serve on.",
-                &["host"],
+            resolve_failures: t.counter("tollgate_resolve_failures_total",
+                "Look-ups of host names that gave no address; the last good ones serve on.",
             )?,
             connections: t.gauges("tollgate_connections", "Connections of clients open now.", &["listener"])?,
             connections_refused: t.counters("tollgate_connections_refused_total",
