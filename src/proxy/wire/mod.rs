@@ -2,6 +2,7 @@
 //! mind. What is wrong ends the stream with an error at that byte.
 
 mod answer;
+mod head;
 mod http1;
 mod http2;
 mod progress;
@@ -27,6 +28,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub use self::progress::{Progress, Running};
 
 use self::{
+    head::HeldHead,
     http1::{BrokenAt, Requests},
     http2::{Flood, Frames},
 };
@@ -40,6 +42,8 @@ pub struct Watched {
     broken: bool,
     /// What is left of an answer in place of Pingora's.
     answer: Option<Bytes>,
+    /// Of a response whose body may follow at once.
+    head: HeldHead,
 }
 
 #[derive(Debug)]
@@ -52,7 +56,7 @@ impl Watched {
     /// `http2`: what the connection is known to speak, by ALPN or by its first bytes.
     pub fn new(inner: Stream, http2: bool, progress: Arc<Progress>) -> Watched {
         let protocol = if http2 { Protocol::Http2(Frames::new(Instant::now())) } else { Protocol::Http1(Requests::default()) };
-        Watched { inner, protocol, progress, broken: false, answer: None }
+        Watched { inner, protocol, progress, broken: false, answer: None, head: HeldHead::default() }
     }
 
     /// How many of the bytes may be passed on; fewer than all if something is wrong with the rest.
@@ -114,6 +118,9 @@ impl AsyncRead for Watched {
         if self.broken {
             return Poll::Ready(Err(Watched::error()));
         }
+        // Whoever reads has nothing more to write for now.
+        let Watched { inner, head, .. } = &mut *self;
+        let _ = head.poll_write(inner, cx)?;
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
         let sound = match buf.filled().get(before..) {
@@ -131,7 +138,12 @@ impl AsyncWrite for Watched {
         if self.is_bare_refusal() {
             return self.poll_answer(cx, buf.len());
         }
-        Pin::new(&mut self.inner).poll_write(cx, buf)
+        let http1 = matches!(self.protocol, Protocol::Http1(_));
+        let Watched { inner, head, .. } = &mut *self;
+        if http1 && head.hold(buf) {
+            return Poll::Ready(Ok(buf.len()));
+        }
+        head.poll_write_with(buf, inner, cx)
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<Result<usize>> {
@@ -139,7 +151,9 @@ impl AsyncWrite for Watched {
             let length = bufs.iter().map(|buf| buf.len()).sum();
             return self.poll_answer(cx, length);
         }
-        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+        let Watched { inner, head, .. } = &mut *self;
+        ready!(head.poll_write(inner, cx))?;
+        Pin::new(inner).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -147,11 +161,15 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
+        let Watched { inner, head, .. } = &mut *self;
+        ready!(head.poll_write(inner, cx))?;
+        Pin::new(inner).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
+        let Watched { inner, head, .. } = &mut *self;
+        ready!(head.poll_write(inner, cx))?;
+        Pin::new(inner).poll_shutdown(cx)
     }
 }
 
