@@ -36,6 +36,8 @@ use self::{
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const ROUNDS_DEFAULT: usize = 9;
+/// A process's luck with where its code and its memory lie lasts as long as it does, and makes a sixth: so others take its place.
+const ROUNDS_OF_A_PROCESS: usize = 3;
 /// How long a charge waits for others, as configured by default.
 const COMMIT_MAX: Duration = Duration::from_millis(200);
 /// Streams that are open at once while memory is looked at.
@@ -46,13 +48,16 @@ fn main() -> anyhow::Result<()> {
 }
 
 async fn measure(filter: Option<String>) -> anyhow::Result<()> {
-    let world = World::start().await?;
+    let mut world = World::start().await?;
     let shapes: Vec<Shape> =
         load::shapes().into_iter().filter(|shape| filter.as_ref().is_none_or(|filter| shape.name.contains(filter))).collect();
     let mut figures: Vec<Figures> = shapes.iter().map(|_| Figures::default()).collect();
     let mut sha256 = Vec::new();
     let rounds = env::var("ROUNDS").map_or(Ok(ROUNDS_DEFAULT), |text| text.parse())?;
     for round in 0..rounds {
+        if round > 0 && round % ROUNDS_OF_A_PROCESS == 0 {
+            world = World::start().await?;
+        }
         sha256.push(cpu_of_sha256()?);
         for (shape, figures) in shapes.iter().zip(&mut figures) {
             cpu_round(&world, shape, round, figures).await?;
