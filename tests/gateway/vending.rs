@@ -102,6 +102,48 @@ async fn container_credentials_sign_requests_to_every_service() {
     }
 }
 
+/// A request to each of the eight services that SDKs know, to mantle and to both surfaces: what it is signed for, and who gets it.
+fn one_of_each_service() -> Vec<(Message, &'static str, &'static str)> {
+    let chat = json!({"model": MODEL, "messages": [], "max_tokens": 1}).to_string();
+    let target = "AmazonBedrockKeystoneRuntimeService.GetDataAutomationStatus";
+    vec![
+        (Message::post(CONVERSE, "{}"), "bedrock", "bedrock-runtime"),
+        (Message::get("/foundation-models"), "bedrock", "bedrock"),
+        (Message::post("/agents/", "{}"), "bedrock", "bedrock-agent"),
+        (Message::post("/knowledgebases/ABCDEFGHIJ/retrieve", "{}"), "bedrock", "bedrock-agent-runtime"),
+        (Message::post("/code-interpreters/abc/tools/invoke", "{}"), "bedrock-agentcore", "bedrock-agentcore"),
+        (Message::get("/gateways/"), "bedrock-agentcore", "bedrock-agentcore-control"),
+        (Message::post("/blueprints/", "{}"), "bedrock", "bedrock-data-automation"),
+        (Message::post("/", "{}").with("x-amz-target", target), "bedrock", "bedrock-data-automation-runtime"),
+        (Message::post("/bedrock-mantle/v1/chat/completions", &chat), "bedrock-mantle", "bedrock-mantle"),
+        (Message::post("/openai/v1/chat/completions", &chat), "bedrock", "bedrock-runtime"),
+        (Message::post("/anthropic/v1/messages", &chat), "bedrock", "bedrock-runtime"),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_way_in_is_good_for_every_service_and_surface() {
+    let world = World::with(vending(&["a"], "")).await;
+    let mut client = bare(&world).await;
+    let token = world.token("acme");
+    let signer = vend(&mut client, &token).await;
+    let placeholder = Signer::new("placeholder", "placeholder", Some(&token));
+    for (message, signing_name, service) in one_of_each_service() {
+        let signed_by = |signer: &Signer| Signer { service: signing_name, ..signer.clone() }.sign(message.clone());
+        let ways = [
+            ("bearer", message.clone().with("authorization", &format!("Bearer {token}"))),
+            ("x-api-key", message.clone().with("x-api-key", &token)),
+            ("session token", signed_by(&placeholder)),
+            ("vended", signed_by(&signer)),
+        ];
+        for (way, message) in ways {
+            let answer = client.ask(message.request()).await;
+            assert_eq!(answer.status, 200, "{way}: {} {service}: {}", message.target, String::from_utf8_lossy(&answer.body));
+            assert_eq!(answer.header("x-simulator-service"), service, "{way}: {}", message.target);
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sts_answers_as_sts_does() {
     let world = World::with(vending(&["a"], "")).await;
