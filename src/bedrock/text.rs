@@ -12,64 +12,22 @@
 //! third more than they need. AWS's own sample gateway counts four characters a token, which is too few for all of these. Letters that
 //! are no words (keys, hashes) can need up to twice the estimate: a bound is one token a byte, which `ask` has for those who want it.
 
+/// Bytes that are counted at once; none is more than sixteen quarters, so that their sum cannot overflow.
+const BLOCK: usize = 32;
+
 /// Counts one text in pieces; a word that is cut between two pieces is one word.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::bedrock) struct TextMeter {
     quarters: u64,
-    last: Kind,
+    /// The byte before, which begins as one that nothing goes on from.
+    last: u8,
 }
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Kind {
-    #[default]
-    One,
-    Lower,
-    Upper,
-    Space,
-    /// The second and later bytes of a character.
-    Continuation,
-    Two,
-    Three,
-    Four,
-}
-
-static KINDS: [Kind; 256] = {
-    let mut kinds = [Kind::One; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        kinds[byte] = match byte as u8 {
-            b'a'..=b'z' => Kind::Lower,
-            b'A'..=b'Z' => Kind::Upper,
-            b' ' => Kind::Space,
-            0x80..=0xbf => Kind::Continuation,
-            0xc0..=0xdf => Kind::Two,
-            0xe0..=0xef => Kind::Three,
-            0xf0..=0xff => Kind::Four,
-            _ => Kind::One,
-        };
-        byte += 1;
-    }
-    kinds
-};
-
-/// Bytes that are counted at once; none is more than sixteen quarters, so that their sum cannot overflow.
-const BLOCK: usize = 32;
-
-/// Quarters of tokens, by the kinds of the byte before and of the byte.
-static QUARTERS: [[u8; 8]; 8] = {
-    let mut quarters = [[4, 4, 4, 0, 0, 4, 8, 16]; 8];
-    quarters[Kind::Lower as usize][Kind::Lower as usize] = 1;
-    quarters[Kind::Upper as usize][Kind::Upper as usize] = 1;
-    quarters[Kind::Upper as usize][Kind::Lower as usize] = 1;
-    quarters[Kind::Space as usize][Kind::Space as usize] = 1;
-    quarters
-};
 
 impl TextMeter {
     /// The next piece of the text.
     pub fn push(&mut self, piece: &[u8]) {
         let Some((&first, others)) = piece.split_first() else { return };
-        let mut quarters = u64::from(QUARTERS[self.last as usize][KINDS[usize::from(first)] as usize]);
+        let mut quarters = u64::from(quarters_after(self.last, first));
         let (blocks, rest) = others.as_chunks::<BLOCK>();
         for (befores, bytes) in piece.as_chunks().0.iter().zip(blocks) {
             quarters += u64::from(quarters_of(befores, bytes));
@@ -78,12 +36,12 @@ impl TextMeter {
             quarters += u64::from(quarters_after(*before, *byte));
         }
         self.quarters = self.quarters.saturating_add(quarters);
-        self.last = piece.last().map_or(self.last, |last| KINDS[usize::from(*last)]);
+        self.last = piece.last().copied().unwrap_or_default();
     }
 
     /// Another text begins.
     pub fn end(&mut self) {
-        self.last = Kind::One;
+        self.last = 0;
     }
 
     /// So far.
@@ -102,7 +60,7 @@ fn quarters_of(befores: &[u8; BLOCK], bytes: &[u8; BLOCK]) -> u16 {
     quarters.iter().fold(0u16, |sum, quarters| sum.wrapping_add(u16::from(*quarters)))
 }
 
-/// What [`QUARTERS`] says.
+/// Of a byte, given the one before: the table above.
 #[inline]
 fn quarters_after(before: u8, byte: u8) -> u8 {
     let is_lower = |byte: u8| byte.wrapping_sub(b'a') < 26;
@@ -119,6 +77,49 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[derive(Clone, Copy)]
+    enum Kind {
+        One,
+        Lower,
+        Upper,
+        Space,
+        /// The second and later bytes of a character.
+        Continuation,
+        Two,
+        Three,
+        Four,
+    }
+
+    /// The rule once more, as tables.
+    static KINDS: [Kind; 256] = {
+        let mut kinds = [Kind::One; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            kinds[byte] = match byte as u8 {
+                b'a'..=b'z' => Kind::Lower,
+                b'A'..=b'Z' => Kind::Upper,
+                b' ' => Kind::Space,
+                0x80..=0xbf => Kind::Continuation,
+                0xc0..=0xdf => Kind::Two,
+                0xe0..=0xef => Kind::Three,
+                0xf0..=0xff => Kind::Four,
+                _ => Kind::One,
+            };
+            byte += 1;
+        }
+        kinds
+    };
+
+    /// Quarters of tokens, by the kinds of the byte before and of the byte.
+    static QUARTERS: [[u8; 8]; 8] = {
+        let mut quarters = [[4, 4, 4, 0, 0, 4, 8, 16]; 8];
+        quarters[Kind::Lower as usize][Kind::Lower as usize] = 1;
+        quarters[Kind::Upper as usize][Kind::Upper as usize] = 1;
+        quarters[Kind::Upper as usize][Kind::Lower as usize] = 1;
+        quarters[Kind::Space as usize][Kind::Space as usize] = 1;
+        quarters
+    };
 
     fn tokens(text: &str) -> u64 {
         let mut meter = TextMeter::default();

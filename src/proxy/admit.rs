@@ -12,10 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
-use super::{
-    Denial, Passage, allow, assume::UpstreamIdentity, awaited, charge::Charge, head, listener::handshake, load::Burden,
-    sign::without_case,
-};
+use super::{Denial, Passage, allow, assume::UpstreamIdentity, awaited, charge::Charge, head, listener::handshake, load::Burden};
 use crate::{
     auth::{Claim, Identity, IdentityError, Principal, Signed, query_carries_credential},
     aws::{Received, SignatureError, Signer, received::Payload, sigv4::EMPTY_SHA256},
@@ -195,7 +192,7 @@ pub async fn identify(session: &mut Session, snapshot: &Snapshot) -> Result<Clai
     let request = session.req_header_mut();
     if request.has_case() {
         // Every attempt copies the head, and changes its copy.
-        *request = without_case(request).into();
+        *request = head::without_case(request).into();
     }
     let received = received(session)?;
     let authenticator = &snapshot.authenticator;

@@ -1,8 +1,11 @@
 //! Strictness about request heads that Pingora leaves to us: what two parsers could read differently is refused before anything
-//! believes it (RFC 9112 §§2.2, 3.2, 5, 6.1, 11.2). Pure: bytes and header maps in, a verdict out.
+//! believes it (RFC 9112 §§2.2, 3.2, 5, 6.1, 11.2). Pure: bytes and header maps in, a verdict out. And how names were spelled is forgotten.
 
-use http::{HeaderMap, Method, header};
+use std::mem;
+
+use http::{HeaderMap, Method, Request, header, request::Parts};
 use memchr::{memchr, memchr_iter};
+use pingora_http::RequestHeader;
 
 /// Why a head is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -124,6 +127,13 @@ pub fn is_signed(name: &str) -> bool {
 pub fn check_signable(headers: &HeaderMap) -> Result<(), HeadError> {
     let plain = headers.iter().all(|(name, value)| !is_signed(name.as_str()) || value.to_str().is_ok());
     if plain { Ok(()) } else { Err(HeadError::NotSignable) }
+}
+
+/// Takes a head apart, and forgets how the client spelled the names: Pingora keeps that in a second map, which makes every change to the
+/// headers cost twice. To Bedrock, as to anybody, case does not matter there (RFC 9110 §5.1).
+pub fn without_case(request: &mut RequestHeader) -> Parts {
+    let nothing = Request::new(()).into_parts().0;
+    mem::replace(request, nothing.into()).into()
 }
 
 #[derive(Default)]

@@ -1,9 +1,9 @@
 //! The request as Bedrock gets it: the client's credentials and its hops are gone, the path is the route's, the signature is the
 //! gateway's, or that of a session it made for the tenant. Runs once per attempt, since a signature is of its time.
 
-use std::{borrow::Cow, mem, time::SystemTime};
+use std::{borrow::Cow, time::SystemTime};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header, request::Parts};
 use pingora_error::Result;
 use pingora_http::RequestHeader;
 
@@ -11,7 +11,7 @@ use super::{
     Denial, Passage,
     admit::split_target,
     allow::force_guardrail,
-    head::is_signed,
+    head::{is_signed, without_case},
     respond::{denied, internal},
 };
 use crate::{
@@ -78,13 +78,6 @@ fn rewrite(request: &mut RequestHeader, passage: &Passage) -> Result<Parts> {
     }
     force_guardrail(headers, &admitted.rights(), route)?;
     Ok(parts)
-}
-
-/// Takes a head apart, and forgets how the client spelled the names: Pingora keeps that in a second map, which makes every change to the
-/// headers cost twice. To Bedrock, as to anybody, case does not matter there (RFC 9110 §5.1).
-pub fn without_case(request: &mut RequestHeader) -> Parts {
-    let nothing = Request::new(()).into_parts().0;
-    mem::replace(request, nothing.into()).into()
 }
 
 /// Signs the head as it is now; gives the signature.
