@@ -1,7 +1,7 @@
 //! Clients that ask for everything, see everything go wrong, and write down what they saw.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -48,6 +48,8 @@ pub struct Crowd {
     /// Nobody listens. A client that connected all the same could be given the gateway's own port.
     pub down: AtomicBool,
     pub seen: Mutex<Vec<Seen>>,
+    /// When the gateway was killed, each just before.
+    pub kills: Mutex<Vec<Instant>>,
 }
 
 impl Crowd {
@@ -55,10 +57,15 @@ impl Crowd {
         self.stop.load(Ordering::Acquire)
     }
 
-    /// Adds the requests whose answers were read to their end.
-    pub fn add_ended(&self, ids: &mut HashSet<String>) {
+    /// The requests whose answers were read to their end, and when.
+    pub fn ended(&self) -> HashMap<String, Instant> {
         let seen = self.seen.lock().unwrap();
-        ids.extend(seen.iter().filter(|seen| seen.whole).map(|seen| seen.id.clone()));
+        seen.iter().filter(|seen| seen.whole).map(|seen| (seen.id.clone(), seen.ended)).collect()
+    }
+
+    /// Whether the gateway was killed so soon after an answer's end. It lives on for a moment after it was decided.
+    pub fn was_killed_within(&self, end: Instant, grace: Duration) -> bool {
+        self.kills.lock().unwrap().iter().any(|kill| end <= *kill + grace && *kill <= end + grace)
     }
 
     /// How many answers were read to their end.

@@ -2,9 +2,9 @@
 //! its request.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::BTreeMap,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -31,22 +31,22 @@ pub struct Most {
     pub reserved: u64,
 }
 
-/// Watches until the crowd is told to stop. `strict`: the ledger, too, has a hold no longer than the client waits for its answer.
-pub async fn watch(world: Arc<World>, crowd: Arc<Crowd>, strict: bool) -> Watched {
+/// Watches until the crowd is told to stop. The ledger, too, has a hold no longer than `grace` after the client has seen the end of the
+/// answer, unless the gateway was killed before that.
+pub async fn watch(world: Arc<World>, crowd: Arc<Crowd>, grace: Option<Duration>) -> Watched {
     let mut watched = Watched::default();
-    let mut ended = HashSet::new();
+    let grace = grace.unwrap_or_default();
     while !crowd.is_over() {
         if let Some(usage) = world.usage().await {
             watched.look(&usage);
         }
-        if strict {
-            crowd.add_ended(&mut ended);
-            // None: killed just now.
-            if let Some(holds) = world.try_holds() {
-                let outlived: Vec<_> = holds.iter().filter(|id| ended.contains(*id)).collect();
-                assert!(outlived.is_empty(), "held though the client has seen the end: {outlived:?}");
-                watched.holds_compared += 1;
-            }
+        let (ended, now) = (crowd.ended(), Instant::now());
+        // None: killed just now.
+        if let Some(holds) = world.try_holds() {
+            let settled = |at: &Instant| *at + grace <= now && !crowd.was_killed_within(*at, grace);
+            let outlived: Vec<_> = holds.iter().filter(|id| ended.get(*id).is_some_and(settled)).collect();
+            assert!(outlived.is_empty(), "held though the client has seen the end: {outlived:?}");
+            watched.holds_compared += 1;
         }
         sleep(EVERY).await;
     }
