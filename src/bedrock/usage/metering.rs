@@ -14,7 +14,7 @@ pub enum Metering {
 }
 
 /// Model invocations. `Responses` with `background` answers before anything was generated; its usage is then in `GetResponse`, which
-/// is free here because it can be asked any number of times: such a request is charged by estimate.
+/// is free here because it can be asked any number of times: such a request is charged all that was held for it, as an estimate.
 const TOKENS: [&str; 9] = [
     "ChatCompletions",
     "Converse",

@@ -85,7 +85,15 @@ pub(super) struct Tally {
     output_parts: Option<u64>,
     detail_is_1h: bool,
     detail_tokens: u64,
-    pub tier: Option<ServiceTier>,
+    iteration: Counts,
+    iteration_compacts: bool,
+    /// So far, of the list being read.
+    compacting: Option<Usage>,
+    /// What runs of the model used that only compacted the conversation.
+    compaction: Option<Usage>,
+    /// As Bedrock's own header has it, which stands whatever the provider says.
+    pub bedrocks_tier: Option<ServiceTier>,
+    tier: Option<ServiceTier>,
     text: TextMeter,
     word: [u8; WORD_BYTES],
     word_length: usize,
@@ -112,6 +120,11 @@ impl Tally {
             output_parts: None,
             detail_is_1h: false,
             detail_tokens: 0,
+            iteration: Counts::default(),
+            iteration_compacts: false,
+            compacting: None,
+            compaction: None,
+            bedrocks_tier: None,
             tier: None,
             text: TextMeter::default(),
             word: [0; WORD_BYTES],
@@ -163,7 +176,7 @@ impl Tally {
     pub fn reading(&self, complete: bool) -> Reading {
         Reading {
             usage: self.usage(),
-            tier: self.tier,
+            tier: self.bedrocks_tier.or(self.tier),
             complete: complete && self.is_counted(),
             failed: self.failed,
             output_seen: self.text.tokens(),
@@ -177,7 +190,14 @@ impl Tally {
         let mut provider = self.provider;
         provider.output = provider.output.or(self.output_parts);
         let nothing = self.bedrock == Counts::default() && provider == Counts::default();
-        (!nothing).then(|| self.bedrock.or(provider))
+        (!nothing).then(|| {
+            let usage = self.bedrock.or(provider);
+            // Bedrock's own counts may have it already: where they are more than the provider's beside them.
+            let theirs = provider.usage();
+            let agrees = self.bedrock.input.is_none_or(|input| input <= theirs.input_tokens)
+                && self.bedrock.output.is_none_or(|output| output <= theirs.output_tokens);
+            self.compaction.filter(|_| agrees).map_or(usage, |compaction| usage.plus(compaction))
+        })
     }
 
     fn word(&self) -> &str {
@@ -194,6 +214,8 @@ impl Sink<Field> for Tally {
                 (self.provider.cache_write_5m, self.provider.cache_write_1h) = (None, None);
             }
             (Some(Field::Detail), Container::Object) => (self.detail_is_1h, self.detail_tokens) = (false, 0),
+            (Some(Field::Iteration), Container::Array) => self.compacting = None,
+            (Some(Field::Iteration), Container::Object) => (self.iteration, self.iteration_compacts) = (Counts::default(), false),
             (Some(Field::Embedding), _) => self.embedding = true,
             (Some(Field::Error), Container::Object) => self.failed = true,
             _ => {}
@@ -210,6 +232,11 @@ impl Sink<Field> for Tally {
                 let total = self.provider.of(kind).get_or_insert(0);
                 *total = total.saturating_add(tokens);
             }
+            (Some(Field::Iteration), Container::Object) if self.iteration_compacts => {
+                let total = self.compacting.get_or_insert_default();
+                *total = total.plus(std::mem::take(&mut self.iteration).usage());
+            }
+            (Some(Field::Iteration), Container::Array) => self.compaction = self.compacting,
             _ => {}
         }
     }
@@ -217,7 +244,7 @@ impl Sink<Field> for Tally {
     fn text(&mut self, at: Option<Field>, fragment: &[u8]) {
         match at {
             Some(Field::Text) => self.text.push(fragment),
-            Some(Field::Tier | Field::DetailTtl | Field::ErrorType) => {
+            Some(Field::Tier | Field::DetailTtl | Field::IterationKind | Field::ErrorType) => {
                 let end = self.word_length.saturating_add(fragment.len());
                 match self.word.get_mut(self.word_length..end) {
                     Some(place) => place.copy_from_slice(fragment),
@@ -234,6 +261,7 @@ impl Sink<Field> for Tally {
             Some(Field::Text) => self.text.end(),
             Some(Field::Tier) => self.tier = ServiceTier::parse(self.word()).or(self.tier),
             Some(Field::DetailTtl) => self.detail_is_1h = self.word() == "1h",
+            Some(Field::IterationKind) => self.iteration_compacts = self.word() == "compaction",
             Some(Field::ErrorType) => self.failed |= self.word().ends_with("Exception"),
             _ => {}
         }
@@ -247,6 +275,7 @@ impl Sink<Field> for Tally {
             Field::Bedrock(kind) => self.bedrock.set(kind, value),
             Field::OutputPart => self.output_parts = Some(self.output_parts.unwrap_or(0).saturating_add(value)),
             Field::DetailTokens => self.detail_tokens = value,
+            Field::Iterated(kind) => self.iteration.set(kind, value),
             _ => {}
         }
     }

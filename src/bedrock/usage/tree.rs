@@ -35,6 +35,10 @@ pub(super) enum Field {
     Detail,
     DetailTtl,
     DetailTokens,
+    /// An element of Anthropic's `iterations`, its kind, and its counts.
+    Iteration,
+    IterationKind,
+    Iterated(Count),
     /// The service tier.
     Tier,
     /// Generated text.
@@ -52,13 +56,30 @@ pub(super) enum Field {
 }
 
 use Count::{CacheRead, CacheReadWithin, CacheWrite, CacheWrite1h, CacheWrite5m, CacheWriteWithin, Input, Output};
-use Field::{Bedrock, Detail, DetailTokens, DetailTtl, Encoded, Final, OutputPart, Provider, Text, Tier};
+use Field::{Bedrock, Detail, DetailTokens, DetailTtl, Encoded, Final, Iterated, OutputPart, Provider, Text, Tier};
 
 type N = Node<Field>;
 
 /// `cached_tokens` and, since GPT-5.6, `cache_write_tokens` are slices of the input (OpenAI's prompt caching guide).
 const WITHIN: &[N] =
     &[N::leaf("cached_tokens", Provider(CacheReadWithin)), N::leaf("cache_write_tokens", Provider(CacheWriteWithin))];
+
+/// What one of several runs of the model behind one answer used: a compaction's is in none of the counts beside it
+/// (<https://docs.aws.amazon.com/bedrock/latest/userguide/claude-messages-compaction.html>).
+const ITERATION: &[N] = &[
+    N::leaf("type", Field::IterationKind),
+    N::leaf("input_tokens", Iterated(Input)),
+    N::leaf("output_tokens", Iterated(Output)),
+    N::leaf("cache_read_input_tokens", Iterated(CacheRead)),
+    N::leaf("cache_creation_input_tokens", Iterated(CacheWrite)),
+    N::way(
+        "cache_creation",
+        &[
+            N::leaf("ephemeral_5m_input_tokens", Iterated(CacheWrite5m)),
+            N::leaf("ephemeral_1h_input_tokens", Iterated(CacheWrite1h)),
+        ],
+    ),
+];
 
 /// Everybody's `usage`: Converse's and Nova's, Anthropic's, OpenAI's. No name means two things.
 const USAGE: &[N] = &[
@@ -80,6 +101,7 @@ const USAGE: &[N] = &[
             N::leaf("ephemeral_1h_input_tokens", Provider(CacheWrite1h)),
         ],
     ),
+    N::tree("iterations", Field::Iteration, ITERATION),
     N::leaf("prompt_tokens", Provider(Input)),
     N::leaf("completion_tokens", Provider(Output)),
     N::way("prompt_tokens_details", WITHIN),

@@ -16,6 +16,14 @@ fn in_tier(mut case: Case, tier: ServiceTier) -> Case {
     case
 }
 
+/// Two runs only compacted what was said before.
+const COMPACTED: &str = r#"{"type":"message","content":[{"type":"compaction","content":"x"},{"type":"text","text":"y"}],"usage":{
+        "input_tokens":23000,"cache_read_input_tokens":5,"output_tokens":1000,"iterations":[
+        {"type":"compaction","input_tokens":180000,"output_tokens":3500,"cache_read_input_tokens":7,"cache_creation_input_tokens":11,
+        "cache_creation":{"ephemeral_5m_input_tokens":1,"ephemeral_1h_input_tokens":10}},
+        {"input_tokens":10,"output_tokens":20,"type":"compaction"},
+        {"type":"message","input_tokens":23000,"output_tokens":1000}]}}"#;
+
 pub fn cases() -> Vec<Case> {
     let anthropic = r#"{"id":"msg_bdrk_01","type":"message","role":"assistant","model":"claude-sonnet-4-5-20250929",
         "content":[{"type":"text","text":"\"usage\":{\"input_tokens\":1}"},{"type":"tool_use","id":"t","name":"n",
@@ -23,6 +31,14 @@ pub fn cases() -> Vec<Case> {
         "usage":{"input_tokens":7,"cache_creation_input_tokens":2238,"cache_read_input_tokens":14486,
         "cache_creation":{"ephemeral_5m_input_tokens":238,"ephemeral_1h_input_tokens":2000},"output_tokens":126,"service_tier":"standard"}}"#;
     vec![
+        case("Messages with compactions", "Messages", COMPACTED, [203_010, 4520, 12, 1, 10]),
+        in_tier(
+            with_headers(
+                case("Bedrock's tier stands", "InvokeModel", anthropic, [7, 126, 14486, 238, 2000]),
+                &[("x-amzn-bedrock-service-tier", "priority")],
+            ),
+            ServiceTier::Priority,
+        ),
         in_tier(case("Messages", "Messages", anthropic, [7, 126, 14486, 238, 2000]), ServiceTier::Standard),
         in_tier(
             with_headers(
@@ -128,6 +144,14 @@ pub fn cases() -> Vec<Case> {
 #[test]
 fn each_shape_is_read_exactly() {
     cases().iter().for_each(Case::is_read_exactly);
+}
+
+#[test]
+fn a_compaction_is_not_counted_twice() {
+    for (counts, usage) in [(["203010", "4520"], [203_010, 4520, 5, 0, 0]), (["23000", "1000"], [203_010, 4520, 12, 1, 10])] {
+        let headers = [("x-amzn-bedrock-input-token-count", counts[0]), ("x-amzn-bedrock-output-token-count", counts[1])];
+        with_headers(case("beside Bedrock's own counts", "InvokeModel", COMPACTED, usage), &headers).is_read_exactly();
+    }
 }
 
 #[test]

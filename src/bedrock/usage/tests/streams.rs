@@ -20,6 +20,8 @@ const MESSAGE_START: &str = r#"{"type":"message_start","message":{"id":"msg_bdrk
     "ephemeral_1h_input_tokens":2238},"output_tokens":1}}}"#;
 const DELTA: &str = r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"one two"}}"#;
 const MESSAGE_DELTA: &str = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":126}}"#;
+const COMPACTED_DELTA: &str = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"input_tokens":7,"output_tokens":126,
+    "iterations":[{"type":"compaction","input_tokens":100,"output_tokens":20},{"type":"message","input_tokens":7,"output_tokens":126}]}}"#;
 /// Recorded.
 const MESSAGE_STOP: &str = r#"{"type":"message_stop","amazon-bedrock-invocationMetrics":{"inputTokenCount":7,"outputTokenCount":126,
     "invocationLatency":4069,"firstByteLatency":1117,"cacheReadInputTokenCount":14486,"cacheWriteInputTokenCount":2238}}"#;
@@ -75,6 +77,12 @@ pub fn cases() -> Vec<Case> {
             "InvokeModelWithResponseStream",
             &[chunk(MESSAGE_START), chunk(DELTA), chunk(MESSAGE_DELTA), chunk(MESSAGE_STOP)],
             [7, 126, 14486, 0, 2238],
+        ),
+        stream(
+            "compactions in a stream, told twice",
+            "InvokeModelWithResponseStream",
+            &[chunk(MESSAGE_START), chunk(COMPACTED_DELTA), chunk(COMPACTED_DELTA), chunk(MESSAGE_STOP)],
+            [107, 146, 14486, 0, 2238],
         ),
         stream("Nova in a stream", "InvokeModelWithResponseStream", &[chunk(DELTA), chunk(nova)], [5, 6, 1, 0, 0]),
         stream("Meta in a stream", "InvokeModelWithResponseStream", &[chunk(meta), chunk(last)], [4, 9, 0, 0, 0]),
