@@ -52,18 +52,31 @@ pub struct HeldBody {
     slot: Slot,
 }
 
-/// Reads the body.
+/// Reads the body of somebody who is not known before it is there. Such a body takes room for no more than has come of it, and all of
+/// them never more than half: with announcements alone nobody takes the room of those who are known.
 pub async fn read(
     session: &mut Session,
     passage: &mut Passage,
     budget: &Arc<BodyBudget>,
     bounds: &Bodies,
 ) -> Result<ReadBody, Denial> {
+    let in_flight_bytes_max = (bounds.in_flight_bytes_max / 2).max(bounds.bytes_max);
+    let bounds = Bodies { in_flight_bytes_max, ..bounds.clone() };
+    read_within(session, passage, budget, &bounds, false).await
+}
+
+async fn read_within(
+    session: &mut Session,
+    passage: &mut Passage,
+    budget: &Arc<BodyBudget>,
+    bounds: &Bodies,
+    ahead: bool,
+) -> Result<ReadBody, Denial> {
     if session.as_mut().is_body_empty() {
         return Ok(ReadBody::empty());
     }
-    let mut reading =
-        Reading { pieces: Vec::new(), length: 0, hash: Context::new(&SHA256), room: budget.room(), waited: Duration::ZERO };
+    let room = budget.room();
+    let mut reading = Reading { pieces: Vec::new(), length: 0, hash: Context::new(&SHA256), room, ahead, waited: Duration::ZERO };
     let read = reading.read(session, bounds).await;
     passage.arrival.waited += reading.waited;
     read?;
@@ -81,7 +94,7 @@ pub async fn read_for(
 ) -> Result<ReadBody, Denial> {
     let rights = admitted.rights();
     let bytes_max = rights.body_bytes_max(bounds.bytes_max);
-    let read = read(session, passage, budget, &Bodies { bytes_max, ..bounds.clone() }).await;
+    let read = read_within(session, passage, budget, &Bodies { bytes_max, ..bounds.clone() }, true).await;
     read.map_err(|denial| match denial {
         Denial::BodyTooLarge { bytes_max } => rights.check_body(bytes_max.saturating_add(1)).err().map_or(denial, Denial::from),
         denial => denial,
@@ -159,6 +172,8 @@ struct Reading {
     length: u64,
     hash: Context,
     room: Room,
+    /// Room is taken before the bytes come.
+    ahead: bool,
     /// For the client and for room; hashing is the gateway's own time.
     waited: Duration,
 }
@@ -169,8 +184,11 @@ impl Reading {
         if announced.is_some_and(|length| length > bounds.bytes_max) {
             return Err(Denial::BodyTooLarge { bytes_max: bounds.bytes_max });
         }
-        let mut room_for = announced.unwrap_or(STEP.min(bounds.bytes_max));
-        self.grow(room_for, bounds).await?;
+        let mut room_for = 0;
+        if self.ahead {
+            room_for = announced.unwrap_or(STEP.min(bounds.bytes_max));
+            self.grow(room_for, bounds).await?;
+        }
         answer_expectation(session.as_mut()).await?;
 
         let mut began = None;
@@ -193,9 +211,10 @@ impl Reading {
             if self.length > bounds.bytes_max {
                 return Err(Denial::BodyTooLarge { bytes_max: bounds.bytes_max });
             }
-            while self.length > room_for {
-                self.grow(STEP, bounds).await?;
-                room_for += STEP;
+            if let Some(missing) = self.length.checked_sub(room_for).filter(|missing| *missing > 0) {
+                let more = if self.ahead { missing.next_multiple_of(STEP) } else { missing };
+                self.grow(more, bounds).await?;
+                room_for += more;
             }
             self.hash.update(&piece);
             if !piece.is_empty() {

@@ -154,6 +154,7 @@ async fn answer_as_sts(session: &mut Session, passage: &mut Passage, gateway: &G
     if session.req_header().method != http::Method::POST {
         return Err(VendError::Method("POST").into());
     }
+    let _burden = gateway.load.take_on(snapshot.downstream.requests_max)?;
     let bounds = Bodies { bytes_max: BODY_BYTES_MAX, ..snapshot.bodies.clone() };
     let body = body::read(session, passage, &gateway.budget, &bounds).await?;
     let body_text = body.pieces.concat();

@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
+use tokio::task::JoinSet;
 
 use crate::{
     client::{Answer, Client, Raw, Upload, post, post_upload, with},
     harness::{CONVERSE, INVOKE, World, until, within},
+    signing::{Message, vend},
+    vending::{bare, vending},
 };
 
 /// Around Pingora's retry buffer of 64 KiB, and up to Bedrock's own limit.
@@ -258,4 +262,40 @@ async fn a_refused_small_body_leaves_the_connection_usable() {
     client.ask(refused).await.assert_refused(403, "UnrecognizedClientException");
     client.post(INVOKE, body(10)).await.assert_served();
     until("one request", || world.served_count() == 1).await;
+}
+
+/// Whoever is not known yet takes the room of nobody who is: with an announcement none at all, with bytes never more than half.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strangers_take_no_room_with_what_they_only_announce() {
+    let bounds = "[bodies]\nbytes_max = 100_000\nin_flight_bytes_max = 300_000\nwait_seconds_max = 1";
+    let world = World::with(vending(&["a"], bounds)).await;
+    let signer = vend(&mut bare(&world).await, &world.token("acme")).await;
+    let signed = signer.sign(Message::post(CONVERSE, "{}")).request();
+    let (mut open, mut strangers) = (JoinSet::new(), Vec::new());
+    for target in [CONVERSE, "/sts"].repeat(4) {
+        let (feed, upload) = Upload::fed(Some(if target == CONVERSE { 100_000 } else { 30_000 }));
+        let mut request = post_upload(target, upload);
+        for name in ["authorization", "x-amz-date", "x-amz-security-token", "host"] {
+            request.headers_mut().extend(signed.headers().get(name).map(|value| (HeaderName::from_static(name), value.clone())));
+        }
+        if target == "/sts" {
+            request.headers_mut().insert("content-type", HeaderValue::from_static("application/x-www-form-urlencoded"));
+        }
+        let mut client = bare(&world).await;
+        open.spawn(async move { client.send(request).await.map(drop) });
+        strangers.push((feed, target));
+    }
+    world.until_metrics("all have begun", |metrics| metrics.sum("tollgate_connections", &[]) >= 8.0).await;
+    let mut known = world.h1().await;
+    for _ in 0..3 {
+        known.ask(post(INVOKE, body(90_000))).await.assert_served();
+    }
+    assert_eq!(world.metrics().await.sum("tollgate_bodies_held_bytes", &[]), 0.0);
+    // Now they send nearly all of it: 400,000 bytes.
+    for (feed, target) in &strangers {
+        feed.send(body(if *target == CONVERSE { 99_000 } else { 2_000 })).unwrap();
+    }
+    world.until_metrics("half is taken", |metrics| metrics.sum("tollgate_bodies_held_bytes", &[]) > 50_000.0).await;
+    assert!(world.metrics().await.sum("tollgate_bodies_held_bytes", &[]) <= 150_000.0);
+    known.ask(post(INVOKE, body(90_000))).await.assert_served();
 }
