@@ -41,6 +41,8 @@ pub struct Charge {
     request_price: NanoUsd,
     tier: ServiceTier,
     input_estimate: u64,
+    /// What was held of the output, where the answer comes before it.
+    background: Option<u64>,
     bill: Option<Bill>,
 }
 
@@ -107,7 +109,7 @@ pub struct Ending<'a> {
     pub status: Option<u16>,
     /// What was read of its usage.
     pub reading: Reading,
-    /// The client left, and the answer was given up before it began.
+    /// The answer was given up before it began: the client left, or Bedrock was silent for too long.
     pub abandoned: bool,
     /// Bedrock's id of the request.
     pub upstream_request_id: Option<&'a str>,
@@ -145,7 +147,9 @@ pub async fn hold(
         // No estimate of input: of one that says nothing of its usage, nobody knows even what went in.
         tokens = Tokens { input: CONVERSATION_STEP, output: CONVERSATION_STEP, ..Tokens::default() };
     }
-    if let Some(tier) = session.req_header().headers.get(&SERVICE_TIER) {
+    // Of the others Bedrock reads the body's.
+    let by_header = operation.is_some_and(|operation| operation.name.starts_with("InvokeModel"));
+    if let Some(tier) = session.req_header().headers.get(&SERVICE_TIER).filter(|_| by_header) {
         tokens.tier = tier.to_str().ok().and_then(ServiceTier::parse).unwrap_or_default();
     }
     let ask = tariff.ask(passage.arrival.id, &tokens);
@@ -179,6 +183,7 @@ pub async fn hold(
         request_price: tariff.request_price.unwrap_or_default(),
         tier: tokens.tier,
         input_estimate: tokens.input_estimate,
+        background: tokens.background.then_some(tokens.output),
         bill: None,
     });
     Ok(())
@@ -186,13 +191,13 @@ pub async fn hold(
 
 /// Settles what has a charge; `outcome` says how the request ended.
 pub fn settle(passage: &mut Passage, outcome: Outcome) {
-    let left = passage.content.client_left();
+    let left = passage.content.client_left() || outcome == Outcome::ClientLeft;
     let Some(charge) = passage.admitted.as_mut().and_then(|admitted| admitted.charge.as_mut()) else { return };
     let meter = &passage.meter;
     let abandoned = left && !meter.response_began() && passage.attempts.was_sent();
     let outcome = if left { Outcome::ClientLeft } else { outcome };
     let spoken = passage.content.conversation().and_then(|conversation| conversation.usage);
-    let reading = spoken.map_or_else(|| meter.reading(), reading_of_speech);
+    let reading = spoken.map_or_else(|| meter.reading(), |usage| reading_of_speech(usage, outcome == Outcome::Completed));
     charge.settle(&Ending {
         status: meter.status,
         reading,
@@ -202,9 +207,34 @@ pub fn settle(passage: &mut Passage, outcome: Outcome) {
     });
 }
 
+/// A conversation's last bytes are about to go out: settles it before the client can know, and waits until that is durable, where it has
+/// to be.
+pub async fn conversation_ends(passage: &mut Passage, outcome: Outcome) {
+    settle(passage, outcome);
+    if let Some(charge) = passage.admitted.as_ref().and_then(|admitted| admitted.charge.as_ref()) {
+        // One that cannot be written waits in memory; to hold the end back for as long would help nobody.
+        let _ = charge.held.acknowledged().await;
+    }
+}
+
+/// No answer came, and the client is about to know: nothing is billed, unless Bedrock was only not waited for (`given_up`). A gateway that
+/// is killed right after must not find a hold, and charge it.
+pub async fn unanswered(passage: &mut Passage, given_up: bool) {
+    let Some(charge) = passage.admitted.as_mut().and_then(|admitted| admitted.charge.as_mut()) else { return };
+    charge.settle(&Ending {
+        status: None,
+        reading: Reading::default(),
+        abandoned: given_up && passage.attempts.was_sent(),
+        upstream_request_id: None,
+        outcome: Outcome::UpstreamFailed.label(),
+    });
+    // If it cannot be written the hold stays in the file, and to hold the answer back would help nobody.
+    let _ = charge.held.acknowledged().await;
+}
+
 /// The last totals of a conversation: Bedrock counts them up as it goes.
-fn reading_of_speech(usage: SpeechUsage) -> Reading {
-    Reading { usage: Some(usage_of_speech(usage)), complete: true, ..Reading::default() }
+fn reading_of_speech(usage: SpeechUsage, complete: bool) -> Reading {
+    Reading { usage: Some(usage_of_speech(usage)), complete, ..Reading::default() }
 }
 
 fn usage_of_speech(SpeechUsage { input_tokens, output_tokens, .. }: SpeechUsage) -> Usage {
@@ -239,7 +269,7 @@ impl Charge {
             let (input, output) = (grown(input_tokens, usage.input_tokens), grown(output_tokens, usage.output_tokens));
             let most = self.price.as_ref().map_or(NanoUsd::ZERO, |price| price.at_most(input, output, false, self.tier));
             let dearer = most.max(spent).max(cost);
-            match self.held.grow(tenant, (input, output), dearer, &now).await {
+            match self.held.grow(tenant, (input, output), (dearer, spent), &now).await {
                 Ok(shadowed) => {
                     shadowed.iter().for_each(|denial| count(denial, "shadow", metrics));
                     return Ok(());
@@ -301,19 +331,16 @@ impl Charge {
         if self.by_request {
             return (!reading.failed).then(|| (reading.usage.unwrap_or_default(), false));
         }
+        if let (Some(output), None) = (self.background, reading.usage) {
+            // Generated later, for whoever asks for it, and as often as they ask.
+            let most = Usage { input_tokens: self.input_estimate, output_tokens: output, ..Usage::default() };
+            return (!reading.failed).then_some((most, true));
+        }
         let generated_nothing = reading.usage.is_none() && reading.output_seen == 0;
         if reading.failed && generated_nothing {
             return None;
         }
         Some(reading.charge(self.input_estimate))
-    }
-
-    /// Gives back all of it, before the client can know that its request has failed: a gateway that is killed right after must not
-    /// find a hold, and charge it.
-    pub async fn give_back(mut self) {
-        self.held.release();
-        // If it cannot be written the hold stays in the file, and to hold the answer back would help nobody.
-        let _ = self.held.acknowledged().await;
     }
 }
 

@@ -56,6 +56,8 @@ pub struct Tokens {
     pub caching: bool,
     /// What it asks to be served in.
     pub tier: ServiceTier,
+    /// The answer comes before anything is generated, so that nothing says what was.
+    pub background: bool,
 }
 
 /// What is sent in the place of what came, and taken out of the answer.
@@ -112,7 +114,7 @@ impl Tariff {
         let Some(operation) = operation.filter(|_| !self.by_request) else { return Ok((Tokens::default(), changes)) };
         let output_max = self.facts.max_output_tokens;
         let is_chat = operation.name == "ChatCompletions";
-        if tenant.quotas.is_empty() && !is_chat {
+        if tenant.quotas.is_empty() && !is_chat && operation.name != "Responses" {
             // Nothing depends on it but the estimate of an answer that breaks off, and reading takes its time.
             let bytes: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
             let input = bytes / BYTES_PER_TOKEN;
@@ -121,7 +123,7 @@ impl Tariff {
         let ask = Asked::read(operation, Some(self.model()), pieces);
         let mut output = ask.output_max().unwrap_or_else(|| output_max.saturating_mul(ask.choices));
         if let Some(cap) = tenant.quotas.max_tokens_for(self.model()).filter(|_| ask.generates) {
-            let asked = ask.max_tokens.unwrap_or(output_max);
+            let asked = ask.answer_max().unwrap_or(output_max);
             if asked > cap.max {
                 let lowers = cap.over == MaxTokensOver::Lower && ask.thinking_budget.is_none_or(|budget| budget < cap.max);
                 let lowered = if lowers { ask.with_max_tokens(pieces, cap.max) } else { None };
@@ -144,13 +146,17 @@ impl Tariff {
             HoldInput::Estimate => input_estimate,
             HoldInput::Bound => ask.input_bound,
         };
-        Ok((Tokens { input, input_estimate, output, caching, tier }, changes))
+        Ok((Tokens { input, input_estimate, output, caching, tier, background: ask.background }, changes))
     }
 
     /// What the account is asked for.
     pub fn ask(&self, request: Uuid, tokens: &Tokens) -> Ask<'_> {
         let cost = match &self.price {
-            Some(price) => price.at_most(tokens.input, tokens.output, tokens.caching, tokens.tier),
+            Some(price) => {
+                let within = |tier| price.at_most(tokens.input, tokens.output, tokens.caching, tier);
+                // A tier that a model does not have is served, and billed, as the standard one.
+                within(tokens.tier).max(within(ServiceTier::Standard))
+            }
             None => self.request_price.unwrap_or_default(),
         };
         Ask {

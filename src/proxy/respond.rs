@@ -15,6 +15,7 @@ use super::{
     Denial, Passage,
     admit::Admitted,
     body::{content_length, expects_continue},
+    charge,
     denial::Verdict,
     standings::rate_limit_headers,
     vend::VendError,
@@ -138,11 +139,8 @@ pub async fn fail(session: &mut Session, passage: &mut Passage, e: &Error) -> Fa
         let status = response.status.as_u16();
         if let Some(admitted) = &mut passage.admitted {
             admitted.release();
-            // Nothing was answered, so nothing is billed.
-            if let Some(charge) = admitted.charge.take() {
-                charge.give_back().await;
-            }
         }
+        charge::unanswered(passage, *e.etype() == ErrorType::ReadTimedout).await;
         if write(session.as_mut(), response, body).await.is_ok() {
             written = Some(status);
         }

@@ -329,6 +329,13 @@ impl Running {
     }
 }
 
+/// However it ends.
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.giving.keeping.custody.close();
+    }
+}
+
 async fn every<F: Future<Output = ()>>(period: Duration, ending: signal::Receiver<bool>, mut work: impl FnMut() -> F) {
     while tokio::time::timeout(period, ended(ending.clone())).await.is_err() {
         work().await;

@@ -3,7 +3,10 @@
 use rustix::process::Signal;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-use crate::harness::{MODEL, World, within};
+use crate::{
+    client::{Client, post, with},
+    harness::{MODEL, World, within},
+};
 
 /// `drain_seconds_max` is ten minutes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -21,5 +24,33 @@ async fn whoever_interrupts_twice_waits_for_no_request() {
         world.until_stopping().await;
         gateway.signal(signal);
         within(gateway.ends()).await;
+    }
+}
+
+/// Bedrock goes on and bills it; the next process charges what it is likely to cost, as after `kill -9`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_the_end_of_the_process_cuts_is_charged() {
+    for twice in [false, true] {
+        let seconds = if twice { 600 } else { 1 };
+        let quota = format!("[[tenants.acme.quotas]]\ntokens_per_day = 10_000_000\n[downstream]\ndrain_seconds_max = {seconds}");
+        let world = World::new("", ["", &quota]).await;
+        let mut gateway = world.start().await;
+        let mut client = Client::h1(world.traffic, world.bearer("acme")).await;
+        let body = r#"{"messages":[{"role":"user","content":[{"text":"hello there"}]}],"inferenceConfig":{"maxTokens":100}}"#;
+        let request = with(post(&format!("/model/{MODEL}/converse-stream"), body), "x-simulator-stall", "mid-stream");
+        let response = client.send(request).await.unwrap();
+        assert_eq!(response.status(), 200);
+        gateway.signal(Signal::TERM);
+        if twice {
+            world.until_stopping().await;
+            gateway.signal(Signal::TERM);
+        }
+        within(gateway.ends()).await;
+        assert_eq!(world.holds(), 1);
+        drop(response);
+        let _gateway = world.start().await;
+        let row = world.until_rows(1).await.remove(0);
+        assert_eq!((&*row.outcome, row.estimated), ("lost", true), "{row:?}");
+        assert!(row.usage.input_tokens > 0 && row.cost.0 > 0, "{row:?}");
     }
 }

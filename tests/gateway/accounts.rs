@@ -264,3 +264,74 @@ async fn with_strict_durability_the_end_of_an_answer_is_an_acknowledgement() {
         }
     }
 }
+
+/// Where the answer says nothing of what it costs, or comes too late: what is held, or what went in, and always as an estimate.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_bedrock_generates_for_nobody_is_charged_by_estimate() {
+    let puppet = Puppet::start().await;
+    let world = with_upstream(&puppet, "tokens_per_day = 100_000", "[metering]\nread_on_seconds_max = 0\n").await;
+    let background = r#"{"model":"openai.gpt-oss-120b-1:0","background":true,"input":"hello","max_output_tokens":9000}"#;
+    let mut client = world.h1().await;
+    let asking = tokio::spawn(async move { client.post("/openai/v1/responses", background).await });
+    let queued = r#"{"id":"resp_1","status":"queued","background":true,"usage":null}"#;
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", queued.len());
+    puppet.request().await.say(head + queued).await;
+    asking.await.unwrap().assert_served();
+    // Nobody answers this one in time, and nobody waits for that one.
+    let (mut waits, mut leaves) = (world.h1().await, world.h1().await);
+    let waiting = tokio::spawn(async move { waits.post(CONVERSE, r#"{"messages":[{"content":[{"text":"hello"}]}]}"#).await });
+    let _silent = puppet.request().await;
+    waiting.await.unwrap().assert_refused(504, "ServiceUnavailableException");
+    let leaving = tokio::spawn(async move { leaves.post(CONVERSE, r#"{"messages":[{"content":[{"text":"hello"}]}]}"#).await });
+    let _slow = puppet.request().await;
+    leaving.abort();
+    let lines = world.log_lines(3).await;
+    for (line, output) in lines.iter().zip([9000, 0, 0]) {
+        assert_eq!((&line["estimated"], &line["output_tokens"]), (&true.into(), &output.into()), "{line:#}");
+        assert!(line["input_tokens"].as_u64() > Some(0), "{line:#}");
+    }
+    let sums = until_ledger(&world, 3).await;
+    assert_eq!((sums.requests, sums.estimated, sums.usage.output_tokens), (3, 3, 9000));
+    world.until_sum("tollgate_quota_reserved_ratio", &["acme"], 0.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thoughts_beside_the_limit_are_within_the_cap_and_the_hold() {
+    let world = with_quota("max_tokens = 2000\ntokens_per_day = 100_000").await;
+    let body = |budget: u32| format!(r#"{{"max_tokens":2000,"thinking":{{"type":"enabled","budget_tokens":{budget}}}}}"#);
+    world.h1().await.post(INVOKE, body(1024)).await.assert_served();
+    world.h1().await.post(INVOKE, body(90_000)).await.assert_refused(400, "ValidationException");
+    let world = with_quota("tokens_per_day = 50_000").await;
+    world.h1().await.post(INVOKE, body(90_000)).await.assert_refused(400, "ValidationException");
+    assert_eq!(world.served_count(), 0);
+}
+
+/// Half a price is not to be had by a header that Bedrock does not read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_tier_is_asked_for_where_bedrock_reads_it() {
+    let puppet = Puppet::start().await;
+    let world = with_upstream(&puppet, "tokens_per_day = 100_000", "").await;
+    for (target, tier) in [(CONVERSE, "standard"), (INVOKE, "flex")] {
+        let mut client = world.h1().await;
+        let asking = with(post(target, "{}"), "x-amzn-bedrock-service-tier", "flex");
+        let asking = tokio::spawn(async move { client.ask(asking).await });
+        let body = r#"{"usage":{"inputTokens":5,"outputTokens":6}}"#;
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+        puppet.request().await.say(head + body).await;
+        asking.await.unwrap().assert_served();
+        let reader = || Reader::open(world.directory.path().join("ledger.sqlite")).unwrap().recent(None, 1).unwrap().pop();
+        until("the row is there", || {
+            reader().is_some_and(|row| row.request.operation.starts_with(if tier == "flex" { "Inv" } else { "Con" }))
+        })
+        .await;
+        assert_eq!(reader().unwrap().tier.name(), tier);
+    }
+}
+
+/// `acme` with a quota in front of an upstream on a string.
+async fn with_upstream(puppet: &Puppet, quota: &str, sections: &str) -> World {
+    let tenants = format!("{}[[tenants.acme.quotas]]\n{quota}\n", tenant("acme", ""));
+    let sections = format!("[ledger]\nfile = \"ledger.sqlite\"\n{sections}");
+    let upstream = puppet.upstream() + "silence_seconds_max = 1\n";
+    World::with(Settings { tenants, sections, upstream, ..Settings::default() }).await
+}

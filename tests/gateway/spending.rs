@@ -37,7 +37,8 @@ async fn a_spent_quota_ends_the_stream_with_a_typed_exception_and_the_true_usage
     // All that fits, and the event that showed that there is no more.
     assert_eq!(answered, 26);
     let sums = until_ledger(&world, 1).await;
-    assert_eq!((sums.usage.input_tokens, sums.usage.output_tokens, sums.estimated), (2_600, 2_600, 0));
+    // Bedrock may have gone on until it heard of the end.
+    assert_eq!((sums.usage.input_tokens, sums.usage.output_tokens, sums.estimated), (2_600, 2_600, 1));
     let metrics = world.until_sum("tollgate_requests_in_flight", &["acme"], 0.0).await;
     assert_eq!(metrics.sum("tollgate_quota_reserved_ratio", &["acme"]), 0.0);
     assert_eq!(metrics.sum("tollgate_quota_denials_total", &["acme", "tokens-per-day", "enforced"]), 1.0);

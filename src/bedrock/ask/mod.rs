@@ -38,8 +38,11 @@ pub struct Ask {
     pub tier: Option<ServiceTier>,
     /// Prompt caching is asked for: what is written to the cache is priced apart.
     pub caching: Caching,
-    /// Tokens for thinking. They are part of `max_tokens`, which therefore cannot be lowered to them or below.
+    /// Tokens for thinking. They are part of `max_tokens`, which therefore cannot be lowered to them or below; with interleaved thinking
+    /// they may be more, and come on top.
     pub thinking_budget: Option<u64>,
+    /// `"background": true`: the answer comes before anything is generated.
+    pub background: bool,
     /// Tokens that go in, on the high side; see the tables in `text` and `ask::prompt`. Never 0 where there is text.
     pub input_estimate: u64,
     /// The same as a bound, which holds for text whatever the tokenizer: a token for each byte. What is not in the body is in neither:
@@ -73,9 +76,17 @@ impl Ask {
         reading.into_ask(scanner.is_done(), pieces)
     }
 
+    /// The most output tokens of one answer, its thoughts included.
+    pub fn answer_max(&self) -> Option<u64> {
+        let most = self.max_tokens?;
+        // A budget that is no part of the limit is only taken where thoughts and calls of tools take turns.
+        let beside = self.thinking_budget.filter(|budget| *budget >= most).unwrap_or(0);
+        Some(most.saturating_add(beside))
+    }
+
     /// The most output tokens of all answers together.
     pub fn output_max(&self) -> Option<u64> {
-        if self.generates { self.max_tokens.map(|tokens| tokens.saturating_mul(self.choices)) } else { Some(0) }
+        if self.generates { self.answer_max().map(|tokens| tokens.saturating_mul(self.choices)) } else { Some(0) }
     }
 }
 
@@ -88,6 +99,7 @@ struct Reading {
     stream: bool,
     tier: Option<ServiceTier>,
     thinking_budget: Option<u64>,
+    background: bool,
     caching: Caching,
     tools: bool,
     /// The name before the value is `ttl`.
@@ -108,6 +120,7 @@ impl Reading {
             stream: false,
             tier: None,
             thinking_budget: None,
+            background: false,
             caching: Caching::Off,
             tools: false,
             is_ttl: false,
@@ -130,6 +143,7 @@ impl Reading {
             tier: self.tier,
             caching: self.caching,
             thinking_budget: self.thinking_budget,
+            background: self.background,
             input_estimate: if is_json { self.prompt.tokens() } else { bytes.div_ceil(3) },
             input_bound: if is_json { self.prompt.tokens_at_most(bytes) } else { bytes },
             is_json,
@@ -190,6 +204,7 @@ impl Sink<Field> for Reading {
         match at {
             Some(Field::Choices) => self.choices = self.choices.max(value.unwrap_or(1)),
             Some(Field::Stream) => self.stream |= word == b"true",
+            Some(Field::Background) => self.background |= word == b"true",
             Some(Field::ThinkingBudget) => self.thinking_budget = self.thinking_budget.max(value),
             _ => {}
         }

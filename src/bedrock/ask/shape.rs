@@ -42,6 +42,8 @@ pub(super) enum Field {
     IncludeUsage,
     Tier,
     ThinkingBudget,
+    /// Answered before it is generated.
+    Background,
 }
 
 type N = Node<Field>;
@@ -81,6 +83,7 @@ pub(super) static TREE: N = N::tree(
         N::leaf("num_generations", Field::Choices),
         N::leaf("numResults", Field::Choices),
         N::leaf("stream", Field::Stream),
+        N::leaf("background", Field::Background),
         N::tree("stream_options", Field::StreamOptions, &[N::leaf("include_usage", Field::IncludeUsage)]),
         N::leaf("service_tier", Field::Tier),
         N::way("serviceTier", &[N::leaf("type", Field::Tier)]),

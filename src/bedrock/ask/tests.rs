@@ -145,16 +145,30 @@ fn the_rest_of_what_is_asked_for() {
     let ask = ask(
         "ChatCompletions",
         "x",
-        r#"{"n":3,"max_tokens":10,"stream":true,"service_tier":"flex","messages":[{"content":[{"text":"hi","cache_control":{"ttl":"1h"}}]}],
+        r#"{"n":3,"max_tokens":2000,"stream":true,"service_tier":"flex","messages":[{"content":[{"text":"hi","cache_control":{"ttl":"1h"}}]}],
         "thinking":{"type":"enabled","budget_tokens":1024}}"#,
     );
-    assert_eq!((ask.output_max(), ask.choices, ask.stream, ask.include_usage), (Some(30), 3, true, false));
+    assert_eq!((ask.output_max(), ask.choices, ask.stream, ask.include_usage), (Some(6000), 3, true, false));
     assert_eq!((ask.tier, ask.caching, ask.thinking_budget), (Some(ServiceTier::Flex), Caching::OneHour, Some(1024)));
 
     let converse =
         self::ask("Converse", "x", r#"{"system":[{"cachePoint":{"type":"default"}}],"serviceTier":{"type":"priority"}}"#);
     assert_eq!((converse.tier, converse.caching), (Some(ServiceTier::Priority), Caching::FiveMinutes));
     assert_eq!(self::ask("InvokeModel", "amazon.titan-embed-text-v2:0", "{}").output_max(), Some(0));
+}
+
+#[test]
+fn thoughts_that_do_not_fit_into_the_limit_come_on_top_of_it() {
+    let most = |budget: u64| {
+        let body = json!({"max_tokens": 2000, "thinking": {"type": "enabled", "budget_tokens": budget}});
+        ask("InvokeModel", CLAUDE, &body.to_string()).output_max()
+    };
+    assert_eq!([1024, 1999, 2000, 100_000].map(most), [Some(2000), Some(2000), Some(4000), Some(102_000)]);
+    assert_eq!(most(u64::MAX), Some(u64::MAX));
+    assert!(
+        ask("Responses", "x", r#"{"background":true}"#).background
+            && !ask("Responses", "x", r#"{"background":"true"}"#).background
+    );
 }
 
 #[test]

@@ -18,11 +18,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Denial, Passage, Verdict, limits::Clock, output::Output, resign::Resigner};
+use super::{Account, Content, Denial, Passage, Verdict, limits::Clock, outcome, output::Output, resign::Resigner};
 use crate::{
     aws::event_stream::text_frame,
-    proxy::{meter, respond::blame},
-    telemetry::Metrics,
+    proxy::{charge, meter, respond::blame},
+    telemetry::{Metrics, Outcome},
 };
 
 /// How long a client that reads nothing may take to read the event that ends its stream.
@@ -48,6 +48,16 @@ impl Ended {
     /// After an answer has begun.
     fn by(denial: &Denial) -> Ended {
         Ended::Denied(denial.verdict(), denial.told_to_operators())
+    }
+
+    /// As the account and the log know it; of one that nobody has an answer of, its failure says more.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Ended::Complete => Outcome::Completed,
+            Ended::ClientLeft => Outcome::ClientLeft,
+            Ended::Denied(verdict, _) => outcome(verdict),
+            Ended::Unanswered(_) => Outcome::UpstreamFailed,
+        }
     }
 }
 
@@ -192,6 +202,10 @@ impl Both<'_> {
                 (before, Next::Refused(denial)) => ([before, exception(&denial)].concat().into(), Some(Ended::by(&denial))),
             };
             let end = ended.is_some();
+            if let Some(ended) = &ended {
+                passage.content = Content::Conversation(Account { usage: output.usage(), ..Account::default() });
+                charge::conversation_ends(passage, ended.outcome()).await;
+            }
             if let Some(admitted) = passage.admitted.as_mut().filter(|_| end) {
                 admitted.release();
             }

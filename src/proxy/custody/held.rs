@@ -65,7 +65,8 @@ impl Held {
         self.open
     }
 
-    /// Holds so much input and output, and so much money, instead of less; gives what shadow limits would have said.
+    /// Holds so much input and output, and so much money, instead of less; gives what shadow limits would have said. `spent`: what of the
+    /// money is spent already, whatever becomes of the request.
     ///
     /// # Errors
     /// A limit binds, and what was held is held on; or nobody can say.
@@ -73,13 +74,14 @@ impl Held {
         &mut self,
         tenant: &Tenant,
         (input_tokens, output_tokens): (u64, u64),
-        cost: NanoUsd,
+        (cost, spent): (NanoUsd, NanoUsd),
         now: &Now,
     ) -> Result<Vec<QuotaDenial>, Denial> {
         let held = &self.hold;
         let more = (input_tokens.saturating_sub(held.input_tokens), output_tokens.saturating_sub(held.output_tokens));
         let dearer = cost.saturating_sub(held.cost);
-        let grown = ledger::Hold { input_tokens, output_tokens, cost, ..held.clone() };
+        let input_cost = held.input_cost.max(spent);
+        let grown = ledger::Hold { input_tokens, output_tokens, cost, input_cost, ..held.clone() };
         let custody = self.custody.clone();
         let asked = match &*custody.keeper() {
             None => Err(self.grow_here(tenant, more, dearer, &grown, now)),
@@ -175,10 +177,15 @@ impl Held {
     }
 }
 
-/// A request that ends in any other way, a panic included, costs nothing.
+/// A request that ends in any other way, a panic included, costs nothing; but what ends because the process does was cut, and stays held
+/// for whoever opens the ledger next.
 impl Drop for Held {
     fn drop(&mut self) {
-        self.release();
+        if !self.custody.is_closed() {
+            self.release();
+        } else if let Some(reservation) = self.reservation.take() {
+            reservation.leave();
+        }
     }
 }
 

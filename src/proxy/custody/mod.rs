@@ -11,7 +11,10 @@ pub mod call;
 pub mod held;
 pub mod predecessor;
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{
+    Arc, PoisonError, RwLock, RwLockReadGuard,
+    atomic::{AtomicBool, Ordering},
+};
 
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc::UnboundedReceiver, oneshot};
@@ -35,12 +38,13 @@ pub struct Custody {
     ledger: Arc<Ledger>,
     /// Locked for as long as something is done to an account here, so that nothing is once this is set.
     successor: RwLock<Option<Successor>>,
+    closed: AtomicBool,
 }
 
 impl Custody {
     /// Here.
     pub fn new(live: Arc<ArcSwap<Live>>, lasting: Arc<Lasting>, ledger: Arc<Ledger>) -> Custody {
-        Custody { live, lasting, ledger, successor: RwLock::default() }
+        Custody { live, lasting, ledger, successor: RwLock::default(), closed: AtomicBool::new(false) }
     }
 
     /// Who keeps the accounts, if it is not this process. That does not change before the answer is dropped.
@@ -53,6 +57,15 @@ impl Custody {
         if self.keeper().is_none() {
             work(&self.lasting, &self.ledger);
         }
+    }
+
+    /// The process ends: requests that have not ended yet are cut.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     /// Whether new requests may spend. A successor says that when it is asked for a hold.
@@ -132,8 +145,14 @@ impl Custody {
         *self.successor.write().unwrap_or_else(PoisonError::into_inner) = None;
         let mut own = Predecessor::new(self.clone());
         while let Ok(Said { call, waiting }) = said.try_recv() {
-            if let (Some(reply), Some(waiting)) = (own.answer(call).await, waiting) {
-                let _ = waiting.send(reply);
+            let asks_for = match &call {
+                Call::Hold(hold, _) => Some((hold.request.tenant.clone(), hold.request.id.clone())),
+                _ => None,
+            };
+            let (Some(reply), Some(waiting)) = (own.answer(call).await, waiting) else { continue };
+            if let (Err(Reply::Held(..)), Some((tenant, id))) = (waiting.send(reply), asks_for) {
+                // Whoever asked is gone, and found nothing to give back yet.
+                own.answer(Call::Release(tenant, id)).await;
             }
         }
     }
