@@ -32,7 +32,7 @@ pub struct Metrics {
     pub upstream_connections: IntCounterVec,
     /// Requests sent a second time, because a pooled connection had died.
     pub upstream_retries: IntCounterVec,
-    /// Look-ups of host names that gave no address.
+    /// Look-ups that gave no address, of host names that requests ask for.
     pub resolve_failures: IntCounter,
     /// Connections open now, by listener.
     pub connections: IntGaugeVec,
@@ -145,7 +145,7 @@ impl Metrics {
                 &["service"],
             )?,
             resolve_failures: t.counter("tollgate_resolve_failures_total",
-                "Look-ups of host names that gave no address; the last good ones serve on.",
+                "Look-ups that gave no address, of host names that requests ask for; the last good ones serve on.",
             )?,
             connections: t.gauges("tollgate_connections", "Connections of clients open now.", &["listener"])?,
             connections_refused: t.counters("tollgate_connections_refused_total",
