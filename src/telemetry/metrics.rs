@@ -38,6 +38,8 @@ pub struct Metrics {
     pub connections: IntGaugeVec,
     /// Connections the gateway closed for what their client did or is.
     pub connections_refused: IntCounterVec,
+    /// HTTP/2 streams refused because their connection had as many as it may, by listener.
+    pub streams_refused: IntCounterVec,
     /// When the certificates of listeners expire, by file.
     pub certificate_expiry: IntGaugeVec,
     /// What requests used and cost.
@@ -151,6 +153,10 @@ impl Metrics {
             connections_refused: t.counters("tollgate_connections_refused_total",
                 "Connections the gateway closed: no room, not allowed, no handshake, or what came was too late or too much.",
                 &["listener", "reason"],
+            )?,
+            streams_refused: t.counters("tollgate_streams_refused_total",
+                "HTTP/2 streams refused because their connection had as many open as it may.",
+                &["listener"],
             )?,
             certificate_expiry: t.gauges("tollgate_certificate_expiry_timestamp_seconds",
                 "When the certificate in the file expires.",

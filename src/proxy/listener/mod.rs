@@ -200,7 +200,8 @@ impl<F: Application> Welcome<F> {
     async fn converse(&self, greeted: Greeted, mut phases: Phases) {
         let Greeted { stream, http2, prior_knowledge, own } = greeted;
         let lapses = handshake::certified_for(&stream, SystemTime::now()).and_then(|left| Instant::now().checked_add(left));
-        let progress = Arc::new(Progress::new(own));
+        let streams_refused = self.gate.as_ref().map(Gate::streams_refused);
+        let progress = Arc::new(Progress::new(own, streams_refused));
         let (end, ending) = watch::channel(false);
         if !http2 && phases.reached(Phase::Leaving) {
             end.send_replace(true);

@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
+use prometheus::IntCounter;
 use tokio::sync::Notify;
 
 /// What is known of a connection's bytes so far.
@@ -21,13 +22,14 @@ pub struct Progress {
     asked: AtomicBool,
     leaving: AtomicBool,
     advanced: Notify,
+    streams_refused: Option<IntCounter>,
     fault: OnceLock<&'static str>,
 }
 
 impl Progress {
-    /// Of a new connection; `own`: the gateway's, to itself.
-    pub fn new(own: bool) -> Progress {
-        Progress { own, ..Progress::default() }
+    /// Of a new connection; `own`: the gateway's, to itself. The streams that it refuses are counted there.
+    pub fn new(own: bool, streams_refused: Option<IntCounter>) -> Progress {
+        Progress { own, streams_refused, ..Progress::default() }
     }
 
     /// Whether the gateway connected to itself.
@@ -46,6 +48,12 @@ impl Progress {
     /// Wakes those who wait for what was noted.
     pub(super) fn advance(&self) {
         self.advanced.notify_waiters();
+    }
+
+    pub(super) fn count_refused(&self, streams: u64) {
+        if let Some(refused) = self.streams_refused.as_ref().filter(|_| streams > 0) {
+            refused.inc_by(streams);
+        }
     }
 
     /// Waits for the first byte of the connection's `count`-th request (HTTP/1 only).
