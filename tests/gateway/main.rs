@@ -23,6 +23,7 @@ mod forwarding;
 mod groups;
 mod held_back;
 mod identity;
+mod idle;
 mod isolation;
 mod issuers;
 mod limits;

@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -126,6 +127,11 @@ impl Gate {
     /// The configuration in force.
     pub(super) fn live(&self) -> Arc<Live> {
         self.live.load_full()
+    }
+
+    /// How long a connection that opens now may have nothing to do.
+    pub(super) fn idle_max(&self) -> Duration {
+        Duration::from_secs(self.live.load().snapshot.downstream.idle_seconds_max)
     }
 
     /// Its place in the configuration.
