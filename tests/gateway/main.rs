@@ -31,6 +31,7 @@ mod metrics;
 mod policy;
 mod reload;
 mod reload_streams;
+mod renewal;
 mod retries;
 mod roles;
 mod shutdown;
