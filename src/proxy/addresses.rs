@@ -1,109 +1,167 @@
-//! Where host names are. Names are resolved in the background and on first use, never by Pingora (which blocks a thread, and panics
-//! on a name that is not there); the last good addresses serve while DNS fails.
+//! Where host names are. They are looked up in the background, before a request needs them and ever again after, never by Pingora
+//! (which blocks a thread, and panics on a name that is not there). The last good addresses serve while DNS fails; only a name that
+//! has none at all is waited for.
 
 use std::{
-    collections::HashMap,
-    net::SocketAddr,
+    collections::{HashMap, HashSet},
+    io,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
 use prometheus::IntCounter;
-use tokio::{net::lookup_host, time::timeout};
+use tokio::{net::lookup_host, sync::Mutex as Turn, task::JoinSet, time::timeout};
 
-/// How long a request waits for the first answer about a name.
-const FIRST_LOOKUP_MAX: Duration = Duration::from_secs(3);
+/// How long a request waits for a name that has no address yet.
+pub const WAIT_MAX: Duration = Duration::from_secs(3);
 
-/// By host and port.
-type Known = HashMap<(String, u16), Arc<Vec<SocketAddr>>>;
+/// How long a look-up may take that nobody waits for: enough for a second name server to answer after the first did not.
+const LOOK_UP_MAX: Duration = Duration::from_secs(12);
+
+/// A host and a port.
+pub type HostPort = (String, u16);
+
+/// Where addresses come from.
+#[async_trait]
+pub trait Resolver: Send + Sync {
+    /// Looks a host up, however long it takes.
+    async fn look_up(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>>;
+}
+
+/// The operating system.
+pub struct System;
+
+#[async_trait]
+impl Resolver for System {
+    async fn look_up(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        Ok(lookup_host((host, port)).await?.collect())
+    }
+}
 
 /// The known addresses.
 pub struct Addresses {
-    known: Mutex<Known>,
+    resolver: Box<dyn Resolver>,
+    names: Mutex<HashMap<HostPort, Arc<Name>>>,
     turn: AtomicUsize,
     failures: IntCounter,
 }
 
+struct Name {
+    host: String,
+    port: u16,
+    /// The last good ones; empty if there never were any.
+    addresses: ArcSwap<Vec<SocketAddr>>,
+    /// Whether its failures matter to anybody.
+    asked_for: AtomicBool,
+    /// Held during a look-up.
+    turn: Turn<()>,
+    looked_up: AtomicU64,
+}
+
 impl Addresses {
-    /// None yet; look-ups that give no address are counted.
-    pub fn new(failures: IntCounter) -> Addresses {
-        Addresses { known: Mutex::default(), turn: AtomicUsize::default(), failures }
+    /// None yet. Look-ups that give no address for a name that a request asked for are counted.
+    pub fn new(resolver: impl Resolver + 'static, failures: IntCounter) -> Addresses {
+        Addresses { resolver: Box::new(resolver), names: Mutex::default(), turn: AtomicUsize::default(), failures }
     }
 
     /// The addresses of a host, in the order in which to try them; empty if there are none.
     pub async fn of(&self, host: &str, port: u16) -> Vec<SocketAddr> {
-        let known = self.known(host, port);
-        let addresses = match known {
-            Some(addresses) => addresses,
-            None => self.look_up(host, port).await,
-        };
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let mut addresses = addresses.to_vec();
+        if let Ok(ip) = host.parse::<IpAddr>() {
+            return vec![SocketAddr::new(ip, port)];
+        }
+        let name = self.name(host, port);
+        name.asked_for.store(true, Ordering::Relaxed);
+        if name.addresses.load().is_empty() && timeout(WAIT_MAX, self.look_up(&name)).await.is_err() {
+            tracing::warn!(host, "resolving host takes too long");
+            self.failures.inc();
+        }
+        let mut addresses = name.addresses.load().to_vec();
         if !addresses.is_empty() {
-            let first = turn % addresses.len();
+            let first = self.turn.fetch_add(1, Ordering::Relaxed) % addresses.len();
             addresses.rotate_left(first);
         }
         addresses
     }
 
-    /// Asks again about every name that was ever asked about; failures change nothing.
-    pub async fn refresh(&self) {
-        let names: Vec<_> = self.lock().keys().cloned().collect();
+    /// Looks up those of these names that nobody has looked up before.
+    pub async fn prepare(self: &Arc<Self>, mut names: HashSet<HostPort>) {
+        names.retain(|name| !self.lock().contains_key(name));
+        self.look_up_all(names).await;
+    }
+
+    /// Looks up all of these names, and forgets all others.
+    pub async fn refresh(self: &Arc<Self>, names: HashSet<HostPort>) {
+        self.lock().retain(|name, _| names.contains(name));
+        self.look_up_all(names).await;
+    }
+
+    /// At the same time, so that one that is slow does not make the others old.
+    async fn look_up_all(self: &Arc<Self>, names: HashSet<HostPort>) {
+        let mut looking = JoinSet::new();
         for (host, port) in names {
-            self.look_up(&host, port).await;
+            let (all, name) = (self.clone(), self.name(&host, port));
+            looking.spawn(async move { all.look_up(&name).await });
+        }
+        looking.join_all().await;
+    }
+
+    /// Looks a name up, or waits for somebody who does. What fails changes nothing.
+    async fn look_up(&self, name: &Name) {
+        let before = name.looked_up.load(Ordering::Acquire);
+        let _turn = name.turn.lock().await;
+        if name.looked_up.load(Ordering::Acquire) != before {
+            return;
+        }
+        let host = name.host.as_str();
+        match timeout(LOOK_UP_MAX, self.resolver.look_up(host, name.port)).await {
+            Ok(Ok(found)) if !found.is_empty() => name.addresses.store(Arc::new(found)),
+            _ if !name.failure_matters() => tracing::debug!(host, "cannot resolve host, which no request needs"),
+            failed => {
+                self.failures.inc();
+                match failed {
+                    Ok(Ok(_)) => tracing::warn!(host, "cannot resolve host: it has no address"),
+                    Ok(Err(error)) => tracing::warn!(host, %error, "cannot resolve host"),
+                    Err(_) => tracing::warn!(host, "resolving host takes too long"),
+                }
+            }
+        }
+        name.looked_up.fetch_add(1, Ordering::Release);
+    }
+
+    fn name(&self, host: &str, port: u16) -> Arc<Name> {
+        self.lock().entry((host.to_owned(), port)).or_insert_with(|| Arc::new(Name::new(host, port))).clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<HostPort, Arc<Name>>> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Name {
+    fn new(host: &str, port: u16) -> Name {
+        Name {
+            host: host.to_owned(),
+            port,
+            addresses: ArcSwap::default(),
+            asked_for: AtomicBool::default(),
+            turn: Turn::default(),
+            looked_up: AtomicU64::default(),
         }
     }
 
-    async fn look_up(&self, host: &str, port: u16) -> Arc<Vec<SocketAddr>> {
-        let found: Vec<SocketAddr> = match timeout(FIRST_LOOKUP_MAX, lookup_host((host, port))).await {
-            Ok(Ok(found)) => found.collect(),
-            Ok(Err(error)) => {
-                tracing::warn!(host, %error, "cannot resolve host");
-                Vec::new()
-            }
-            Err(_) => {
-                tracing::warn!(host, "resolving host takes too long");
-                Vec::new()
-            }
-        };
-        if found.is_empty() {
-            self.failures.inc();
-            return self.known(host, port).unwrap_or_default();
-        }
-        let found = Arc::new(found);
-        self.lock().insert((host.to_owned(), port), found.clone());
-        found
-    }
-
-    fn known(&self, host: &str, port: u16) -> Option<Arc<Vec<SocketAddr>>> {
-        self.lock().get(&(host.to_owned(), port)).cloned()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether requests go, or would have gone, where this look-up says. One request for an endpoint that its region does not have is
+    /// one failure, and not one every few seconds from then on.
+    fn failure_matters(&self) -> bool {
+        let is_there = !self.addresses.load().is_empty();
+        if is_there { self.asked_for.load(Ordering::Relaxed) } else { self.asked_for.swap(false, Ordering::Relaxed) }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::telemetry::Metrics;
-
-    #[tokio::test]
-    async fn last_good_addresses_outlive_a_failing_name_which_is_counted() {
-        let failures = Metrics::new().unwrap().resolve_failures;
-        let addresses = Addresses::new(failures.clone());
-        let good = Arc::new(vec![SocketAddr::from(([127, 0, 0, 1], 1)), SocketAddr::from(([127, 0, 0, 2], 1))]);
-        addresses.lock().insert(("no-such-host.invalid".to_owned(), 1), good);
-        addresses.refresh().await;
-        let (first, second) = (addresses.of("no-such-host.invalid", 1).await, addresses.of("no-such-host.invalid", 1).await);
-        assert_eq!(first.len(), 2);
-        assert_ne!(first[0], second[0], "addresses take turns");
-        assert_eq!(failures.get(), 1, "only the refresh asked");
-        assert!(addresses.of("never-seen.invalid", 1).await.is_empty());
-        assert_eq!(failures.get(), 2);
-    }
-}
+mod tests;

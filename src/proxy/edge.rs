@@ -81,8 +81,8 @@ impl Application for Edges {
     fn serve(&self, opening: Opening) -> Arc<Edge> {
         let bounds = self.live.load().snapshot.downstream.clone();
         let mut options = HttpServerOptions::default();
+        // No h2_idle_timeout: the listener ends what idles, in order.
         options.h2c = opening.prior_knowledge;
-        options.h2_idle_timeout = Some(Duration::from_secs(bounds.idle_seconds_max));
         // Pingora counts the requests after the first.
         options.keepalive_request_limit = Some(bounds.requests_per_connection_max.saturating_sub(1));
         let Opening { progress, end, lapses, .. } = opening;

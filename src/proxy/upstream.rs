@@ -2,7 +2,8 @@
 //! that had died before any byte of a response.
 
 use std::{
-    net::SocketAddr,
+    collections::HashSet,
+    net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
 
@@ -10,8 +11,13 @@ use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::Session;
 
-use super::{Denial, Live, Passage, addresses::Addresses, arrival::Arrival, respond::denied};
-use crate::{bedrock::Service, telemetry::Metrics};
+use super::{
+    Denial, Live, Passage,
+    addresses::{Addresses, HostPort},
+    arrival::Arrival,
+    respond::denied,
+};
+use crate::{bedrock::Service, snapshot::Snapshot, telemetry::Metrics};
 
 /// Attempts in all, failed connects included.
 pub const ATTEMPTS_MAX: usize = 3;
@@ -73,6 +79,13 @@ pub async fn addresses(live: &Live, service: Service, addresses: &Addresses) -> 
         Some(address) => vec![address],
         None => addresses.of(&endpoint.host, endpoint.port).await,
     }
+}
+
+/// The names of all hosts that requests may need the addresses of.
+pub fn names(snapshot: &Snapshot) -> HashSet<HostPort> {
+    let endpoints = snapshot.endpoints.iter().filter(|_| snapshot.upstream.connect_to.is_none());
+    let named = endpoints.filter(|endpoint| endpoint.host.parse::<IpAddr>().is_err());
+    named.map(|endpoint| (endpoint.host.clone(), endpoint.port)).collect()
 }
 
 /// Nothing was sent: the next address may be tried.

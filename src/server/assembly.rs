@@ -33,7 +33,7 @@ use crate::{
     ledger::Ledger,
     proxy::{
         Gateway, Live,
-        addresses::Addresses,
+        addresses::{self, Addresses},
         budget::BodyBudget,
         custody::Custody,
         edge::Edges,
@@ -101,7 +101,7 @@ impl Parts {
             lasting: Arc::new(lasting),
             sts: Arc::new(ArcSwap::from_pointee(Sts::new(config, credentials.clone()))),
             credentials,
-            gateway_addresses: Arc::new(Addresses::new(metrics.resolve_failures.clone())),
+            gateway_addresses: Arc::new(Addresses::new(addresses::System, metrics.resolve_failures.clone())),
             metrics,
             access_log: Arc::new(access_log),
             spans: Arc::default(),

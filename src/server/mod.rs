@@ -14,6 +14,7 @@ mod files_limit;
 mod handover;
 pub mod key_sets;
 mod reload;
+mod resolving;
 mod sockets;
 mod traces;
 mod vitals;
@@ -48,13 +49,10 @@ pub use self::{
 use crate::{
     aws::CredentialsSlot,
     config::{self, Config},
-    proxy::{custody::Custody, listener::OwnConnections},
+    proxy::{custody::Custody, listener::OwnConnections, upstream::names},
     quota::Now,
     telemetry::{AccessLog, Metrics, history::SAMPLE_EVERY, logging::LogFilter, with_causes},
 };
-
-/// How often host names are resolved again.
-const RESOLVE_EVERY: Duration = Duration::from_secs(15);
 
 /// How long a process that is to take over waits for credentials.
 const CREDENTIALS_MAX: Duration = Duration::from_secs(30);
@@ -160,9 +158,12 @@ async fn start_after(
     let sockets = sockets::bind(&config, inherited)?;
     let parts = Parts::new(&config, access_log).await?;
     parts.chronicle.read_from(&path, chronicle::prints(&reload::files(&path, &config)).await);
+    let resolved = resolving::prepare(&parts.gateway_addresses, &parts.live.load().snapshot);
     let reloader = Arc::new(Reloader::new(path, &config, &parts, log_filter));
     reloader.keep_credentials_fresh(&config).await?;
     if predecessor.is_some() {
+        // The predecessor serves on, without waiting for names.
+        resolved.await;
         let there = timeout(CREDENTIALS_MAX, until_credentials(&parts.credentials)).await;
         there.context("there are no AWS credentials; the log has the reason")?;
     }
@@ -233,8 +234,8 @@ impl Ready {
 
 fn spawn_tasks(parts: &Parts, keeping: &Keeping, ending: &signal::Receiver<bool>) {
     tokio::spawn({
-        let (addresses, ending) = (parts.gateway_addresses.clone(), ending.clone());
-        async move { every(RESOLVE_EVERY, ending, || addresses.refresh()).await }
+        let (addresses, live, ending) = (parts.gateway_addresses.clone(), parts.live.clone(), ending.clone());
+        async move { every(resolving::EVERY, ending, || addresses.refresh(names(&live.load().snapshot))).await }
     });
     tokio::spawn({
         let (live, ending) = (parts.live.clone(), ending.clone());

@@ -18,12 +18,13 @@ use super::{
     chronicle::{self, Chronicle},
     credentials, expiry,
     key_sets::{self, Records},
+    resolving,
     traces::{self, Exporter},
 };
 use crate::{
     aws::CredentialsSlot,
     config::{self, Config, KeySetSource, Secret, StaticCredentials},
-    proxy::Live,
+    proxy::{Live, addresses::Addresses},
     snapshot::{Lasting, Snapshot, listeners},
     telemetry::{Metrics, SpanQueue, logging::LogFilter},
 };
@@ -42,6 +43,7 @@ pub(super) struct Reloader {
     files: StdMutex<Vec<PathBuf>>,
     live: Arc<ArcSwap<Live>>,
     lasting: Arc<Lasting>,
+    hosts: Arc<Addresses>,
     metrics: Arc<Metrics>,
     chronicle: Arc<Chronicle>,
     log_filter: Option<LogFilter>,
@@ -63,6 +65,7 @@ impl Reloader {
             bound: addresses(config),
             live: parts.live.clone(),
             lasting: parts.lasting.clone(),
+            hosts: parts.gateway_addresses.clone(),
             metrics: parts.metrics.clone(),
             chronicle: parts.chronicle.clone(),
             log_filter,
@@ -122,6 +125,7 @@ impl Reloader {
         let generation = self.live.load().snapshot.generation + 1;
         let mut snapshot = Snapshot::compile(&config, generation, &self.lasting)?;
         snapshot.listeners = listeners::in_order_of(&self.live.load().snapshot.listeners, snapshot.listeners);
+        resolving::prepare(&self.hosts, &snapshot).await;
         let exporter = self.exporter(&config)?;
         // The last thing that can fail comes before the first that takes effect.
         self.keep_credentials_fresh(&config).await?;

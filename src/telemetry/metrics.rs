@@ -32,12 +32,14 @@ pub struct Metrics {
     pub upstream_connections: IntCounterVec,
     /// Requests sent a second time, because a pooled connection had died.
     pub upstream_retries: IntCounterVec,
-    /// Look-ups of host names that gave no address.
+    /// Look-ups that gave no address, of host names that requests ask for.
     pub resolve_failures: IntCounter,
     /// Connections open now, by listener.
     pub connections: IntGaugeVec,
     /// Connections the gateway closed for what their client did or is.
     pub connections_refused: IntCounterVec,
+    /// HTTP/2 streams refused because their connection had as many as it may, by listener.
+    pub streams_refused: IntCounterVec,
     /// When the certificates of listeners expire, by file.
     pub certificate_expiry: IntGaugeVec,
     /// What requests used and cost.
@@ -145,12 +147,16 @@ impl Metrics {
                 &["service"],
             )?,
             resolve_failures: t.counter("tollgate_resolve_failures_total",
-                "Look-ups of host names that gave no address; the last good ones serve on.",
+                "Look-ups that gave no address, of host names that requests ask for; the last good ones serve on.",
             )?,
             connections: t.gauges("tollgate_connections", "Connections of clients open now.", &["listener"])?,
             connections_refused: t.counters("tollgate_connections_refused_total",
                 "Connections the gateway closed: no room, not allowed, no handshake, or what came was too late or too much.",
                 &["listener", "reason"],
+            )?,
+            streams_refused: t.counters("tollgate_streams_refused_total",
+                "HTTP/2 streams refused because their connection had as many open as it may.",
+                &["listener"],
             )?,
             certificate_expiry: t.gauges("tollgate_certificate_expiry_timestamp_seconds",
                 "When the certificate in the file expires.",

@@ -5,10 +5,10 @@ use std::{fs, time::Instant};
 use crate::{
     frames::{
         CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, HEADERS, Http2, PING, PRIORITY, RST_STREAM, SETTINGS, WINDOW_UPDATE,
-        field, fields, frame, request,
+        body, field, fields, frame, good, request,
     },
     raw::{Raw, SOON},
-    world::World,
+    world::{CONVERSE, World},
 };
 
 /// Of this process: gateway, simulator and attacker.
@@ -81,6 +81,42 @@ async fn requests_that_are_reset_at_once_close_the_connection() {
     };
     closed(&world, "provoked resets", Vec::new(), provoked).await;
     assert_eq!(world.served(), 20 * 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_beyond_those_allowed_are_refused_and_counted_and_the_others_are_served() {
+    let world = World::start("[\"*\"]", "[downstream]\nstreams_per_connection_max = 3\n").await;
+    let mut http2 = Http2::connect(&world).await;
+    assert_eq!(world.metric("streams_refused_total", "listener").await, 0.0);
+    let (open, beyond) = ([1, 3, 5], [7, 9, 11, 13]);
+    http2.send(&open.into_iter().chain(beyond).flat_map(|stream| good(stream, &world, CONVERSE)).collect::<Vec<_>>()).await;
+    let mut refused = Vec::new();
+    while refused.len() < beyond.len() {
+        let Frame { kind, stream, payload } = http2.next().await.unwrap();
+        assert_ne!((kind, stream), (HEADERS, 1), "its body is not there");
+        if kind == RST_STREAM {
+            assert_eq!(payload, [0, 0, 0, 7], "REFUSED_STREAM, which may be sent again (RFC 9113 §8.7)");
+            refused.push(stream);
+        }
+    }
+    assert_eq!(refused, beyond);
+    http2.send(&open.into_iter().flat_map(body).collect::<Vec<_>>()).await;
+    let mut ended = Vec::new();
+    while ended.len() < open.len() {
+        let Frame { kind, stream, .. } = http2.next().await.unwrap();
+        if kind == HEADERS {
+            ended.push(stream);
+        }
+        assert_ne!(kind, RST_STREAM);
+    }
+    world.until_metric("streams_refused_total", "listener", beyond.len() as f64).await;
+    assert_eq!(world.served(), open.len());
+
+    // Who goes on and on is sent away, and counted until then.
+    let held = good(1, &world, CONVERSE).into_iter().chain(good(3, &world, CONVERSE)).chain(good(5, &world, CONVERSE));
+    closed(&world, "streams", held.collect(), |n| request(2 * n + 7, CONVERSE)).await;
+    let counted = world.metric("streams_refused_total", "listener").await;
+    assert!((50.0..200.0).contains(&counted), "{counted}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -25,6 +25,8 @@ pub const WINDOW_UPDATE: u8 = 0x8;
 pub const CONTINUATION: u8 = 0x9;
 
 pub const END_STREAM: u8 = 0x1;
+/// Of PING and SETTINGS.
+pub const ACK: u8 = 0x1;
 pub const END_HEADERS: u8 = 0x4;
 
 /// A frame that came.
@@ -50,8 +52,21 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 
 /// HPACK, literal and not indexed (RFC 7541 §6.2.2).
 pub fn field(name: &str, value: &str) -> Vec<u8> {
-    assert!(name.len() < 127 && value.len() < 127);
-    [&[0, name.len() as u8], name.as_bytes(), &[value.len() as u8], value.as_bytes()].concat()
+    [&[0], &*string(name), &*string(value)].concat()
+}
+
+/// Its length in seven bits, or in those and as many as it takes (§5.1, §5.2).
+fn string(text: &str) -> Vec<u8> {
+    let mut string = vec![text.len().min(127) as u8];
+    if let Some(mut rest) = text.len().checked_sub(127) {
+        while rest >= 128 {
+            string.push(rest as u8 | 0x80);
+            rest >>= 7;
+        }
+        string.push(rest as u8);
+    }
+    string.extend(text.as_bytes());
+    string
 }
 
 /// The fields of a POST without a body and without a token.
@@ -62,6 +77,17 @@ pub fn fields(path: &str) -> Vec<u8> {
 /// A whole request.
 pub fn request(stream: u32, path: &str) -> Vec<u8> {
     frame(HEADERS, END_STREAM | END_HEADERS, stream, &fields(path))
+}
+
+/// The head of a request that is served once its body of two bytes is there.
+pub fn good(stream: u32, world: &World, path: &str) -> Vec<u8> {
+    let token = field("authorization", &format!("Bearer {}", world.token()));
+    frame(HEADERS, END_HEADERS, stream, &[fields(path), token, field("content-length", "2")].concat())
+}
+
+/// And its body.
+pub fn body(stream: u32) -> Vec<u8> {
+    frame(DATA, END_STREAM, stream, b"{}")
 }
 
 impl Http2 {

@@ -1,10 +1,18 @@
 //! Clients that take their time.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 
 use crate::{
-    frames::{self, Http2},
-    raw::Raw,
+    frames::{self, ACK, Frame, GOAWAY, HEADERS, Http2, PING},
+    raw::{Raw, SOON},
     world::{CONVERSE, CONVERSE_STREAM, World},
 };
 
@@ -49,8 +57,82 @@ async fn connections_that_idle_are_closed() {
     let mut http2 = Http2::connect(&world).await;
     http2.send(&frames::request(1, CONVERSE)).await;
     let seen = http2.rest().await.expect("closed when it has idled");
-    assert!(seen.iter().any(|frame| frame.kind == frames::HEADERS && frame.stream == 1));
+    assert!(seen.iter().any(|frame| frame.kind == HEADERS && frame.stream == 1));
+    assert!(seen.iter().any(|frame| frame.kind == GOAWAY), "it says so, though nobody answers");
     world.until_metric("connections{", "listener", 0.0).await;
+}
+
+/// The next frame of a kind.
+async fn next(http2: &mut Http2, kind: u8) -> Frame {
+    let next = async {
+        loop {
+            let frame = http2.next().await.expect("not closed yet");
+            if frame.kind == kind {
+                return frame;
+            }
+        }
+    };
+    timeout(SOON, next).await.expect("a frame of this kind")
+}
+
+/// A request that is served.
+fn whole(stream: u32, world: &World) -> Vec<u8> {
+    [frames::good(stream, world, CONVERSE), frames::body(stream)].concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_http2_connection_is_told_to_go_and_what_was_on_its_way_is_served() {
+    let world = World::start("[\"*\"]", "[downstream]\nidle_seconds_max = 1\n").await;
+    let mut http2 = Http2::connect(&world).await;
+    http2.send(&whole(1, &world)).await;
+    assert_eq!(next(&mut http2, HEADERS).await.stream, 1);
+    let told = next(&mut http2, GOAWAY).await;
+    assert_eq!(
+        told.payload,
+        [0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0],
+        "all streams so far count, and nothing is wrong (RFC 9113 §6.8)"
+    );
+    let ping = next(&mut http2, PING).await;
+    // Sent before the client could know.
+    http2.send(&whole(3, &world)).await;
+    assert_eq!(next(&mut http2, HEADERS).await.stream, 3);
+    http2.send(&frames::frame(PING, ACK, 0, &ping.payload)).await;
+    let rest = http2.rest().await.expect("closed when the client knows");
+    let last: Vec<_> = rest.iter().filter(|frame| frame.kind == GOAWAY).map(|frame| frame.payload.clone()).collect();
+    assert_eq!(last, [[0, 0, 0, 3, 0, 0, 0, 0]], "the last stream that was served");
+    assert_eq!(world.served(), 2);
+    world.until_metric("connections{", "listener", 0.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_request_that_is_sent_before_the_client_can_know_of_the_end_is_served() {
+    let world = Arc::new(World::start("[\"*\"]", "[downstream]\nidle_seconds_max = 1\n").await);
+    let mut asking = JoinSet::new();
+    for offset in (700..1_300).step_by(10) {
+        let world = world.clone();
+        asking.spawn(async move {
+            let mut http2 = Http2::connect(&world).await;
+            http2.send(&whole(1, &world)).await;
+            next(&mut http2, HEADERS).await;
+            sleep(Duration::from_millis(offset)).await;
+            http2.send(&whole(3, &world)).await;
+            let mut told = false;
+            loop {
+                let frame = timeout(SOON, http2.next()).await.unwrap().unwrap_or_else(|| panic!("lost after {offset} ms"));
+                match frame.kind {
+                    HEADERS => break told,
+                    GOAWAY => told = true,
+                    PING => {
+                        http2.send(&frames::frame(PING, ACK, 0, &frame.payload)).await;
+                    }
+                    _ => {}
+                }
+            }
+        });
+    }
+    let told = asking.join_all().await;
+    assert!(told.contains(&true), "none was sent after the end had begun");
+    assert_eq!(world.served(), 2 * told.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]

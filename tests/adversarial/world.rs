@@ -88,8 +88,12 @@ operations = ["*"]
 
     /// A POST's head with these lines before its empty one.
     pub fn head(&self, path: &str, fields: &str) -> String {
-        let token = self.issuer.mint(ISSUER, AUDIENCE, "acme", "user-1", Duration::from_secs(600), SystemTime::now());
+        let token = self.token();
         format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n{fields}\r\n")
+    }
+
+    pub fn token(&self) -> String {
+        self.issuer.mint(ISSUER, AUDIENCE, "acme", "user-1", Duration::from_secs(600), SystemTime::now())
     }
 
     pub fn script(&self, toml: &str) {

@@ -444,7 +444,7 @@ async fn lists_show_what_may_be_used_where_they_are_filtered() {
 async fn a_list_in_pieces_is_filtered_and_what_is_no_list_goes_to_nobody() {
     let puppet = Puppet::start().await;
     let world = World::with(Settings {
-        upstream: format!("endpoints = {{ bedrock = \"http://{}\" }}\n", puppet.address()),
+        upstream: puppet.upstream(),
         tenants: "[tenants.acme]\nmodels = [\"amazon.*\"]\nservices = [\"*\"]\noperations = [\"*\"]\nfilter_lists = true\n"
             .to_owned(),
         ..Settings::default()

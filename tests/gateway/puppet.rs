@@ -7,6 +7,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
+use tollgate::bedrock::Service;
 
 use crate::harness::within;
 
@@ -23,9 +24,10 @@ impl Puppet {
         self.listener.local_addr().unwrap()
     }
 
-    /// What `[upstream]` needs so that bedrock-runtime is this.
+    /// What `[upstream]` needs so that every service is this.
     pub fn upstream(&self) -> String {
-        format!("endpoints = {{ bedrock-runtime = \"http://{}\" }}\n", self.address())
+        let endpoints = Service::ALL.map(|service| format!("{service} = \"http://{}\"", self.address()));
+        format!("endpoints = {{ {} }}\n", endpoints.join(", "))
     }
 
     /// The next connection, with nothing read from it.

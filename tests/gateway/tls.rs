@@ -33,6 +33,8 @@ use crate::{
 /// An authority, and where its certificates are written.
 pub struct Authority {
     pub directory: TempDir,
+    /// Its own certificate.
+    pub pem: String,
     certificate: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
 }
@@ -45,10 +47,11 @@ impl Authority {
         let certificate = params.self_signed(&key).unwrap();
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("ca.pem"), certificate.pem()).unwrap();
-        Authority { directory, certificate: certificate.der().clone(), issuer: Issuer::new(params, key) }
+        Authority { directory, pem: certificate.pem(), certificate: certificate.der().clone(), issuer: Issuer::new(params, key) }
     }
 
-    fn certify(&self, common_name: &str, names: &[&str]) -> (CertificateDer<'static>, KeyPair, String) {
+    /// A certificate of these names: itself, its key, and in PEM.
+    pub fn certify(&self, common_name: &str, names: &[&str]) -> (CertificateDer<'static>, KeyPair, String) {
         let key = KeyPair::generate().unwrap();
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
@@ -67,7 +70,7 @@ impl Authority {
     }
 
     /// A third listener, with these keys in its `tls`.
-    async fn world(&self, tls: &str) -> World {
+    pub async fn world(&self, tls: &str) -> World {
         let section = "[[listeners]]\naddress = \"127.0.0.1:0\"\n[listeners.tls]\n";
         World::with(Settings { sections: section.to_owned() + tls, ..Settings::default() }).await
     }
@@ -78,7 +81,7 @@ impl Authority {
         ClientConfig::builder_with_protocol_versions(&[&TLS12, &TLS13]).with_root_certificates(roots)
     }
 
-    fn client(&self) -> Arc<ClientConfig> {
+    pub fn client(&self) -> Arc<ClientConfig> {
         Arc::new(self.trusting().with_no_client_auth())
     }
 

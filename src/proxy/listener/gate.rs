@@ -6,10 +6,11 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
-use prometheus::{IntCounterVec, IntGauge};
+use prometheus::{IntCounter, IntCounterVec, IntGauge};
 
 use super::OwnConnections;
 use crate::{
@@ -71,6 +72,7 @@ pub struct Gate {
     label: String,
     open: IntGauge,
     refused: IntCounterVec,
+    streams_refused: IntCounter,
 }
 
 /// A place among the open connections.
@@ -96,7 +98,8 @@ impl Gate {
             // A rate needs the zero before the first.
             refused.with_label_values(&[label.as_str(), reason]).inc_by(0);
         }
-        Gate { live, index, own, files_max, label, open, refused }
+        let streams_refused = metrics.streams_refused.with_label_values(&[&label]);
+        Gate { live, index, own, files_max, label, open, refused, streams_refused }
     }
 
     /// A place for a connection, if there is one.
@@ -126,9 +129,19 @@ impl Gate {
         self.live.load_full()
     }
 
+    /// How long a connection that opens now may have nothing to do.
+    pub(super) fn idle_max(&self) -> Duration {
+        Duration::from_secs(self.live.load().snapshot.downstream.idle_seconds_max)
+    }
+
     /// Its place in the configuration.
     pub(super) fn index(&self) -> usize {
         self.index
+    }
+
+    /// Counts streams that its connections refuse.
+    pub(super) fn streams_refused(&self) -> IntCounter {
+        self.streams_refused.clone()
     }
 
     /// Counts a connection that the gateway closed for what its client did or is.

@@ -200,7 +200,8 @@ impl<F: Application> Welcome<F> {
     async fn converse(&self, greeted: Greeted, mut phases: Phases) {
         let Greeted { stream, http2, prior_knowledge, own } = greeted;
         let lapses = handshake::certified_for(&stream, SystemTime::now()).and_then(|left| Instant::now().checked_add(left));
-        let progress = Arc::new(Progress::new(own));
+        let streams_refused = self.gate.as_ref().map(Gate::streams_refused);
+        let progress = Arc::new(Progress::new(own, streams_refused));
         let (end, ending) = watch::channel(false);
         if !http2 && phases.reached(Phase::Leaving) {
             end.send_replace(true);
@@ -209,8 +210,10 @@ impl<F: Application> Welcome<F> {
         let application = self.application.serve(opening);
         let stream = Box::new(Watched::new(stream, http2, progress.clone()));
         let mut serving = application.process_new(stream, &ending);
+        // Pingora bounds how long HTTP/1 idles. HTTP/2 it would close without GOAWAY, and lose what is on its way.
+        let idle_max = self.gate.as_ref().filter(|_| http2).map(Gate::idle_max);
         // HTTP/1 has a deadline for its head; HTTP/2 would be waited for.
-        let (mut told, mut hurried, mut lapsed, mut greeted) = (false, false, false, !http2);
+        let (mut told, mut hurried, mut lapsed, mut idled, mut greeted) = (false, false, false, false, !http2);
         let mut hurry = phases.clone();
         loop {
             tokio::select! {
@@ -230,6 +233,10 @@ impl<F: Application> Welcome<F> {
                 // In order, so that the client comes back with the certificate it has meanwhile.
                 () = at(lapses), if !lapsed => {
                     lapsed = true;
+                    end.send_replace(true);
+                }
+                () = idle(idle_max, &progress), if greeted && !idled => {
+                    idled = true;
                     end.send_replace(true);
                 }
                 () = deserted(ending.clone(), &progress), if http2 => break,
@@ -258,6 +265,14 @@ impl<F: Application> Welcome<F> {
 async fn at(moment: Option<Instant>) {
     match moment {
         Some(moment) => Box::pin(sleep_until(moment)).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Boxed as well.
+async fn idle(most: Option<Duration>, progress: &Progress) {
+    match most {
+        Some(most) => Box::pin(progress.rests(most)).await,
         None => std::future::pending().await,
     }
 }

@@ -6,6 +6,7 @@ mod head;
 mod http1;
 mod http2;
 mod progress;
+mod refused;
 
 use std::{
     io::{Error, ErrorKind, IoSlice, Result},
@@ -31,6 +32,7 @@ use self::{
     head::HeldHead,
     http1::{BrokenAt, Requests},
     http2::{Flood, Frames},
+    refused::Refused,
 };
 
 /// A connection that is looked at.
@@ -49,13 +51,17 @@ pub struct Watched {
 #[derive(Debug)]
 enum Protocol {
     Http1(Requests),
-    Http2(Frames),
+    /// What comes, and what goes.
+    Http2(Frames, Refused),
 }
 
 impl Watched {
     /// `http2`: what the connection is known to speak, by ALPN or by its first bytes.
     pub fn new(inner: Stream, http2: bool, progress: Arc<Progress>) -> Watched {
-        let protocol = if http2 { Protocol::Http2(Frames::new(Instant::now())) } else { Protocol::Http1(Requests::default()) };
+        let protocol = match http2 {
+            true => Protocol::Http2(Frames::new(Instant::now()), Refused::default()),
+            false => Protocol::Http1(Requests::default()),
+        };
         Watched { inner, protocol, progress, broken: false, answer: None, head: HeldHead::default() }
     }
 
@@ -67,7 +73,7 @@ impl Watched {
                 self.progress.count_begun(requests.begun());
                 followed.map_err(|BrokenAt(at)| (at, "framing"))
             }
-            Protocol::Http2(frames) => {
+            Protocol::Http2(frames, _) => {
                 let followed = frames.follow(bytes, Instant::now());
                 self.progress.greet(frames.greeted());
                 followed.map_err(|Flood| (0, "flood"))
@@ -82,6 +88,18 @@ impl Watched {
                 at
             }
         }
+    }
+
+    /// Takes note of what was written: the first `length` bytes of all these.
+    fn wrote<'a>(&mut self, bufs: impl IntoIterator<Item = &'a [u8]>, mut length: usize) {
+        let Protocol::Http2(_, refused) = &mut self.protocol else { return };
+        let mut streams = 0;
+        for buf in bufs {
+            let written = buf.get(..length).unwrap_or(buf);
+            streams += refused.follow(written);
+            length -= written.len();
+        }
+        self.progress.count_refused(streams);
     }
 
     /// Whether what is written now is Pingora's own refusal of a head that it could not read: without a body, and unknown to the stations.
@@ -143,7 +161,9 @@ impl AsyncWrite for Watched {
         if http1 && head.hold(buf) {
             return Poll::Ready(Ok(buf.len()));
         }
-        head.poll_write_with(buf, inner, cx)
+        let written = ready!(head.poll_write_with(buf, inner, cx))?;
+        self.wrote([buf], written);
+        Poll::Ready(Ok(written))
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<Result<usize>> {
@@ -153,7 +173,9 @@ impl AsyncWrite for Watched {
         }
         let Watched { inner, head, .. } = &mut *self;
         ready!(head.poll_write(inner, cx))?;
-        Pin::new(inner).poll_write_vectored(cx, bufs)
+        let written = ready!(Pin::new(inner).poll_write_vectored(cx, bufs))?;
+        self.wrote(bufs.iter().map(|buf| &**buf), written);
+        Poll::Ready(Ok(written))
     }
 
     fn is_write_vectored(&self) -> bool {

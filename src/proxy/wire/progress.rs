@@ -1,17 +1,27 @@
 //! What is known of a connection, between those who see its bytes and those who wait for them.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
-use tokio::sync::Notify;
+use prometheus::IntCounter;
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep},
+};
 
 /// What is known of a connection's bytes so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Progress {
+    began: Instant,
     requests_begun: AtomicU64,
     running: AtomicU64,
+    /// When the last request ended: milliseconds since the beginning (HTTP/2 only).
+    rested: AtomicU64,
     /// The request that Pingora reads or serves, and the last whose head it could read (HTTP/1 only).
     serving: AtomicU64,
     taken: AtomicU64,
@@ -21,13 +31,28 @@ pub struct Progress {
     asked: AtomicBool,
     leaving: AtomicBool,
     advanced: Notify,
+    streams_refused: Option<IntCounter>,
     fault: OnceLock<&'static str>,
 }
 
 impl Progress {
-    /// Of a new connection; `own`: the gateway's, to itself.
-    pub fn new(own: bool) -> Progress {
-        Progress { own, ..Progress::default() }
+    /// Of a new connection; `own`: the gateway's, to itself. The streams that it refuses are counted there.
+    pub fn new(own: bool, streams_refused: Option<IntCounter>) -> Progress {
+        Progress {
+            began: Instant::now(),
+            requests_begun: AtomicU64::default(),
+            running: AtomicU64::default(),
+            rested: AtomicU64::default(),
+            serving: AtomicU64::default(),
+            taken: AtomicU64::default(),
+            greeted: AtomicBool::default(),
+            own,
+            asked: AtomicBool::default(),
+            leaving: AtomicBool::default(),
+            advanced: Notify::default(),
+            streams_refused,
+            fault: OnceLock::default(),
+        }
     }
 
     /// Whether the gateway connected to itself.
@@ -46,6 +71,12 @@ impl Progress {
     /// Wakes those who wait for what was noted.
     pub(super) fn advance(&self) {
         self.advanced.notify_waiters();
+    }
+
+    pub(super) fn count_refused(&self, streams: u64) {
+        if let Some(refused) = self.streams_refused.as_ref().filter(|_| streams > 0) {
+            refused.inc_by(streams);
+        }
     }
 
     /// Waits for the first byte of the connection's `count`-th request (HTTP/1 only).
@@ -87,7 +118,27 @@ impl Progress {
 
     /// Whether a request is running (HTTP/2 only).
     pub fn is_busy(&self) -> bool {
-        self.running.load(Ordering::Relaxed) > 0
+        self.running.load(Ordering::Acquire) > 0
+    }
+
+    /// Waits until no request has been running for so long (HTTP/2 only).
+    pub async fn rests(&self, most: Duration) {
+        loop {
+            let quiet = if self.is_busy() { Duration::ZERO } else { self.age().saturating_sub(self.rested_at()) };
+            if quiet >= most {
+                return;
+            }
+            sleep(most - quiet).await;
+        }
+    }
+
+    /// Of the connection.
+    fn age(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    fn rested_at(&self) -> Duration {
+        Duration::from_millis(self.rested.load(Ordering::Relaxed))
     }
 
     async fn until(&self, so: impl Fn() -> bool) {
@@ -125,6 +176,37 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::Relaxed);
+        let now = u64::try_from(self.0.age().as_millis()).unwrap_or(u64::MAX);
+        self.0.rested.store(now, Ordering::Relaxed);
+        self.0.running.fetch_sub(1, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_rests_from_its_beginning_or_from_the_end_of_its_last_request() {
+        const MOST: Duration = Duration::from_secs(60);
+        let began = Instant::now();
+        let progress = Arc::new(Progress::new(false, None));
+        progress.rests(MOST).await;
+        assert_eq!(began.elapsed(), MOST);
+
+        let [long, short] = [(); 2].map(|()| Running::on(&progress));
+        let resting = async {
+            progress.rests(MOST).await;
+            began.elapsed()
+        };
+        let asking = async {
+            sleep(Duration::from_secs(10)).await;
+            drop(short);
+            sleep(Duration::from_secs(90)).await;
+            drop(long);
+            began.elapsed()
+        };
+        let (rested, asked) = tokio::join!(resting, asking);
+        assert_eq!(rested, asked + MOST);
     }
 }
