@@ -5,14 +5,17 @@ use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
 use super::{
     Figures,
     reasons::{BEDROCK_DECLINED, BEDROCK_FAILED, is_failure, is_on_the_way, meaning},
-    since::since,
-    trouble::{NOW, REFUSALS_MANY, REFUSALS_MIN, REFUSALS_PERCENT_MIN, Trouble},
+    since::{over, since},
+    trouble::{NOW, REFUSALS_MANY, REFUSALS_MIN, Trouble},
     words::{count, list, percent, sentence, span, times},
 };
 use crate::telemetry::{NONE, Totals, totals::Tally};
 
 /// From this share of a tenant's requests on its failures are worth a sentence.
 const LOST_PERCENT_MIN: u64 = 2;
+
+/// From this share on what Bedrock declines is: clients err, and a few throttled requests are tried again.
+const DECLINED_PERCENT_MIN: u64 = 5;
 
 /// Tenants that a sentence names; of the others it says how many.
 const NAMED_MAX: usize = 3;
@@ -81,7 +84,10 @@ pub fn failures(figures: &Figures, lately: &Totals, length: Duration) -> Option<
     let causes = causes(&hit, lately);
     let told = match &causes[..] {
         [only] => only.because.to_owned(),
-        _ => list(&causes.iter().map(|cause| format!("{} {}", times(cause.times), cause.because)).collect::<Vec<_>>()),
+        _ => {
+            let one = |cause: &Cause<'_>| format!("{} {}{}", times(cause.times), cause.because, cause.over(&hit, figures));
+            list(&causes.iter().map(one).collect::<Vec<_>>())
+        }
     };
     let (advice, since) = causes.first().map_or_else(Default::default, |cause| (cause.advice, cause.since(&hit, figures)));
     let since = match (causes.len(), since.strip_prefix("Since")) {
@@ -90,7 +96,11 @@ pub fn failures(figures: &Figures, lately: &Totals, length: Duration) -> Option<
     };
     let models = models(&hit, figures);
     let what = format!("{} failed ({} of {}): {told}.{models}", hit.share(length), count(hit.times), count(hit.of));
-    Some(Trouble::grave(what, &sentence(advice)).at(&hit.page()).lasting(since))
+    let page = match causes.first().and_then(|cause| cause.reason) {
+        Some("ledger" | "credentials" | "keys_unavailable") => "/console/configuration".to_owned(),
+        _ => hit.page(),
+    };
+    Some(Trouble::grave(what, &sentence(advice)).at(&page).lasting(since))
 }
 
 /// Why some failed.
@@ -109,12 +119,22 @@ impl<'a> Cause<'a> {
     }
 
     fn since(&self, hit: &Hit<'_>, figures: &Figures) -> String {
-        let of = |totals: &Totals, tenant: &str| match self.reason {
+        since(figures, |totals| self.among(hit, totals))
+    }
+
+    /// ` (not in the last 2 min)`; empty if it goes on.
+    fn over(&self, hit: &Hit<'_>, figures: &Figures) -> String {
+        let over = over(figures, |totals| self.among(hit, totals));
+        over.map_or(String::new(), |length| format!(" (not in the last {})", span(length)))
+    }
+
+    fn among(&self, hit: &Hit<'_>, totals: &Totals) -> u64 {
+        let of = |tenant: &str| match self.reason {
             Some(BEDROCK_FAILED) => totals.of_tenant(tenant).faults,
             Some(reason) => totals.refusals.get(&(tenant.to_owned(), reason.to_owned())).copied().unwrap_or(0),
             None => totals.of_tenant(tenant).failed,
         };
-        since(figures, |totals| hit.tenants.iter().map(|tenant| of(totals, tenant)).sum())
+        hit.tenants.iter().map(|tenant| of(tenant)).sum()
     }
 }
 
@@ -160,7 +180,7 @@ fn models(hit: &Hit<'_>, figures: &Figures) -> String {
 /// What Bedrock would not do.
 pub fn declined(figures: &Figures, lately: &Totals, length: Duration) -> Option<Trouble> {
     let matters = |times: u64, of: u64| {
-        times >= REFUSALS_MANY || (times >= REFUSALS_MIN && times.saturating_mul(100) >= of.saturating_mul(REFUSALS_PERCENT_MIN))
+        times >= REFUSALS_MANY || (times >= REFUSALS_MIN && times.saturating_mul(100) >= of.saturating_mul(DECLINED_PERCENT_MIN))
     };
     let declined = |tally: &Tally| tally.declined;
     let hit = Hit::find(lately, declined, matters)?;

@@ -16,8 +16,21 @@ const PAUSE: Duration = Duration::from_secs(300);
 /// What has not happened for so long may be over.
 const OVER: Duration = Duration::from_secs(60);
 
-/// When that began which `times` counts, and whether it may be over: `Since 11:50 UTC, 10 min ago.` Empty if there was none lately.
+/// When that began which `times` counts, and whether it may be over: `Since about 11:50 UTC, 10 min ago.` Empty if there was none
+/// lately. About, since a stretch of the history is half a minute.
 pub fn since(figures: &Figures, times: impl Fn(&Totals) -> u64) -> String {
+    let Some((began, ended)) = spell(figures, times) else { return String::new() };
+    let over = if ended >= OVER { format!("; not in the last {}", span(ended)) } else { String::new() };
+    format!("{}{over}.", beginning(began, figures))
+}
+
+/// For how long there was none of it, if it may be over.
+pub fn over(figures: &Figures, times: impl Fn(&Totals) -> u64) -> Option<Duration> {
+    spell(figures, times).map(|(_, ended)| ended).filter(|ended| *ended >= OVER)
+}
+
+/// How long ago it began, and how long ago it was last seen.
+fn spell(figures: &Figures, times: impl Fn(&Totals) -> u64) -> Option<(Duration, Duration)> {
     let recent = &figures.recent;
     let ago = |at| recent.until.duration_since(at);
     let (mut began, mut ended) = (None, None);
@@ -29,9 +42,7 @@ pub fn since(figures: &Figures, times: impl Fn(&Totals) -> u64) -> String {
             break;
         }
     }
-    let (Some(began), Some(ended)) = (began, ended) else { return String::new() };
-    let over = if ended >= OVER { format!("; not in the last {}", span(ended)) } else { String::new() };
-    format!("{}{over}.", beginning(began, figures))
+    began.zip(ended)
 }
 
 /// What began so long ago may have begun before anybody looked.
@@ -41,6 +52,6 @@ fn beginning(ago: Duration, figures: &Figures) -> String {
     match ago {
         ago if running.saturating_sub(ago) < OVER => format!("Since the start of the gateway, {} ago", span(running)),
         ago if ago + OVER >= HOUR => "For an hour or longer".to_owned(),
-        ago => format!("Since {}, {} ago", clock(at), span(ago)),
+        ago => format!("Since about {}, {} ago", clock(at), span(ago)),
     }
 }

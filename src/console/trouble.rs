@@ -23,7 +23,7 @@ pub const NOW: Duration = Duration::from_secs(300);
 /// Fewer refusals than this are somebody trying something out.
 pub const REFUSALS_MIN: u64 = 5;
 /// From this share of a tenant's requests on they are worth a sentence.
-pub const REFUSALS_PERCENT_MIN: u64 = 10;
+const REFUSALS_PERCENT_MIN: u64 = 10;
 /// From so many on they are, whatever the share.
 pub const REFUSALS_MANY: u64 = 100;
 

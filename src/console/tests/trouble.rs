@@ -109,7 +109,7 @@ fn failures_of_a_small_tenant_are_told_beside_a_large_one_that_is_well() {
     );
     assert_eq!(
         (failed.since.as_str(), failed.link.as_deref()),
-        ("The first of these since 11:59 UTC, 60 s ago.", Some("/console/tenants/globex#not-served"))
+        ("The first of these since about 11:59 UTC, 60 s ago.", Some("/console/tenants/globex#not-served"))
     );
     assert!(refused.what.contains("30 of 80 requests of globex"), "{refused:?}");
 }
@@ -117,6 +117,10 @@ fn failures_of_a_small_tenant_are_told_beside_a_large_one_that_is_well() {
 #[test]
 fn many_tenants_that_fail_are_counted_and_some_named() {
     let mut counted = Totals::default();
+    let mut ledger = totals("acme", Tally { requests: 100, failed: 20, ..Tally::default() }, &[("ledger", 20)]);
+    ledger.tenants.insert("globex".to_owned(), Tally { requests: 100, failed: 1, ..Tally::default() });
+    let told = troubles(&Figures { recent: recent(ledger), ..well() });
+    assert_eq!(told[0].link.as_deref(), Some("/console/configuration"), "{told:?}");
     for (name, failed) in [("a", 10), ("b", 50), ("c", 20), ("d", 30), ("e", 6)] {
         counted.tenants.insert(name.to_owned(), Tally { requests: 100, failed, ..Tally::default() });
     }
@@ -127,6 +131,7 @@ fn many_tenants_that_fail_are_counted_and_some_named() {
 fn what_bedrock_declines_is_told() {
     let declined = |declined| Tally { requests: 300, refused: 100, declined, ..Tally::default() };
     let figures = |times| Figures { recent: recent(totals("acme", declined(times), &[])), ..well() };
+    assert!(troubles(&figures(10))[0].what.starts_with("5.0 % of the requests of acme"));
     let troubles = troubles(&figures(80));
     assert!(
         troubles[0].what.contains("40 % of the requests of acme") && troubles[0].advice.contains("Service Quotas"),
@@ -151,7 +156,15 @@ fn what_went_on_and_may_be_over_says_so() {
         stretch(570, 330, quiet()),
     ];
     figures.recent.stretches.extend([stretch(330, 150, failing()), stretch(150, 0, quiet())]);
-    assert_eq!(since(&figures), "Since 11:50 UTC, 10 min ago; not in the last 2 min.");
+    assert_eq!(since(&figures), "Since about 11:50 UTC, 10 min ago; not in the last 2 min.");
+    let mut ledger = failing();
+    ledger.refusals.insert(("acme".to_owned(), "ledger".to_owned()), 40);
+    let mut unreachable = failing();
+    unreachable.refusals.insert(("acme".to_owned(), "unreachable".to_owned()), 50);
+    figures.recent.stretches = vec![stretch(200, 90, ledger), stretch(90, 0, unreachable)];
+    let told = &troubles(&figures)[0];
+    assert!(told.what.contains("40 times the ledger could not be written (not in the last 90 s) and 10 times"), "{told:?}");
+    assert_eq!(told.since, "The first of these since about 11:58 UTC, 90 s ago.");
     figures.recent.stretches = vec![stretch(3_610, 0, failing())];
     assert_eq!(since(&figures), "For an hour or longer.");
     figures.recent.stretches = vec![stretch(600, 0, failing())];
