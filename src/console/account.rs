@@ -43,6 +43,8 @@ pub(super) struct LimitRow {
     pub amount: String,
     pub resets: String,
     pub forecast: String,
+    /// Before it resets.
+    pub runs_out: bool,
 }
 
 /// Today, or this month.
@@ -118,6 +120,7 @@ impl LimitRow {
             amount: amount(*all),
             resets,
             forecast,
+            runs_out: line.exhausted_at.is_some() && remaining.1 > 0,
         }
     }
 

@@ -109,7 +109,7 @@ pub struct Listener {
 pub struct Upstream {
     /// Its name.
     pub service: &'static str,
-    /// Host, and port unless it is the scheme's own.
+    /// Host, and port unless it is the scheme's own; and the address that is taken in place of the host's.
     pub authority: String,
     /// Whether over TLS.
     pub tls: bool,

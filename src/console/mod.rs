@@ -5,6 +5,7 @@
 
 mod account;
 mod configuration;
+mod failing;
 mod figures;
 mod frame;
 mod models;
@@ -14,6 +15,7 @@ mod page;
 mod plot;
 mod reasons;
 mod refusals;
+mod since;
 mod tenants;
 mod trouble;
 mod upstreams;

@@ -1,6 +1,9 @@
 //! Which models are used, by whom, and what they cost.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use askama::Template;
 
@@ -8,15 +11,26 @@ use super::{
     Figures,
     frame::Frame,
     plot::{Bar, Spark},
-    words::{count, short, usd},
+    reasons::{is_failure, meaning},
+    words::{count, sentence, short, usd},
 };
-use crate::{pricing::NanoUsd, quota::account::statement::Used, telemetry::history::HOUR};
+use crate::{
+    pricing::NanoUsd,
+    quota::account::statement::Used,
+    telemetry::{NONE, Refused, history::HOUR, refusals::KEPT_MAX},
+};
+
+/// Clients choose the names of what they ask for.
+const NOT_SERVED_MAX: usize = 20;
 
 #[derive(Template)]
 #[template(path = "models.html")]
 pub(super) struct ModelsPage {
     frame: Frame,
     models: Vec<ModelRow>,
+    not_served: Vec<NotServedRow>,
+    /// Refusals that are remembered of a tenant.
+    kept: usize,
 }
 
 struct ModelRow {
@@ -34,6 +48,17 @@ struct ModelRow {
     unpriced: bool,
 }
 
+/// What was asked of one model in vain.
+struct NotServedRow {
+    name: String,
+    times: String,
+    tenants: String,
+    /// Mostly.
+    because: String,
+    label: &'static str,
+    failed: bool,
+}
+
 /// Of one model, over all tenants.
 #[derive(Default)]
 struct Sum<'a> {
@@ -46,7 +71,7 @@ impl ModelsPage {
     pub fn new(figures: &Figures, refreshing: bool) -> ModelsPage {
         let frame = Frame::of_console("Models", "Models", "/console/models", refreshing, figures);
         let mut sums: Vec<_> = sums(figures).into_iter().collect();
-        sums.sort_by_key(|(_, sum)| std::cmp::Reverse((sum.month, sum.today.requests)));
+        sums.sort_by_key(|(_, sum)| Reverse((sum.month, sum.today.requests)));
         let whole: NanoUsd = sums.iter().map(|(_, sum)| sum.month).sum();
         let (hour, _) = figures.recent.last(HOUR);
         let row = |(name, sum): (&str, Sum<'_>)| {
@@ -69,8 +94,41 @@ impl ModelsPage {
                 tenants: sum.tenants.into_iter().collect::<Vec<_>>().join(", "),
             }
         };
-        ModelsPage { frame, models: sums.into_iter().map(row).collect() }
+        ModelsPage { frame, models: sums.into_iter().map(row).collect(), not_served: not_served(figures), kept: KEPT_MAX }
     }
+}
+
+/// Of those that are remembered: failures first, and the commonest first.
+fn not_served(figures: &Figures) -> Vec<NotServedRow> {
+    let mut by_model = BTreeMap::<&str, Vec<&Refused>>::new();
+    let hour = figures.now - HOUR;
+    for refused in figures.refusals.iter().filter(|refused| refused.at >= hour) {
+        if let Some(model) = &refused.model {
+            by_model.entry(model).or_default().push(refused);
+        }
+    }
+    let row = |(model, refusals): (&str, Vec<&Refused>)| {
+        let mut reasons = BTreeMap::<&'static str, usize>::new();
+        refusals.iter().for_each(|refused| *reasons.entry(refused.reason).or_default() += 1);
+        let label = reasons.into_iter().max_by_key(|(_, times)| *times).map_or("", |(reason, _)| reason);
+        let tenants: BTreeSet<&str> = refusals.iter().map(|refused| refused.tenant.as_str()).collect();
+        let row = NotServedRow {
+            name: model.to_owned(),
+            times: count(refusals.len() as u64),
+            tenants: tenants
+                .into_iter()
+                .map(|name| if name == NONE { "nobody known" } else { name })
+                .collect::<Vec<_>>()
+                .join(", "),
+            because: sentence(meaning(label).because),
+            label,
+            failed: is_failure(label),
+        };
+        (refusals.len(), row)
+    };
+    let mut rows: Vec<_> = by_model.into_iter().map(row).collect();
+    rows.sort_by_key(|(times, row)| Reverse((row.failed, *times)));
+    rows.into_iter().take(NOT_SERVED_MAX).map(|(_, row)| row).collect()
 }
 
 fn sums(figures: &Figures) -> BTreeMap<&str, Sum<'_>> {

@@ -9,7 +9,7 @@ use super::{
     refusals::{ReasonRow, reasons},
     tenants::{TenantRow, month_total, rows as tenant_rows, today_total},
     trouble::{NOW, Trouble, troubles},
-    words::{many, percent, rate, seconds, short, span, usd},
+    words::{ago, many, percent, rate, seconds, short, span, usd},
 };
 use crate::{
     pricing::NanoUsd,
@@ -32,6 +32,7 @@ pub(super) struct Overview {
     tenants: Vec<TenantRow>,
     more_tenants: usize,
     reasons: Vec<ReasonRow>,
+    more_reasons: usize,
     of_all: bool,
     no_reasons: &'static str,
 }
@@ -52,15 +53,11 @@ impl Overview {
         let more_tenants = tenants.len().saturating_sub(ROWS_MAX);
         tenants.truncate(ROWS_MAX);
         let mut reasons = reasons(None, figures);
+        let more_reasons = reasons.len().saturating_sub(ROWS_MAX);
         reasons.truncate(ROWS_MAX);
         Overview {
             frame: Frame::of_console("Overview", "Overview", "/console", refreshing, figures),
-            summary: format!(
-                "{} on Bedrock in {}. {}.",
-                many(figures.tenants.len() as u64, "tenant"),
-                figures.region,
-                if figures.unready.is_empty() { "Ready for traffic" } else { "Not ready for traffic" }
-            ),
+            summary: summary(figures),
             troubles: troubles(figures),
             all_well: "Credentials, keys, certificates, ledger and configuration are in order, and requests are served."
                 .to_owned(),
@@ -69,10 +66,26 @@ impl Overview {
             tenants,
             more_tenants,
             reasons,
+            more_reasons,
             of_all: true,
             no_reasons: "Nothing.",
         }
     }
+}
+
+fn summary(figures: &Figures) -> String {
+    let tenants = many(figures.tenants.len() as u64, "tenant");
+    let ready = match figures.unready.join(", ") {
+        why if why.is_empty() => "Ready for traffic".to_owned(),
+        why => format!("Not ready for traffic ({why}): /readyz answers 503"),
+    };
+    // Whoever sees that something is wrong asks first what was changed.
+    let taken = figures.reloads.iter().find(|reload| reload.error.is_none() && reload.generation > 1);
+    let changed = taken.map_or(String::new(), |reload| {
+        let since = ago(reload.at, figures.now);
+        format!(" The configuration changed last {since}, to number {}.", reload.generation)
+    });
+    format!("{tenants} on Bedrock in {}. {ready}.{changed}", figures.region)
 }
 
 fn windows(figures: &Figures) -> String {
@@ -110,10 +123,11 @@ fn tiles(figures: &Figures) -> Vec<Tile> {
             value: percent(not_served, all.requests),
             unit: "",
             more: format!(
-                "{} refused, {} failed, {} errors of Bedrock",
+                "{} refused, {} failed, {} errors of Bedrock, {} declined by it",
                 short(all.refused),
                 short(all.failed),
-                short(all.faults)
+                short(all.faults),
+                short(all.declined)
             ),
             spark: spark("requests a second that were not served", rate, |totals| {
                 let all = totals.all();

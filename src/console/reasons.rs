@@ -13,10 +13,15 @@ const TOKEN: &str =
     "the client has to send a token that its issuer made for this gateway; `tollgate verify-token` says what is wrong with one";
 const POLICY: &str = "add it to the tenant's lists, if the tenant may have it";
 const LIMIT: &str = "clients wait and try again; raise the limit, if the tenant may have more";
-const QUOTA: &str = "raise the quota, or wait until it resets";
+const QUOTA: &str = "raise the quota, or wait until it resets; a smaller max_tokens needs less of it";
 const CLIENT: &str = "the client's request is not one that Bedrock would take";
 const STREAM: &str = "see [bidirectional] for the bounds on streams";
 const BEDROCK: &str = "see AWS's health dashboard, and the network between here and there";
+
+/// Not a label: what Bedrock answered with a status from 500 on.
+pub const BEDROCK_FAILED: &str = "bedrock_5xx";
+/// Not a label: what Bedrock answered with a status from 400 to 499.
+pub const BEDROCK_DECLINED: &str = "bedrock_4xx";
 
 /// What a reason means.
 pub fn meaning(reason: &str) -> Meaning {
@@ -25,8 +30,8 @@ pub fn meaning(reason: &str) -> Meaning {
         "requests-per-minute" => ("the tenant's limit of requests per minute was reached", LIMIT),
         "concurrent-requests" => ("the tenant had as many requests running as it may", LIMIT),
         reason if reason.ends_with("-per-minute") => ("a quota per minute had no room left", LIMIT),
-        reason if reason.ends_with("-per-day") => ("a quota for the day is used up", QUOTA),
-        reason if reason.ends_with("-per-month") => ("a quota for the month is used up", QUOTA),
+        reason if reason.ends_with("-per-day") => ("a quota for the day has less left than the request may use", QUOTA),
+        reason if reason.ends_with("-per-month") => ("a quota for the month has less left than the request may use", QUOTA),
         "max_tokens" => ("more max_tokens were asked for than the tenant may", "ask for less, or raise the quota's max_tokens"),
         "unpriced" => ("the model has no price, and the tenant has a budget", "add a price: `tollgate prices show MODEL`"),
         "model" => ("the tenant may not use the model", POLICY),
@@ -67,6 +72,15 @@ pub fn meaning(reason: &str) -> Meaning {
             ("as many requests were running as downstream.requests_max", "add gateways, or raise it if there is memory")
         }
         "no_room" => ("bodies.in_flight_bytes_max was taken", "add gateways, or raise it if there is memory"),
+        BEDROCK_FAILED => (
+            "Bedrock answered with an error of its own (5xx)",
+            "see AWS's health dashboard; the access log has Bedrock's own request ids",
+        ),
+        BEDROCK_DECLINED => (
+            "Bedrock declined the request (4xx)",
+            "the access log has the status: 429 is a quota of the AWS account's, which Service Quotas raises; 403 is something that \
+             the role behind the gateway may not; 400 and 404 are the client's",
+        ),
         "unreachable" => ("Bedrock could not be reached", BEDROCK),
         "upstream_timeout" => ("Bedrock did not answer in time", BEDROCK),
         "upstream_broken" => ("Bedrock's answer broke off before it began", BEDROCK),
@@ -99,6 +113,27 @@ pub fn meaning(reason: &str) -> Meaning {
         _ => ("the gateway would not serve it", "find the request id in the log; the client was told what is wrong"),
     };
     Meaning { because, advice }
+}
+
+/// Whether requests with this label failed: the others were refused, as their tenant or the gateway's operator wishes.
+pub fn is_failure(reason: &str) -> bool {
+    const OWN: [&str; 9] = [
+        "credentials",
+        "credentials_refused",
+        "aws_session",
+        "keys_unavailable",
+        "ledger",
+        "overloaded",
+        "no_room",
+        "internal",
+        "sealing",
+    ];
+    OWN.contains(&reason) || is_on_the_way(reason)
+}
+
+/// Whether they failed on the way to Bedrock and back, so that it matters what they asked for.
+pub fn is_on_the_way(reason: &str) -> bool {
+    ["unreachable", "upstream_timeout", "upstream_broken"].contains(&reason)
 }
 
 /// Labels of identity errors begin with what was looked at.

@@ -3,7 +3,12 @@
 use askama::Template;
 use jiff::Timestamp;
 
-use super::{Figures, frame::Frame, reasons::meaning, words};
+use super::{
+    Figures,
+    frame::Frame,
+    reasons::{BEDROCK_DECLINED, BEDROCK_FAILED, is_failure, meaning},
+    words,
+};
 use crate::telemetry::{NONE, Refused, history::HOUR, refusals::KEPT_MAX};
 
 /// On one page.
@@ -37,7 +42,7 @@ pub(super) struct RefusalRow {
     pub id: String,
 }
 
-/// Refusals of one tenant for one reason, in the last hour.
+/// Requests of one tenant that were not served for one reason, in the last hour.
 pub(super) struct ReasonRow {
     pub times: String,
     pub tenant: String,
@@ -46,8 +51,10 @@ pub(super) struct ReasonRow {
     pub because: String,
     advice: String,
     pub label: String,
-    /// The id of the last request, if it is remembered.
-    pub last: String,
+    /// The id of the last request, or where else to look for it.
+    pub last: Result<String, &'static str>,
+    /// It failed, where the others were refused.
+    pub failed: bool,
 }
 
 impl ReasonRow {
@@ -77,22 +84,33 @@ impl RefusalsPage {
     }
 }
 
-/// Of one tenant or of all, the commonest first.
+/// Of one tenant or of all: failures first, and the commonest first.
 pub(super) fn reasons(tenant: Option<&str>, figures: &Figures) -> Vec<ReasonRow> {
     let (hour, _) = figures.recent.last(HOUR);
-    let mut reasons: Vec<_> = hour.refusals.iter().filter(|((whose, _), _)| tenant.is_none_or(|name| whose == name)).collect();
-    reasons.sort_by_key(|(_, times)| std::cmp::Reverse(**times));
-    let row = |((tenant, label), times): (&(String, String), &u64)| {
+    let fails = |label: &str| label == BEDROCK_FAILED || is_failure(label);
+    let wanted = |whose: &str| tenant.is_none_or(|name| whose == name);
+    let own = hour.refusals.iter().map(|((whose, label), times)| (whose.as_str(), label.as_str(), *times));
+    let of_bedrock = hour.tenants.iter().flat_map(|(whose, tally)| {
+        [(whose.as_str(), BEDROCK_FAILED, tally.faults), (whose.as_str(), BEDROCK_DECLINED, tally.declined)]
+    });
+    let mut reasons: Vec<_> = own.chain(of_bedrock).filter(|(whose, _, times)| *times > 0 && wanted(whose)).collect();
+    reasons.sort_by_key(|(_, label, times)| std::cmp::Reverse((fails(label), *times)));
+    let row = |(tenant, label, times): (&str, &str, u64)| {
         let said = meaning(label);
         let last = figures.refusals.iter().find(|one| one.tenant == *tenant && one.reason == label);
         ReasonRow {
-            times: words::count(*times),
-            tenant: tenant.clone(),
+            times: words::count(times),
+            tenant: tenant.to_owned(),
             known: tenant != NONE,
             because: words::sentence(said.because),
             advice: words::sentence(said.advice),
-            label: label.clone(),
-            last: last.map_or("–", |one| &one.request_id).to_owned(),
+            label: label.to_owned(),
+            last: match last {
+                Some(one) => Ok(one.request_id.clone()),
+                None if [BEDROCK_FAILED, BEDROCK_DECLINED].contains(&label) => Err("in the access log"),
+                None => Err("not kept any more"),
+            },
+            failed: fails(label),
         }
     };
     reasons.into_iter().map(row).collect()

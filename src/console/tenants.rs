@@ -7,11 +7,14 @@ use super::{
     account::{Account, LimitRow},
     frame::Frame,
     plot::{Bar, Spark},
-    reasons::meaning,
+    reasons::{is_failure, meaning},
     refusals::{ReasonRow, RefusalRow, reasons, rows as refusal_rows},
     words::{count, many, percent, rate, usd},
 };
-use crate::{pricing::NanoUsd, telemetry::history::HOUR};
+use crate::{
+    pricing::NanoUsd,
+    telemetry::{Totals, history::HOUR},
+};
 
 /// On a tenant's page; the others have a page of their own.
 const REFUSALS_MAX: usize = 10;
@@ -39,8 +42,17 @@ pub(super) struct TenantRow {
     pub spark: Spark,
     pub requests: String,
     pub running: u64,
-    pub refused: String,
-    pub refused_why: &'static str,
+    /// Empty: all were served.
+    pub not_served: Vec<NotServed>,
+}
+
+/// Requests that one kind of thing happened to.
+pub(super) struct NotServed {
+    pub what: String,
+    /// Mostly; empty where `what` says it.
+    pub why: &'static str,
+    /// Not by anybody's wish.
+    pub failed: bool,
 }
 
 /// One by itself.
@@ -95,11 +107,11 @@ impl TenantPage {
             frame: Frame::of_console(name, "Tenants", &path, refreshing, figures),
             name: name.to_owned(),
             summary: format!(
-                "{} today, {} this month. {} in the last hour, {} refused; {} running now.",
+                "{} today, {} this month. {} in the last hour{}; {} running now.",
                 usd(statement.today.total.cost_usd),
                 usd(statement.month.total.cost_usd),
                 many(tally.requests, "request"),
-                count(tally.refused),
+                not_served(name, &hour).iter().map(|one| format!(", {}", one.what)).collect::<String>(),
                 count(statement.running.requests)
             ),
             account: Account::of(
@@ -129,12 +141,6 @@ pub(super) fn rows(figures: &Figures) -> Vec<TenantRow> {
         let name = tenant.name();
         let tally = hour.of_tenant(name);
         let spent = u64::try_from(tenant.statement.month.total.cost_usd.0).unwrap_or(0);
-        let reasons = hour.refusals.iter().filter(|((whose, _), _)| whose == name);
-        let most = reasons.max_by_key(|(_, times)| **times).map(|((_, reason), _)| meaning(reason).because);
-        let refused = match tally.refused {
-            0 => String::new(),
-            refused => format!("{} ({})", count(refused), percent(refused, tally.requests)),
-        };
         TenantRow {
             name: name.to_owned(),
             today: usd(tenant.statement.today.total.cost_usd),
@@ -145,11 +151,32 @@ pub(super) fn rows(figures: &Figures) -> Vec<TenantRow> {
             spark: Spark::new(&figures.recent.rates(|totals| totals.of_tenant(name).requests), "requests a second", rate),
             requests: count(tally.requests),
             running: tenant.statement.running.requests,
-            refused,
-            refused_why: most.unwrap_or_default(),
+            not_served: not_served(name, &hour),
         }
     };
     tenants.into_iter().map(row).collect()
+}
+
+/// What happened to a tenant's requests that it did not wish for.
+fn not_served(name: &str, hour: &Totals) -> Vec<NotServed> {
+    let tally = hour.of_tenant(name);
+    let mostly = |failed: bool| {
+        let reasons = hour.refusals.iter().filter(|((whose, reason), _)| whose == name && is_failure(reason) == failed);
+        reasons.max_by_key(|(_, times)| **times).map_or("", |((_, reason), _)| meaning(reason).because)
+    };
+    let kinds = [
+        (tally.failed, "failed", mostly(true), true),
+        (tally.faults, "met an error of Bedrock's own", "", true),
+        (tally.refused, "refused", mostly(false), false),
+        (tally.declined, "declined by Bedrock", "", false),
+    ];
+    let told = kinds.into_iter().filter(|(times, ..)| *times > 0);
+    told.map(|(times, what, why, failed)| NotServed {
+        what: format!("{} {what} ({})", count(times), percent(times, tally.requests)),
+        why,
+        failed,
+    })
+    .collect()
 }
 
 /// Of all tenants, each by its own day.

@@ -1,12 +1,16 @@
 //! What is wrong now, in sentences: each says what, for whom, and what to do. Nothing is said of what mends itself in a minute.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
+
+use jiff::SignedDuration;
 
 use super::{
     Credentials, Figures, Issuer, Tenant,
     account::whole,
-    reasons::meaning,
-    words::{count, many, percent, sentence, span, until, utc, utc_short},
+    failing::{declined, failures},
+    reasons::{is_failure, meaning},
+    since::since,
+    words::{ago, clock, count, list, many, percent, sentence, span, until, utc, utc_short},
 };
 use crate::{
     quota::account::statement::{Amount, Line},
@@ -17,14 +21,17 @@ use crate::{
 pub const NOW: Duration = Duration::from_secs(300);
 
 /// Fewer refusals than this are somebody trying something out.
-const REFUSALS_MIN: u64 = 5;
+pub const REFUSALS_MIN: u64 = 5;
 /// From this share of a tenant's requests on they are worth a sentence.
 const REFUSALS_PERCENT_MIN: u64 = 10;
 /// From so many on they are, whatever the share.
-const REFUSALS_MANY: u64 = 100;
+pub const REFUSALS_MANY: u64 = 100;
 
 /// Credentials are renewed five minutes before they end; later than that it has failed for a while.
 const CREDENTIALS_SECONDS_MIN: i64 = 240;
+
+/// A ledger that is later than this is told of.
+const LEDGER_LAG_MAX: Duration = Duration::from_secs(10);
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +40,8 @@ pub struct Trouble {
     pub grave: bool,
     /// What is wrong.
     pub what: String,
+    /// Since when; empty where that says nothing, or is said already.
+    pub since: String,
     /// What to do.
     pub advice: String,
     /// The page that has more.
@@ -40,22 +49,37 @@ pub struct Trouble {
 }
 
 impl Trouble {
-    fn grave(what: String, advice: &str) -> Trouble {
-        Trouble { grave: true, what, advice: advice.to_owned(), link: None }
+    pub fn grave(what: String, advice: &str) -> Trouble {
+        Trouble { grave: true, what, since: String::new(), advice: advice.to_owned(), link: None }
     }
 
-    fn warning(what: String, advice: &str) -> Trouble {
-        Trouble { grave: false, what, advice: advice.to_owned(), link: None }
+    pub fn warning(what: String, advice: &str) -> Trouble {
+        Trouble { grave: false, ..Trouble::grave(what, advice) }
+    }
+
+    /// What is wrong, in the same way as the advice.
+    pub fn what(&self) -> impl Iterator<Item = (bool, &str)> {
+        in_pieces(&self.what)
     }
 
     /// What to do, in pieces: what stands between backticks is code.
     pub fn advice(&self) -> impl Iterator<Item = (bool, &str)> {
-        self.advice.split('`').enumerate().map(|(index, text)| (index % 2 == 1, text))
+        in_pieces(&self.advice)
     }
 
-    fn at(self, link: &str) -> Trouble {
+    /// Has more on that page.
+    pub fn at(self, link: &str) -> Trouble {
         Trouble { link: Some(link.to_owned()), ..self }
     }
+
+    /// Goes on since then.
+    pub fn lasting(self, since: String) -> Trouble {
+        Trouble { since, ..self }
+    }
+}
+
+fn in_pieces(text: &str) -> impl Iterator<Item = (bool, &str)> {
+    text.split('`').enumerate().map(|(index, text)| (index % 2 == 1, text))
 }
 
 /// All that is wrong, the gravest first.
@@ -69,10 +93,11 @@ pub fn troubles(figures: &Figures) -> Vec<Trouble> {
     troubles.extend(ledger(figures));
     troubles.extend(figures.issuers.iter().filter_map(keys));
     troubles.extend(certificates(figures));
-    troubles.extend(failures(&lately, length));
+    troubles.extend(failures(figures, &lately, length));
+    troubles.extend(declined(figures, &lately, length));
     troubles.extend(reload(figures));
     troubles.extend(figures.tenants.iter().flat_map(|tenant| limits(tenant, figures)));
-    troubles.extend(refusals(&lately, length));
+    troubles.extend(refusals(figures, &lately, length));
     troubles.extend(losses(figures));
     troubles.sort_by_key(|trouble| !trouble.grave);
     troubles
@@ -95,14 +120,23 @@ fn credentials(figures: &Figures) -> Option<Trouble> {
 
 fn ledger(figures: &Figures) -> Option<Trouble> {
     let health = &figures.ledger.as_ref()?.health;
-    let waiting = many(health.rows_waiting as u64, "charge");
-    let advice = "Look at the disk under the ledger. Nothing is lost while the process lives.";
-    if !health.writable {
+    let file = &figures.ledger.as_ref()?.file;
+    let waiting = match health.rows_waiting {
+        1 => "1 charge waits".to_owned(),
+        rows => format!("{} wait", many(rows as u64, "charge")),
+    };
+    let advice = "Look at the disk under the file. Nothing is lost while the process lives.";
+    let trouble = if !health.writable {
         let why = health.error.as_deref().unwrap_or("the log says why");
-        return Some(Trouble::grave(format!("The ledger cannot be written: {why}. {waiting} wait in memory."), advice));
-    }
-    (health.lag > Duration::from_secs(10))
-        .then(|| Trouble::warning(format!("The ledger is {} behind: {waiting} wait to be written.", span(health.lag)), advice))
+        Trouble::grave(format!("The ledger {file} cannot be written: {why}. {waiting} in memory."), advice)
+    } else if health.lag > LEDGER_LAG_MAX {
+        Trouble::warning(format!("The ledger {file} is {} behind: {waiting} to be written.", span(health.lag)), advice)
+    } else {
+        return None;
+    };
+    let seconds = SignedDuration::try_from(health.lag).unwrap_or_default();
+    let since = format!("Since {}, {} ago.", clock(figures.now - seconds), span(health.lag));
+    Some(trouble.at("/console/configuration").lasting(if health.lag.is_zero() { String::new() } else { since }))
 }
 
 fn keys(issuer: &Issuer) -> Option<Trouble> {
@@ -143,48 +177,14 @@ fn reload(figures: &Figures) -> Option<Trouble> {
     let last = figures.reloads.first()?;
     let error = last.error.as_ref()?;
     let first = error.lines().next().unwrap_or_default().trim_start_matches("error: ");
-    let what =
-        format!("The reload at {} failed, and configuration {} stays in force: {first}.", utc(last.at), figures.generation);
-    Some(
-        Trouble::warning(what, "Mend the file; `tollgate check` says everything that is wrong with it.")
-            .at("/console/configuration"),
-    )
-}
-
-/// What did not work between here and Bedrock, whoever asked.
-fn failures(lately: &Totals, length: Duration) -> Option<Trouble> {
-    let all = lately.all();
-    let lost = all.failed + all.faults;
-    if lost < REFUSALS_MIN || lost * 50 < all.requests {
-        return None;
-    }
-    let own = [
-        "credentials",
-        "credentials_refused",
-        "aws_session",
-        "ledger",
-        "overloaded",
-        "no_room",
-        "internal",
-        "unreachable",
-        "upstream_timeout",
-        "upstream_broken",
-    ];
-    let mut by_reason = BTreeMap::<&str, u64>::new();
-    for ((_, reason), times) in lately.refusals.iter().filter(|((_, reason), _)| own.contains(&reason.as_str())) {
-        *by_reason.entry(reason).or_default() += times;
-    }
-    let most = by_reason.into_iter().max_by_key(|(_, times)| *times);
-    let (because, advice) = match most {
-        Some((reason, times)) if times * 2 >= lost => (meaning(reason).because, meaning(reason).advice),
-        _ => (
-            "Bedrock answered with errors, or its answers broke off",
-            "see AWS's health dashboard; the log has Bedrock's own request ids",
-        ),
-    };
-    let share = percent(lost, all.requests);
-    let what = format!("{share} of the requests in the last {} failed ({}): {because}.", span(length), count(lost));
-    Some(Trouble::grave(what, &sentence(advice)).at("/console/upstreams"))
+    let place = error.lines().nth(1).and_then(|line| line.trim_start().strip_prefix("--> "));
+    let place = place.map_or(String::new(), |place| format!(", at {place}"));
+    let what = format!(
+        "The last reload failed, and configuration {} stays in force, though the file is another one: {first}{place}.",
+        figures.generation
+    );
+    let trouble = Trouble::warning(what, "Mend the file; `tollgate check` says everything that is wrong with it.");
+    Some(trouble.at("/console/configuration").lasting(format!("{}, {}.", utc(last.at), ago(last.at, figures.now))))
 }
 
 /// Limits for a day or a month that are used up, or will be before their time.
@@ -216,13 +216,13 @@ fn limit(tenant: &str, line: &Line, figures: &Figures) -> Option<Trouble> {
 }
 
 /// Whose requests are refused, and mostly why.
-fn refusals(lately: &Totals, length: Duration) -> Vec<Trouble> {
+fn refusals(figures: &Figures, lately: &Totals, length: Duration) -> Vec<Trouble> {
     let refused = lately.tenants.iter().filter(|(_, tally)| {
         let share = tally.refused.saturating_mul(100) >= tally.requests.saturating_mul(REFUSALS_PERCENT_MIN);
         tally.refused >= REFUSALS_MANY || (tally.refused >= REFUSALS_MIN && share)
     });
     let trouble = refused.map(|(tenant, tally)| {
-        let reasons = lately.refusals.iter().filter(|((whose, _), _)| whose == tenant);
+        let reasons = lately.refusals.iter().filter(|((whose, reason), _)| whose == tenant && !is_failure(reason));
         let reason = reasons.max_by_key(|(_, times)| **times).map_or("", |((_, reason), _)| reason.as_str());
         let said = meaning(reason);
         let length = span(length);
@@ -238,9 +238,10 @@ fn refusals(lately: &Totals, length: Duration) -> Vec<Trouble> {
                 "{refused} of {requests} requests of {tenant} in the last {length} were refused; mostly because {}.",
                 said.because
             );
-            (what, format!("/console/tenants/{tenant}"))
+            (what, format!("/console/tenants/{tenant}#not-served"))
         };
-        Trouble::warning(what, &sentence(said.advice)).at(&link)
+        let since = since(figures, |totals| totals.of_tenant(tenant).refused);
+        Trouble::warning(what, &sentence(said.advice)).at(&link).lasting(since)
     });
     trouble.collect()
 }
@@ -251,10 +252,28 @@ fn losses(figures: &Figures) -> Vec<Trouble> {
     let mut troubles = Vec::new();
     let unpriced: u64 = hour.unpriced.values().sum();
     if unpriced > 0 {
-        let tenants = hour.unpriced.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-        let what = format!("{} in the last hour cost something that nobody knows ({tenants}).", many(unpriced, "request"));
+        let tenants = list(&hour.unpriced.keys().cloned().collect::<Vec<_>>());
+        let which = match figures.unpriced.len() {
+            0 => String::new(),
+            models @ 1..=3 => {
+                let names = list(&figures.unpriced.iter().map(|model| model.to_string()).collect::<Vec<_>>());
+                format!(": {names} {} no price", if models == 1 { "has" } else { "have" })
+            }
+            models => format!(": {models} models have no price"),
+        };
+        let many = many(unpriced, "request");
+        let what = format!("{many} of {tenants} in the last hour cost something that nobody knows{which}.");
         troubles
             .push(Trouble::warning(what, "Give the models a price: `tollgate prices check` finds them.").at("/console/models"));
+    }
+    let estimated: u64 = hour.estimated.values().sum();
+    if estimated >= REFUSALS_MIN {
+        let tenants = list(&hour.estimated.keys().cloned().collect::<Vec<_>>());
+        let many = many(estimated, "answer");
+        let what = format!("{many} to {tenants} in the last hour broke off or did not say their usage: their cost is a guess.");
+        let advice =
+            "Clients may have left, or Bedrock ended streams with an exception: `estimated` in the access log finds them.";
+        troubles.push(Trouble::warning(what, advice).lasting(since(figures, |totals| totals.estimated.values().sum())));
     }
     if hour.lines_lost > 0 {
         let what = format!("{} of the access log were lost in the last hour.", many(hour.lines_lost, "line"));

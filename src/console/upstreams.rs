@@ -26,6 +26,7 @@ struct UpstreamRow {
     spark: Spark,
     requests: String,
     answers: String,
+    failing: bool,
     first_byte: String,
     own: String,
     connections: String,
@@ -61,6 +62,7 @@ fn row(upstream: &Upstream, figures: &Figures) -> UpstreamRow {
         spark: Spark::new(&rates, "requests a second", rate),
         requests: count(of.tally.requests),
         answers: answers(&of.tally),
+        failing: of.tally.lost() > 0,
         first_byte: within(&of.first_byte),
         own: within(&of.own_share),
         connections: format!("{} used again, {} made{resent}", percent(of.connections_reused, used), count(of.connections_new)),
@@ -69,7 +71,7 @@ fn row(upstream: &Upstream, figures: &Figures) -> UpstreamRow {
 
 fn answers(tally: &Tally) -> String {
     let parts = [
-        (tally.failed, "failed on the way"),
+        (tally.failed, "failed here or on the way"),
         (tally.faults, "answered with an error of Bedrock's own (5xx)"),
         (tally.declined, "declined by Bedrock (4xx), throttled ones among them"),
     ];

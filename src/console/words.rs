@@ -92,6 +92,11 @@ pub fn utc_short(at: Timestamp) -> String {
     at.strftime("%-d %b %H:%M UTC").to_string()
 }
 
+/// `12:00 UTC`: within the last hour.
+pub fn clock(at: Timestamp) -> String {
+    at.strftime("%H:%M UTC").to_string()
+}
+
 /// `2026-11-22`: where the hour says nothing.
 pub fn date(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d").to_string()
@@ -130,6 +135,24 @@ pub fn many(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
+/// `once`, `twice`, `3 times`.
+pub fn times(number: u64) -> String {
+    match number {
+        1 => "once".to_owned(),
+        2 => "twice".to_owned(),
+        number => format!("{} times", count(number)),
+    }
+}
+
+/// `acme`, `acme and globex`, `acme, globex and 12 more`.
+pub fn list(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => one.clone(),
+        [before @ .., last] => format!("{} and {last}", before.join(", ")),
+    }
+}
+
 /// With a capital letter and a full stop.
 pub fn sentence(text: &str) -> String {
     let mut letters = text.chars();
@@ -165,6 +188,9 @@ mod tests {
         let times = [0.000_34, 0.001_2, 0.034, 2.44, 90.0, 600.0].map(|s| seconds(Some(s)));
         assert_eq!(times, ["340 µs", "1.2 ms", "34 ms", "2.4 s", "90 s", "10 min"]);
         assert_eq!([0.001, 0.3, 12.44, 1_240.0].map(rate), ["0", "0.30", "12.4", "1,240"]);
+        assert_eq!([1, 2, 3_000].map(super::times), ["once", "twice", "3,000 times"]);
+        let names = ["a", "b", "c"].map(str::to_owned);
+        assert_eq!([&names[..0], &names[..1], &names[..2], &names[..]].map(list), ["", "a", "a and b", "a, b and c"]);
         assert_eq!((many(1, "request"), many(2_000, "request")), ("1 request".to_owned(), "2,000 requests".to_owned()));
     }
 

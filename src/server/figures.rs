@@ -24,9 +24,13 @@ pub(super) fn gather(vitals: &GatewayVitals, unready: Vec<&'static str>) -> Figu
         .map(|tenant| Tenant { statement: vitals.statement(tenant, &now), limits: tenant.limits.clone() })
         .collect();
     tenants.sort_by(|a, b| a.name().cmp(b.name()));
+    let config = parts.chronicle.in_force();
     let upstream = |endpoint: &crate::snapshot::Endpoint| Upstream {
         service: endpoint.service.name(),
-        authority: endpoint.authority.clone(),
+        authority: match config.upstream.connect_to {
+            Some(address) => format!("{} at {address}", endpoint.authority),
+            None => endpoint.authority.clone(),
+        },
         tls: endpoint.tls,
     };
     let used = tenants.iter().flat_map(|tenant| &tenant.statement.month.by_model).map(|of_model| &of_model.model);
@@ -50,7 +54,7 @@ pub(super) fn gather(vitals: &GatewayVitals, unready: Vec<&'static str>) -> Figu
             .health()
             .zip(vitals.keeping.ledger.file())
             .map(|(health, file)| Ledger { file: file.display().to_string(), health }),
-        issuers: issuers(vitals, &parts.chronicle.in_force()),
+        issuers: issuers(vitals, &config),
         listeners: listeners(vitals),
         unpriced,
         upstreams: snapshot.endpoints.iter().map(upstream).collect(),

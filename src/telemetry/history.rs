@@ -79,10 +79,21 @@ impl History {
         (*seen, *sampled) = (totals, now);
     }
 
-    /// The last hour up to the last sample.
+    /// The last hour up to the last sample. A stretch that has only begun is told as a part of the one before: over a second, a
+    /// single request is a peak.
     pub fn recent(&self) -> Recent {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        Recent { until: kept.sampled, stretches: kept.stretches.iter().cloned().collect() }
+        let mut stretches: Vec<Stretch> = kept.stretches.iter().cloned().collect();
+        if let Some(last) = stretches.pop_if(|last| last.ended.duration_since(last.began) < SAMPLE_EVERY) {
+            match stretches.last_mut() {
+                Some(before) => {
+                    before.counted.add(&last.counted);
+                    before.ended = last.ended;
+                }
+                None => stretches.push(last),
+            }
+        }
+        Recent { until: kept.sampled, stretches }
     }
 }
 
@@ -149,6 +160,22 @@ mod tests {
         assert!((300..=330).contains(&length.as_secs()), "{length:?}");
         let (all, length) = recent.last(HOUR);
         assert!(length <= HOUR + STRETCH && all.all().requests == length.as_secs());
+    }
+
+    #[test]
+    fn a_stretch_that_has_only_begun_makes_no_peak() {
+        let start = Instant::now();
+        let history = History::new(start);
+        for second in [10, 20, 30] {
+            history.add(requests(second), start + Duration::from_secs(second));
+        }
+        // Three at once, half a second later.
+        history.add(requests(33), start + Duration::from_millis(30_500));
+        let recent = history.recent();
+        let [step] = recent.rates(|totals| totals.all().requests)[..] else { panic!("{recent:?}") };
+        assert!(step.value.unwrap() < 1.1 && recent.last(HOUR).0.all().requests == 33, "{step:?}");
+        history.add(requests(60), start + Duration::from_secs(45));
+        assert_eq!(history.recent().stretches.len(), 2);
     }
 
     #[test]

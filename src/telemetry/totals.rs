@@ -21,6 +21,8 @@ pub struct Totals {
     pub connections_refused: BTreeMap<(String, String), u64>,
     /// Requests at a cost that nobody knows, by tenant.
     pub unpriced: BTreeMap<String, u64>,
+    /// Requests whose tokens are a guess, by tenant.
+    pub estimated: BTreeMap<String, u64>,
     /// Access-log lines that were lost.
     pub lines_lost: u64,
 }
@@ -92,6 +94,9 @@ impl Totals {
         each(&metrics.account.unpriced, |metric| {
             *totals.unpriced.entry(label(metric, "tenant").to_owned()).or_default() += count(metric);
         });
+        each(&metrics.account.estimated, |metric| {
+            *totals.estimated.entry(label(metric, "tenant").to_owned()).or_default() += count(metric);
+        });
         totals.lines_lost = metrics.access_log_lost.get();
         totals
     }
@@ -124,6 +129,7 @@ impl Totals {
             refusals: moved(&self.refusals, &earlier.refusals, less),
             connections_refused: moved(&self.connections_refused, &earlier.connections_refused, less),
             unpriced: moved(&self.unpriced, &earlier.unpriced, less),
+            estimated: moved(&self.estimated, &earlier.estimated, less),
             lines_lost: self.lines_lost.saturating_sub(earlier.lines_lost),
         }
     }
@@ -137,6 +143,7 @@ impl Totals {
         join(&mut self.refusals, &more.refusals, plus);
         join(&mut self.connections_refused, &more.connections_refused, plus);
         join(&mut self.unpriced, &more.unpriced, plus);
+        join(&mut self.estimated, &more.estimated, plus);
         self.lines_lost += more.lines_lost;
     }
 
@@ -190,9 +197,19 @@ impl Tally {
         [requests, refused, failed, faults, declined, tokens, cost]
     }
 
-    /// Requests that were neither refused nor failed, here or at Bedrock.
+    /// Requests that Bedrock answered as their callers wished: neither refused nor failed, here or there.
     pub fn served(&self) -> u64 {
-        self.requests.saturating_sub(self.refused).saturating_sub(self.failed).saturating_sub(self.faults)
+        self.admitted().saturating_sub(self.lost()).saturating_sub(self.declined)
+    }
+
+    /// Requests that the gateway did not refuse.
+    pub fn admitted(&self) -> u64 {
+        self.requests.saturating_sub(self.refused)
+    }
+
+    /// Requests that failed, on the way or at Bedrock.
+    pub fn lost(&self) -> u64 {
+        self.failed.saturating_add(self.faults)
     }
 }
 
@@ -269,16 +286,19 @@ mod tests {
         ended("acme", "2xx", Outcome::Completed, 5);
         ended("acme", "5xx", Outcome::Completed, 2);
         ended("acme", "4xx", Outcome::Denied, 3);
+        ended("acme", "4xx", Outcome::Completed, 4);
         ended("globex", "5xx", Outcome::UpstreamFailed, 1);
         ended(NONE, "4xx", Outcome::Denied, 7);
         metrics.account.tokens.with_label_values(&["acme", "m", "input"]).inc_by(40);
         metrics.account.tokens.with_label_values(&["acme", "m", "output"]).inc_by(2);
         metrics.account.cost.with_label_values(&["acme", "m"]).inc_by(0.000_000_123);
+        metrics.account.estimated.with_label_values(&["acme"]).inc();
         let before = Totals::read(&metrics);
         let acme = before.of_tenant("acme");
-        assert_eq!((acme.requests, acme.refused, acme.faults, acme.served()), (10, 3, 2, 5));
+        assert_eq!((acme.requests, acme.refused, acme.faults, acme.declined, acme.served()), (14, 3, 2, 4, 5));
+        assert_eq!((acme.admitted(), acme.lost(), before.estimated["acme"]), (11, 2, 1));
         assert_eq!((acme.tokens, acme.cost, before.models["m"].tokens), (42, 123, 42));
-        assert_eq!((before.all().requests, before.services["bedrock-runtime"].tally.requests), (18, 11));
+        assert_eq!((before.all().requests, before.services["bedrock-runtime"].tally.requests), (22, 15));
         assert_eq!(before.services.len(), 1, "{before:?}");
 
         ended("globex", "2xx", Outcome::Completed, 1);

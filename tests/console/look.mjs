@@ -18,7 +18,7 @@ const gateway = env.TOLLGATE_URL;
 const PAGES = [
   ["overview", "/console", ["What is wrong now", "Who is spending", "Time to first byte", "Gateway's own share", "acme", "globex"]],
   ["tenants", "/console/tenants", ["acme", "globex", "Limit nearest its end"]],
-  ["tenant", "/console/tenants/globex", ["Spent against limits", "US dollars per day", "tokens per day", "Refused in the last hour, and why", "requests per second"]],
+  ["tenant", "/console/tenants/globex", ["Spent against limits", "US dollars per day", "tokens per day", "Not served in the last hour, and why", "requests per second"]],
   ["models", "/console/models", ["amazon.nova-lite-v1:0", "Cost today"]],
   ["upstreams", "/console/upstreams", ["bedrock-runtime", "used again", "No requests in the last hour"]],
   ["configuration", "/console/configuration", ["What changed last", "tenants.globex.limits.requests_per_minute", "demo", "no second port"]],

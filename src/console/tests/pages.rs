@@ -122,6 +122,46 @@ fn a_tenant_has_its_limits_days_models_and_refusals() {
 }
 
 #[test]
+fn what_was_not_served_is_told_wherever_it_is_looked_for() {
+    let mut figures = well();
+    let tally = Tally { requests: 100, refused: 30, failed: 20, faults: 10, declined: 5, ..Tally::default() };
+    figures.recent = recent(totals("acme", tally, &[("requests-per-minute", 30), ("upstream_broken", 20)]));
+    let broken = Refused { reason: "upstream_broken", ..refused("acme", "meta.llama") };
+    figures.refusals = vec![refused("acme", "m"), refused("acme", "m"), broken];
+    for path in ["/console", "/console/tenants", "/console/tenants/acme"] {
+        let page = shown(path, "", &figures);
+        for piece in ["30 refused (30 %)", "20 failed (20 %)", "10 met an error of Bedrock", "5 declined by Bedrock (5.0 %)"] {
+            assert!(page.contains(piece), "{piece} in {path}: {page}");
+        }
+    }
+    let page = shown("/console", "", &figures);
+    for piece in ["65 %", "bedrock_5xx", "bedrock_4xx", "in the access log"] {
+        assert!(page.contains(piece), "{piece} in {page}");
+    }
+    let place = |piece: &str| page.find(piece).unwrap();
+    assert!(place("<code>upstream_broken") < place("<code>requests-per-minute"), "failures come first");
+    let models = shown("/console/models", "", &figures);
+    let (failing, refused) = (models.find("meta.llama").unwrap(), models.rfind(">m<").unwrap());
+    assert!(failing < refused && models.contains("Asked for in vain"), "{models}");
+    assert!(!shown("/console/models", "", &well()).contains("Asked for in vain"));
+}
+
+#[test]
+fn who_looks_is_told_why_no_traffic_should_come_and_what_was_changed() {
+    let mut figures = well();
+    figures.unready = vec!["no AWS credentials"];
+    let (changes, files) = Default::default();
+    figures.generation = 2;
+    figures.reloads.insert(0, Reload { at: now() - Duration::from_secs(30), generation: 2, error: None, changes, files });
+    let page = shown("/console", "", &figures);
+    let said =
+        "Not ready for traffic (no AWS credentials): /readyz answers 503. The configuration changed last 30 s ago, to number 2.";
+    assert!(page.contains(said), "{page}");
+    let page = shown("/console", "", &well());
+    assert!(page.contains("Ready for traffic.") && !page.contains("changed last"), "{page}");
+}
+
+#[test]
 fn refusals_are_chosen_by_tenant_and_a_strangers_word_is_not_repeated() {
     let mut figures = well();
     figures.refusals = vec![refused("acme", "m"), refused("globex", "n"), refused(crate::telemetry::NONE, "o")];

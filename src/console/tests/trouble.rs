@@ -43,7 +43,7 @@ fn credentials_that_are_missing_or_were_not_renewed_are_told() {
 fn a_ledger_that_cannot_be_written_or_lags_is_told() {
     let with = |health| Figures { ledger: Some(Ledger { file: "l".to_owned(), health }), ..well() };
     assert_said(&with(health(false, Duration::ZERO)), true, &["disk full", "7 charges"]);
-    assert_said(&with(health(true, Duration::from_secs(70))), false, &["70 s behind"]);
+    assert_said(&with(health(true, Duration::from_secs(70))), false, &["l is 70 s behind: 7 charges wait"]);
     assert_eq!(troubles(&with(health(true, Duration::from_secs(1)))), Vec::new());
 }
 
@@ -67,19 +67,120 @@ fn certificates_near_their_end_and_reloads_that_failed_are_told() {
     assert_said(&figures, true, &["/etc/tollgate/tls.pem", "expires on 2026-11-27"]);
     let mut figures = well();
     let (changes, files) = Default::default();
-    figures.reloads.insert(0, Reload { at: now(), generation: 1, error: Some("error: bad\nmore".to_owned()), changes, files });
-    assert_said(&figures, false, &["configuration 1 stays in force: bad."]);
+    figures.reloads.insert(
+        0,
+        Reload { at: now(), generation: 1, error: Some("error: bad\n --> file:7:1\nmore".to_owned()), changes, files },
+    );
+    assert_said(&figures, false, &["configuration 1 stays in force", ": bad, at file:7:1."]);
 }
 
 #[test]
 fn requests_that_fail_are_told_by_their_commonest_cause() {
     let failing = Tally { requests: 100, failed: 20, ..Tally::default() };
     let figures = Figures { recent: recent(totals("acme", failing, &[("unreachable", 18), ("upstream_timeout", 2)])), ..well() };
-    assert_said(&figures, true, &["20 % of the requests", "Bedrock could not be reached"]);
+    let said =
+        ["20 % of the requests of acme in the last 10 min", "18 times Bedrock could not be reached and twice Bedrock did not"];
+    assert_said(&figures, true, &said);
     let faults = Tally { requests: 100, faults: 20, ..Tally::default() };
-    assert_said(&Figures { recent: recent(totals("acme", faults, &[])), ..well() }, true, &["answered with errors"]);
+    assert_said(
+        &Figures { recent: recent(totals("acme", faults, &[])), ..well() },
+        true,
+        &["(20 of 100): Bedrock answered with"],
+    );
     let one = Tally { requests: 100, failed: 1, ..Tally::default() };
     assert_eq!(troubles(&Figures { recent: recent(totals("acme", one, &[])), ..well() }), Vec::new());
+}
+
+#[test]
+fn failures_of_a_small_tenant_are_told_beside_a_large_one_that_is_well() {
+    let mut counted = totals("acme", Tally { requests: 90_000, failed: 4, ..Tally::default() }, &[]);
+    counted.tenants.insert("globex".to_owned(), Tally { requests: 80, refused: 30, failed: 20, faults: 30, ..Tally::default() });
+    counted.refusals.insert(("globex".to_owned(), "upstream_broken".to_owned()), 20);
+    let mut figures = Figures { recent: recent(counted), ..well() };
+    let broken = |model| Refused { reason: "upstream_broken", ..refused("globex", model) };
+    figures.refusals = vec![broken("m"), refused("globex", "n"), broken("m"), broken("o")];
+    let troubles = troubles(&figures);
+    let [failed, refused] = &troubles[..] else { panic!("{troubles:#?}") };
+    assert!(failed.what.starts_with("100 % of the requests of globex in"), "{failed:?}");
+    let causes = "(50 of 50): 30 times Bedrock answered with an error of its own (5xx) and 20 times Bedrock's answer broke off";
+    assert!(
+        failed.what.contains(causes) && failed.what.ends_with("Of the last 3 without an answer 2 asked for m."),
+        "{failed:?}"
+    );
+    assert_eq!(
+        (failed.since.as_str(), failed.link.as_deref()),
+        ("The first of these since about 11:59 UTC, 60 s ago.", Some("/console/tenants/globex#not-served"))
+    );
+    assert!(refused.what.contains("30 of 80 requests of globex"), "{refused:?}");
+}
+
+#[test]
+fn many_tenants_that_fail_are_counted_and_some_named() {
+    let mut counted = Totals::default();
+    let mut ledger = totals("acme", Tally { requests: 100, failed: 20, ..Tally::default() }, &[("ledger", 20)]);
+    ledger.tenants.insert("globex".to_owned(), Tally { requests: 100, failed: 1, ..Tally::default() });
+    let told = troubles(&Figures { recent: recent(ledger), ..well() });
+    assert_eq!(told[0].link.as_deref(), Some("/console/configuration"), "{told:?}");
+    for (name, failed) in [("a", 10), ("b", 50), ("c", 20), ("d", 30), ("e", 6)] {
+        counted.tenants.insert(name.to_owned(), Tally { requests: 100, failed, ..Tally::default() });
+    }
+    assert_said(&Figures { recent: recent(counted), ..well() }, true, &["of b, d, c and 2 more in", "116 of 500", "had begun."]);
+}
+
+#[test]
+fn what_bedrock_declines_is_told() {
+    let declined = |declined| Tally { requests: 300, refused: 100, declined, ..Tally::default() };
+    let figures = |times| Figures { recent: recent(totals("acme", declined(times), &[])), ..well() };
+    assert!(troubles(&figures(10))[0].what.starts_with("5.0 % of the requests of acme"));
+    let troubles = troubles(&figures(80));
+    assert!(
+        troubles[0].what.contains("40 % of the requests of acme") && troubles[0].advice.contains("Service Quotas"),
+        "{troubles:?}"
+    );
+    assert_eq!(super::super::trouble::troubles(&figures(4)).len(), 1, "a few are a client's mistakes");
+}
+
+#[test]
+fn what_went_on_and_may_be_over_says_so() {
+    let mut figures = well();
+    let failing = || totals("acme", Tally { requests: 100, failed: 50, ..Tally::default() }, &[]);
+    let until = figures.recent.until;
+    let stretch =
+        |from, to, counted| Stretch { began: until - Duration::from_secs(from), ended: until - Duration::from_secs(to), counted };
+    let since = |figures: &Figures| troubles(figures).remove(0).since;
+    let quiet = Totals::default;
+    figures.recent.stretches = vec![
+        stretch(3_000, 2_970, failing()),
+        stretch(2_970, 600, quiet()),
+        stretch(600, 570, failing()),
+        stretch(570, 330, quiet()),
+    ];
+    figures.recent.stretches.extend([stretch(330, 150, failing()), stretch(150, 0, quiet())]);
+    assert_eq!(since(&figures), "Since about 11:50 UTC, 10 min ago; not in the last 2 min.");
+    let mut ledger = failing();
+    ledger.refusals.insert(("acme".to_owned(), "ledger".to_owned()), 40);
+    let mut unreachable = failing();
+    unreachable.refusals.insert(("acme".to_owned(), "unreachable".to_owned()), 50);
+    figures.recent.stretches = vec![stretch(200, 90, ledger), stretch(90, 0, unreachable)];
+    let told = &troubles(&figures)[0];
+    assert!(told.what.contains("40 times the ledger could not be written (not in the last 90 s) and 10 times"), "{told:?}");
+    assert_eq!(told.since, "The first of these since about 11:58 UTC, 90 s ago.");
+    figures.recent.stretches = vec![stretch(3_610, 0, failing())];
+    assert_eq!(since(&figures), "For an hour or longer.");
+    figures.recent.stretches = vec![stretch(600, 0, failing())];
+    figures.started = figures.now - jiff::SignedDuration::from_secs(605);
+    assert_eq!(since(&figures), "Since the start of the gateway, 10 min ago.");
+}
+
+#[test]
+fn what_is_a_guess_or_has_no_price_is_told_by_name() {
+    let unpriced = Totals { unpriced: BTreeMap::from([("acme".to_owned(), 3)]), ..totals("acme", Tally::default(), &[]) };
+    let figures = Figures { recent: recent(unpriced), unpriced: ["m".into()].into(), ..well() };
+    assert_said(&figures, false, &["3 requests of acme", "nobody knows: m has no price."]);
+    let guessed =
+        |times| Totals { estimated: BTreeMap::from([("acme".to_owned(), times)]), ..totals("acme", Tally::default(), &[]) };
+    assert_said(&Figures { recent: recent(guessed(5)), ..well() }, false, &["5 answers to acme", "is a guess"]);
+    assert_eq!(troubles(&Figures { recent: recent(guessed(4)), ..well() }), Vec::new());
 }
 
 #[test]
