@@ -157,17 +157,17 @@ pub async fn hold(
         principal: passage.caller.as_ref().map_or_else(|| NONE.into(), |caller| caller.principal.subject.clone()),
         service: Cow::Borrowed(admitted.route().service.name()),
         operation: Cow::Borrowed(admitted.route().operation_name()),
-        model: ask.model.into(),
+        model: tariff.model().clone(),
     };
-    let hold = ledger::Hold {
+    let hold = Arc::new(ledger::Hold {
         request,
         input_tokens: tokens.input,
         output_tokens: tokens.output,
         cost: ask.cost,
         input_cost: tariff.input_cost(&ask, tokens.tier),
-        price_source: tariff.price.as_ref().map_or("none", |price| price.source()).into(),
+        price_source: tariff.price.as_ref().map_or_else(|| NONE.into(), |price| price.source().clone()),
         expires: expiry(now.wall, &live.snapshot),
-    };
+    });
     let Granted { held, standings, shadowed } =
         custody.hold(&tenant, &ask, hold, &now).await.inspect_err(|denial| count_refusal(denial, metrics))?;
     shadowed.iter().for_each(|denial| count(denial, "shadow", metrics));
@@ -261,8 +261,8 @@ impl Charge {
         let cost = charged.as_ref().map_or(self.request_price, |charged| charged.cost);
         let source = match &charged {
             Some(charged) => charged.source(),
-            None if self.by_request && self.request_price > NanoUsd::ZERO => Cow::Borrowed("per request"),
-            None => Cow::Borrowed("unpriced"),
+            None if self.by_request && self.request_price > NanoUsd::ZERO => "per request".into(),
+            None => "unpriced".into(),
         };
         let request = self.held.hold().request.clone();
         let model = if charged.is_some() { request.model.clone() } else { "other".into() };
@@ -272,7 +272,7 @@ impl Charge {
             tier,
             usage,
             cost,
-            price_source: source.as_ref().into(),
+            price_source: source,
             estimated,
             by_request: self.by_request,
             outcome: Cow::Borrowed(ending.outcome),
