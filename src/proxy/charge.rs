@@ -23,7 +23,7 @@ use crate::{
     pricing::{NanoUsd, Price},
     quota::{Now, QuotaDenial},
     snapshot::{Snapshot, Tenant},
-    telemetry::{Metrics, NONE, Outcome},
+    telemetry::{Metrics, NONE, Outcome, TenantSeries},
 };
 
 /// A conversation's length is not known before: it holds so many tokens of input and as many of output, which is half a minute of speech or
@@ -65,26 +65,15 @@ pub struct Bill {
 
 impl Bill {
     /// For metrics.
-    pub fn count(&self, tenant: &str, metrics: &Metrics) {
-        let usage = &self.usage;
-        let kinds = [
-            ("input", usage.input_tokens),
-            ("output", usage.output_tokens),
-            ("cache_read", usage.cache_read_tokens),
-            ("cache_write", usage.cache_write_tokens.saturating_add(usage.cache_write_1h_tokens)),
-        ];
-        for (kind, tokens) in kinds.into_iter().filter(|(_, tokens)| *tokens > 0) {
-            metrics.account.tokens.with_label_values(&[tenant, &self.model, kind]).inc_by(tokens);
-        }
-        if self.cost > NanoUsd::ZERO {
-            metrics.account.cost.with_label_values(&[tenant, &*self.model]).inc_by(self.cost.0 as f64 / 1e9);
-        }
+    pub fn count(&self, series: &TenantSeries, metrics: &Metrics) {
+        series.used(&self.model, &self.usage, self.cost, metrics);
         let flags = [
             (self.estimated, &metrics.account.estimated),
             (self.by_request, &metrics.account.by_request),
             (!self.priced, &metrics.account.unpriced),
             (self.overdrawn, &metrics.account.overdrawn),
         ];
+        let tenant = series.tenant();
         flags.iter().filter(|(holds, _)| *holds).for_each(|(_, counter)| counter.with_label_values(&[tenant]).inc());
     }
 }

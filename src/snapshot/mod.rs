@@ -23,6 +23,7 @@ use crate::{
     pricing::PriceBook,
     quota::{Account, Accounts, Counters, Quotas, TenantCounters},
     routing::Overrides,
+    telemetry::TenantSeries,
 };
 
 /// Everything that outlives a reload and that compiling ties a new snapshot to.
@@ -108,6 +109,8 @@ pub struct Tenant {
     pub quotas: Quotas,
     /// How many, and how much, it has used and holds.
     pub account: Arc<Account>,
+    /// Where its requests are counted.
+    pub series: TenantSeries,
 }
 
 /// Why a configuration cannot serve. `check` finds these before, with line and caret; files can still change in between.
@@ -206,6 +209,7 @@ impl Tenant {
             counters: lasting.counters.of(&name),
             quotas: Quotas::new(tenant, &config.account),
             account: lasting.accounts.of(&name),
+            series: TenantSeries::new(name.clone()),
             name,
         })
     }
