@@ -143,9 +143,9 @@ impl Ledger {
     }
 
     /// A request was admitted. Does not wait.
-    pub fn hold(&self, hold: Hold) {
+    pub fn hold(&self, hold: impl Into<Arc<Hold>>) {
         if let Some(open) = &*self.open.load() {
-            open.queue.hold(hold);
+            open.queue.hold(hold.into());
         }
     }
 

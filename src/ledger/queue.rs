@@ -48,8 +48,7 @@ impl Queue {
         Queue { rows_waiting_max, state: Mutex::new(state), changed: Condvar::new(), progress: watch::Sender::default() }
     }
 
-    pub(super) fn hold(&self, hold: Hold) {
-        let hold = Box::new(hold);
+    pub(super) fn hold(&self, hold: Arc<Hold>) {
         self.say(|state| {
             state.holds.insert(hold.request.id.clone(), hold);
         });

@@ -3,7 +3,10 @@
 use std::{borrow::Cow, sync::Arc};
 
 use jiff::{Timestamp, civil::Date};
-use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, named_params, params, types::Type};
+use rusqlite::{
+    CachedStatement, Connection, OptionalExtension, Row, named_params,
+    types::{ToSqlOutput, Type, ValueRef},
+};
 
 use super::{Entry, Hold, Request, SumKey, Sums};
 use crate::{
@@ -11,71 +14,126 @@ use crate::{
     pricing::NanoUsd,
 };
 
-/// Inserts rows of requests, as many as there are.
-pub(super) struct RequestRows<'c>(CachedStatement<'c>);
+/// Inserts rows into one table, as many as there are. Most of a row is as it was in the row before, and bound already.
+struct Insertion<'c, 'r, const COLUMNS: usize> {
+    statement: CachedStatement<'c>,
+    /// The first parameter, whose text nobody keeps.
+    day: Option<Date>,
+    /// The others.
+    bound: [Option<ValueRef<'r>>; COLUMNS],
+}
 
-impl RequestRows<'_> {
+impl<'c, 'r, const COLUMNS: usize> Insertion<'c, 'r, COLUMNS> {
+    fn prepare(connection: &'c Connection, sql: &str) -> rusqlite::Result<Self> {
+        Ok(Insertion { statement: connection.prepare_cached(sql)?, day: None, bound: [None; COLUMNS] })
+    }
+
+    /// How many rows that makes.
+    fn row(&mut self, day: Date, values: [ValueRef<'r>; COLUMNS]) -> rusqlite::Result<usize> {
+        if self.day != Some(day) {
+            self.statement.raw_bind_parameter(1, day.to_string())?;
+            self.day = Some(day);
+        }
+        for ((place, bound), value) in (2..).zip(&mut self.bound).zip(values) {
+            if *bound != Some(value) {
+                self.statement.raw_bind_parameter(place, ToSqlOutput::Borrowed(value))?;
+                *bound = Some(value);
+            }
+        }
+        self.statement.raw_execute()
+    }
+}
+
+/// What rows of requests and of holds begin with, after the day.
+fn of_request(request: &Request) -> [ValueRef<'_>; 7] {
+    [
+        ValueRef::from(&*request.id),
+        nanoseconds(request.time),
+        ValueRef::from(&*request.tenant),
+        ValueRef::from(&*request.principal),
+        ValueRef::from(&*request.service),
+        ValueRef::from(&*request.operation),
+        ValueRef::from(&*request.model),
+    ]
+}
+
+/// Inserts rows of requests.
+pub(super) struct RequestRows<'c, 'r>(Insertion<'c, 'r, 19>);
+
+impl<'c, 'r> RequestRows<'c, 'r> {
     /// For this connection.
-    pub(super) fn of(connection: &Connection) -> rusqlite::Result<RequestRows<'_>> {
+    pub(super) fn of(connection: &'c Connection) -> rusqlite::Result<Self> {
         // By their places: to look every name up in the statement takes as long as half of the insertion.
-        const SQL: &str = "INSERT INTO requests (id, time_ns, day, tenant, principal, service, operation, model, tier,
+        const SQL: &str = "INSERT INTO requests (day, id, time_ns, tenant, principal, service, operation, model, tier,
             input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, cost_nano_usd, price_source,
             estimated, by_request, outcome, upstream_request_id)
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING";
-        connection.prepare_cached(SQL).map(RequestRows)
+        Insertion::prepare(connection, SQL).map(RequestRows)
     }
 
     /// False if the id has a row already.
-    pub(super) fn insert(&mut self, entry: &Entry) -> rusqlite::Result<bool> {
+    pub(super) fn insert(&mut self, entry: &'r Entry) -> rusqlite::Result<bool> {
         let Entry { request, usage, .. } = entry;
-        let inserted = self.0.execute(params![
-            request.id,
-            nanoseconds(request.time),
-            request.day.to_string(),
-            request.tenant,
-            request.principal,
-            request.service,
-            request.operation,
-            request.model,
-            entry.tier.name(),
-            integer(usage.input_tokens),
-            integer(usage.output_tokens),
-            integer(usage.cache_read_tokens),
-            integer(usage.cache_write_tokens),
-            integer(usage.cache_write_1h_tokens),
-            entry.cost.0,
-            entry.price_source,
-            entry.estimated,
-            entry.by_request,
-            entry.outcome,
-            entry.upstream_request_id,
-        ])?;
+        let [id, time, tenant, principal, service, operation, model] = of_request(request);
+        let inserted = self.0.row(
+            request.day,
+            [
+                id,
+                time,
+                tenant,
+                principal,
+                service,
+                operation,
+                model,
+                entry.tier.name().into(),
+                ValueRef::Integer(integer(usage.input_tokens)),
+                ValueRef::Integer(integer(usage.output_tokens)),
+                ValueRef::Integer(integer(usage.cache_read_tokens)),
+                ValueRef::Integer(integer(usage.cache_write_tokens)),
+                ValueRef::Integer(integer(usage.cache_write_1h_tokens)),
+                ValueRef::Integer(entry.cost.0),
+                ValueRef::from(&*entry.price_source),
+                ValueRef::Integer(entry.estimated.into()),
+                ValueRef::Integer(entry.by_request.into()),
+                ValueRef::from(&*entry.outcome),
+                entry.upstream_request_id.as_deref().map_or(ValueRef::Null, ValueRef::from),
+            ],
+        )?;
         Ok(inserted == 1)
     }
 }
 
-pub(super) fn insert_hold(connection: &Connection, hold: &Hold) -> rusqlite::Result<()> {
-    const SQL: &str = "INSERT OR REPLACE INTO holds (id, time_ns, day, tenant, principal, service, operation, model,
-        input_tokens, output_tokens, cost_nano_usd, input_cost_nano_usd, price_source, expires_ns)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-    let request = &hold.request;
-    connection.prepare_cached(SQL)?.execute(params![
-        request.id,
-        nanoseconds(request.time),
-        request.day.to_string(),
-        request.tenant,
-        request.principal,
-        request.service,
-        request.operation,
-        request.model,
-        integer(hold.input_tokens),
-        integer(hold.output_tokens),
-        hold.cost.0,
-        hold.input_cost.0,
-        hold.price_source,
-        nanoseconds(hold.expires),
-    ])?;
-    Ok(())
+/// Inserts rows of holds, or puts them in the place of what they were.
+pub(super) struct HoldRows<'c, 'r>(Insertion<'c, 'r, 13>);
+
+impl<'c, 'r> HoldRows<'c, 'r> {
+    /// For this connection.
+    pub(super) fn of(connection: &'c Connection) -> rusqlite::Result<Self> {
+        const SQL: &str = "INSERT OR REPLACE INTO holds (day, id, time_ns, tenant, principal, service, operation, model,
+            input_tokens, output_tokens, cost_nano_usd, input_cost_nano_usd, price_source, expires_ns)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        Insertion::prepare(connection, SQL).map(HoldRows)
+    }
+
+    pub(super) fn insert(&mut self, hold: &'r Hold) -> rusqlite::Result<()> {
+        let [id, time, tenant, principal, service, operation, model] = of_request(&hold.request);
+        let values = [
+            id,
+            time,
+            tenant,
+            principal,
+            service,
+            operation,
+            model,
+            ValueRef::Integer(integer(hold.input_tokens)),
+            ValueRef::Integer(integer(hold.output_tokens)),
+            ValueRef::Integer(hold.cost.0),
+            ValueRef::Integer(hold.input_cost.0),
+            ValueRef::from(&*hold.price_source),
+            nanoseconds(hold.expires),
+        ];
+        self.0.row(hold.request.day, values).map(drop)
+    }
 }
 
 /// All of them, in the order of their admission.
@@ -192,8 +250,8 @@ fn count(row: &Row<'_>, column: &str) -> rusqlite::Result<u64> {
 }
 
 /// Until the year 2262.
-fn nanoseconds(time: Timestamp) -> i64 {
-    i64::try_from(time.as_nanosecond()).unwrap_or(i64::MAX)
+fn nanoseconds(time: Timestamp) -> ValueRef<'static> {
+    ValueRef::Integer(i64::try_from(time.as_nanosecond()).unwrap_or(i64::MAX))
 }
 
 fn time(row: &Row<'_>, column: &str) -> rusqlite::Result<Timestamp> {

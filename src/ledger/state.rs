@@ -26,7 +26,7 @@ pub(super) struct Closing {
 /// What is written in one transaction.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    pub(super) holds: HashMap<Arc<str>, Box<Hold>>,
+    pub(super) holds: HashMap<Arc<str>, Arc<Hold>>,
     pub(super) releases: Vec<Arc<str>>,
     pub(super) closings: VecDeque<Box<Closing>>,
     /// Of rows that found no room.
@@ -35,10 +35,10 @@ pub(super) struct Batch {
     pub(super) upto: u64,
 }
 
-/// Holds and rows are boxed, so that little is copied while the lock is held and a collection grows or is divided.
+/// Holds are shared and rows are boxed, so that little is copied while the lock is held and a collection grows or is divided.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    pub(super) holds: HashMap<Arc<str>, Box<Hold>>,
+    pub(super) holds: HashMap<Arc<str>, Arc<Hold>>,
     pub(super) releases: Vec<Arc<str>>,
     pub(super) closings: VecDeque<Box<Closing>>,
     pub(super) folded: HashMap<SumKey, Sums>,

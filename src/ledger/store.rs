@@ -7,7 +7,7 @@ use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 use super::{
     Entry, Hold, LedgerError, SumKey, Sums, file,
-    rows::{self, RequestRows},
+    rows::{self, HoldRows, RequestRows},
     state::Batch,
 };
 
@@ -110,12 +110,13 @@ impl Store {
 fn recover(connection: &mut Connection, lost_before: Timestamp, now: Timestamp) -> rusqlite::Result<Recovered> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let (expired, holds): (Vec<_>, Vec<_>) = rows::holds(&transaction)?.into_iter().partition(|hold| hold.expires <= lost_before);
+    let lost: Vec<Entry> = expired.into_iter().map(Hold::lost).collect();
     let mut sums = HashMap::new();
     {
         let mut rows = RequestRows::of(&transaction)?;
-        for hold in expired {
-            delete_hold(&transaction, &hold.request.id)?;
-            insert(&mut rows, &hold.lost(), &mut sums)?;
+        for entry in &lost {
+            delete_hold(&transaction, &entry.request.id)?;
+            insert(&mut rows, entry, &mut sums)?;
         }
     }
     add(&transaction, &sums)?;
@@ -125,8 +126,9 @@ fn recover(connection: &mut Connection, lost_before: Timestamp, now: Timestamp) 
 
 fn write(connection: &mut Connection, batch: &Batch) -> Result<(), WriteError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    for hold in batch.holds.values() {
-        rows::insert_hold(&transaction, hold)?;
+    {
+        let mut rows = HoldRows::of(&transaction)?;
+        batch.holds.values().try_for_each(|hold| rows.insert(hold))?;
     }
     for id in &batch.releases {
         delete_hold(&transaction, id)?;
@@ -146,7 +148,7 @@ fn write(connection: &mut Connection, batch: &Batch) -> Result<(), WriteError> {
 }
 
 /// A request that has a row already is not charged again.
-fn insert(rows: &mut RequestRows<'_>, entry: &Entry, sums: &mut HashMap<SumKey, Sums>) -> rusqlite::Result<()> {
+fn insert<'r>(rows: &mut RequestRows<'_, 'r>, entry: &'r Entry, sums: &mut HashMap<SumKey, Sums>) -> rusqlite::Result<()> {
     if rows.insert(entry)? {
         *sums.entry(entry.request.key()).or_default() += Sums::of(entry);
     }

@@ -1,6 +1,6 @@
 //! The price of one model at one time: for each service tier, rates by the length of the input.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use super::{Gap, Gaps, NanoUsd, Rates};
 use crate::bedrock::usage::{ServiceTier, Usage};
@@ -34,16 +34,16 @@ pub struct Charge<'a> {
     pub cost: NanoUsd,
     /// Prices that were needed and not there.
     pub gaps: Gaps,
-    source: &'a str,
+    source: &'a Arc<str>,
 }
 
 impl Charge<'_> {
     /// For the ledger: `genai-prices 0.2.1 regional`, and after it what was missing: `…; unpriced: tier`.
-    pub fn source(&self) -> Cow<'_, str> {
+    pub fn source(&self) -> Arc<str> {
         if self.gaps.is_empty() {
-            return Cow::Borrowed(self.source);
+            return self.source.clone();
         }
-        Cow::Owned(format!("{}; unpriced: {}", self.source, self.gaps))
+        format!("{}; unpriced: {}", self.source, self.gaps).into()
     }
 }
 
@@ -82,7 +82,7 @@ impl Price {
     }
 
     /// Where the standard rates come from: `genai-prices 0.2.1 regional`, `prices.toml`.
-    pub fn source(&self) -> &str {
+    pub fn source(&self) -> &Arc<str> {
         &self.standard.source
     }
 

@@ -23,7 +23,7 @@ use crate::{
     pricing::{NanoUsd, Price},
     quota::{Now, QuotaDenial},
     snapshot::{Snapshot, Tenant},
-    telemetry::{Metrics, NONE, Outcome},
+    telemetry::{Metrics, NONE, Outcome, TenantSeries},
 };
 
 /// A conversation's length is not known before: it holds so many tokens of input and as many of output, which is half a minute of speech or
@@ -67,26 +67,15 @@ pub struct Bill {
 
 impl Bill {
     /// For metrics.
-    pub fn count(&self, tenant: &str, metrics: &Metrics) {
-        let usage = &self.usage;
-        let kinds = [
-            ("input", usage.input_tokens),
-            ("output", usage.output_tokens),
-            ("cache_read", usage.cache_read_tokens),
-            ("cache_write", usage.cache_write_tokens.saturating_add(usage.cache_write_1h_tokens)),
-        ];
-        for (kind, tokens) in kinds.into_iter().filter(|(_, tokens)| *tokens > 0) {
-            metrics.account.tokens.with_label_values(&[tenant, &self.model, kind]).inc_by(tokens);
-        }
-        if self.cost > NanoUsd::ZERO {
-            metrics.account.cost.with_label_values(&[tenant, &*self.model]).inc_by(self.cost.0 as f64 / 1e9);
-        }
+    pub fn count(&self, series: &TenantSeries, metrics: &Metrics) {
+        series.used(&self.model, &self.usage, self.cost, metrics);
         let flags = [
             (self.estimated, &metrics.account.estimated),
             (self.by_request, &metrics.account.by_request),
             (!self.priced, &metrics.account.unpriced),
             (self.overdrawn, &metrics.account.overdrawn),
         ];
+        let tenant = series.tenant();
         flags.iter().filter(|(holds, _)| *holds).for_each(|(_, counter)| counter.with_label_values(&[tenant]).inc());
     }
 }
@@ -161,17 +150,17 @@ pub async fn hold(
         principal: passage.caller.as_ref().map_or_else(|| NONE.into(), |caller| caller.principal.subject.clone()),
         service: Cow::Borrowed(admitted.route().service.name()),
         operation: Cow::Borrowed(admitted.route().operation_name()),
-        model: ask.model.into(),
+        model: tariff.model().clone(),
     };
-    let hold = ledger::Hold {
+    let hold = Arc::new(ledger::Hold {
         request,
         input_tokens: tokens.input,
         output_tokens: tokens.output,
         cost: ask.cost,
         input_cost: tariff.input_cost(&ask, tokens.tier),
-        price_source: tariff.price.as_ref().map_or("none", |price| price.source()).into(),
+        price_source: tariff.price.as_ref().map_or_else(|| NONE.into(), |price| price.source().clone()),
         expires: expiry(now.wall, &live.snapshot),
-    };
+    });
     let Granted { held, standings, shadowed } =
         custody.hold(&tenant, &ask, hold, &now).await.inspect_err(|denial| count_refusal(denial, metrics))?;
     shadowed.iter().for_each(|denial| count(denial, "shadow", metrics));
@@ -291,8 +280,8 @@ impl Charge {
         let cost = charged.as_ref().map_or(self.request_price, |charged| charged.cost);
         let source = match &charged {
             Some(charged) => charged.source(),
-            None if self.by_request && self.request_price > NanoUsd::ZERO => Cow::Borrowed("per request"),
-            None => Cow::Borrowed("unpriced"),
+            None if self.by_request && self.request_price > NanoUsd::ZERO => "per request".into(),
+            None => "unpriced".into(),
         };
         let request = self.held.hold().request.clone();
         let model = if charged.is_some() { request.model.clone() } else { "other".into() };
@@ -302,7 +291,7 @@ impl Charge {
             tier,
             usage,
             cost,
-            price_source: source.as_ref().into(),
+            price_source: source,
             estimated,
             by_request: self.by_request,
             outcome: Cow::Borrowed(ending.outcome),

@@ -33,7 +33,7 @@ const BYTES_PER_TOKEN: u64 = 4;
 /// What a model or an operation costs.
 pub struct Tariff {
     /// As limits know it, and sums are kept for it.
-    model: String,
+    model: Arc<str>,
     /// It is charged as a request, not by its tokens.
     pub by_request: bool,
     /// Of tokens.
@@ -79,7 +79,7 @@ impl Tariff {
         // A discount may be for the one profile.
         let own = prices.price(written, now);
         let named = if own.is_some() { written } else { model };
-        let model = if model.len() > MODEL_BYTES_MAX { LONG_MODEL } else { model }.to_owned();
+        let model = if model.len() > MODEL_BYTES_MAX { LONG_MODEL } else { model }.into();
         let by_request = metering == Metering::PerRequest;
         Tariff {
             by_request,
@@ -91,7 +91,7 @@ impl Tariff {
     }
 
     /// The model as limits know it, and sums are kept for it.
-    pub fn model(&self) -> &str {
+    pub fn model(&self) -> &Arc<str> {
         &self.model
     }
 
@@ -120,7 +120,7 @@ impl Tariff {
             let input = bytes / BYTES_PER_TOKEN;
             return Ok((Tokens { input, input_estimate: input, output: output_max, ..Tokens::default() }, changes));
         }
-        let ask = Asked::read(operation, Some(self.model()), pieces);
+        let ask = Asked::read(operation, Some(&*self.model), pieces);
         let mut output = ask.output_max().unwrap_or_else(|| output_max.saturating_mul(ask.choices));
         if let Some(cap) = tenant.quotas.max_tokens_for(self.model()).filter(|_| ask.generates) {
             let asked = ask.answer_max().unwrap_or(output_max);
@@ -135,7 +135,7 @@ impl Tariff {
         if is_chat {
             let pieces = changes.body.as_deref().unwrap_or(pieces);
             // The lowered body has other offsets.
-            if let Some(asking) = Asked::read(operation, Some(self.model()), pieces).asking_for_usage(pieces) {
+            if let Some(asking) = Asked::read(operation, Some(&*self.model), pieces).asking_for_usage(pieces) {
                 changes.body = Some(asking);
                 changes.hide_usage = true;
             }

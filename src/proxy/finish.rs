@@ -17,7 +17,7 @@ use super::{
 };
 use crate::auth::ClientCertificate;
 use crate::bedrock::usage::Usage;
-use crate::telemetry::{AccessLine, NONE, Outcome, Refused, outcome::status_class};
+use crate::telemetry::{AccessLine, Ended, NONE, Outcome, Refused};
 
 /// Counts and writes; the permit and the room are given back when the passage is dropped right after.
 pub fn finish(session: &mut Session, e: Option<&Error>, passage: &mut Passage, gateway: &Gateway) {
@@ -79,25 +79,25 @@ pub(super) fn labels(passage: &Passage) -> (&str, &'static str, &'static str) {
 fn count(passage: &Passage, outcome: Outcome, duration: Duration, gateway: &Gateway) {
     let metrics = &gateway.metrics;
     let (tenant, service, operation) = labels(passage);
-    let class = status_class(status(passage));
-    metrics.requests.with_label_values(&[tenant, service, operation, class, outcome.label()]).inc();
-    let arrival = &passage.arrival;
-    metrics.duration.with_label_values(&[tenant, service]).observe(duration.as_secs_f64());
+    let caller = passage.caller.as_ref().and_then(|caller| caller.tenant.as_ref());
+    let series = caller.map_or(&metrics.of_nobody, |tenant| &tenant.series);
     if let Some(refusal) = refusal(passage) {
         metrics.denials.with_label_values(&[tenant, refusal.reason]).inc();
     }
-    metrics.request_body_bytes.with_label_values(&[tenant]).inc_by(passage.content.bytes());
-    metrics.response_body_bytes.with_label_values(&[tenant]).inc_by(passage.meter.bytes);
-    if let Some(at) = passage.meter.first_byte {
-        let waited = at.duration_since(arrival.started).as_secs_f64();
-        metrics.first_byte.with_label_values(&[tenant, service]).observe(waited);
-    }
     if let Some(bill) = bill(passage) {
-        bill.count(tenant, metrics);
+        bill.count(series, metrics);
     }
-    if let Some(own) = arrival.own_share {
-        metrics.own_share.with_label_values(&[service]).observe(own.as_secs_f64());
-    }
+    let ended = Ended {
+        called: (service, operation),
+        status: status(passage),
+        outcome,
+        duration,
+        first_byte: passage.meter.first_byte.map(|at| at.duration_since(passage.arrival.started)),
+        own_share: passage.arrival.own_share,
+        request_bytes: passage.content.bytes(),
+        response_bytes: passage.meter.bytes,
+    };
+    series.ended(&ended, metrics);
 }
 
 /// For the console.

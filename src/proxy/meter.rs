@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue, header};
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 
-use super::{Denial, Passage, listing::HeldList, respond::denied, standings::rate_limit_headers};
+use super::{Denial, Passage, listing::HeldList, respond::denied, standings::limits_of};
 use crate::bedrock::usage::{Reading, UsageChunkFilter, UsageReader};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
@@ -136,7 +136,7 @@ pub fn response_head(response: &mut ResponseHeader, passage: &mut Passage) -> Re
         if meter.list.is_some() {
             let_length_go(response)?;
         }
-        rate_limit_headers(response, admitted.dialect(), admitted.standings())?;
+        limits_of(response, admitted)?;
     }
     Ok(())
 }

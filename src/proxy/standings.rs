@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 
-use super::respond::internal;
+use super::{admit::Admitted, respond::internal};
 use crate::{
     bedrock::Dialect,
     quota::{LimitKind, Measure, Standing},
@@ -19,30 +19,59 @@ const ITEM_BYTES: usize = 64;
 
 /// `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-11), and the dialect's own.
 pub fn rate_limit_headers(response: &mut ResponseHeader, dialect: Dialect, standings: &[Standing]) -> Result<()> {
+    show(response, dialect, standings, || policy_of(standings))
+}
+
+/// The same for a request that goes on: what is said of its tenant's limits themselves was written before.
+pub fn limits_of(response: &mut ResponseHeader, admitted: &Admitted) -> Result<()> {
+    let standings = admitted.standings();
+    let policy = || admitted.tenant().policies.of(standings, || policy_of(standings));
+    show(response, admitted.dialect(), standings, policy)
+}
+
+fn show(
+    response: &mut ResponseHeader,
+    dialect: Dialect,
+    standings: &[Standing],
+    policy: impl FnOnce() -> Result<HeaderValue>,
+) -> Result<()> {
     if standings.is_empty() {
         return Ok(());
     }
-    let room = standings.len() * ITEM_BYTES;
-    let (mut policy, mut left) = (String::with_capacity(room), String::with_capacity(room));
-    let mut before = "\"";
-    for standing in standings {
-        for list in [&mut policy, &mut left] {
-            list.push_str(before);
-            list.push_str(standing.name());
-        }
-        before = ", \"";
-        push_parameter(&mut policy, "\";q=", standing.quota);
-        policy.push_str(constant_parameters(standing.kind));
-        push_parameter(&mut left, "\";r=", standing.remaining);
-        push_parameter(&mut left, ";t=", whole_seconds(standing.reset));
-    }
-    response.insert_header("ratelimit-policy", HeaderValue::try_from(policy).map_err(internal)?)?;
-    response.insert_header("ratelimit", HeaderValue::try_from(left).map_err(internal)?)?;
+    response.insert_header("ratelimit-policy", policy()?)?;
+    response.insert_header("ratelimit", left_of(standings)?)?;
     match dialect {
         Dialect::Aws => Ok(()),
         Dialect::OpenAi => own_headers(response, &OPENAI, standings, openai_reset),
         Dialect::Anthropic => own_headers(response, &ANTHROPIC, standings, |reset| anthropic_reset(reset, Timestamp::now())),
     }
+}
+
+fn policy_of(standings: &[Standing]) -> Result<HeaderValue> {
+    list(standings, |policy, standing| {
+        push_parameter(policy, "\";q=", standing.quota);
+        policy.push_str(constant_parameters(standing.kind));
+    })
+}
+
+fn left_of(standings: &[Standing]) -> Result<HeaderValue> {
+    list(standings, |left, standing| {
+        push_parameter(left, "\";r=", standing.remaining);
+        push_parameter(left, ";t=", whole_seconds(standing.reset));
+    })
+}
+
+/// The names of limits, each with its parameters, from the end of its name on.
+fn list(standings: &[Standing], parameters: impl Fn(&mut String, &Standing)) -> Result<HeaderValue> {
+    let mut list = String::with_capacity(standings.len() * ITEM_BYTES);
+    let mut before = "\"";
+    for standing in standings {
+        list.push_str(before);
+        list.push_str(standing.name());
+        parameters(&mut list, standing);
+        before = ", \"";
+    }
+    HeaderValue::try_from(list).map_err(internal)
 }
 
 /// Unit and window: what of a policy is the same for all limits of a kind.

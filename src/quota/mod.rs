@@ -10,4 +10,4 @@ pub use account::{
     QuotaKind, Quotas, Reservation, Settled, Spent, Statement,
 };
 pub use requests::{Admission, Counted, Counters, Permit, RateDenial, TenantCounters, admit, count};
-pub use standing::{LimitKind, Measure, Span, Standing, milliseconds};
+pub use standing::{LimitKind, Measure, Policies, Span, Standing, milliseconds};

@@ -1,6 +1,10 @@
 //! Limits by what they count, and where a tenant stands against one, for response headers.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -173,7 +177,86 @@ impl Standing {
     }
 }
 
+/// What is said of limits themselves, whatever is left of them: written once for each set of limits that a tenant's requests meet.
+#[derive(Debug)]
+pub struct Policies<T>([OnceLock<(Vec<Standing>, T)>; POLICIES_KEPT]);
+
+/// A tenant's requests meet as many sets of limits as its quotas divide the models into.
+const POLICIES_KEPT: usize = 8;
+
+impl<T> Default for Policies<T> {
+    fn default() -> Self {
+        Policies(Default::default())
+    }
+}
+
+impl<T: Clone> Policies<T> {
+    /// What was written of these limits; by `write`, if nothing was yet.
+    ///
+    /// # Errors
+    /// Of `write`.
+    pub fn of<E>(&self, standings: &[Standing], write: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        let kept = || self.0.iter().map_while(OnceLock::get);
+        if let Some((_, written)) = kept().find(|(of, _)| have_same_limits(of, standings)) {
+            return Ok(written.clone());
+        }
+        let written = write()?;
+        if let Some(free) = self.0.get(kept().count()) {
+            // Another thread may have been quicker: then the next request writes again.
+            let _ = free.set((standings.to_vec(), written.clone()));
+        }
+        Ok(written)
+    }
+}
+
+fn have_same_limits(some: &[Standing], others: &[Standing]) -> bool {
+    let same =
+        |(one, other): (&Standing, &Standing)| one.kind == other.kind && one.quota == other.quota && one.policy == other.policy;
+    some.len() == others.len() && some.iter().zip(others).all(same)
+}
+
 /// A wait as it is told: whoever came back a fraction of a millisecond too early would be refused again.
 pub fn milliseconds(wait: Duration) -> u64 {
     u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_of_limits_is_written_once_for_each_set_of_them_and_never_shown_for_another() {
+        let standing = |quota: u64, remaining: u64, name: &str| Standing {
+            kind: LimitKind::Per(Measure::Tokens, Span::Day),
+            policy: Some(name.into()),
+            quota,
+            remaining,
+            reset: Duration::from_secs(remaining),
+        };
+        let (policies, mut written) = (Policies::default(), 0);
+        for remaining in 0..3 {
+            for set in 1..=12 {
+                let [one, other] =
+                    [standing(set, remaining, "all"), standing(7, remaining, if set % 2 == 0 { "a" } else { "b" })];
+                let sets = [vec![one.clone()], vec![one.clone(), other.clone()], vec![other, one]];
+                for standings in sets {
+                    let of = |standings: &[Standing]| standings.iter().map(|s| format!("{}={} ", s.name(), s.quota)).collect();
+                    let found: Result<String, ()> = policies.of(&standings, || {
+                        written += 1;
+                        Ok(of(&standings))
+                    });
+                    assert_eq!(found, Ok(of(&standings)));
+                }
+            }
+        }
+        // The first sets are kept, and what is beyond is written for every request.
+        assert_eq!(written, 36 * 3 - POLICIES_KEPT * 2);
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_not_kept() {
+        let policies = Policies::default();
+        assert_eq!(policies.of(&[], || Err("no")), Err("no"));
+        assert_eq!(policies.of(&[], || Ok::<u8, &str>(5)), Ok(5));
+    }
 }

@@ -9,6 +9,8 @@ mod tls;
 
 use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
 
+use http::HeaderValue;
+
 pub use endpoints::{Endpoint, EndpointError};
 pub use listeners::Listener;
 pub use role::AssumedRole;
@@ -21,8 +23,9 @@ use crate::{
     config::{self, Config, SurfaceService},
     policy::{Policy, Profiles},
     pricing::PriceBook,
-    quota::{Account, Accounts, Counters, Quotas, TenantCounters},
+    quota::{Account, Accounts, Counters, Policies, Quotas, TenantCounters},
     routing::Overrides,
+    telemetry::TenantSeries,
 };
 
 /// Everything that outlives a reload and that compiling ties a new snapshot to.
@@ -108,6 +111,10 @@ pub struct Tenant {
     pub quotas: Quotas,
     /// How many, and how much, it has used and holds.
     pub account: Arc<Account>,
+    /// Where its requests are counted.
+    pub series: TenantSeries,
+    /// What it is told of its limits.
+    pub policies: Policies<HeaderValue>,
 }
 
 /// Why a configuration cannot serve. `check` finds these before, with line and caret; files can still change in between.
@@ -206,6 +213,8 @@ impl Tenant {
             counters: lasting.counters.of(&name),
             quotas: Quotas::new(tenant, &config.account),
             account: lasting.accounts.of(&name),
+            series: TenantSeries::new(name.clone()),
+            policies: Policies::default(),
             name,
         })
     }

@@ -4,12 +4,14 @@ use std::{collections::BTreeMap, mem};
 
 use prometheus::{Encoder, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
 
-use super::{AccountMetrics, Bidirectional, KeySetMetrics, RoleSessionMetrics, SpanMetrics, table::Table};
+use super::{AccountMetrics, Bidirectional, KeySetMetrics, NONE, RoleSessionMetrics, SpanMetrics, TenantSeries, table::Table};
 
 /// Every metric of one gateway.
 pub struct Metrics {
     registry: Registry,
     labels: BTreeMap<String, Vec<String>>,
+    /// Of requests that have no tenant here.
+    pub of_nobody: TenantSeries,
     /// Requests that ended.
     pub requests: IntCounterVec,
     /// From the end of the request's head to the end of the response.
@@ -111,6 +113,7 @@ impl Metrics {
         let mut metrics = Metrics {
             registry: t.registry.clone(),
             labels: BTreeMap::new(),
+            of_nobody: TenantSeries::new(NONE.into()),
             requests: t.counters("tollgate_requests_total",
                 "Requests that ended.",
                 &["tenant", "service", "operation", "status_class", "outcome"],

@@ -217,6 +217,13 @@ impl World {
         self.until_metrics(&format!("{name}{labels:?} = {value}"), |metrics| metrics.sum(name, labels) == value).await
     }
 
+    /// Waits until so many requests have ended. A scrape takes its time, and counters move meanwhile; but that a request ended is counted
+    /// last, so the next scrape has all of it.
+    pub async fn until_ended(&self, requests: f64) -> Metrics {
+        self.until_sum("tollgate_requests_total", &[], requests).await;
+        self.metrics().await
+    }
+
     /// The one request that the simulator got.
     pub fn served(&self) -> Arc<Served> {
         let mut requests = self.simulator.record().requests();

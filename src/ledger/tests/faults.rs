@@ -115,7 +115,7 @@ fn beyond_the_bound_sums_are_kept_and_rows_are_not() {
     let path = config(directory.path()).file.unwrap();
     let (mut store, _) = Store::open(path.clone(), now(), now()).unwrap();
     let queue = Queue::new(10, std::iter::empty());
-    queue.hold(hold("14"));
+    queue.hold(hold("14").into());
     let fetch = || match queue.next(Duration::ZERO, Instant::now()) {
         queue::Turn::Write(batch) => batch,
         other => panic!("{other:?}"),

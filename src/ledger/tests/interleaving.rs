@@ -67,7 +67,7 @@ proptest! {
             match step {
                 Step::Hold(slot) => {
                     let id = format!("{slot}.{}", lives[usize::from(slot)]);
-                    queue.hold(hold(&id));
+                    queue.hold(hold(&id).into());
                     held.insert(id);
                 }
                 Step::Settle(slot) | Step::WriteLate(slot) => {

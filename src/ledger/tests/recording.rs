@@ -26,7 +26,7 @@ fn a_charge_is_on_disk_with_its_sum_and_without_its_hold() {
 fn a_request_that_begins_and_ends_within_a_batch_leaves_its_hold_out() {
     let queue = Queue::new(10, std::iter::empty());
     for id in ["settled", "released"] {
-        queue.hold(hold(id));
+        queue.hold(hold(id).into());
     }
     queue.settle(entry("settled"));
     queue.release("released");

@@ -201,7 +201,7 @@ fn what_a_table_does_not_say_is_charged_by_rule_and_named() {
     let usage = Usage { cache_write_tokens: 100_000, cache_write_1h_tokens: 100_000, ..Usage::default() };
     let charge = price.charge(&usage, ServiceTier::Priority);
     assert_eq!(charge.cost.to_string(), "0.018");
-    assert_eq!(charge.source(), "genai-prices 0.2.1; unpriced: tier, cache_write, cache_write_1h");
+    assert_eq!(&*charge.source(), "genai-prices 0.2.1; unpriced: tier, cache_write, cache_write_1h");
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn input_beyond_the_window_that_the_table_knows_is_named() {
     let price = PriceBook::bundled().price("anthropic.claude-sonnet-4-20250514-v1:0", now()).unwrap();
     let source = |cached: u64| {
         let usage = Usage { input_tokens: 150_000, cache_read_tokens: cached, ..Usage::default() };
-        price.charge(&usage, ServiceTier::Standard).source().into_owned()
+        price.charge(&usage, ServiceTier::Standard).source().to_string()
     };
     assert_eq!(source(50_000), "genai-prices 0.2.1 regional");
     assert_eq!(source(50_001), "genai-prices 0.2.1 regional; unpriced: long_input");

@@ -73,7 +73,7 @@ fn an_opaque_arn_costs_what_its_alias_says() {
 fn facts_are_documented_or_the_operators() {
     let book = book(&format!("[models.\"{SONNET}\"]\nmax_output_tokens = 1000\n"));
     assert_eq!(book.facts(SONNET), ModelFacts { max_output_tokens: 1_000, burndown: 5 });
-    assert_eq!(book.price(SONNET, now()).unwrap().source(), "genai-prices 0.2.1 regional");
+    assert_eq!(&**book.price(SONNET, now()).unwrap().source(), "genai-prices 0.2.1 regional");
     for (model, max_output_tokens, burndown) in [
         ("anthropic.claude-3-haiku-20240307-v1:0", 4_096, 1),
         ("anthropic.claude-3-5-sonnet-20241022-v2:0", 8_192, 1),

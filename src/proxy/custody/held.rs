@@ -28,24 +28,24 @@ pub struct Held {
     /// Nothing if it was made elsewhere: then it is found by the request's id.
     reservation: Option<Reservation>,
     /// As the ledger has it.
-    hold: ledger::Hold,
+    hold: Arc<ledger::Hold>,
     open: bool,
 }
 
 impl Held {
-    pub(super) fn here(custody: Arc<Custody>, reservation: Reservation, hold: ledger::Hold) -> Held {
+    pub(super) fn here(custody: Arc<Custody>, reservation: Reservation, hold: Arc<ledger::Hold>) -> Held {
         Held { custody, reservation: Some(reservation), hold, open: true }
     }
 
     /// Asked for already: whoever drops this gives back what may be granted after all.
-    pub(super) fn elsewhere(custody: Arc<Custody>, hold: ledger::Hold) -> Held {
+    pub(super) fn elsewhere(custody: Arc<Custody>, hold: Arc<ledger::Hold>) -> Held {
         Held { custody, reservation: None, hold, open: true }
     }
 
     pub(super) async fn granted(mut self, reply: oneshot::Receiver<Reply>) -> Result<Granted, Denial> {
         let denial = match reply.await {
             Ok(Reply::Held(day, standings, shadowed)) => {
-                self.hold.request.day = day;
+                Arc::make_mut(&mut self.hold).request.day = day;
                 return Ok(Granted { held: self, standings, shadowed });
             }
             Ok(reply) => denial(reply),
@@ -81,11 +81,11 @@ impl Held {
         let more = (input_tokens.saturating_sub(held.input_tokens), output_tokens.saturating_sub(held.output_tokens));
         let dearer = cost.saturating_sub(held.cost);
         let input_cost = held.input_cost.max(spent);
-        let grown = ledger::Hold { input_tokens, output_tokens, cost, input_cost, ..held.clone() };
+        let grown = Arc::new(ledger::Hold { input_tokens, output_tokens, cost, input_cost, ..(**held).clone() });
         let custody = self.custody.clone();
         let asked = match &*custody.keeper() {
             None => Err(self.grow_here(tenant, more, dearer, &grown, now)),
-            Some(successor) => Ok(successor.ask(Call::Grow(Box::new(grown.clone()), more, dearer))),
+            Some(successor) => Ok(successor.ask(Call::Grow(Box::new((*grown).clone()), more, dearer))),
         };
         let shadowed = match asked {
             Err(here) => here?,
@@ -104,7 +104,7 @@ impl Held {
         tenant: &Tenant,
         more: (u64, u64),
         dearer: NanoUsd,
-        grown: &ledger::Hold,
+        grown: &Arc<ledger::Hold>,
         now: &Now,
     ) -> Result<Vec<QuotaDenial>, QuotaDenial> {
         if self.reservation.is_none() {

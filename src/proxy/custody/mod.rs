@@ -78,12 +78,12 @@ impl Custody {
         self: &Arc<Self>,
         tenant: &Tenant,
         ask: &Ask<'_>,
-        hold: ledger::Hold,
+        hold: Arc<ledger::Hold>,
         now: &Now,
     ) -> Result<Granted, Denial> {
         let asked = match &*self.keeper() {
             None => Err(self.hold_here(tenant, ask, hold, now)),
-            Some(successor) => Ok((successor.ask(Call::Hold(Box::new(hold.clone()), ask.burndown_factor)), hold)),
+            Some(successor) => Ok((successor.ask(Call::Hold(Box::new((*hold).clone()), ask.burndown_factor)), hold)),
         };
         match asked {
             Ok((reply, hold)) => Held::elsewhere(self.clone(), hold).granted(reply).await,
@@ -96,9 +96,15 @@ impl Custody {
         }
     }
 
-    fn hold_here(self: &Arc<Self>, tenant: &Tenant, ask: &Ask<'_>, mut hold: ledger::Hold, now: &Now) -> Result<Granted, Denial> {
+    fn hold_here(
+        self: &Arc<Self>,
+        tenant: &Tenant,
+        ask: &Ask<'_>,
+        mut hold: Arc<ledger::Hold>,
+        now: &Now,
+    ) -> Result<Granted, Denial> {
         let grant = tenant.account.reserve(&tenant.quotas, ask, now)?;
-        hold.request.day = grant.reservation.date();
+        Arc::make_mut(&mut hold).request.day = grant.reservation.date();
         self.ledger.hold(hold.clone());
         let held = Held::here(self.clone(), grant.reservation, hold);
         Ok(Granted { held, standings: grant.standings, shadowed: grant.shadowed })

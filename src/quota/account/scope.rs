@@ -57,6 +57,8 @@ const MODEL_BYTES_MAX: usize = 256;
 pub(super) struct Scopes {
     scopes: Vec<Option<Scope>>,
     models: HashMap<Box<str>, Known>,
+    /// Of the model that was asked for last, as it is three times for every request.
+    last: Option<Known>,
     /// Counts changes of `scopes`; what was matched before is matched again.
     epoch: u64,
 }
@@ -97,6 +99,16 @@ impl Scopes {
 
     /// The scopes of a model, and its name in a form that can be kept.
     pub(super) fn of(&mut self, model: &str) -> (Arc<str>, ScopeSet) {
+        let epoch = self.epoch;
+        if let Some(last) = self.last.as_ref().filter(|last| last.epoch == epoch && *last.name == *model) {
+            return (last.name.clone(), last.scopes);
+        }
+        let (name, scopes) = self.find(model);
+        self.last = Some(Known { name: name.clone(), scopes, epoch });
+        (name, scopes)
+    }
+
+    fn find(&mut self, model: &str) -> (Arc<str>, ScopeSet) {
         let epoch = self.epoch;
         if let Some(known) = self.models.get_mut(model) {
             if known.epoch != epoch {
