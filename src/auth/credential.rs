@@ -113,9 +113,12 @@ pub enum Presented<'a> {
 /// # Errors
 /// [`extract`]'s, and a token beside a signature that counts.
 pub fn present(headers: &HeaderMap) -> Result<Presented<'_>, CredentialError> {
-    let authorization = single(headers, &AUTHORIZATION, "Authorization")?.and_then(|value| value.to_str().ok());
-    let Some(authorization) = authorization.filter(|value| signer(value).is_some_and(access_key_id::is_own)) else {
-        return extract(headers).map(Presented::Token);
+    let authorization = single(headers, &AUTHORIZATION, "Authorization")?;
+    // A token is long, and all of it would have to be looked at to be text.
+    let signature = authorization.filter(|value| value.as_bytes().starts_with(ALGORITHM.as_bytes()));
+    let own = signature.and_then(|value| value.to_str().ok()).filter(|value| signer(value).is_some_and(access_key_id::is_own));
+    let Some(authorization) = own else {
+        return token_beside(headers, authorization).map(Presented::Token);
     };
     if headers.contains_key(API_KEY) {
         return Err(CredentialError::Conflicting);
@@ -152,10 +155,12 @@ fn signer(authorization: &str) -> Option<&str> {
 /// # Errors
 /// No token, more than one, or a header that nobody should have to interpret.
 pub fn extract(headers: &HeaderMap) -> Result<Credential<'_>, CredentialError> {
-    let authorization = match single(headers, &AUTHORIZATION, "Authorization")? {
-        Some(value) => authorization(value)?,
-        None => Authorization::Absent,
-    };
+    token_beside(headers, single(headers, &AUTHORIZATION, "Authorization")?)
+}
+
+/// The same, given the one header that has been looked up.
+fn token_beside<'a>(headers: &'a HeaderMap, value: Option<&'a HeaderValue>) -> Result<Credential<'a>, CredentialError> {
+    let authorization = value.map_or(Ok(Authorization::Absent), authorization)?;
     let session = single(headers, &SECURITY_TOKEN, "X-Amz-Security-Token")?;
     let session = session.map(|value| token(value.as_bytes(), "X-Amz-Security-Token")).transpose()?;
     let api_key = single(headers, &API_KEY, "x-api-key")?;

@@ -5,7 +5,7 @@
 //! Rules: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>
 
 use std::{
-    sync::Mutex,
+    sync::{Arc, Mutex},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -16,7 +16,10 @@ use hmac::{Hmac, KeyInit, Mac};
 use http::HeaderValue;
 use sha2::Sha256;
 
-use super::canonical::{push_canonical_path, push_canonical_query, push_collapsed, push_hex};
+use super::{
+    canonical::{push_canonical_path, push_canonical_query, push_collapsed, push_hex},
+    received::ALGORITHM,
+};
 
 /// SHA-256 of nothing, in hexadecimal.
 pub const EMPTY_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -26,14 +29,18 @@ pub struct Signer {
     credentials: Credentials,
     /// The session token as it is sent; made once, since it is long.
     security_token: Result<Option<HeaderValue>, UnsignableError>,
-    keys: Mutex<Vec<SigningKey>>,
+    keys: Mutex<Vec<Arc<SigningKey>>>,
 }
 
-/// A derived key; one per service name and region is kept, for the current day.
+/// A derived key and what else is the same in all signatures of a day; one per service name and region is kept.
 struct SigningKey {
     day: u64,
     region: String,
     service: &'static str,
+    /// `20261122/us-east-1/bedrock/aws4_request`
+    scope: String,
+    /// How `Authorization` begins: up to the names of the headers.
+    authorization: String,
     /// Has taken in the key already, which is half of the work.
     key: Hmac<Sha256>,
 }
@@ -98,7 +105,6 @@ impl Signer {
     pub fn sign(&self, request: &Signing<'_>, now: SystemTime) -> Result<Signed, UnsignableError> {
         let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let date = basic_date(seconds);
-        let day = &date[..8];
         let token = self.credentials.session_token();
 
         let mut headers: Vec<(&str, &str)> = Vec::with_capacity(request.headers.len() + 2);
@@ -108,31 +114,33 @@ impl Signer {
         headers.sort_by_key(|(name, _)| *name);
 
         let (canonical, signed_names) = canonical_request(request, &headers);
-        let scope = [day, "/", request.region, "/", request.service, "/aws4_request"].concat();
-        let mut text = ["AWS4-HMAC-SHA256\n", &date, "\n", &scope, "\n"].concat();
-        push_hex(&mut text, digest(&SHA256, &canonical).as_ref());
-        let signature = self.key(request, seconds)?.chain_update(&text).finalize().into_bytes();
-
-        let key_id = self.credentials.access_key_id();
-        let mut authorization =
-            ["AWS4-HMAC-SHA256 Credential=", key_id, "/", &scope, ", SignedHeaders=", &signed_names, ", Signature="].concat();
-        push_hex(&mut authorization, &signature);
+        let key = self.key(request, &date, seconds)?;
+        // Of the length that they come to, since what is longer than it has to be is copied once more.
+        let text = &[ALGORITHM, "\n", &date, "\n", &key.scope, "\n"];
+        let text = with_hex(text, digest(&SHA256, &canonical).as_ref());
+        let signature = key.key.clone().chain_update(&text).finalize().into_bytes();
+        let authorization = with_hex(&[&key.authorization, &signed_names, ", Signature="], &signature);
         let header = |text: String| HeaderValue::try_from(text).map_err(|_| UnsignableError);
         let security_token = self.security_token.clone()?;
         Ok(Signed { authorization: header(authorization)?, date: header(date)?, security_token, signature: signature.into() })
     }
 
-    fn key(&self, request: &Signing<'_>, seconds: u64) -> Result<Hmac<Sha256>, UnsignableError> {
+    fn key(&self, request: &Signing<'_>, date: &str, seconds: u64) -> Result<Arc<SigningKey>, UnsignableError> {
         let day = seconds / 86_400;
         let mut keys = self.keys.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if let Some(found) = keys.iter().find(|k| k.day == day && k.service == request.service && k.region == request.region) {
-            return Ok(found.key.clone());
+            return Ok(found.clone());
         }
         let derived = self.derived_key(request.region, request.service, seconds);
         let key = Hmac::new_from_slice(&derived).map_err(|_| UnsignableError)?;
+        let scope = [&date[..8], "/", request.region, "/", request.service, "/aws4_request"].concat();
+        let key_id = self.credentials.access_key_id();
+        let authorization = [ALGORITHM, " Credential=", key_id, "/", &scope, ", SignedHeaders="].concat();
+        let region = request.region.to_owned();
+        let signing_key = Arc::new(SigningKey { day, region, service: request.service, scope, authorization, key });
         keys.retain(|k| k.day == day);
-        keys.push(SigningKey { day, region: request.region.to_owned(), service: request.service, key: key.clone() });
-        Ok(key)
+        keys.push(signing_key.clone());
+        Ok(signing_key)
     }
 
     /// The key for everything signed on the day of `seconds` since 1970.
@@ -143,6 +151,14 @@ impl Signer {
         key.copy_from_slice(derived.as_ref());
         key
     }
+}
+
+/// One text after the other, and 32 bytes in hexadecimal behind them.
+fn with_hex(texts: &[&str], bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(texts.iter().map(|text| text.len()).sum::<usize>() + 2 * bytes.len());
+    texts.iter().for_each(|text| out.push_str(text));
+    push_hex(&mut out, bytes);
+    out
 }
 
 /// The canonical request and the list of signed header names.

@@ -1,7 +1,9 @@
 //! A request path as it came, and its segments decoded once. Decisions read the segments; the raw bytes are what is forwarded,
 //! so whatever the two could disagree about is refused here.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, iter};
+
+use memchr::{memchr, memchr_iter};
 
 /// A path without its query: `/model/arn%3Aaws…%2Fabc/invoke`. Leading slashes are collapsed to one (the JS SDK sends `//model/…`
 /// for an endpoint with a trailing slash).
@@ -42,9 +44,10 @@ impl<'a> RawPath<'a> {
             return Err(PathError::ForbiddenByte);
         }
         let text = std::str::from_utf8(path).map_err(|_| PathError::NotUtf8)?;
-        let start = text.len() - text.trim_start_matches('/').len() - 1;
-        let path = RawPath(&text[start..]);
-        path.segments().try_for_each(check_segment)?;
+        let path = RawPath(after_slashes(text));
+        if !path.is_plain() {
+            path.segments().try_for_each(check_segment)?;
+        }
         Ok(path)
     }
 
@@ -53,9 +56,26 @@ impl<'a> RawPath<'a> {
         self.0
     }
 
+    /// Whether no segment can have anything wrong with it, as in nearly every path; seen at once for all of them.
+    fn is_plain(self) -> bool {
+        let bytes = self.0.as_bytes();
+        let begins_with_dot = bytes.iter().zip(&bytes[1..]).fold(false, |found, (&a, &b)| found | ((a == b'/') & (b == b'.')));
+        !begins_with_dot && has_plain_escapes(self.0)
+    }
+
     /// What stands between the slashes, still encoded. `/agents/` has two: `agents` and the empty one.
     pub fn segments(self) -> impl Iterator<Item = &'a str> + Clone {
-        self.0[1..].split('/')
+        let mut rest = Some(&self.0[1..]);
+        // `str::split` by a character costs several times as much, and segments are short.
+        iter::from_fn(move || {
+            let text = rest?;
+            let (segment, after) = match text.bytes().position(|byte| byte == b'/') {
+                Some(slash) => (&text[..slash], Some(&text[slash + 1..])),
+                None => (text, None),
+            };
+            rest = after;
+            Some(segment)
+        })
     }
 
     /// Whether nothing stands between two slashes somewhere; at the end that is meant (`/agents/`). Canonicalisation would make the two
@@ -70,18 +90,21 @@ impl<'a> RawPath<'a> {
         let rest = self.0[1..].strip_prefix(prefix)?;
         match rest.as_bytes().first() {
             None => Some(RawPath("/")),
-            Some(b'/') => {
-                let start = rest.len() - rest.trim_start_matches('/').len() - 1;
-                Some(RawPath(&rest[start..]))
-            }
+            Some(b'/') => Some(RawPath(after_slashes(rest))),
             Some(_) => None,
         }
     }
 }
 
+/// Of the slashes that a text begins with, only the last stays.
+fn after_slashes(text: &str) -> &str {
+    let slashes = text.bytes().take_while(|byte| *byte == b'/').count();
+    &text[slashes.saturating_sub(1)..]
+}
+
 /// One segment decoded once. [`RawPath::parse`] has checked it, so what does not decode cannot be here; it stays as it is.
 pub fn decode_segment(segment: &str) -> Cow<'_, str> {
-    if !segment.contains('%') {
+    if memchr(b'%', segment.as_bytes()).is_none() {
         return Cow::Borrowed(segment);
     }
     match percent_decode(segment).map(String::from_utf8) {
@@ -94,7 +117,7 @@ fn check_segment(segment: &str) -> Result<(), PathError> {
     if segment == "." || segment == ".." {
         return Err(PathError::DotSegment);
     }
-    if !segment.contains('%') || has_plain_escapes(segment) {
+    if has_plain_escapes(segment) {
         return Ok(());
     }
     let bytes = percent_decode(segment).ok_or(PathError::BadEscape)?;
@@ -108,28 +131,32 @@ fn check_segment(segment: &str) -> Result<(), PathError> {
     Ok(())
 }
 
-/// Whether every escape stands for a visible character that means nothing in a path, such as the colon in nearly every model's name. Then
-/// nothing has to be decoded to be checked.
-fn has_plain_escapes(segment: &str) -> bool {
-    segment.split('%').skip(1).all(|after| {
-        let digit = |index: usize| after.as_bytes().get(index).and_then(|digit| char::from(*digit).to_digit(16));
-        let byte = digit(0).zip(digit(1)).map(|(high, low)| (high * 16 + low) as u8);
+/// Whether every escape, if there are any, stands for a visible character that means nothing in a path, such as the colon in nearly every
+/// model's name. Then nothing has to be decoded to be checked.
+fn has_plain_escapes(text: &str) -> bool {
+    memchr_iter(b'%', text.as_bytes()).all(|at| {
+        let byte = text.as_bytes().get(at + 1..).and_then(escaped);
         byte.is_some_and(|byte| byte.is_ascii_graphic() && !matches!(byte, b'.' | b'/' | b'\\'))
     })
 }
 
+/// The byte that two hexadecimal digits stand for.
+fn escaped(digits: &[u8]) -> Option<u8> {
+    let [high, low, ..] = digits else { return None };
+    let (high, low) = (char::from(*high).to_digit(16)?, char::from(*low).to_digit(16)?);
+    Some((high * 16 + low) as u8)
+}
+
 fn percent_decode(text: &str) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        if byte != b'%' {
-            out.push(byte);
-            continue;
-        }
-        let high = char::from(bytes.next()?).to_digit(16)?;
-        let low = char::from(bytes.next()?).to_digit(16)?;
-        out.push((high * 16 + low) as u8);
+    let mut rest = text.as_bytes();
+    while let Some(at) = memchr(b'%', rest) {
+        out.extend_from_slice(&rest[..at]);
+        let digits = &rest[at + 1..];
+        out.push(escaped(digits)?);
+        rest = &digits[2..];
     }
+    out.extend_from_slice(rest);
     Some(out)
 }
 

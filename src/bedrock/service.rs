@@ -54,6 +54,11 @@ impl Service {
         }
     }
 
+    /// The service of this name.
+    pub fn named(name: &str) -> Option<Service> {
+        Service::ALL.into_iter().find(|service| service.name() == name)
+    }
+
     /// The service name in the SigV4 credential scope (botocore's `signingName`).
     pub const fn signing_name(self) -> &'static str {
         match self {
@@ -78,7 +83,7 @@ impl FromStr for Service {
     type Err = UnknownService;
 
     fn from_str(text: &str) -> Result<Self, UnknownService> {
-        Service::ALL.into_iter().find(|s| s.name() == text).ok_or_else(|| UnknownService(text.to_owned()))
+        Service::named(text).ok_or_else(|| UnknownService(text.to_owned()))
     }
 }
 

@@ -9,6 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use memchr::memchr;
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
@@ -311,16 +312,17 @@ pub fn check_head(session: &Session, snapshot: &Snapshot) -> Result<(), Denial> 
     }
     head::check_signable(&request.headers)?;
     head::check_query(request.raw_path())?;
-    if query_carries_credential(split_target(request).1) {
-        return Err(Denial::CredentialInQuery);
+    match split_target(request).1 {
+        "" => Ok(()),
+        query if query_carries_credential(query) => Err(Denial::CredentialInQuery),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Path and query of the request target, as they came.
 pub fn split_target(request: &RequestHeader) -> (&[u8], &str) {
     let target = request.raw_path();
-    let end = target.iter().position(|&b| b == b'?').unwrap_or(target.len());
+    let end = memchr(b'?', target).unwrap_or(target.len());
     let query = target.get(end + 1..).unwrap_or_default();
     (&target[..end], std::str::from_utf8(query).unwrap_or_default())
 }
@@ -336,9 +338,12 @@ fn routing_head(request: &RequestHeader) -> Head<'_> {
     }
 }
 
+const SIGNATURE: &str = "AWS4-HMAC-SHA256 ";
+
 /// The fourth part of `Credential=AKID/date/region/service/aws4_request`.
 fn scope_service(headers: &HeaderMap) -> Option<&str> {
-    let authorization = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let scope = authorization.strip_prefix("AWS4-HMAC-SHA256 ")?.split("Credential=").nth(1)?;
+    // A token is long, and all of it would have to be looked at to be text.
+    let authorization = headers.get(header::AUTHORIZATION).filter(|value| value.as_bytes().starts_with(SIGNATURE.as_bytes()))?;
+    let scope = authorization.to_str().ok()?.strip_prefix(SIGNATURE)?.split("Credential=").nth(1)?;
     scope.split([',', ' ']).next()?.split('/').nth(3)
 }

@@ -135,11 +135,13 @@ impl HttpServerApp for Edge {
         let serve = PROGRESS.scope(self.progress.clone(), self.proxy.process_new_http(session, shutdown));
         Box::pin(async move {
             let mut serve = pin!(serve);
-            let mut head_is_late = pin!(self.head_is_late(count));
+            let mut head_is_late = pin!(self.head_is_late());
             poll_fn(|context| match serve.as_mut().poll(context) {
                 Poll::Ready(reused) => Poll::Ready(reused),
                 // A head that has come is never late; asking the timer at each piece of an answer would cost something.
                 Poll::Pending if self.progress.head_is_taken() => Poll::Pending,
+                // It is by `serve` that bytes come, so that nobody has to tell us that they did.
+                Poll::Pending if count > 1 && !self.progress.has_begun(count) => Poll::Pending,
                 Poll::Pending => head_is_late.as_mut().poll(context).map(|()| None),
             })
             .await
@@ -180,12 +182,9 @@ impl Edge {
         Some(left.min(most)).filter(|seconds| *seconds > 0)
     }
 
-    /// Resolves when the head of the `count`-th request should have come. The first has from the beginning, the others from their first
-    /// byte: before that the connection is idle, which Pingora bounds.
-    async fn head_is_late(&self, count: u64) {
-        if count > 1 {
-            self.progress.request_begins(count).await;
-        }
+    /// Resolves when the head of a request should have come. The time of a connection's first runs from the beginning, that of the others
+    /// from their first byte: before that the connection is idle, which Pingora bounds.
+    async fn head_is_late(&self) {
         sleep(Duration::from_secs(self.bounds.header_seconds_max)).await;
         self.progress.blame("head_late");
     }

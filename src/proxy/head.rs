@@ -4,7 +4,7 @@
 use std::mem;
 
 use http::{HeaderMap, Method, Request, header, request::Parts};
-use memchr::{memchr, memchr_iter};
+use memchr::{memchr, memrchr};
 use pingora_http::RequestHeader;
 
 /// Why a head is refused.
@@ -54,12 +54,10 @@ pub fn check_http1(raw: &[u8], bytes_max: usize) -> Result<(), HeadError> {
         return Err(HeadError::TooLarge(bytes_max));
     }
     let text = raw.strip_suffix(b"\r\n\r\n").ok_or(HeadError::LineEnd)?;
-    // Each CR stands before an LF if there are as many, and each LF has one.
-    if memchr_iter(b'\r', text).count() != memchr_iter(b'\n', text).count() {
+    let (lines_end_well, any_control) = survey(text);
+    if !lines_end_well {
         return Err(HeadError::LineEnd);
     }
-    // Once over everything without a branch, which the compiler turns into vector instructions; seldom is there more to do.
-    let any_control = text.iter().fold(0, |found, &b| found | u8::from(is_control(b) && b != b'\r' && b != b'\n')) != 0;
     let mut facts = Facts { any_control, ..Facts::default() };
     let mut rest = text;
     let mut first = true;
@@ -82,6 +80,19 @@ pub fn check_http1(raw: &[u8], bytes_max: usize) -> Result<(), HeadError> {
         return Err(HeadError::Length);
     }
     if facts.hosts == 1 { Ok(()) } else { Err(HeadError::Host) }
+}
+
+/// Whether every CR stands before an LF and every LF behind a CR, and whether there is any other control byte (behind the first byte, which is
+/// a method's). Once over everything without a branch, which the compiler turns into vector instructions.
+fn survey(text: &[u8]) -> (bool, bool) {
+    let others = text.get(1..).unwrap_or_default();
+    let (mut apart, mut control) = (false, false);
+    for (&before, &byte) in text.iter().zip(others) {
+        apart |= (before == b'\r') ^ (byte == b'\n');
+        control |= (byte < b' ') & (byte != b'\t') & (byte != b'\r') & (byte != b'\n') | (byte == 0x7f);
+    }
+    let lone = text.first() == Some(&b'\n') || text.last() == Some(&b'\r');
+    (!apart && !lone, control)
 }
 
 /// Checks the fields of an HTTP/2 request. Framing is the protocol's own there; sizes and the authority remain.
@@ -235,8 +246,8 @@ fn is_length(value: &[u8]) -> bool {
 
 /// A registered name or an address, and a port: no user, no path, no list.
 fn is_host(value: &[u8]) -> bool {
-    let (name, port) = match value.iter().rposition(|&b| b == b':') {
-        Some(colon) if !value[colon..].contains(&b']') => (&value[..colon], &value[colon + 1..]),
+    let (name, port) = match memrchr(b':', value) {
+        Some(colon) if memchr(b']', &value[colon..]).is_none() => (&value[..colon], &value[colon + 1..]),
         _ => (value, &b""[..]),
     };
     let address = name.strip_prefix(b"[").and_then(|name| name.strip_suffix(b"]"));

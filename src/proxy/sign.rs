@@ -13,6 +13,7 @@ use super::{
     allow::force_guardrail,
     head::{is_signed, without_case},
     respond::{denied, internal},
+    trace::Trace,
 };
 use crate::{
     aws::{Signer, Signing, received::SIGNED_EVENTS},
@@ -67,7 +68,7 @@ fn rewrite(request: &mut RequestHeader, passage: &Passage) -> Result<Parts> {
     retarget(request, &route.path)?;
     let mut parts = without_case(request);
     let headers = &mut parts.headers;
-    strip(headers);
+    strip(headers, &passage.arrival.trace);
     collapse_signed_whitespace(headers)?;
     headers.insert(header::HOST, endpoint.host_header.clone());
     // A compressed answer could not be read for usage, and event streams never are compressed.
@@ -148,8 +149,9 @@ fn collapse_signed_whitespace(headers: &mut HeaderMap) -> Result<()> {
     Ok(())
 }
 
-fn strip(headers: &mut HeaderMap) {
-    let is_gone = |name: &&HeaderName| !is_forwarded(name.as_str()) && !is_replaced(name.as_str());
+fn strip(headers: &mut HeaderMap, trace: &Trace) {
+    let stays = |name: &str| if is_forwarded(name) { trace.passes_on(name) } else { is_replaced(name) };
+    let is_gone = |name: &&HeaderName| !stays(name.as_str());
     let gone: Vec<HeaderName> = headers.keys().filter(is_gone).cloned().collect();
     for name in &gone {
         headers.remove(name);

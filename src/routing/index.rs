@@ -59,9 +59,10 @@ pub fn matches(method: &str, segments: &[Cow<'_, str>], forced: Option<Service>)
 fn exact_matches(method: &str, segments: &[Cow<'_, str>], forced: Option<Service>) -> Vec<&'static Operation> {
     let mut best: Vec<&Pattern> = Vec::new();
     for pattern in below(segments) {
-        let fits = pattern.operation.method == method
+        // The number of segments tells most of them apart.
+        let fits = pattern.segments.len() == segments.len()
+            && pattern.operation.method == method
             && forced.is_none_or(|service| service == pattern.operation.service)
-            && pattern.segments.len() == segments.len()
             && pattern.segments.iter().zip(segments).all(|(expected, text)| expected.matches(text));
         if fits && best.first().is_none_or(|first| same_shape(first, pattern)) {
             best.push(pattern);

@@ -84,13 +84,14 @@ pub fn route(head: &Head<'_>, path: RawPath<'_>, overrides: &Overrides) -> Resul
     if path.has_empty_segment() {
         return Err(RouteError::EmptySegment);
     }
-    let segments: Vec<Cow<'_, str>> = path.segments().map(decode_segment).collect();
+    let mut segments: Vec<Cow<'_, str>> = Vec::with_capacity(8);
+    segments.extend(path.segments().map(decode_segment));
     let model = model_of(&segments);
-    let found = |service, operation: Option<&'static Operation>, peek| Route {
+    let found = move |service, operation: Option<&'static Operation>, peek| Route {
         service,
         operation: operation.map(KnownOperation),
         path: path.as_str().to_owned(),
-        model: model.clone(),
+        model,
         peek,
     };
 

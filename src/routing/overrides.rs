@@ -26,24 +26,25 @@ impl Overrides {
             return Ok((Some(service), below));
         }
         if let Some(name) = head.endpoint_prefix.filter(|_| self.endpoint_prefix_header) {
-            let service = name.parse().map_err(|_| OverrideError)?;
-            return Ok((Some(service), path));
+            return Ok((Some(Service::named(name).ok_or(OverrideError)?), path));
         }
         Ok((head.host.and_then(|host| self.by_host(host)), path))
     }
 
     fn by_host(&self, host: &str) -> Option<Service> {
+        if self.host_suffixes.is_empty() {
+            return None;
+        }
         let name = host.rsplit_once(':').map_or(host, |(name, _port)| name).trim_end_matches('.').to_ascii_lowercase();
         let (label, suffix) = name.split_once('.')?;
         if !self.host_suffixes.iter().any(|known| known == suffix) {
             return None;
         }
-        label.strip_suffix("-fips").unwrap_or(label).parse().ok()
+        Service::named(label.strip_suffix("-fips").unwrap_or(label))
     }
 }
 
 fn prefix(path: RawPath<'_>) -> Option<(Service, RawPath<'_>)> {
     let first = path.segments().next()?;
-    let service: Service = first.parse().ok()?;
-    Some((service, path.below(first)?))
+    Some((Service::named(first)?, path.below(first)?))
 }

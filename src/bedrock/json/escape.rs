@@ -19,6 +19,19 @@ enum Step {
     },
 }
 
+/// What a backslash and this byte stand for, if they are all of an escape: always ASCII.
+pub(super) fn plain(byte: u8) -> Option<u8> {
+    match byte {
+        b'"' | b'\\' | b'/' => Some(byte),
+        b'b' => Some(8),
+        b'f' => Some(0xc),
+        b'n' => Some(b'\n'),
+        b'r' => Some(b'\r'),
+        b't' => Some(b'\t'),
+        _ => None,
+    }
+}
+
 /// What a byte of an escape made: up to two characters, as UTF-8.
 #[derive(Debug, Default)]
 pub(super) struct Decoded {
@@ -83,15 +96,7 @@ impl Escape {
             _ => {
                 self.step = Step::Outside;
                 self.abandon(&mut out);
-                out.add(match byte {
-                    b'"' | b'\\' | b'/' => char::from(byte),
-                    b'b' => '\u{8}',
-                    b'f' => '\u{c}',
-                    b'n' => '\n',
-                    b'r' => '\r',
-                    b't' => '\t',
-                    _ => return None,
-                });
+                out.add(char::from(plain(byte)?));
             }
         }
         Some(out)

@@ -19,28 +19,54 @@ pub(in crate::bedrock) const WORD_BYTES: usize = 64;
 /// Deeper documents are not read. serde_json stops at 128; no request or answer of Bedrock's comes near.
 pub(in crate::bedrock) const DEPTH_MAX: usize = 256;
 
+/// So many digits are a `u64`, whichever they are.
+const DIGITS_MAX: usize = 19;
+
 /// A name that is known, and what is known below it.
 pub(in crate::bedrock) struct Node<F: 'static> {
     pub name: &'static str,
     pub field: Option<F>,
     pub below: &'static [Node<F>],
+    /// A bit for the length of each name below: most names that a document has are not of such a length.
+    lengths: u64,
 }
 
 impl<F> Node<F> {
     /// A value that means something itself.
     pub const fn leaf(name: &'static str, field: F) -> Node<F> {
-        Node { name, field: Some(field), below: &[] }
+        Node { name, field: Some(field), below: &[], lengths: 0 }
     }
 
     /// A value that means nothing but leads to others.
     pub const fn way(name: &'static str, below: &'static [Node<F>]) -> Node<F> {
-        Node { name, field: None, below }
+        Node { name, field: None, below, lengths: lengths(below) }
     }
 
     /// Both.
     pub const fn tree(name: &'static str, field: F, below: &'static [Node<F>]) -> Node<F> {
-        Node { name, field: Some(field), below }
+        Node { name, field: Some(field), below, lengths: lengths(below) }
     }
+
+    /// The node of this name.
+    fn child(&'static self, name: &[u8]) -> Option<&'static Node<F>> {
+        if self.lengths & length_bit(name.len()) == 0 {
+            return None;
+        }
+        self.below.iter().find(|node| node.name.as_bytes() == name)
+    }
+}
+
+const fn lengths<F>(mut nodes: &[Node<F>]) -> u64 {
+    let mut lengths = 0;
+    while let [node, others @ ..] = nodes {
+        lengths |= length_bit(node.name.len());
+        nodes = others;
+    }
+    lengths
+}
+
+const fn length_bit(length: usize) -> u64 {
+    1 << (length % 64)
 }
 
 /// What contains other values.
@@ -76,6 +102,10 @@ pub(in crate::bedrock) trait Sink<F> {
 
 /// A count as JSON writes it: a whole number that is not negative. A fraction is rounded up, and what is too large for `u64` is its maximum.
 pub(in crate::bedrock) fn count(word: &[u8]) -> Option<u64> {
+    // Nearly all are short and plain.
+    if (1..=DIGITS_MAX).contains(&word.len()) && word.iter().all(u8::is_ascii_digit) {
+        return Some(word.iter().fold(0, |count, digit| count * 10 + u64::from(digit - b'0')));
+    }
     let text = std::str::from_utf8(word).ok()?;
     if let Ok(count) = text.parse() {
         return Some(count);

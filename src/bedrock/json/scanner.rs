@@ -4,7 +4,7 @@ use memchr::memchr2;
 
 use super::{
     Container, DEPTH_MAX, Node, Sink, WORD_BYTES,
-    escape::{Decoded, Escape},
+    escape::{Decoded, Escape, plain},
 };
 
 /// Names of trees are this deep at most; what is deeper is in no tree.
@@ -93,7 +93,8 @@ impl<F: Copy> Scanner<F> {
                 State::Broken => return,
                 _ => {
                     self.mark(byte, sink);
-                    1
+                    // A bare word is read from its first byte on.
+                    usize::from(self.state != State::InScalar)
                 }
             };
             self.offset = self.offset.saturating_add(used as u64);
@@ -128,10 +129,7 @@ impl<F: Copy> Scanner<F> {
             b'{' => self.enter(Container::Object, sink),
             b'[' => self.enter(Container::Array, sink),
             b'"' => self.begin(State::InText),
-            b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => {
-                self.begin(State::InScalar);
-                self.keep(&[byte]);
-            }
+            b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => self.begin(State::InScalar),
             _ => self.state = State::Broken,
         }
     }
@@ -211,13 +209,18 @@ impl<F: Copy> Scanner<F> {
             }
             return 1;
         }
-        let stop = memchr2(b'"', b'\\', input);
+        let stop = end_of_run(input);
         let run = input.get(..stop.unwrap_or(input.len())).unwrap_or_default();
         let ends = stop.is_some_and(|at| input.get(at) == Some(&b'"'));
         if self.escape.is_waiting() && (ends || !run.is_empty()) {
             let mut decoded = Decoded::default();
             self.escape.abandon(&mut decoded);
             self.tell(decoded.as_bytes(), sink);
+        }
+        if ends && self.state == State::InName && self.word_length == 0 {
+            // Nearly every name comes whole, and need not be gathered.
+            self.name_ends(run, sink);
+            return run.len() + 1;
         }
         self.tell(run, sink);
         match stop {
@@ -226,10 +229,17 @@ impl<F: Copy> Scanner<F> {
                 self.string_ends(self.offset.saturating_add(run.len() as u64 + 1), sink);
                 run.len() + 1
             }
-            Some(_) => {
-                self.escape.begin();
-                run.len() + 1
-            }
+            Some(at) => match input.get(at + 1).and_then(|&byte| plain(byte)).filter(|_| !self.escape.is_waiting()) {
+                // Most escapes are line ends and quotation marks, and come whole.
+                Some(decoded) => {
+                    self.tell(&[decoded], sink);
+                    run.len() + 2
+                }
+                None => {
+                    self.escape.begin();
+                    run.len() + 1
+                }
+            },
         }
     }
 
@@ -262,13 +272,23 @@ impl<F: Copy> Scanner<F> {
             self.after_value();
             return;
         }
-        let name = self.word.get(..self.word_length.min(WORD_BYTES)).unwrap_or_default();
-        if S::EVERYTHING {
-            sink.name(name);
+        let (word, length) = (self.word, self.word_length);
+        match word.get(..length) {
+            Some(name) => self.name_ends(name, sink),
+            None => {
+                self.name_ends(&word, sink);
+                self.here = None;
+            }
         }
-        let fits = self.word_length <= WORD_BYTES;
-        let below = self.around().map_or(&[][..], |node| node.below);
-        self.here = below.iter().find(|node| fits && node.name.as_bytes() == name);
+    }
+
+    /// A name ended, of which this is all that could be kept.
+    fn name_ends<S: Sink<F>>(&mut self, name: &[u8], sink: &mut S) {
+        let kept = name.get(..WORD_BYTES).unwrap_or(name);
+        if S::EVERYTHING {
+            sink.name(kept);
+        }
+        self.here = self.around().filter(|_| kept.len() == name.len()).and_then(|node| node.child(name));
         self.state = State::Colon;
     }
 
@@ -277,12 +297,42 @@ impl<F: Copy> Scanner<F> {
         let stops = |byte: &u8| matches!(byte, b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t' | b'"' | b':' | b'{' | b'[');
         let stop = input.iter().position(stops);
         let run = input.get(..stop.unwrap_or(input.len())).unwrap_or_default();
-        self.keep(run);
+        if stop.is_none() || self.word_length > 0 {
+            self.keep(run);
+        }
         if stop.is_some() {
-            let word = self.word.get(..self.word_length).unwrap_or_default();
+            // Nearly every one comes whole, and need not be gathered.
+            let whole = if self.word_length > 0 { self.word.get(..self.word_length) } else { Some(run) };
+            let word = whole.filter(|word| word.len() <= WORD_BYTES).unwrap_or_default();
             sink.scalar(self.field(), word, self.start, self.offset.saturating_add(run.len() as u64));
             self.after_value();
         }
         run.len()
     }
+}
+
+/// Where a quotation mark or a backslash stands. Names and most values end soon: they are looked at eight bytes at a time, before what is
+/// quicker for long texts is set going.
+fn end_of_run(input: &[u8]) -> Option<usize> {
+    let (words, _) = input.as_chunks();
+    let mut looked_at = 0;
+    for word in words.iter().take(WORDS_AT_FIRST) {
+        let word = u64::from_le_bytes(*word);
+        let found = zero_bytes(word ^ QUOTES) | zero_bytes(word ^ BACKSLASHES);
+        if found != 0 {
+            return Some(looked_at + (found.trailing_zeros() / 8) as usize);
+        }
+        looked_at += 8;
+    }
+    memchr2(b'"', b'\\', input.get(looked_at..)?).map(|at| looked_at + at)
+}
+
+const WORDS_AT_FIRST: usize = 3;
+const QUOTES: u64 = u64::from_ne_bytes([b'"'; 8]);
+const BACKSLASHES: u64 = u64::from_ne_bytes([b'\\'; 8]);
+
+/// The highest bit of each byte that is zero is set; of the others only above one that is.
+fn zero_bytes(word: u64) -> u64 {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    word.wrapping_sub(ONES) & !word & (ONES << 7)
 }

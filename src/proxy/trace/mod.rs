@@ -71,15 +71,19 @@ impl Trace {
         self.spans.as_ref().map(|spans| spans.request.trace_id).or(self.caller.map(|caller| caller.trace_id))
     }
 
-    /// Has Bedrock told of it: that its part belongs to our call, or, where no spans are made, what the caller said.
-    pub fn tell(&self, headers: &mut HeaderMap) -> Result<()> {
-        match &self.spans {
-            Some(spans) => drop(headers.insert(&PARENT, spans.call.to_string().try_into().map_err(internal)?)),
-            None if self.caller.is_none() => drop(headers.remove(&PARENT)),
-            None => {}
+    /// Whether Bedrock gets what the caller said under this name.
+    pub fn passes_on(&self, name: &str) -> bool {
+        match name {
+            "traceparent" => self.caller.is_some(),
+            "tracestate" => self.has_state,
+            _ => true,
         }
-        if !self.has_state {
-            headers.remove(&STATE);
+    }
+
+    /// Has Bedrock told that its part belongs to our call; where no spans are made, to what the caller said, which is there already.
+    pub fn tell(&self, headers: &mut HeaderMap) -> Result<()> {
+        if let Some(spans) = &self.spans {
+            headers.insert(&PARENT, spans.call.to_string().try_into().map_err(internal)?);
         }
         Ok(())
     }
@@ -148,7 +152,8 @@ mod tests {
 
     /// `traceparent` and `tracestate` as Bedrock gets them.
     fn told(trace: &Trace, headers: &HeaderMap) -> [Option<String>; 2] {
-        let mut headers = headers.clone();
+        let passed_on = headers.iter().filter(|(name, _)| trace.passes_on(name.as_str()));
+        let mut headers: HeaderMap = passed_on.map(|(name, value)| (name.clone(), value.clone())).collect();
         trace.tell(&mut headers).unwrap();
         [PARENT, STATE].map(|name| headers.get(name).map(|value| value.to_str().unwrap().to_owned()))
     }

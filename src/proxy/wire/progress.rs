@@ -79,9 +79,9 @@ impl Progress {
         }
     }
 
-    /// Waits for the first byte of the connection's `count`-th request (HTTP/1 only).
-    pub async fn request_begins(&self, count: u64) {
-        self.until(|| self.requests_begun.load(Ordering::Relaxed) >= count).await;
+    /// Whether the first byte of the connection's `count`-th request has come (HTTP/1 only).
+    pub fn has_begun(&self, count: u64) -> bool {
+        self.requests_begun.load(Ordering::Relaxed) >= count
     }
 
     /// Waits until HTTP/2's preface is complete.
