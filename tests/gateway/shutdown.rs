@@ -2,7 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    time::sleep,
+};
 
 use crate::{
     client::{self, Answer, Client, post, with},
@@ -115,5 +119,38 @@ async fn who_stops_says_so_first_and_serves_whoever_comes_meanwhile() {
     .await;
     assert!(!stopping.is_finished());
     // Who connects then is refused, or comes to another test's gateway, which took the port.
+    within(stopping).await.unwrap();
+}
+
+/// Bytes of an answer that a slow client has not read yet lie in the kernel and in the HTTP/2 library when its request has ended already.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_reads_slowly_over_http2_has_the_whole_answer() {
+    const EVENTS: &str = "8000";
+    const AT_ONCE: usize = 16 * 1024;
+    let world = World::start().await;
+    let slow = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (line, gateway) = (slow.local_addr().unwrap(), world.gateway.traffic[0]);
+    tokio::spawn(async move {
+        let (mut client, mut gateway) = (slow.accept().await.unwrap().0, TcpStream::connect(gateway).await.unwrap());
+        let ((mut from_client, mut to_client), (mut from_gateway, mut to_gateway)) = (client.split(), gateway.split());
+        let down = async {
+            let mut piece = vec![0; AT_ONCE];
+            while let Ok(length @ 1..) = from_gateway.read(&mut piece).await {
+                to_client.write_all(&piece[..length]).await.unwrap();
+                sleep(Duration::from_millis(60)).await; // A slow line is what this is about.
+            }
+            to_client.shutdown().await
+        };
+        tokio::join!(down, tokio::io::copy(&mut from_client, &mut to_gateway))
+    });
+    let whole = world.h1().await.ask(with(post(CONVERSE_STREAM, "{}"), "x-simulator-events", EVENTS)).await.body.len();
+    let mut client = Client::h2c_taking(8 << 20, line, world.bearer("acme")).await;
+    let response = client.send(with(post(CONVERSE_STREAM, "{}"), "x-simulator-events", EVENTS)).await.unwrap();
+    world.until_sum("tollgate_requests_in_flight", &["acme"], 0.0).await;
+    let (began, stopping) = (Instant::now(), tokio::spawn(world.gateway.stop()));
+    let read = Answer::read(response).await.unwrap().body.len();
+    assert_eq!(read, whole);
+    println!("{whole} bytes, the last {:?} after the request had ended", began.elapsed());
+    drop(client);
     within(stopping).await.unwrap();
 }

@@ -38,6 +38,8 @@ use crate::{config::Network, snapshot};
 const GREETING_MAX: Duration = Duration::from_secs(10);
 /// For a client to close an HTTP/2 connection that it was told will end.
 const LINGER_MAX: Duration = Duration::from_secs(5);
+/// For one that still reads what it was answered: the HTTP/2 library and the kernel hold up to some hundred KiB of it.
+const READ_UP_MAX: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// After a failed accept: out of file descriptors, most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -277,16 +279,21 @@ async fn idle(most: Option<Duration>, progress: &Progress) {
     }
 }
 
-/// Resolves when a connection that was told to end has had nothing to do for a while. Pingora waits for the client to answer its last
-/// PING, without end.
+/// Resolves when a connection that was told to end has had nothing to do for a while: no request, and no byte of what a slow reader has
+/// not read yet. Pingora waits for the client to answer its last PING, without end.
 async fn deserted(mut ending: ShutdownWatch, progress: &Progress) {
     if ending.wait_for(|&ends| ends).await.is_err() {
         return std::future::pending().await;
     }
-    let mut quiet = Duration::ZERO;
-    while quiet < LINGER_MAX {
+    let (mut quiet, mut read, mut moves) = (Duration::ZERO, Duration::ZERO, progress.moves());
+    while quiet < LINGER_MAX && read < READ_UP_MAX {
         sleep(LOOK_EVERY).await;
-        quiet = if progress.is_busy() { Duration::ZERO } else { quiet + LOOK_EVERY };
+        let moved = std::mem::replace(&mut moves, progress.moves()) != moves;
+        (quiet, read) = match (progress.is_busy(), moved) {
+            (true, _) => (Duration::ZERO, Duration::ZERO),
+            (false, true) => (Duration::ZERO, read + LOOK_EVERY),
+            (false, false) => (quiet + LOOK_EVERY, read + LOOK_EVERY),
+        };
     }
 }
 

@@ -74,6 +74,7 @@ impl Watched {
                 followed.map_err(|BrokenAt(at)| (at, "framing"))
             }
             Protocol::Http2(frames, _) => {
+                self.progress.move_on();
                 let followed = frames.follow(bytes, Instant::now());
                 self.progress.greet(frames.greeted());
                 followed.map_err(|Flood| (0, "flood"))
@@ -99,6 +100,7 @@ impl Watched {
             streams += refused.follow(written);
             length -= written.len();
         }
+        self.progress.move_on();
         self.progress.count_refused(streams);
     }
 

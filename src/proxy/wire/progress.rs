@@ -20,6 +20,8 @@ pub struct Progress {
     began: Instant,
     requests_begun: AtomicU64,
     running: AtomicU64,
+    /// Times that bytes came or went (HTTP/2 only).
+    moves: AtomicU64,
     /// When the last request ended: milliseconds since the beginning (HTTP/2 only).
     rested: AtomicU64,
     /// The request that Pingora reads or serves, and the last whose head it could read (HTTP/1 only).
@@ -42,6 +44,7 @@ impl Progress {
             began: Instant::now(),
             requests_begun: AtomicU64::default(),
             running: AtomicU64::default(),
+            moves: AtomicU64::default(),
             rested: AtomicU64::default(),
             serving: AtomicU64::default(),
             taken: AtomicU64::default(),
@@ -114,6 +117,15 @@ impl Progress {
     pub fn leave(&self) -> bool {
         self.leaving.store(true, Ordering::SeqCst);
         self.asked.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn move_on(&self) {
+        self.moves.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A number that stays while no byte comes or goes (HTTP/2 only).
+    pub fn moves(&self) -> u64 {
+        self.moves.load(Ordering::Relaxed)
     }
 
     /// Whether a request is running (HTTP/2 only).
