@@ -92,7 +92,7 @@ async fn streams_beyond_those_allowed_are_refused_and_counted_and_the_others_are
     http2.send(&open.into_iter().chain(beyond).flat_map(|stream| good(stream, &world, CONVERSE)).collect::<Vec<_>>()).await;
     let mut refused = Vec::new();
     while refused.len() < beyond.len() {
-        let Frame { kind, stream, payload } = http2.next().await.unwrap();
+        let Frame { kind, stream, payload, .. } = http2.next().await.unwrap();
         assert_ne!((kind, stream), (HEADERS, 1), "its body is not there");
         if kind == RST_STREAM {
             assert_eq!(payload, [0, 0, 0, 7], "REFUSED_STREAM, which may be sent again (RFC 9113 §8.7)");
@@ -125,7 +125,7 @@ async fn a_connection_may_hold_two_mebibytes_and_a_hundred_streams() {
     let mut http2 = Http2::connect(&world).await;
     let (mut streams, mut window) = (None, 65_535);
     while window == 65_535 || streams.is_none() {
-        let Frame { kind, stream, payload } = http2.next().await.unwrap();
+        let Frame { kind, stream, payload, .. } = http2.next().await.unwrap();
         let number = |bytes: &[u8]| u32::from_be_bytes(bytes.try_into().unwrap());
         match (kind, stream) {
             (SETTINGS, 0) => {

@@ -3,7 +3,7 @@
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
-        TcpStream,
+        TcpSocket, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
     time::timeout,
@@ -32,6 +32,7 @@ pub const END_HEADERS: u8 = 0x4;
 /// A frame that came.
 pub struct Frame {
     pub kind: u8,
+    pub flags: u8,
     pub stream: u32,
     pub payload: Vec<u8>,
 }
@@ -98,6 +99,18 @@ impl Http2 {
         connection
     }
 
+    /// Takes this much of any answer without being asked, but reads it by the kilobyte.
+    pub async fn taking(window: u32, world: &World) -> Http2 {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4 << 10).unwrap();
+        let mut connection = Http2::over(socket.connect(world.gateway.traffic[0]).await.unwrap());
+        connection.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
+        let setting = [&[0, 4][..], &window.to_be_bytes()].concat();
+        connection.send(&frame(SETTINGS, 0, 0, &setting)).await;
+        connection.send(&frame(WINDOW_UPDATE, 0, 0, &window.to_be_bytes())).await;
+        connection
+    }
+
     fn over(socket: TcpStream) -> Http2 {
         let (reading, writing) = socket.into_split();
         Http2 { reading, writing }
@@ -111,10 +124,10 @@ impl Http2 {
     pub async fn next(&mut self) -> Option<Frame> {
         let mut header = [0; 9];
         self.reading.read_exact(&mut header).await.ok()?;
-        let [a, b, c, kind, _, stream @ ..] = header;
+        let [a, b, c, kind, flags, stream @ ..] = header;
         let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
         self.reading.read_exact(&mut payload).await.ok()?;
-        Some(Frame { kind, stream: u32::from_be_bytes(stream), payload })
+        Some(Frame { kind, flags, stream: u32::from_be_bytes(stream), payload })
     }
 
     /// Every frame until the gateway closes; `None` if it does not.

@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use crate::{
-    frames::{self, ACK, Frame, GOAWAY, HEADERS, Http2, PING},
+    frames::{self, ACK, DATA, END_STREAM, Frame, GOAWAY, HEADERS, Http2, PING, WINDOW_UPDATE},
     raw::{Raw, SOON},
     world::{CONVERSE, CONVERSE_STREAM, World},
 };
@@ -133,6 +133,32 @@ async fn every_request_that_is_sent_before_the_client_can_know_of_the_end_is_ser
     let told = asking.join_all().await;
     assert!(told.contains(&true), "none was sent after the end had begun");
     assert_eq!(world.served(), 2 * told.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_answer_of_a_connection_is_not_lost_to_a_slow_reader_who_goes_on_talking() {
+    let world = World::start("[\"*\"]", "[downstream]\nrequests_per_connection_max = 1\n").await;
+    // Less than what the gateway's side of the socket takes, more than this side does.
+    world.script("[default]\nevents = 12\nevent_bytes = 50000\n");
+    let mut http2 = Http2::taking(4 << 20, &world).await;
+    http2.send(&[frames::good(1, &world, CONVERSE_STREAM), frames::body(1)].concat()).await;
+    let ping = next(&mut http2, PING).await;
+    http2.send(&frames::frame(PING, ACK, 0, &ping.payload)).await;
+    // The gateway has done its part, and would be gone.
+    world.until_metric("requests_total", "tenant=\"acme\"", 1.0).await;
+    let reading = async {
+        loop {
+            // What comes to a socket that is closed makes its system forget what was not delivered yet.
+            http2.send(&frames::frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1])).await;
+            let frame = http2.next().await.expect("cut");
+            if frame.kind == DATA && frame.flags & END_STREAM != 0 {
+                return;
+            }
+        }
+    };
+    timeout(SOON, reading).await.unwrap();
+    drop(http2);
+    world.until_metric("connections{", "listener", 0.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@ mod answer;
 mod head;
 mod http1;
 mod http2;
+mod parting;
 mod progress;
 mod refused;
 
@@ -32,6 +33,7 @@ use self::{
     head::HeldHead,
     http1::{BrokenAt, Requests},
     http2::{Flood, Frames},
+    parting::Parting,
     refused::Refused,
 };
 
@@ -46,6 +48,8 @@ pub struct Watched {
     answer: Option<Bytes>,
     /// Of a response whose body may follow at once.
     head: HeldHead,
+    /// From when all was said.
+    parting: Option<Parting>,
 }
 
 #[derive(Debug)]
@@ -62,7 +66,7 @@ impl Watched {
             true => Protocol::Http2(Frames::new(Instant::now()), Refused::default()),
             false => Protocol::Http1(Requests::default()),
         };
-        Watched { inner, protocol, progress, broken: false, answer: None, head: HeldHead::default() }
+        Watched { inner, protocol, progress, broken: false, answer: None, head: HeldHead::default(), parting: None }
     }
 
     /// How many of the bytes may be passed on; fewer than all if something is wrong with the rest.
@@ -191,9 +195,14 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let Watched { inner, head, .. } = &mut *self;
-        ready!(head.poll_write(inner, cx))?;
-        Pin::new(inner).poll_shutdown(cx)
+        let Watched { inner, protocol, broken, head, parting, .. } = &mut *self;
+        if parting.is_none() {
+            ready!(head.poll_write(inner, cx))?;
+            ready!(Pin::new(&mut *inner).poll_shutdown(cx))?;
+        }
+        // Who was found to be hostile is not waited for.
+        let waits = matches!(protocol, Protocol::Http2(..)) && !*broken;
+        if waits { parting.get_or_insert_default().poll(inner, cx).map(Ok) } else { Poll::Ready(Ok(())) }
     }
 }
 
