@@ -32,15 +32,13 @@ impl Overrides {
     }
 
     fn by_host(&self, host: &str) -> Option<Service> {
-        if self.host_suffixes.is_empty() {
-            return None;
-        }
-        let name = host.rsplit_once(':').map_or(host, |(name, _port)| name).trim_end_matches('.').to_ascii_lowercase();
+        let name = host.rsplit_once(':').map_or(host, |(name, _port)| name).trim_end_matches('.');
         let (label, suffix) = name.split_once('.')?;
-        if !self.host_suffixes.iter().any(|known| known == suffix) {
+        if !self.host_suffixes.iter().any(|known| known.eq_ignore_ascii_case(suffix)) {
             return None;
         }
-        Service::named(label.strip_suffix("-fips").unwrap_or(label))
+        let label = label.to_ascii_lowercase();
+        Service::named(label.strip_suffix("-fips").unwrap_or(&label))
     }
 }
 

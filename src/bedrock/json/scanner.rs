@@ -218,9 +218,13 @@ impl<F: Copy> Scanner<F> {
             self.tell(decoded.as_bytes(), sink);
         }
         if ends && self.state == State::InName && self.word_length == 0 {
-            // Nearly every name comes whole, and need not be gathered.
+            // Nearly every name comes whole, and need not be gathered; its colon stands right behind it.
             self.name_ends(run, sink);
-            return run.len() + 1;
+            let colon = input.get(run.len() + 1) == Some(&b':');
+            if colon {
+                self.state = State::Value;
+            }
+            return run.len() + 1 + usize::from(colon);
         }
         self.tell(run, sink);
         match stop {

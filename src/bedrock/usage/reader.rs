@@ -52,7 +52,9 @@ impl UsageReader {
             return UsageReader { tally, wire: Wire::Nothing };
         }
         for (name, value) in headers {
-            if let (Some(name), Ok(value)) = (name.as_str().strip_prefix(OF_USAGE), value.to_str()) {
+            if let Some(name) = name.as_str().strip_prefix(OF_USAGE)
+                && let Ok(value) = value.to_str()
+            {
                 hear(&mut tally, name, value);
             }
         }
