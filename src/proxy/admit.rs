@@ -310,6 +310,7 @@ pub fn check_head(session: &Session, snapshot: &Snapshot) -> Result<(), Denial> 
         None => head::check_http2(&request.method, &request.headers, request.uri.authority().map(|a| a.as_str()), bytes_max)?,
     }
     head::check_signable(&request.headers)?;
+    head::check_target(&request.headers)?;
     head::check_query(request.raw_path())?;
     if query_carries_credential(split_target(request).1) {
         return Err(Denial::CredentialInQuery);

@@ -21,6 +21,7 @@ mod explain;
 mod forgeries;
 mod forwarding;
 mod groups;
+mod heads;
 mod held_back;
 mod identity;
 mod isolation;
