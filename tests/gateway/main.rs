@@ -17,6 +17,7 @@ mod bidirectional;
 mod bodies;
 mod certificates;
 mod console;
+mod evasions;
 mod explain;
 mod forgeries;
 mod forwarding;
