@@ -116,12 +116,22 @@ impl Issued {
             return Some(Signer { principal: Arc::clone(&holder.principal), key, of_issuer: false });
         };
         let session = session::open(self.sealing.as_ref()?, id, token)?;
-        if session.api_key.as_ref().is_some_and(|id| !self.ring.has_api_key(id)) {
-            return None;
-        }
         let key = SigningKey::derive(session.secret_access_key.expose_secret(), authorization);
-        Some(Signer { principal: Arc::new(session.principal), key, of_issuer: session.api_key.is_none() })
+        let of_issuer = session.api_key.is_none();
+        let principal = match session.api_key {
+            Some(id) => as_its_key(session.principal, self.ring.holder_of_api_key(&id)?)?,
+            None => session.principal,
+        };
+        Some(Signer { principal: Arc::new(principal), key, of_issuer })
     }
+}
+
+/// Who signs with a session that was vended for an API key: the key's holder as the keys file has it by now, and no longer than the key is
+/// good. Nobody, if the key is another tenant's by now.
+fn as_its_key(session: Principal, holder: &Principal) -> Option<Principal> {
+    let Principal { issuer, subject, tenant, groups, expires_at, .. } = holder.clone();
+    let expires_at = expires_at.min(session.expires_at);
+    (tenant == session.tenant).then_some(Principal { issuer, subject, groups, expires_at, ..session })
 }
 
 /// Under what a signer is kept: everything it follows from.

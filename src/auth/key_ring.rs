@@ -107,15 +107,15 @@ impl KeyRing {
         if now < principal.expires_at { Ok(Arc::clone(principal)) } else { Err(IdentityError::KeyExpired) }
     }
 
-    /// Whether an API key of this id is there; its expiry bounded what was vended for it.
-    pub(super) fn has_api_key(&self, id: &str) -> bool {
-        self.api_keys.values().any(|principal| principal.proof.key_id() == Some(id))
+    /// Who holds the API key of this id, whether or not it has expired.
+    pub(super) fn holder_of_api_key(&self, id: &str) -> Option<&Arc<Principal>> {
+        self.api_keys.values().find(|principal| principal.proof.key_id() == Some(id))
     }
 
     /// Who holds a key of this id, an access key's or an API key's.
     pub(super) fn holder(&self, id: &str) -> Option<&Arc<Principal>> {
         let of_access_key = self.access_keys.get(id).map(|holder| &holder.principal);
-        of_access_key.or_else(|| self.api_keys.values().find(|principal| principal.proof.key_id() == Some(id)))
+        of_access_key.or_else(|| self.holder_of_api_key(id))
     }
 
     /// Who holds an access key.

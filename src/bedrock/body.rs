@@ -8,6 +8,8 @@ use serde::{
     de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
+use super::model::places;
+
 /// A body that should be a JSON object with unique names and is not.
 pub type BodyError = serde_json::Error;
 
@@ -23,21 +25,31 @@ pub fn top_level_string(pieces: &[Bytes], name: &'static str) -> Result<Option<S
 
 /// Every string, at any depth, under a name by which Bedrock's operations take a model: `modelId`, `modelArn`, `foundationModel`, …
 pub fn models(pieces: &[Bytes]) -> Result<Vec<String>, BodyError> {
+    search(pieces, |named, _| named)
+}
+
+/// Every string, at any depth and under any name, that says by itself where it leads: ARNs, and profiles of guardrails.
+pub fn placed(pieces: &[Bytes]) -> Result<Vec<String>, BodyError> {
+    search(pieces, |_, text| places(text).any(|_| true))
+}
+
+fn search(pieces: &[Bytes], wanted: Wanted) -> Result<Vec<String>, BodyError> {
     let mut found = Vec::new();
     let mut json = serde_json::Deserializer::from_reader(reader(pieces));
-    Search { named: false, found: &mut found }.deserialize(&mut json)?;
+    Search { named: false, wanted, found: &mut found }.deserialize(&mut json)?;
     json.end()?;
     Ok(found)
 }
 
 /// Taken from the members of all operations' inputs in botocore 1.44.5; endings, so that next year's `judgeModelArn` is found as well.
 fn names_a_model(name: &str) -> bool {
-    const ENDINGS: [&str; 6] = ["model", "modelid", "modelarn", "modelidentifier", "modelsourceidentifier", "copyfrom"];
+    const ENDINGS: [&str; 7] =
+        ["model", "modelid", "modelarn", "modelidentifier", "modelsourceidentifier", "provisionedthroughput", "copyfrom"];
     let name = name.to_ascii_lowercase();
     ENDINGS.iter().any(|ending| name.ends_with(ending))
 }
 
-fn reader(pieces: &[Bytes]) -> impl io::Read + '_ {
+pub(super) fn reader(pieces: &[Bytes]) -> impl io::Read + '_ {
     struct Pieces<'a>(&'a [Bytes], Bytes);
 
     impl io::Read for Pieces<'_> {
@@ -84,9 +96,13 @@ impl<'de> Visitor<'de> for TopLevel<'_> {
     }
 }
 
+/// Of a string, and of whether it stands under a model's name.
+type Wanted = fn(bool, &str) -> bool;
+
 /// Looks at one value; `named` says that it stands under a model's name.
 struct Search<'f> {
     named: bool,
+    wanted: Wanted,
     found: &'f mut Vec<String>,
 }
 
@@ -106,7 +122,7 @@ impl<'de> Visitor<'de> for Search<'_> {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<(), E> {
-        if self.named {
+        if (self.wanted)(self.named, text) {
             self.found.push(text.to_owned());
         }
         Ok(())
@@ -114,13 +130,13 @@ impl<'de> Visitor<'de> for Search<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(name) = map.next_key::<String>()? {
-            map.next_value_seed(Search { named: names_a_model(&name), found: self.found })?;
+            map.next_value_seed(Search { named: names_a_model(&name), wanted: self.wanted, found: self.found })?;
         }
         Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while seq.next_element_seed(Search { named: self.named, found: self.found })?.is_some() {}
+        while seq.next_element_seed(Search { named: self.named, wanted: self.wanted, found: self.found })?.is_some() {}
         Ok(())
     }
 
@@ -176,8 +192,9 @@ mod tests {
     #[test]
     fn models_are_found_at_any_depth_and_more_than_once() {
         let text = r#"{"retrieveAndGenerateConfiguration":{"knowledgeBaseConfiguration":{"modelArn":"a"}},
-            "models":[{"modelId":"b"}],"foundationModel":"c","modelId":"d","modelId":"e","name":"f","targetModelName":"g"}"#;
-        assert_eq!(models(&pieces(text, 7)).unwrap(), ["a", "b", "c", "d", "e"]);
+            "models":[{"modelId":"b"}],"foundationModel":"c","modelId":"d","modelId":"e","name":"f","targetModelName":"g",
+            "routingConfiguration":[{"agentVersion":"1","provisionedThroughput":"h"}]}"#;
+        assert_eq!(models(&pieces(text, 7)).unwrap(), ["a", "b", "c", "d", "e", "h"]);
         assert!(models(&pieces(&"[".repeat(100_000), 4096)).is_err());
     }
 }

@@ -1,5 +1,7 @@
 //! In whose words a route answers: AWS's, OpenAI's or Anthropic's.
 
+use super::path::decode_segment;
+
 /// The shape of errors and of usage on a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
@@ -12,12 +14,13 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    /// The dialect of a path below any service prefix: `/openai/…` and `/v1/…` are OpenAI's, `/anthropic/…` Anthropic's.
+    /// The dialect of a path below any service prefix: `/openai/…` and `/v1/…` are OpenAI's, `/anthropic/…` Anthropic's, however they are
+    /// escaped: routing decodes them as well.
     pub fn of_path(path: &[u8]) -> Dialect {
         let first = path.split(|&b| b == b'/').find(|s| !s.is_empty()).unwrap_or_default();
-        match first {
-            b"openai" | b"v1" => Dialect::OpenAi,
-            b"anthropic" => Dialect::Anthropic,
+        match std::str::from_utf8(first).map(decode_segment).as_deref() {
+            Ok("openai" | "v1") => Dialect::OpenAi,
+            Ok("anthropic") => Dialect::Anthropic,
             _ => Dialect::Aws,
         }
     }
@@ -31,6 +34,11 @@ mod tests {
     fn first_segment_decides() {
         assert_eq!(Dialect::of_path(b"/openai/v1/chat/completions"), Dialect::OpenAi);
         assert_eq!(Dialect::of_path(b"//v1/models"), Dialect::OpenAi);
+        assert_eq!(Dialect::of_path(b"/%6fpenai/v1/chat/completions"), Dialect::OpenAi);
+        assert_eq!(Dialect::of_path(b"/%76%31"), Dialect::OpenAi);
+        assert_eq!(Dialect::of_path(b"/anthropi%63/v1/messages"), Dialect::Anthropic);
+        assert_eq!(Dialect::of_path(b"/%256fpenai"), Dialect::Aws);
+        assert_eq!(Dialect::of_path(b"/\xff%6f"), Dialect::Aws);
         assert_eq!(Dialect::of_path(b"/anthropic/v1/messages"), Dialect::Anthropic);
         assert_eq!(Dialect::of_path(b"/model/anthropic/converse"), Dialect::Aws);
         assert_eq!(Dialect::of_path(b"/"), Dialect::Aws);

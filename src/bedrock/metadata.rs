@@ -40,6 +40,9 @@ pub enum MetadataError {
     /// It is something else.
     #[error("The request metadata has to be a JSON object of strings")]
     NotStrings,
+    /// Nobody can tell what a body has.
+    #[error("The body has to be a JSON object, to which the gateway can add request metadata")]
+    NoObject,
     /// No room for the gateway's own.
     #[error(
         "The request metadata has more than {} keys, or more than {HEADER_BYTES_MAX} bytes, with what the gateway adds",
@@ -73,15 +76,19 @@ pub fn header(sent: Option<&str>, own: &BTreeMap<String, String>) -> Result<Stri
     if value.len() > HEADER_BYTES_MAX { Err(MetadataError::TooMuch) } else { Ok(value) }
 }
 
-/// The body with the gateway's pairs in it. A body that is no JSON object comes back as it was, for Bedrock to complain of.
+/// The body with the gateway's pairs in it. No body at all, and an array, come back as they were, for Bedrock to complain of.
 ///
 /// # Errors
-/// The client's metadata is nothing that Bedrock would take.
+/// The client's metadata is nothing that Bedrock would take; or the body is no JSON, of which a more lenient parser could make an object with
+/// metadata of the client's own: a byte-order mark before it, or levels beyond those that are read here.
 pub fn body(pieces: &[Bytes], own: &BTreeMap<String, String>) -> Result<Vec<Bytes>, MetadataError> {
     let mut scanner = Scanner::new(&TREE);
     let mut found = Found::default();
     pieces.iter().for_each(|piece| scanner.push(piece, &mut found));
-    let Some(inside) = found.inside.filter(|_| scanner.is_done() && !found.is_array) else { return Ok(pieces.to_vec()) };
+    if pieces.iter().all(Bytes::is_empty) || (scanner.is_done() && found.is_array) {
+        return Ok(pieces.to_vec());
+    }
+    let inside = found.inside.filter(|_| scanner.is_done()).ok_or(MetadataError::NoObject)?;
     let edit = match found.values.as_slice() {
         [] => {
             let comma = if found.is_empty { "" } else { "," };
@@ -94,7 +101,7 @@ pub fn body(pieces: &[Bytes], own: &BTreeMap<String, String>) -> Result<Vec<Byte
         }
         _ => return Err(MetadataError::Twice),
     };
-    Ok(splice(pieces, vec![edit]).unwrap_or_else(|| pieces.to_vec()))
+    splice(pieces, vec![edit]).ok_or(MetadataError::NoObject)
 }
 
 /// JSON of the client's pairs and the gateway's, which win.

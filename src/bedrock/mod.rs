@@ -4,6 +4,7 @@
 pub mod ask;
 pub mod body;
 pub mod dialect;
+pub mod harness;
 mod json;
 pub mod listing;
 pub mod metadata;

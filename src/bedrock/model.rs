@@ -84,9 +84,56 @@ pub fn geography(id: &str) -> Option<(&str, &str)> {
     (!VENDORS.contains(&first) && rest.contains('.')).then_some((first, rest))
 }
 
+/// The regions and geographies that a text brings with it, if it is an ARN of whatever, or a guardrail's profile: the ARN's region, and the
+/// geography that a profile takes data to. Partition and owner are not looked at: what is no ARN to AWS leads nowhere.
+pub fn places(text: &str) -> impl Iterator<Item = &str> {
+    let arn = text.strip_prefix("arn:").map(|rest| rest.splitn(5, ':').collect::<Vec<_>>());
+    let (region, profile) = match arn.as_deref() {
+        Some([_, service, region, _, resource]) => {
+            let profile = resource.split_once("-profile/").filter(|_| *service == "bedrock");
+            (Some(*region).filter(|region| !region.is_empty()), profile.map(|(_, id)| id))
+        }
+        _ => (None, Some(text).filter(|text| is_guardrail_profile(text))),
+    };
+    let geography = profile.and_then(|id| id.split_once('.')).map(|(first, _)| first);
+    region.into_iter().chain(geography.filter(|first| !VENDORS.contains(first)))
+}
+
+/// `us.guardrail.v1:0`, which `CreateGuardrail` takes beside the ARN.
+fn is_guardrail_profile(text: &str) -> bool {
+    let is_version = |version: &str| !version.is_empty() && version.bytes().all(|b| b.is_ascii_digit() || b == b':');
+    let is_geography = |geography: &str| geography.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    text.split_once(".guardrail.v").is_some_and(|(geography, version)| is_geography(geography) && is_version(version))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_arn_brings_its_region_and_a_profile_its_geography() {
+        for (text, expected) in [
+            ("arn:aws:kms:eu-west-1:1:key/k", &["eu-west-1"][..]),
+            ("arn:aws:lambda:eu-west-1:1:function:f", &["eu-west-1"]),
+            ("arn:aws-us-gov:bedrock:us-gov-west-1:1:guardrail/g", &["us-gov-west-1"]),
+            ("arn::bedrock-agentcore:eu-west-1:1:harness/h", &["eu-west-1"]),
+            ("arn:aws:iam::1:role/r", &[]),
+            ("arn:aws:s3:::bucket/key", &[]),
+            ("arn:aws:bedrock:us-east-1:1:data-automation-profile/us.data-automation-v1", &["us-east-1", "us"]),
+            ("arn:aws:bedrock:us-east-1:aws:data-automation-profile/eu.data-automation-v2", &["us-east-1", "eu"]),
+            ("arn:aws:bedrock:us-east-1:1:guardrail-profile/us-gov.guardrail.v1:0", &["us-east-1", "us-gov"]),
+            ("arn:aws:bedrock:us-east-1:1:inference-profile/eu.amazon.nova-lite-v1:0", &["us-east-1", "eu"]),
+            ("arn:aws:bedrock:us-east-1:1:application-inference-profile/abc", &["us-east-1"]),
+            ("arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0", &["us-east-1"]),
+            ("us.guardrail.v1:0", &["us"]),
+            ("my.guardrail.version", &[]),
+            ("arn:aws:kms", &[]),
+            ("see arn:aws:kms:eu-west-1:1:key/k", &[]),
+            ("", &[]),
+        ] {
+            assert_eq!(places(text).collect::<Vec<_>>(), expected, "{text}");
+        }
+    }
 
     #[test]
     fn arns_that_stand_for_an_id_are_that_id() {

@@ -216,7 +216,7 @@ fn route(args: &ExplainArgs, config: &Config) -> Result<Route, Denial> {
         let settled = peek.settle(Some(&args.model));
         (route.service, route.operation) = (settled.service, Some(KnownOperation(settled)));
     }
-    if Dialect::of_path(route.path.as_bytes()) != Dialect::Aws {
+    if Dialect::of_path(route.path.as_bytes()) != Dialect::Aws || allow::runs_harness(&route) {
         route.model = Some(args.model.clone());
     }
     Ok(route)

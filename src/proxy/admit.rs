@@ -17,7 +17,7 @@ use super::{Denial, Passage, allow, assume::UpstreamIdentity, awaited, charge::C
 use crate::{
     auth::{Claim, Identity, IdentityError, Principal, Signed, query_carries_credential},
     aws::{Received, SignatureError, Signer, received::Payload, sigv4::EMPTY_SHA256},
-    bedrock::{Dialect, RawPath, Streams, body, sonic::SpeechUsage, usage::Metering},
+    bedrock::{Dialect, RawPath, Streams, body, harness, sonic::SpeechUsage, usage::Metering},
     policy::Rights,
     quota::{self, Admission},
     routing::{self, Head, KnownOperation, Peek, Route},
@@ -165,10 +165,27 @@ impl Admitted {
 
     fn check_models(&mut self, pieces: &[Bytes]) -> Result<(), Denial> {
         if self.dialect == Dialect::Aws {
-            return allow::check_models(&self.rights(), &self.route, pieces);
+            return self.check_aws_models(pieces);
+        }
+        if self.route.operation.is_none() {
+            self.route.model = allow::check_unknown_surface(&self.rights(), pieces)?;
+            return Ok(());
         }
         self.route.model = body::top_level_string(pieces, "model").map_err(unreadable)?;
         allow::check_surface_model(&self.rights(), self.route.model.as_deref())
+    }
+
+    /// All names are held against the lists, where there are any; a harness is charged by the one that it is told to use, whoever asks.
+    fn check_aws_models(&mut self, pieces: &[Bytes]) -> Result<(), Denial> {
+        let runs_harness = allow::runs_harness(&self.route);
+        if runs_harness {
+            self.route.model = harness::model(pieces).map_err(unreadable)?;
+        }
+        let rights = self.rights();
+        if runs_harness && !rights.restrict_models() {
+            return Ok(self.route.model.as_deref().map_or(Ok(()), |model| rights.check_model(model))?);
+        }
+        allow::check_models(&rights, &self.route, pieces)
     }
 
     /// Whether the request may be served on the terms that head and body name; the body with those that the tenant must have, if they
@@ -251,6 +268,7 @@ pub fn admit(
     }
     let rights = tenant.policy.of_groups(&principal.groups);
     allow::check_route(&rights, &route)?;
+    allow::check_query(&rights, split_target(request).1)?;
     allow::check_headers(&rights, &route, &request.headers)?;
     let Admission { permit, standings } = quota::admit(&tenant.name, &tenant.limits, &tenant.counters)?;
     let dialect = Dialect::of_path(route.path.as_bytes());
@@ -311,6 +329,7 @@ pub fn check_head(session: &Session, snapshot: &Snapshot) -> Result<(), Denial> 
         None => head::check_http2(&request.method, &request.headers, request.uri.authority().map(|a| a.as_str()), bytes_max)?,
     }
     head::check_signable(&request.headers)?;
+    head::check_target(&request.headers)?;
     head::check_query(request.raw_path())?;
     match split_target(request).1 {
         "" => Ok(()),

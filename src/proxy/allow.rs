@@ -9,7 +9,8 @@ use super::{Denial, admit::unreadable, respond::internal};
 use crate::{
     bedrock::{
         Dialect, Operation, RawPath, Service, body,
-        model::Arn,
+        harness::is_harness,
+        model::places,
         path::decode_segment,
         terms::{GuardrailPlace, Terms, takes_tier},
         usage::Metering,
@@ -27,8 +28,9 @@ pub fn check_route(rights: &Rights<'_>, route: &Route) -> Result<(), PolicyDenia
     if route.peek.is_none() {
         check_operation(rights, route)?;
     }
-    check_regions(rights, &route.path)?;
-    route.model.as_ref().map_or(Ok(()), |model| rights.check_model(model))
+    // First the model, of which there is more to say.
+    route.model.as_ref().map_or(Ok(()), |model| rights.check_model(model))?;
+    check_regions(rights, &route.path)
 }
 
 /// Whether the operation may be called, and has a place for the guardrail that is required.
@@ -38,18 +40,27 @@ pub fn check_operation(rights: &Rights<'_>, route: &Route) -> Result<(), PolicyD
     rights.guardrail(route.service, operation).map(drop)
 }
 
-/// Whatever a path names by an ARN is of a region that may be used; models are looked at more closely.
+/// Whatever a path names by an ARN is of regions that may be used; models are looked at more closely.
 fn check_regions(rights: &Rights<'_>, path: &str) -> Result<(), PolicyDenial> {
     if !rights.restrict_regions() {
         return Ok(());
     }
     let Ok(path) = RawPath::parse(path.as_bytes()) else { return Ok(()) };
-    for segment in path.segments().map(decode_segment) {
-        if let Some(arn) = Arn::parse(&segment).filter(|arn| !arn.region.is_empty()) {
-            rights.check_region(arn.region)?;
-        }
+    path.segments().try_for_each(|segment| check_places(rights, &decode_segment(segment)))
+}
+
+/// Whatever a query names by an ARN is of regions that may be used.
+pub fn check_query(rights: &Rights<'_>, query: &str) -> Result<(), PolicyDenial> {
+    if query.is_empty() || !rights.restrict_regions() {
+        return Ok(());
     }
-    Ok(())
+    let values = query.split('&').map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value));
+    values.map(decode_segment).try_for_each(|value| check_places(rights, &value))
+}
+
+/// One ARN is of a region that may be used, and takes nothing to a geography that may not.
+fn check_places(rights: &Rights<'_>, text: &str) -> Result<(), PolicyDenial> {
+    places(text).try_for_each(|region| rights.check_region(region))
 }
 
 /// Whether the head asks for a tier or a guardrail that it must not ask for.
@@ -58,6 +69,9 @@ pub fn check_headers(rights: &Rights<'_>, route: &Route, headers: &HeaderMap) ->
     let tiers = values(headers, &TIER);
     if !tiers.is_empty() {
         rights.check_tiers(tiers.iter().map(String::as_str))?;
+    }
+    if rights.restrict_regions() {
+        values(headers, &IDENTIFIER).iter().try_for_each(|guardrail| check_places(rights, guardrail))?;
     }
     // Only the body tells then which operation it is, and where that takes its guardrail.
     if route.peek.is_some() {
@@ -137,7 +151,7 @@ pub fn force_guardrail(headers: &mut HeaderMap, rights: &Rights<'_>, route: &Rou
 /// Whether the body of a route may name models that policy has to see. Paths below `/model/` name theirs; any other body may.
 pub fn names_models(rights: &Rights<'_>, route: &Route, dialect: Dialect) -> bool {
     match dialect {
-        Dialect::Aws => route.model.is_none() && (rights.restrict_models() || may_run_named(route)),
+        Dialect::Aws => route.model.is_none() && (rights.restrict_models() || may_run_named(route) || runs_harness(route)),
         // Lists, and what was made before, are asked for without a body.
         _ => route.operation.is_none_or(|known| known.0.method == "POST" && !known.0.uri.contains('{')),
     }
@@ -150,6 +164,32 @@ pub fn may_run_named(route: &Route) -> bool {
     runs && matches!(route.service, Service::BedrockRuntime | Service::BedrockAgentRuntime)
 }
 
+/// Whether the body says which model is charged, and is AWS's.
+pub fn runs_harness(route: &Route) -> bool {
+    route.operation.is_some_and(|known| is_harness(known.0))
+}
+
+/// By botocore's model every body is JSON but this one's, and `InvokeModel`'s, whose path has the model.
+fn takes_bytes(route: &Route) -> bool {
+    route.operation.is_some_and(|known| known.0.name == "InvokeAgentRuntime")
+}
+
+/// Whether all models may be used that a body of OpenAI's or Anthropic's shape names, at whatever depth, to an operation that nobody knows;
+/// gives the first. Without a body it names none; what is no JSON may name any.
+pub fn check_unknown_surface(rights: &Rights<'_>, pieces: &[Bytes]) -> Result<Option<String>, Denial> {
+    if pieces.is_empty() {
+        return Ok(None);
+    }
+    let models = match body::models(pieces) {
+        Err(_) if !rights.restrict_models() => Vec::new(),
+        models => models.map_err(unreadable)?,
+    };
+    models.iter().try_for_each(|model| rights.check_model(model))?;
+    let first = models.into_iter().next();
+    check_surface_model(rights, first.as_deref())?;
+    Ok(first)
+}
+
 /// Whether the model that a body of OpenAI's or Anthropic's shape names may be used. The whole answer depends on this one name, so a body
 /// without it is for Bedrock to complain of.
 pub fn check_surface_model(rights: &Rights<'_>, model: Option<&str>) -> Result<(), Denial> {
@@ -160,16 +200,20 @@ pub fn check_surface_model(rights: &Rights<'_>, model: Option<&str>) -> Result<(
     }
 }
 
-/// Whether all models that a body of AWS's shape names may be used.
+/// Whether all models that a body of AWS's shape names may be used, and all regions of its ARNs.
 pub fn check_models(rights: &Rights<'_>, route: &Route, pieces: &[Bytes]) -> Result<(), Denial> {
     // Where bytes are taken that are no JSON, those name no model. Elsewhere a lenient parser may find one where ours gives up.
-    let takes_bytes = route.service == Service::BedrockAgentcore || pieces.is_empty() || !rights.restrict_models();
+    let takes_bytes = takes_bytes(route);
     let models = match body::models(pieces) {
-        Err(_) if takes_bytes => Vec::new(),
+        Err(_) if takes_bytes || pieces.is_empty() || !rights.restrict_models() => Vec::new(),
         models => models.map_err(unreadable)?,
     };
     for model in &models {
         rights.check_model(model)?;
+    }
+    if rights.restrict_regions() && !takes_bytes && !pieces.is_empty() {
+        let placed = body::placed(pieces).map_err(unreadable)?;
+        placed.iter().try_for_each(|arn| check_places(rights, arn))?;
     }
     let unknown_inference = route.operation.is_none() && route.service == Service::BedrockRuntime;
     if unknown_inference && models.is_empty() && rights.restrict_models() {

@@ -37,9 +37,13 @@ pub enum HeadError {
     /// A method that no API has: TRACE would show the signed request, CONNECT asks for a tunnel.
     #[error("the request method must be GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS")]
     Method,
-    /// `Connection` names a header that the gateway decides by; it would be gone when the request is sent on.
-    #[error("the Connection header names a header that is not for one hop")]
+    /// `Connection` names a header that the gateway decides by, which would be gone when the request is sent on; or what Pingora names no
+    /// header by, or more of them than it takes.
+    #[error("the Connection header names a header that is not for one hop, none at all, or ten and more")]
     Nominated,
+    /// `X-Amz-Target` names two operations: the gateway and Bedrock could each believe another one.
+    #[error("the request has X-Amz-Target twice")]
+    Target,
     /// The query has a byte that is not visible ASCII. Signing and forwarding take the query for text.
     #[error("the query has a byte that must be percent-encoded")]
     Query,
@@ -140,6 +144,13 @@ pub fn check_signable(headers: &HeaderMap) -> Result<(), HeadError> {
     if plain { Ok(()) } else { Err(HeadError::NotSignable) }
 }
 
+/// Checks that `X-Amz-Target`, which names the operation and goes on as it came, names one.
+pub fn check_target(headers: &HeaderMap) -> Result<(), HeadError> {
+    let mut targets = headers.get_all("x-amz-target").iter();
+    let one = targets.next().is_none_or(|target| !target.as_bytes().contains(&b','));
+    if one && targets.next().is_none() { Ok(()) } else { Err(HeadError::Target) }
+}
+
 /// Takes a head apart, and forgets how the client spelled the names: Pingora keeps that in a second map, which makes every change to the
 /// headers cost twice. To Bedrock, as to anybody, case does not matter there (RFC 9110 §5.1).
 pub fn without_case(request: &mut RequestHeader) -> Parts {
@@ -154,6 +165,7 @@ struct Facts {
     lengths: u32,
     encodings: u32,
     hosts: u32,
+    nominations: usize,
 }
 
 fn check_request_line(line: &[u8]) -> Result<(), HeadError> {
@@ -190,8 +202,9 @@ fn check_field(line: &[u8], facts: &mut Facts) -> Result<(), HeadError> {
         facts.encodings += 1;
         return if value.eq_ignore_ascii_case(b"chunked") { Ok(()) } else { Err(HeadError::Length) };
     }
-    if name.eq_ignore_ascii_case(b"connection") && nominates(value) {
-        return Err(HeadError::Nominated);
+    if name.eq_ignore_ascii_case(b"connection") {
+        facts.nominations += check_nominations(value)?;
+        return if facts.nominations > NOMINATIONS_MAX { Err(HeadError::Nominated) } else { Ok(()) };
     }
     if name.eq_ignore_ascii_case(b"host") {
         facts.hosts += 1;
@@ -205,14 +218,28 @@ fn is_method(method: &[u8]) -> bool {
     matches!(method, b"GET" | b"HEAD" | b"POST" | b"PUT" | b"PATCH" | b"DELETE" | b"OPTIONS")
 }
 
-/// Whether a `Connection` header would take away something that identity, route, framing or signature are read from.
-fn nominates(value: &[u8]) -> bool {
+/// Of all `Connection` lines together; Pingora breaks off over more.
+const NOMINATIONS_MAX: usize = 9;
+
+/// How many names a `Connection` line has, if it takes away nothing that identity, route, policy, price, framing or signature are read
+/// from. Pingora removes what is named there after all of that is decided.
+fn check_nominations(value: &[u8]) -> Result<usize, HeadError> {
     const DECIDING: [&[u8]; 7] =
         [b"host", b"authorization", b"x-api-key", b"aws-endpoint-prefix", b"content-length", b"content-type", b"expect"];
-    value.split(|&b| b == b',').map(<[u8]>::trim_ascii).any(|name| {
-        DECIDING.iter().any(|deciding| name.eq_ignore_ascii_case(deciding))
-            || name.get(..6).is_some_and(|start| start.eq_ignore_ascii_case(b"x-amz-"))
-    })
+    // `x-amz-target` and `x-amzn-bedrock-service-tier` alike. Forwarding headers are Pingora's to protect, by breaking off.
+    const PREFIXES: [&[u8]; 2] = [b"x-amz", b"x-forwarded-"];
+    let begins_with =
+        |name: &[u8], prefix: &[u8]| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+    let mut count = 0;
+    for name in value.split(|&b| b == b',').map(<[u8]>::trim_ascii).filter(|name| !name.is_empty()) {
+        let decides = DECIDING.iter().any(|deciding| name.eq_ignore_ascii_case(deciding))
+            || PREFIXES.iter().any(|prefix| begins_with(name, prefix));
+        if decides || !name.iter().all(|&b| is_token(b)) {
+            return Err(HeadError::Nominated);
+        }
+        count += 1;
+    }
+    Ok(count)
 }
 
 /// RFC 9110 §5.6.2.
@@ -272,6 +299,7 @@ mod tests {
             "POST /model/a%3A0/invoke?x=1 HTTP/1.1\r\nHost: localhost:8443\r\nContent-Length: 3",
             "GET / HTTP/1.1\r\nhost: [::1]:80\r\nX-Empty:\r\nx-obs: \u{e9}",
             "PUT /x HTTP/1.1\r\nHost: gw.example\r\nTransfer-Encoding: Chunked\r\nCookie: a=b; c",
+            "GET / HTTP/1.1\r\nHost: h\r\nConnection: keep-alive, TE,,\r\nConnection: c,d,e,f,g,h, i",
         ] {
             assert_eq!(check(head), Ok(()), "{head}");
         }
@@ -301,6 +329,14 @@ mod tests {
             ("Host: h", HeadError::Host),
             ("Connection: close, X-Amz-Target", HeadError::Nominated),
             ("Connection: host", HeadError::Nominated),
+            ("connection: X-AmZn-Bedrock-Service-Tier", HeadError::Nominated),
+            ("Connection: close\r\nConnection: te, x-amzn-bedrock-guardrailidentifier", HeadError::Nominated),
+            ("Connection: x-forwarded-for", HeadError::Nominated),
+            ("Connection: :authority", HeadError::Nominated),
+            ("Connection: close, \"te\"", HeadError::Nominated),
+            ("Connection: t e", HeadError::Nominated),
+            ("Connection: a,b,c,d,e,f,g,h,i,j", HeadError::Nominated),
+            ("Connection: a,b,c,d,e\r\nConnection: f,,g,h,i , j", HeadError::Nominated),
         ] {
             assert_eq!(with(fields), Err(error), "{fields:?}");
         }

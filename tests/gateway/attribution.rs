@@ -54,6 +54,20 @@ async fn converse_has_it_in_its_body_and_nothing_else_changes() {
             assert_eq!(served.header(HEADER), None);
         }
     }
+    // Who reads more leniently than the gateway must not find another tenant there.
+    let plain = r#"{"requestMetadata":{"tenant":"globex"}}"#;
+    let deep = "[".repeat(300) + &"]".repeat(300);
+    let utf_16: Vec<u8> = plain.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for body in [
+        format!("\u{feff}{plain}").into_bytes(),
+        plain.replacen('{', &format!("{{\"a\":{deep},"), 1).into_bytes(),
+        plain.replacen('{', "{/**/", 1).into_bytes(),
+        plain.replace("}}", "},}").into_bytes(),
+        format!("{plain}x").into_bytes(),
+        utf_16,
+    ] {
+        client.post(CONVERSE, body).await.assert_refused(400, "ValidationException");
+    }
     let twice = r#"{"requestMetadata":{},"request\u004detadata":{"tenant":"globex"}}"#;
     client.post(CONVERSE, twice).await.assert_refused(400, "ValidationException");
 }

@@ -9,7 +9,7 @@ use tollgate::auth::{
 
 use crate::{
     client::{Client, post, with},
-    harness::{CONVERSE, Settings, World, write_private},
+    harness::{CONVERSE, Settings, World, tenant, write_private},
     signing::{Message, Signer, vend},
     vending::{bare, vending},
 };
@@ -320,6 +320,40 @@ async fn keys_of_the_file_work_until_they_expire_or_are_disabled() {
     write_private(&world.directory.path().join("keys.toml"), &entries.replace("acme", "globex"));
     assert!(!world.reload(&settings).await);
     client.ask(signed()).await.assert_refused(403, UNKNOWN);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_of_an_api_key_is_what_its_key_is_by_now() {
+    let key = new_api_key(&holder("acme", Some("batch"), None)).unwrap();
+    let narrow = "[tenants.acme]\nmodels = [\"amazon.*\"]\nservices = [\"*\"]\noperations = [\"*\"]\n\
+                  [groups.beta]\ntenants = [\"acme\"]\nmodels = [\"anthropic.*\"]\n";
+    let entry = |lines: &str| format!("{}{lines}", key.entry);
+    let beta = entry("groups = [\"beta\"]\n");
+    let settings = Settings { tenants: narrow.to_owned() + &tenant("globex", ""), ..with_keys(&beta) };
+    let world = World::with(settings.clone()).await;
+    let mut client = bare(&world).await;
+    let session = vend(&mut client, secrecy::ExposeSecret::expose_secret(&key.secret)).await;
+    let signed = || session.sign(Message::post(CONVERSE, "{}"));
+    ask(&mut client, &signed()).await.assert_served();
+    let past = jiff::Timestamp::now() - Duration::from_secs(60);
+    for (entries, refusal) in [
+        (entry(""), Some("AccessDeniedException")),
+        (beta.clone(), None),
+        (beta.clone() + &format!("expires = \"{past}\"\n"), Some("ExpiredTokenException")),
+        (beta.replace("\"acme\"", "\"globex\""), Some(UNKNOWN)),
+        (String::new(), Some(UNKNOWN)),
+        (beta.replace("\"batch\"", "\"renamed\""), None),
+    ] {
+        write_private(&world.directory.path().join("keys.toml"), &entries);
+        assert!(world.reload(&settings).await, "{entries}");
+        let answer = ask(&mut client, &signed()).await;
+        match refusal {
+            Some(exception) => answer.assert_refused(403, exception),
+            None => answer.assert_served(),
+        }
+    }
+    assert_eq!(world.log_lines(8).await[7]["principal"], "renamed");
+    assert_eq!(world.served_count(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -20,6 +20,8 @@ pub(super) enum Limit {
     TextGeneration,
     /// The provider's own limit, in `additionalModelRequestFields`.
     Additional,
+    /// `model.bedrockModelConfig.maxTokens`, and that of other providers' models.
+    Configured,
 }
 
 /// Objects that a limit stands in.
@@ -47,6 +49,8 @@ pub(super) enum Field {
 }
 
 type N = Node<Field>;
+
+const CONFIGURED: &[N] = &[N::leaf("maxTokens", Field::Limit(Limit::Configured))];
 
 const THINKING: N = N::way("thinking", &[N::leaf("budget_tokens", Field::ThinkingBudget)]);
 
@@ -77,6 +81,14 @@ pub(super) static TREE: N = N::tree(
                 N::leaf("max_completion_tokens", Field::Limit(Limit::Additional)),
                 THINKING,
                 N::way("reasoning_config", &[N::leaf("budget_tokens", Field::ThinkingBudget)]),
+            ],
+        ),
+        N::way(
+            "model",
+            &[
+                N::way("bedrockModelConfig", CONFIGURED),
+                N::way("openAiModelConfig", CONFIGURED),
+                N::way("geminiModelConfig", CONFIGURED),
             ],
         ),
         N::leaf("n", Field::Choices),
@@ -128,6 +140,8 @@ static AI21: Shape = shape(&[Limit::MaxTokens, Limit::MaxTokensCamel], None, "ma
 static NOVA: Shape = shape(&[Limit::Inference, Limit::InferenceNew], Some(Config::Inference), "maxTokens");
 static TITAN: Shape = shape(&[Limit::TextGeneration], Some(Config::TextGeneration), "maxTokenCount");
 static META: Shape = shape(&[Limit::MaxGenLen], None, "max_gen_len");
+/// Both are for one turn of its loop, and the request's own wins: of several the largest is believed.
+static HARNESS: Shape = shape(&[Limit::MaxTokensCamel, Limit::Configured], None, "maxTokens");
 static EMBEDDING: Shape = Shape { limits: &[], insert: None, generates: false, chat: false };
 /// An opaque ARN: every provider refuses names it does not know, so that those which are there are obeyed.
 static ANY: Shape = Shape {
@@ -176,6 +190,7 @@ impl Shape {
             "ChatCompletions" => &CHAT,
             "Responses" => &RESPONSES,
             "Messages" => &MAX_TOKENS,
+            "InvokeHarness" => &HARNESS,
             "InvokeModel" | "InvokeModelWithResponseStream" => {
                 let model = model.unwrap_or_default();
                 PROVIDERS.iter().find(|(part, _)| model.contains(part)).map_or(&ANY, |(_, shape)| shape)

@@ -59,9 +59,40 @@ fn a_body_is_changed_in_its_metadata_alone() {
             assert_eq!(edited(sent, length).unwrap(), expected, "{sent} in pieces of {length}");
         }
     }
-    for sent in ["", "[]", "[{\"requestMetadata\":{}}]", "{", "null", "\"x\"", "{\"a\":1"] {
+    for sent in ["", "[]", "[{\"requestMetadata\":{}}]"] {
         assert_eq!(edited(sent, 2).unwrap(), sent, "for Bedrock to complain of");
     }
+}
+
+#[test]
+fn a_body_that_only_a_lenient_parser_takes_is_refused() {
+    let plain = r#"{"requestMetadata":{"tenant":"globex"}}"#;
+    let inner = &plain[1..];
+    let deep = format!("{}{}", "[".repeat(300), "]".repeat(300));
+    for sent in [
+        format!("\u{feff}{plain}"),
+        format!("\0{plain}"),
+        format!("{{\"a\":{deep},{inner}"),
+        format!("/**/{plain}"),
+        format!("{{/**/{inner}"),
+        format!("{{\"a\":NaN,{inner}"),
+        format!("{{a:1,{inner}"),
+        format!("{{'a':1,{inner}"),
+        plain.replace("}}", "},}"),
+        format!("{plain}{plain}"),
+        format!("{plain} x"),
+        plain[..plain.len() - 1].to_owned(),
+        "{".to_owned(),
+        "null".to_owned(),
+        "\"x\"".to_owned(),
+        " ".to_owned(),
+    ] {
+        for length in [1, 7, sent.len()] {
+            assert_eq!(edited(&sent, length), Err(MetadataError::NoObject), "{sent}");
+        }
+    }
+    let utf_16: Vec<u8> = plain.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    assert_eq!(body(&[Bytes::from(utf_16)], &own()), Err(MetadataError::NoObject));
 }
 
 #[test]
