@@ -139,7 +139,7 @@ async fn write_month(path: &Path) {
             tier,
             usage,
             cost: charge.cost,
-            price_source: charge.source().into(),
+            price_source: charge.source(),
             estimated: false,
             by_request: false,
             outcome: "completed".into(),
