@@ -164,7 +164,7 @@ async fn start_after(
     let parts = Parts::new(&config, log).await?;
     parts.chronicle.read_from(&path, chronicle::prints(&reload::files(&path, &config)).await);
     let reloader = Arc::new(Reloader::new(path, &config, &parts, log_filter));
-    reloader.keep_credentials_fresh(&config).await?;
+    reloader.keep_credentials_fresh(&config)?;
     if predecessor.is_some() {
         let there = timeout(CREDENTIALS_MAX, until_credentials(&parts.credentials)).await;
         there.context("there are no AWS credentials; the log has the reason")?;

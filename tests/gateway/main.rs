@@ -18,6 +18,7 @@ mod bidirectional;
 mod bodies;
 mod certificates;
 mod console;
+mod credentials;
 mod explain;
 mod forgeries;
 mod forwarding;
