@@ -55,7 +55,11 @@ enum Protocol {
 impl Watched {
     /// `http2`: what the connection is known to speak, by ALPN or by its first bytes.
     pub fn new(inner: Stream, http2: bool, progress: Arc<Progress>) -> Watched {
-        let protocol = if http2 { Protocol::Http2(Frames::new(Instant::now())) } else { Protocol::Http1(Requests::default()) };
+        let protocol = if http2 {
+            Protocol::Http2(Frames::new(Instant::now()))
+        } else {
+            Protocol::Http1(Requests::new(progress.head_bytes_max()))
+        };
         Watched { inner, protocol, progress, broken: false, answer: None, head: HeldHead::default() }
     }
 

@@ -22,12 +22,25 @@ pub struct Progress {
     leaving: AtomicBool,
     advanced: Notify,
     fault: OnceLock<&'static str>,
+    head_bytes_max: OnceLock<usize>,
 }
+
+/// Of a request's head, where whoever serves the connection did not say.
+const HEAD_BYTES_MAX: usize = 64 << 10;
 
 impl Progress {
     /// Of a new connection; `own`: the gateway's, to itself.
     pub fn new(own: bool) -> Progress {
         Progress { own, ..Progress::default() }
+    }
+
+    /// A head of more bytes ends the connection (HTTP/1 only, whose heads are gathered until they are complete). Before its first byte.
+    pub fn bound_heads(&self, bytes_max: usize) {
+        let _ = self.head_bytes_max.set(bytes_max);
+    }
+
+    pub(super) fn head_bytes_max(&self) -> usize {
+        *self.head_bytes_max.get().unwrap_or(&HEAD_BYTES_MAX)
     }
 
     /// Whether the gateway connected to itself.
