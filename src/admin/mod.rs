@@ -2,6 +2,7 @@
 //! of `server` through one trait, so that this module knows HTTP and nothing else.
 
 mod pages;
+mod rebinding;
 
 use std::sync::Arc;
 
@@ -41,17 +42,19 @@ impl ServeHttp for Admin {
         let head = request.method == Method::HEAD;
         let path = request.uri.path();
         let mut response = match path {
+            "/healthz" => text(StatusCode::OK, "ok\n"),
+            "/readyz" => match self.0.unready().as_slice() {
+                [] => text(StatusCode::OK, "ready\n"),
+                reasons => text(StatusCode::SERVICE_UNAVAILABLE, &format!("{}\n", reasons.join("\n"))),
+            },
+            // Whoever checks health may do so by any name; everything else says who spends what.
+            _ if rebinding::is_rebound(session) => rebinding::refusal(),
             "/metrics" => match self.0.metrics() {
                 Ok(body) => build(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", body),
                 Err(error) => {
                     tracing::error!(%error, "cannot render metrics");
                     text(StatusCode::INTERNAL_SERVER_ERROR, "cannot render metrics\n")
                 }
-            },
-            "/healthz" => text(StatusCode::OK, "ok\n"),
-            "/readyz" => match self.0.unready().as_slice() {
-                [] => text(StatusCode::OK, "ready\n"),
-                reasons => text(StatusCode::SERVICE_UNAVAILABLE, &format!("{}\n", reasons.join("\n"))),
             },
             "/usage" => json(self.0.usage()),
             "/" => pages::redirect(),

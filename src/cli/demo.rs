@@ -37,14 +37,14 @@ pub struct DemoArgs {
 /// # Errors
 /// A port is taken, or the demo's directory cannot be written.
 pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
-    let filter = logging::init("warn")?;
+    let log = logging::init("warn")?;
     super::runtime()?.block_on(async {
         server::install_crypto();
         let mut signals = Signals::new()?;
         let key = files::simulator_key()?;
         let simulator = start_simulator(key.clone()).await?;
         let files = DemoFiles::write(&args, &simulator, &key)?;
-        let running = match server::start(files.config.clone(), Some(filter)).await {
+        let running = match server::start(files.config.clone(), &log).await {
             Ok(running) => running,
             Err(StartError::Config(problems)) => anyhow::bail!("the demo's own configuration is bad:\n{problems}"),
             Err(StartError::Other(error)) => return Err(error),

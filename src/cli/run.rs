@@ -25,11 +25,11 @@ pub struct RunArgs {
 /// # Errors
 /// An address cannot be bound, or the process lacks something else that it needs.
 pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
-    let filter = logging::init("info")?;
+    let log = logging::init("info")?;
     super::runtime()?.block_on(async {
         // Before anybody can know that this process serves: what nobody listens to would end it.
         let (mut signals, mut upgrade) = (Signals::new()?, signal(SignalKind::user_defined2())?);
-        let running = match server::start(args.config, Some(filter)).await {
+        let running = match server::start(args.config, &log).await {
             Ok(running) => running,
             Err(StartError::Config(problems)) => {
                 eprintln!("{problems}");

@@ -35,9 +35,7 @@ pub fn finish(session: &mut Session, e: Option<&Error>, passage: &mut Passage, g
     remember(passage, gateway);
     trace::record(session, e, passage, outcome, gateway);
     let Some(stands_for) = sample::stands_for(passage, outcome, duration) else { return };
-    if !gateway.access_log.write(&line(session, e, passage, outcome, (duration, stands_for))) {
-        gateway.metrics.access_log_lost.inc();
-    }
+    gateway.access_log.write(&line(session, e, passage, outcome, (duration, stands_for)));
 }
 
 fn outcome(passage: &Passage, e: Option<&Error>) -> Outcome {

@@ -42,7 +42,7 @@ use crate::{
     },
     quota::{Accounts, Counters},
     snapshot::{Lasting, Snapshot},
-    telemetry::{AccessLog, History, Metrics, Refusals, SpanQueue},
+    telemetry::{AccessLog, History, LogLines, Metrics, Refusals, SpanQueue},
 };
 
 /// Idle upstream connections kept, over all services.
@@ -76,7 +76,7 @@ pub(super) struct Keeping {
 }
 
 impl Parts {
-    pub async fn new(config: &Config, access_log: AccessLog) -> anyhow::Result<Parts> {
+    pub async fn new(config: &Config, log: LogLines) -> anyhow::Result<Parts> {
         let lasting = Lasting {
             key_sets: Arc::new(KeySets::new()),
             tokens: Arc::new(TokenCache::default()),
@@ -86,6 +86,7 @@ impl Parts {
         };
         let credentials = Arc::<CredentialsSlot>::default();
         let metrics = Arc::new(Metrics::new()?);
+        log.count_lost(metrics.access_log_lost.clone());
         let records = Records { directory: config.state_directory.clone(), metrics: Some(Arc::clone(&metrics)) };
         for failure in key_sets::load_once(config, &lasting.key_sets, &records).await {
             let until = if failure.restored { "the keys of the last run serve" } else { "its tokens are refused" };
@@ -103,7 +104,7 @@ impl Parts {
             credentials,
             gateway_addresses: Arc::new(Addresses::new(addresses::System, metrics.resolve_failures.clone())),
             metrics,
-            access_log: Arc::new(access_log),
+            access_log: Arc::new(AccessLog::new(log)),
             spans: Arc::default(),
             history: Arc::new(History::new(Instant::now())),
             refusals: Arc::default(),

@@ -5,15 +5,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use anyhow::Context;
 use async_trait::async_trait;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::{
     Credentials,
-    provider::{ProvideCredentials, SharedCredentialsProvider, error::CredentialsError},
+    provider::{ProvideCredentials, error::CredentialsError},
 };
 use secrecy::ExposeSecret;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 
 use super::chance::chance;
 use crate::{
@@ -24,6 +23,8 @@ use crate::{
 /// First pause after a failure; doubled up to [`PAUSE_MAX`].
 const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// How long an answer may take: none of the chain's providers is slower, and some would wait for ever.
+const FETCH_MAX: Duration = Duration::from_secs(30);
 /// How often credentials without an expiry are asked for again.
 const UNEXPIRING_EVERY: Duration = Duration::from_secs(3_600);
 
@@ -38,14 +39,11 @@ pub trait CredentialsSource: Send + Sync {
 ///
 /// # Errors
 /// A configured secret cannot be read.
-pub async fn source(config: &Config) -> anyhow::Result<Box<dyn CredentialsSource>> {
+pub fn source(config: &Config) -> anyhow::Result<Box<dyn CredentialsSource>> {
     if let Some(fixed) = &config.credentials {
         return Ok(Box::new(Fixed(read_fixed(fixed)?)));
     }
-    let region = Region::new(config.upstream.region.clone());
-    let chain: SdkConfig = aws_config::defaults(BehaviorVersion::latest()).region(region).load().await;
-    let provider = chain.credentials_provider().context("the AWS credential chain is empty")?;
-    Ok(Box::new(Chain(provider)))
+    Ok(Box::new(Chain(Region::new(config.upstream.region.clone()))))
 }
 
 /// Keeps `slot` filled until `ending` is true: early, with jitter, and again and again while it fails.
@@ -55,7 +53,7 @@ pub async fn keep_fresh(source: Box<dyn CredentialsSource>, slot: Arc<Credential
     loop {
         // A task that was replaced must not put its answer over its successor's.
         let fetched = tokio::select! {
-            fetched = source.fetch() => fetched,
+            fetched = timeout(FETCH_MAX, source.fetch()) => fetched.unwrap_or_else(|_| Err(CredentialsError::provider_timed_out(FETCH_MAX))),
             _ = ending.wait_for(|&ends| ends) => return,
         };
         let wait = match fetched {
@@ -90,12 +88,17 @@ fn jittered(wait: Duration) -> Duration {
     wait.mul_f64(1.0 - 0.1 * chance())
 }
 
-struct Chain(SharedCredentialsProvider);
+/// Made anew for each fetch: aws-config's providers read profiles once, and never see keys that were replaced there or a file that was
+/// mended.
+struct Chain(Region);
 
 #[async_trait]
 impl CredentialsSource for Chain {
     async fn fetch(&self) -> Result<Credentials, CredentialsError> {
-        self.0.provide_credentials().await
+        let chain: SdkConfig = aws_config::defaults(BehaviorVersion::latest()).region(self.0.clone()).load().await;
+        let provider =
+            chain.credentials_provider().ok_or_else(|| CredentialsError::not_loaded("the AWS credential chain is empty"))?;
+        provider.provide_credentials().await
     }
 }
 
@@ -113,4 +116,34 @@ fn read_fixed(fixed: &StaticCredentials) -> anyhow::Result<Credentials> {
     let token = fixed.session_token.as_ref().map(Secret::read).transpose()?;
     let token = token.map(|token| token.expose_secret().to_owned());
     Ok(Credentials::new(&fixed.access_key_id, secret.expose_secret(), token, None, "configuration"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Does not answer the first time.
+    #[derive(Default)]
+    struct Late(AtomicUsize);
+
+    #[async_trait]
+    impl CredentialsSource for Late {
+        async fn fetch(&self) -> Result<Credentials, CredentialsError> {
+            if self.0.fetch_add(1, Ordering::Relaxed) == 0 {
+                std::future::pending::<()>().await;
+            }
+            Ok(Credentials::new("AKID", "secret", None, None, "test"))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fetch_without_an_answer_fails_and_is_tried_again() {
+        let slot = Arc::<CredentialsSlot>::default();
+        let (_end, ending) = watch::channel(false);
+        let kept = timeout(FETCH_MAX + PAUSE_MAX, keep_fresh(Box::new(Late::default()), slot.clone(), ending));
+        assert!(kept.await.is_err(), "it goes on for ever");
+        assert!(slot.current(SystemTime::now()).is_ok());
+    }
 }

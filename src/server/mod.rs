@@ -51,7 +51,7 @@ use crate::{
     config::{self, Config},
     proxy::{custody::Custody, listener::OwnConnections, upstream::names},
     quota::Now,
-    telemetry::{AccessLog, Metrics, history::SAMPLE_EVERY, logging::LogFilter, with_causes},
+    telemetry::{Log, LogLines, Metrics, history::SAMPLE_EVERY, logging::LogFilter, with_causes},
 };
 
 /// How long a process that is to take over waits for credentials.
@@ -101,11 +101,11 @@ pub fn install_crypto() {
 ///
 /// # Errors
 /// The configuration is bad, a file it names changed in between, or an address cannot be bound.
-pub async fn start(path: PathBuf, log_filter: Option<LogFilter>) -> Result<Running, StartError> {
-    start_logging_to(path, log_filter, std::io::stdout()).await
+pub async fn start(path: PathBuf, log: &Log) -> Result<Running, StartError> {
+    start_with(path, Some(log.filter.clone()), log.lines.clone()).await
 }
 
-/// [`start`], with the access log somewhere else than on standard output.
+/// [`start`], with the access log somewhere else than in the process's own.
 ///
 /// # Errors
 /// Those of [`start`].
@@ -114,9 +114,13 @@ pub async fn start_logging_to(
     log_filter: Option<LogFilter>,
     access_log: impl Write + Send + 'static,
 ) -> Result<Running, StartError> {
+    start_with(path, log_filter, LogLines::new(access_log).context("cannot start the access log")?).await
+}
+
+async fn start_with(path: PathBuf, log_filter: Option<LogFilter>, log: LogLines) -> Result<Running, StartError> {
     install_crypto();
     let inheritance = Inheritance::found()?;
-    let started = start_after(path, log_filter, access_log, inheritance.as_ref()).await;
+    let started = start_after(path, log_filter, log, inheritance.as_ref()).await;
     match (started, inheritance) {
         (Ok(ready), inheritance) => Ok(ready.run(inheritance).await?),
         (Err(error), Some(inheritance)) => {
@@ -140,11 +144,10 @@ struct Ready {
 async fn start_after(
     path: PathBuf,
     log_filter: Option<LogFilter>,
-    access_log: impl Write + Send + 'static,
+    log: LogLines,
     predecessor: Option<&Inheritance>,
 ) -> Result<Ready, StartError> {
     let config = config::read(&path).map_err(StartError::Config)?;
-    let access_log = AccessLog::new(access_log).context("cannot start the access log")?;
     if let Some(filter) = &log_filter {
         filter.set(&config.log.level);
     }
@@ -156,11 +159,11 @@ async fn start_after(
     };
     // Sockets first, so that an address in use is found before anything else starts.
     let sockets = sockets::bind(&config, inherited)?;
-    let parts = Parts::new(&config, access_log).await?;
+    let parts = Parts::new(&config, log).await?;
     parts.chronicle.read_from(&path, chronicle::prints(&reload::files(&path, &config)).await);
     let resolved = resolving::prepare(&parts.gateway_addresses, &parts.live.load().snapshot);
     let reloader = Arc::new(Reloader::new(path, &config, &parts, log_filter));
-    reloader.keep_credentials_fresh(&config).await?;
+    reloader.keep_credentials_fresh(&config)?;
     if predecessor.is_some() {
         // The predecessor serves on, without waiting for names.
         resolved.await;

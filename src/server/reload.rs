@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     aws::CredentialsSlot,
-    config::{self, Config, KeySetSource, Secret, StaticCredentials},
+    config::{self, Config, KeySetSource, Secret},
     proxy::{Live, addresses::Addresses},
     snapshot::{Lasting, Snapshot, listeners},
     telemetry::{Metrics, SpanQueue, logging::LogFilter},
@@ -31,9 +31,6 @@ use crate::{
 
 /// How long an exporter may still send after another configuration took its place.
 const LAST_SPANS_MAX: Duration = Duration::from_secs(60);
-
-/// What decides where credentials come from.
-type CredentialsOrigin = (Option<StaticCredentials>, String);
 
 pub(super) struct Reloader {
     path: PathBuf,
@@ -53,7 +50,7 @@ pub(super) struct Reloader {
     sts: Arc<ArcSwap<Sts>>,
     /// Dropping a sender ends the task that it was made for.
     polling: StdMutex<Option<watch::Sender<bool>>>,
-    refreshing: StdMutex<Option<(CredentialsOrigin, watch::Sender<bool>)>>,
+    refreshing: StdMutex<Option<watch::Sender<bool>>>,
     one_at_a_time: Mutex<()>,
 }
 
@@ -128,7 +125,7 @@ impl Reloader {
         resolving::prepare(&self.hosts, &snapshot).await;
         let exporter = self.exporter(&config)?;
         // The last thing that can fail comes before the first that takes effect.
-        self.keep_credentials_fresh(&config).await?;
+        self.keep_credentials_fresh(&config)?;
         self.sts.store(Arc::new(Sts::new(&config, self.credentials.clone())));
         if let Some(filter) = &self.log_filter {
             filter.set(&config.log.level);
@@ -144,17 +141,13 @@ impl Reloader {
         Ok(generation)
     }
 
-    /// Fetches credentials from where the configuration says, from now on; a task that does so already goes on.
-    pub async fn keep_credentials_fresh(&self, config: &Config) -> anyhow::Result<()> {
-        let origin = (config.credentials.clone(), config.upstream.region.clone());
-        let same = |refreshing: &Option<(CredentialsOrigin, _)>| refreshing.as_ref().is_some_and(|(old, _)| *old == origin);
-        if origin.0.is_none() && same(&self.refreshing.lock().unwrap_or_else(PoisonError::into_inner)) {
-            return Ok(());
-        }
-        let source = credentials::source(config).await?;
+    /// Fetches credentials from where the configuration says, at once and from now on. Whoever reloads may have replaced those that do not
+    /// expire, or wait for an answer that does not come.
+    pub fn keep_credentials_fresh(&self, config: &Config) -> anyhow::Result<()> {
+        let source = credentials::source(config)?;
         let (end, ending) = watch::channel(false);
         tokio::spawn(credentials::keep_fresh(source, self.credentials.clone(), ending));
-        *self.refreshing.lock().unwrap_or_else(PoisonError::into_inner) = Some((origin, end));
+        *self.refreshing.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
         Ok(())
     }
 

@@ -1,11 +1,34 @@
-//! The process's own log: JSON lines on standard output, with a filter that reloads.
+//! The process's own log: JSON lines on standard output, with a filter that reloads. They go the way of access lines, so that nobody
+//! waits until they are written.
+
+use std::{
+    fs::File,
+    io::{self, stdout},
+    os::fd::AsFd,
+};
 
 use tracing_subscriber::{
     EnvFilter, Registry,
     layer::SubscriberExt,
     reload::{self, Handle},
-    util::{SubscriberInitExt, TryInitError},
+    util::SubscriberInitExt,
 };
+
+use super::LogLines;
+
+/// The log of this process; when it is dropped, its last lines are written.
+pub struct Log {
+    /// What is in it.
+    pub filter: LogFilter,
+    /// For everybody who writes to standard output while the process serves.
+    pub lines: LogLines,
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.lines.end();
+    }
+}
 
 /// Changes the filter of a running process.
 #[derive(Clone)]
@@ -26,10 +49,17 @@ fn filter(level: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseErr
 }
 
 /// Sends `tracing` and `log` to standard output as JSON. Once per process.
-pub fn init(level: &str) -> Result<LogFilter, TryInitError> {
+///
+/// # Errors
+/// There is no standard output, no thread to write to it, or a log already.
+pub fn init(level: &str) -> io::Result<Log> {
     let initial = filter(level).unwrap_or_else(|_| EnvFilter::new("info"));
     let (layer, handle) = reload::Layer::new(initial);
-    let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(false);
-    tracing_subscriber::registry().with(layer).with(lines).try_init()?;
-    Ok(LogFilter(handle))
+    // Not `Stdout`: its lock would be held for as long as nobody reads, and it keeps to itself what it could not write.
+    let lines = LogLines::new(File::from(stdout().as_fd().try_clone_to_owned()?))?;
+    let writer = lines.clone();
+    let written = tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(false);
+    let written = written.with_writer(move || writer.clone());
+    tracing_subscriber::registry().with(layer).with(written).try_init().map_err(io::Error::other)?;
+    Ok(Log { filter: LogFilter(handle), lines })
 }

@@ -78,7 +78,7 @@ pub struct Metrics {
     pub upgrades_failed: IntCounter,
     /// Former processes whose last requests still run.
     pub predecessors: IntGauge,
-    /// Access-log lines lost because the log could not be written fast enough.
+    /// Lines of the log lost because they could not be written, or not fast enough.
     pub access_log_lost: IntCounter,
 }
 
@@ -189,7 +189,7 @@ impl Metrics {
             upgrades_failed: t.counter("tollgate_upgrades_failed_total",
                     "Upgrades that did not come about; the old process serves on.")?,
             predecessors: t.gauge("tollgate_predecessors", "Former processes whose last requests still run.")?,
-            access_log_lost: t.counter("tollgate_access_log_lost_lines_total", "Access-log lines lost to a slow log.")?,
+            access_log_lost: t.counter("tollgate_access_log_lost_lines_total", "Log lines lost to a log that is slow or cannot be written.")?,
         };
         #[cfg(target_os = "linux")]
         metrics.registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;

@@ -1,5 +1,7 @@
 //! Requests whose end two parsers could see in different places.
 
+use std::time::{Duration, Instant};
+
 use crate::{
     raw::Raw,
     world::{CONVERSE, World},
@@ -168,6 +170,23 @@ async fn heads_beyond_the_cap_are_refused_wherever_it_is_exceeded() {
     }
     assert_eq!(world.served(), 0);
     world.until_metric("denials_total", "reason=\"head_too_large\"", 3.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_without_an_end_is_cut_off_and_not_kept() {
+    let world = World::start("[\"*\"]", "").await;
+    let field = format!("X-Endless: {}\r\n", "x".repeat(1_000));
+    let head = world.head(CONVERSE, "");
+    let without_end = head.strip_suffix("\r\n").unwrap();
+    for endless in [without_end.to_owned() + &field.repeat(1_000), without_end.to_owned() + "X-Long: " + &"x".repeat(1_000_000)] {
+        let mut raw = Raw::connect(&world).await;
+        let began = Instant::now();
+        raw.send(endless.as_bytes()).await;
+        assert!(raw.rest().await.is_some(), "stays open");
+        assert!(began.elapsed() < Duration::from_secs(5), "closed by the deadline only: {:?}", began.elapsed());
+    }
+    assert_eq!(world.served(), 0);
+    world.until_metric("connections_refused_total", "reason=\"framing\"", 2.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

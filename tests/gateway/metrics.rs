@@ -1,17 +1,12 @@
 //! What operators see: every metric, no series that a client could make, and never a secret or a word of a prompt.
 
-use std::{
-    io::Write,
-    process::{Child, Command, Stdio},
-    sync::{Arc, Mutex},
-};
-
 use http::Request;
 use uuid::Uuid;
 
 use crate::{
     client::{self, Client, Upload, post, with},
     harness::{CONVERSE, CONVERSE_STREAM, INVOKE, Settings, World, tenant, until},
+    process::{Process, within_ready},
     puppet::Puppet,
 };
 
@@ -156,56 +151,6 @@ async fn a_file_that_turns_the_access_log_off_is_obeyed() {
     assert_eq!(world.log_lines(1).await[0]["operation"], "InvokeModel");
 }
 
-/// `tollgate run` as operators run it; killed at the end.
-struct Process {
-    child: Child,
-    output: Arc<Mutex<Vec<u8>>>,
-}
-
-impl Process {
-    fn run(world: &World) -> Process {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
-        command.arg("run").arg("-c").arg(world.config_file()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let output = Arc::new(Mutex::new(Vec::new()));
-        let streams: [Box<dyn std::io::Read + Send>; 2] =
-            [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
-        for mut stream in streams {
-            let output = output.clone();
-            std::thread::spawn(move || {
-                let mut piece = [0; 4096];
-                while let Ok(length @ 1..) = stream.read(&mut piece) {
-                    output.lock().unwrap().write_all(&piece[..length]).unwrap();
-                }
-            });
-        }
-        Process { child, output }
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.output.lock().unwrap()).into_owned()
-    }
-
-    /// The address that the line "serving" names for `what`.
-    async fn address(&self, what: &str) -> std::net::SocketAddr {
-        let find = || {
-            let text = self.text();
-            let line = text.lines().find(|line| line.contains("\"serving\"") && line.ends_with('}'))?;
-            let named = line.split(&format!("\"{what}\":\"")).nth(1)?.trim_start_matches('[');
-            named.split([',', ']', '"']).next()?.parse().ok()
-        };
-        until("the process serves", || find().is_some()).await;
-        find().unwrap()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_line_stands_for_many_that_went_well_and_nothing_else_is_left_out() {
     // Sections follow `[log]`.
@@ -304,9 +249,4 @@ async fn no_secret_and_no_prompt_shows_in_logs_metrics_or_errors_at_trace_level(
             assert_eq!(around, None, "{secret} in {place}");
         }
     }
-}
-
-/// The process may serve before it has credentials.
-async fn within_ready(client: &mut Client) {
-    while client.post(INVOKE, "{}").await.status == 503 {}
 }

@@ -1,6 +1,7 @@
 //! Where requests of an HTTP/1 connection begin and end, read beside Pingora from the same bytes, for two things that it does not do:
 //! tell when a request begins, and be strict about chunks (RFC 9112 §7.1). It takes a bare LF in a chunk's extension for part of it,
-//! and an empty size line for the end. Heads are not judged here, but for being too unclear to follow.
+//! and an empty size line for the end. Heads are not judged here, but for being too unclear to follow, and for having no end: Pingora
+//! gathers a megabyte of one before it gives up.
 
 /// Bytes of a line that are looked at: enough for a framing field and for any chunk line that is meant well.
 const LINE_BYTES_MAX: usize = 256;
@@ -10,6 +11,9 @@ const TRAILER_BYTES_MAX: usize = 16 * 1024;
 /// Follows one connection.
 #[derive(Debug, Default)]
 pub(super) struct Requests {
+    /// Of one head.
+    head_bytes_max: usize,
+    head_bytes: usize,
     part: Part,
     line: Vec<u8>,
     /// Of the request whose head is being read.
@@ -46,6 +50,11 @@ enum Length {
 pub(super) struct BrokenAt(pub usize);
 
 impl Requests {
+    /// Of a new connection.
+    pub fn new(head_bytes_max: usize) -> Requests {
+        Requests { head_bytes_max, ..Requests::default() }
+    }
+
     /// How many requests have begun.
     pub fn begun(&self) -> u64 {
         self.begun
@@ -66,10 +75,14 @@ impl Requests {
             Part::Between => {
                 self.begun += 1;
                 self.part = Part::Head;
-                (self.length, self.has_request_line, self.trailer_bytes) = (Length::None, false, 0);
+                (self.length, self.has_request_line, self.head_bytes, self.trailer_bytes) = (Length::None, false, 0, 0);
                 Some(0)
             }
-            Part::Head => self.line(rest, Requests::head_line),
+            Part::Head => {
+                let taken = self.line(rest, Requests::head_line)?;
+                self.head_bytes = self.head_bytes.saturating_add(taken);
+                (self.head_bytes <= self.head_bytes_max).then_some(taken)
+            }
             Part::Body(left) => Some(self.skip(left, rest, Part::Body, Part::Between)),
             Part::ChunkSize => self.line(rest, Requests::chunk_size),
             Part::ChunkData(left) => Some(self.skip(left, rest, Part::ChunkData, Part::ChunkEnd(0))),
@@ -186,13 +199,14 @@ mod tests {
 
     use super::*;
 
+    const HEAD_BYTES_MAX: usize = 1_000;
     const CHUNKED: &str = "POST / HTTP/1.1\r\nHost: h\r\ntransfer-ENCODING:  chunked\r\n\r\n";
 
     /// As the bytes arrive one by one, and at once.
     fn follow(text: &str) -> Result<u64, usize> {
-        let mut whole = Requests::default();
+        let mut whole = Requests::new(HEAD_BYTES_MAX);
         let at_once = whole.follow(text.as_bytes()).map(|()| whole.begun()).map_err(|e| e.0);
-        let mut slow = Requests::default();
+        let mut slow = Requests::new(HEAD_BYTES_MAX);
         let one_by_one = text.bytes().try_for_each(|byte| slow.follow(&[byte]).map_err(drop)).map(|()| slow.begun());
         assert_eq!(at_once.ok(), one_by_one.ok(), "{text:?}");
         at_once
@@ -242,6 +256,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_head_is_followed_so_far_and_no_further_whatever_its_lines() {
+        let head = |field: &str| format!("GET / HTTP/1.1\r\n{field}\r\n\r\n");
+        let frame = head("").len();
+        for bytes in [HEAD_BYTES_MAX, HEAD_BYTES_MAX + 1] {
+            let long = head(&("X: ".to_owned() + &"x".repeat(bytes - frame - 3)));
+            let lines = (bytes - frame) / 4 - 1;
+            let many = head(&("x".repeat(bytes - frame - 4 * lines) + &"\r\nXY".repeat(lines)));
+            for text in [long, many] {
+                assert_eq!(text.len(), bytes);
+                // A head of its own each.
+                assert_eq!(follow(&text.repeat(2)).is_ok(), bytes == HEAD_BYTES_MAX, "{bytes}");
+            }
+        }
+        assert!(follow(&"\r\n".repeat(HEAD_BYTES_MAX)).is_err(), "nor is what stands before one endless");
+        let body = format!("POST / HTTP/1.1\r\nContent-Length: 5000\r\n\r\n{}", "x".repeat(5_000));
+        assert_eq!(follow(&body.repeat(2)), Ok(2));
+    }
+
     proptest! {
         #[test]
         fn what_is_written_in_chunks_is_followed_to_its_end(
@@ -256,7 +289,7 @@ mod tests {
                 }
                 text += "0\r\n\r\n";
             }
-            let (mut requests, at) = (Requests::default(), cut.index(text.len()));
+            let (mut requests, at) = (Requests::new(HEAD_BYTES_MAX), cut.index(text.len()));
             prop_assert_eq!(requests.follow(&text.as_bytes()[..at]), Ok(()));
             prop_assert_eq!(requests.follow(&text.as_bytes()[at..]), Ok(()));
             prop_assert_eq!(requests.begun(), bodies.len() as u64);

@@ -64,7 +64,7 @@ impl Watched {
     pub fn new(inner: Stream, http2: bool, progress: Arc<Progress>) -> Watched {
         let protocol = match http2 {
             true => Protocol::Http2(Frames::new(Instant::now()), Refused::default()),
-            false => Protocol::Http1(Requests::default()),
+            false => Protocol::Http1(Requests::new(progress.head_bytes_max())),
         };
         Watched { inner, protocol, progress, broken: false, answer: None, head: HeldHead::default(), parting: None }
     }

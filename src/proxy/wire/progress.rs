@@ -35,7 +35,11 @@ pub struct Progress {
     advanced: Notify,
     streams_refused: Option<IntCounter>,
     fault: OnceLock<&'static str>,
+    head_bytes_max: OnceLock<usize>,
 }
+
+/// Of a request's head, where whoever serves the connection did not say.
+const HEAD_BYTES_MAX: usize = 64 << 10;
 
 impl Progress {
     /// Of a new connection; `own`: the gateway's, to itself. The streams that it refuses are counted there.
@@ -55,7 +59,17 @@ impl Progress {
             advanced: Notify::default(),
             streams_refused,
             fault: OnceLock::default(),
+            head_bytes_max: OnceLock::default(),
         }
+    }
+
+    /// A head of more bytes ends the connection (HTTP/1 only, whose heads are gathered until they are complete). Before its first byte.
+    pub fn bound_heads(&self, bytes_max: usize) {
+        let _ = self.head_bytes_max.set(bytes_max);
+    }
+
+    pub(super) fn head_bytes_max(&self) -> usize {
+        *self.head_bytes_max.get().unwrap_or(&HEAD_BYTES_MAX)
     }
 
     /// Whether the gateway connected to itself.
