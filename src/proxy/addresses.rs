@@ -86,7 +86,7 @@ impl Addresses {
             let first = self.turn.fetch_add(1, Ordering::Relaxed) % addresses.len();
             addresses.rotate_left(first);
         }
-        addresses
+        by_turns(addresses)
     }
 
     /// Looks up those of these names that nobody has looked up before.
@@ -141,6 +141,16 @@ impl Addresses {
     fn lock(&self) -> MutexGuard<'_, HashMap<HostPort, Arc<Name>>> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// IPv4 and IPv6 by turns, beginning with the family of the first: a machine that has only one of them finds it with the second attempt.
+fn by_turns(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let family = addresses.first().map(SocketAddr::is_ipv6);
+    let (same, others): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|address| Some(address.is_ipv6()) == family);
+    let mut others = others.into_iter();
+    let mut turns: Vec<SocketAddr> = same.into_iter().flat_map(|address| [Some(address), others.next()]).flatten().collect();
+    turns.extend(others);
+    turns
 }
 
 impl Name {

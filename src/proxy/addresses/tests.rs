@@ -149,3 +149,13 @@ async fn names_that_no_configuration_has_any_more_are_forgotten() {
     addresses.refresh(names(&["new"])).await;
     assert_eq!(addresses.lock().keys().cloned().collect::<HashSet<_>>(), names(&["new"]));
 }
+
+#[test]
+fn families_take_turns_in_an_order_that_keeps_all() {
+    let v4 = |last: u8| SocketAddr::from(([10, 0, 0, last], 443));
+    let v6 = |last: u16| SocketAddr::from(([0xfd00, 0, 0, 0, 0, 0, 0, last], 443));
+    assert_eq!(by_turns(vec![v6(1), v6(2), v6(3), v4(1), v4(2)]), [v6(1), v4(1), v6(2), v4(2), v6(3)]);
+    assert_eq!(by_turns(vec![v4(2), v6(1), v6(2), v6(3), v4(1)]), [v4(2), v6(1), v4(1), v6(2), v6(3)]);
+    assert_eq!(by_turns(vec![v4(1), v4(2)]), [v4(1), v4(2)]);
+    assert!(by_turns(Vec::new()).is_empty());
+}
