@@ -195,14 +195,22 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let Watched { inner, protocol, broken, head, parting, .. } = &mut *self;
+        let Watched { inner, protocol, progress, broken, head, parting, .. } = &mut *self;
         if parting.is_none() {
             ready!(head.poll_write(inner, cx))?;
             ready!(Pin::new(&mut *inner).poll_shutdown(cx))?;
         }
         // Who was found to be hostile is not waited for.
-        let waits = matches!(protocol, Protocol::Http2(..)) && !*broken;
-        if waits { parting.get_or_insert_default().poll(inner, cx).map(Ok) } else { Poll::Ready(Ok(())) }
+        if *broken || matches!(protocol, Protocol::Http1(_)) {
+            return Poll::Ready(Ok(()));
+        }
+        let parting = parting.get_or_insert_default();
+        let before = parting.heard();
+        let parted = parting.poll(inner, cx);
+        if parting.heard() > before {
+            progress.move_on();
+        }
+        parted.map(Ok)
     }
 }
 

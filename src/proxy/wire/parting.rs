@@ -9,11 +9,13 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, ReadBuf},
-    time::{Sleep, sleep},
+    time::{Instant, Sleep, sleep},
 };
 
-/// For the client to read what is on its way, and to close.
-const SECONDS_MAX: Duration = Duration::from_secs(5);
+/// Without a word, for the client to read what is on its way, and to close.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
+/// In all, for one that says that it still reads.
+const LONGEST: Duration = Duration::from_secs(60);
 /// What it may say meanwhile: many thousand frames of the kind that a reader sends. Who says more was not listening.
 const BYTES_MAX: usize = 64 << 10;
 
@@ -21,12 +23,13 @@ const BYTES_MAX: usize = 64 << 10;
 #[derive(Debug)]
 pub(super) struct Parting {
     deadline: Pin<Box<Sleep>>,
+    latest: Instant,
     heard: usize,
 }
 
 impl Default for Parting {
     fn default() -> Parting {
-        Parting { deadline: Box::pin(sleep(SECONDS_MAX)), heard: 0 }
+        Parting { deadline: Box::pin(sleep(SILENCE_MAX)), latest: Instant::now() + LONGEST, heard: 0 }
     }
 }
 
@@ -41,8 +44,14 @@ impl Parting {
                 break;
             }
             self.heard += buf.filled().len();
+            self.deadline.as_mut().reset(self.latest.min(Instant::now() + SILENCE_MAX));
         }
         Poll::Ready(())
+    }
+
+    /// Bytes that the client has said meanwhile.
+    pub fn heard(&self) -> usize {
+        self.heard
     }
 }
 
@@ -50,10 +59,7 @@ impl Parting {
 mod tests {
     use std::future::poll_fn;
 
-    use tokio::{
-        io::{AsyncWriteExt, DuplexStream, duplex},
-        time::Instant,
-    };
+    use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
 
@@ -77,6 +83,21 @@ mod tests {
         talking.await.unwrap();
 
         let (here, _there) = duplex(1 << 10);
-        assert_eq!(part(here).await, SECONDS_MAX);
+        assert_eq!(part(here).await, SILENCE_MAX);
+
+        // Reads on, and says so now and then: until it closes, or for as long as anybody may.
+        for (words, lasts) in [(5, Duration::from_secs(20)), (50, LONGEST)] {
+            let (here, mut there) = duplex(1 << 10);
+            let reading = tokio::spawn(async move {
+                for _ in 0..words {
+                    sleep(Duration::from_secs(4)).await;
+                    if there.write_all(&[0; 13]).await.is_err() {
+                        return;
+                    }
+                }
+            });
+            assert_eq!(part(here).await, lasts);
+            reading.await.unwrap();
+        }
     }
 }
