@@ -136,10 +136,12 @@ pub async fn hold(
         // No estimate of input: of one that says nothing of its usage, nobody knows even what went in.
         tokens = Tokens { input: CONVERSATION_STEP, output: CONVERSATION_STEP, ..Tokens::default() };
     }
-    // Of the others Bedrock reads the body's.
+    // Of the others Bedrock reads the body's. Of two nobody knows which it takes: the dearest.
     let by_header = operation.is_some_and(|operation| operation.name.starts_with("InvokeModel"));
-    if let Some(tier) = session.req_header().headers.get(&SERVICE_TIER).filter(|_| by_header) {
-        tokens.tier = tier.to_str().ok().and_then(ServiceTier::parse).unwrap_or_default();
+    let tiers = session.req_header().headers.get_all(&SERVICE_TIER).iter().filter(|_| by_header);
+    let tiers = tiers.map(|tier| tier.to_str().ok().and_then(ServiceTier::parse).unwrap_or_default());
+    if let Some(tier) = tiers.max_by_key(|tier| *tier == ServiceTier::Priority) {
+        tokens.tier = tier;
     }
     let ask = tariff.ask(passage.arrival.id, &tokens);
     let request = ledger::Request {
