@@ -20,7 +20,6 @@ use uuid::Uuid;
 use self::caller::CallerArgs;
 use super::{check::EX_CONFIG, groups, usage::read_config};
 use crate::{
-    auth::{KeySets, TokenCache},
     bedrock::{Dialect, Operation, RawPath, operations, terms::takes_tier, usage::Metering},
     config::Config,
     policy::Profiles,
@@ -30,7 +29,7 @@ use crate::{
         denial::Denial,
         estimate::{Changes, Tariff, Tokens},
     },
-    quota::{Accounts, Counters, Explanation, Now},
+    quota::{Explanation, Now},
     routing::{self, Head, KnownOperation, Route},
     snapshot::{self, Lasting, Tenant},
 };
@@ -106,13 +105,7 @@ pub fn run(mut args: ExplainArgs) -> anyhow::Result<ExitCode> {
         }
     };
     let now = Now::read();
-    let lasting = Lasting {
-        key_sets: Arc::new(KeySets::new()),
-        tokens: Arc::new(TokenCache::default()),
-        counters: Counters::default(),
-        accounts: Accounts::default(),
-        role_sessions: Arc::default(),
-    };
+    let lasting = Lasting::default();
     let profiles = Arc::new(Profiles::new(&config.profiles));
     let tenant = config.tenants.get(caller.tenant());
     let tenant = tenant.map(|tenant| Tenant::compile(caller.tenant(), tenant, &config, &profiles, &lasting)).transpose()?;

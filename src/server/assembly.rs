@@ -27,7 +27,6 @@ use super::{
 };
 use crate::{
     admin::Admin,
-    auth::{KeySets, TokenCache},
     aws::CredentialsSlot,
     config::Config,
     ledger::Ledger,
@@ -40,7 +39,6 @@ use crate::{
         listener::{Application, Gate, Listener, Opening, OwnConnections},
         upstream::ATTEMPTS_MAX,
     },
-    quota::{Accounts, Counters},
     snapshot::{Lasting, Snapshot},
     telemetry::{AccessLog, History, LogLines, Metrics, Refusals, SpanQueue},
 };
@@ -77,13 +75,7 @@ pub(super) struct Keeping {
 
 impl Parts {
     pub async fn new(config: &Config, log: LogLines) -> anyhow::Result<Parts> {
-        let lasting = Lasting {
-            key_sets: Arc::new(KeySets::new()),
-            tokens: Arc::new(TokenCache::default()),
-            counters: Counters::default(),
-            accounts: Accounts::default(),
-            role_sessions: Arc::default(),
-        };
+        let lasting = Lasting::default();
         let credentials = Arc::<CredentialsSlot>::default();
         let metrics = Arc::new(Metrics::new()?);
         log.count_lost(metrics.access_log_lost.clone());

@@ -37,11 +37,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        auth::{KeySets, TokenCache},
         bedrock::Service,
         config,
         proxy::{Live, addresses::Resolver, upstream},
-        quota::{Accounts, Counters},
         snapshot::Lasting,
         telemetry::Metrics,
     };
@@ -60,13 +58,7 @@ mod tests {
     fn live(upstream: &str) -> Live {
         let text = format!("[[listeners]]\naddress = \"127.0.0.1:0\"\n[upstream]\nregion = \"us-east-1\"\n{upstream}");
         let config = config::parse(&text, Path::new("tollgate.toml")).unwrap_or_else(|problems| panic!("{problems}"));
-        let lasting = Lasting {
-            key_sets: Arc::new(KeySets::new()),
-            tokens: Arc::new(TokenCache::default()),
-            counters: Counters::default(),
-            accounts: Accounts::default(),
-            role_sessions: Arc::default(),
-        };
+        let lasting = Lasting::default();
         Live::new(Snapshot::compile(&config, 1, &lasting).unwrap())
     }
 

@@ -29,6 +29,7 @@ use crate::{
 };
 
 /// Everything that outlives a reload and that compiling ties a new snapshot to.
+#[derive(Default)]
 pub struct Lasting {
     /// Public keys of the issuers.
     pub key_sets: Arc<crate::auth::KeySets>,
