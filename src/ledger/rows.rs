@@ -14,27 +14,30 @@ use crate::{
     pricing::NanoUsd,
 };
 
-/// Inserts rows into one table, as many as there are. Most of a row is as it was in the row before, and bound already.
-struct Insertion<'c, 'r, const COLUMNS: usize> {
+/// Inserts rows into one table, as many as there are: what a request is, and so much more. Most of a row is as it was in the row before, and
+/// bound already.
+struct Insertion<'c, 'r, const MORE: usize> {
     statement: CachedStatement<'c>,
     /// The first parameter, whose text nobody keeps.
     day: Option<Date>,
     /// The others.
-    bound: [Option<ValueRef<'r>>; COLUMNS],
+    request: [Option<ValueRef<'r>>; 7],
+    more: [Option<ValueRef<'r>>; MORE],
 }
 
-impl<'c, 'r, const COLUMNS: usize> Insertion<'c, 'r, COLUMNS> {
+impl<'c, 'r, const MORE: usize> Insertion<'c, 'r, MORE> {
     fn prepare(connection: &'c Connection, sql: &str) -> rusqlite::Result<Self> {
-        Ok(Insertion { statement: connection.prepare_cached(sql)?, day: None, bound: [None; COLUMNS] })
+        Ok(Insertion { statement: connection.prepare_cached(sql)?, day: None, request: [None; 7], more: [None; MORE] })
     }
 
     /// How many rows that makes.
-    fn row(&mut self, day: Date, values: [ValueRef<'r>; COLUMNS]) -> rusqlite::Result<usize> {
-        if self.day != Some(day) {
-            self.statement.raw_bind_parameter(1, day.to_string())?;
-            self.day = Some(day);
+    fn row(&mut self, request: &'r Request, more: [ValueRef<'r>; MORE]) -> rusqlite::Result<usize> {
+        if self.day != Some(request.day) {
+            self.statement.raw_bind_parameter(1, request.day.to_string())?;
+            self.day = Some(request.day);
         }
-        for ((place, bound), value) in (2..).zip(&mut self.bound).zip(values) {
+        let bound = self.request.iter_mut().chain(&mut self.more);
+        for ((place, bound), value) in (2..).zip(bound).zip(of_request(request).into_iter().chain(more)) {
             if *bound != Some(value) {
                 self.statement.raw_bind_parameter(place, ToSqlOutput::Borrowed(value))?;
                 *bound = Some(value);
@@ -44,7 +47,7 @@ impl<'c, 'r, const COLUMNS: usize> Insertion<'c, 'r, COLUMNS> {
     }
 }
 
-/// What rows of requests and of holds begin with, after the day.
+/// What a request is, after its day.
 fn of_request(request: &Request) -> [ValueRef<'_>; 7] {
     [
         ValueRef::from(&*request.id),
@@ -58,7 +61,7 @@ fn of_request(request: &Request) -> [ValueRef<'_>; 7] {
 }
 
 /// Inserts rows of requests.
-pub(super) struct RequestRows<'c, 'r>(Insertion<'c, 'r, 19>);
+pub(super) struct RequestRows<'c, 'r>(Insertion<'c, 'r, 12>);
 
 impl<'c, 'r> RequestRows<'c, 'r> {
     /// For this connection.
@@ -74,37 +77,26 @@ impl<'c, 'r> RequestRows<'c, 'r> {
     /// False if the id has a row already.
     pub(super) fn insert(&mut self, entry: &'r Entry) -> rusqlite::Result<bool> {
         let Entry { request, usage, .. } = entry;
-        let [id, time, tenant, principal, service, operation, model] = of_request(request);
-        let inserted = self.0.row(
-            request.day,
-            [
-                id,
-                time,
-                tenant,
-                principal,
-                service,
-                operation,
-                model,
-                entry.tier.name().into(),
-                ValueRef::Integer(integer(usage.input_tokens)),
-                ValueRef::Integer(integer(usage.output_tokens)),
-                ValueRef::Integer(integer(usage.cache_read_tokens)),
-                ValueRef::Integer(integer(usage.cache_write_tokens)),
-                ValueRef::Integer(integer(usage.cache_write_1h_tokens)),
-                ValueRef::Integer(entry.cost.0),
-                ValueRef::from(&*entry.price_source),
-                ValueRef::Integer(entry.estimated.into()),
-                ValueRef::Integer(entry.by_request.into()),
-                ValueRef::from(&*entry.outcome),
-                entry.upstream_request_id.as_deref().map_or(ValueRef::Null, ValueRef::from),
-            ],
-        )?;
-        Ok(inserted == 1)
+        let charged = [
+            entry.tier.name().into(),
+            ValueRef::Integer(integer(usage.input_tokens)),
+            ValueRef::Integer(integer(usage.output_tokens)),
+            ValueRef::Integer(integer(usage.cache_read_tokens)),
+            ValueRef::Integer(integer(usage.cache_write_tokens)),
+            ValueRef::Integer(integer(usage.cache_write_1h_tokens)),
+            ValueRef::Integer(entry.cost.0),
+            ValueRef::from(&*entry.price_source),
+            ValueRef::Integer(entry.estimated.into()),
+            ValueRef::Integer(entry.by_request.into()),
+            ValueRef::from(&*entry.outcome),
+            entry.upstream_request_id.as_deref().map_or(ValueRef::Null, ValueRef::from),
+        ];
+        Ok(self.0.row(request, charged)? == 1)
     }
 }
 
 /// Inserts rows of holds, or puts them in the place of what they were.
-pub(super) struct HoldRows<'c, 'r>(Insertion<'c, 'r, 13>);
+pub(super) struct HoldRows<'c, 'r>(Insertion<'c, 'r, 6>);
 
 impl<'c, 'r> HoldRows<'c, 'r> {
     /// For this connection.
@@ -116,15 +108,7 @@ impl<'c, 'r> HoldRows<'c, 'r> {
     }
 
     pub(super) fn insert(&mut self, hold: &'r Hold) -> rusqlite::Result<()> {
-        let [id, time, tenant, principal, service, operation, model] = of_request(&hold.request);
-        let values = [
-            id,
-            time,
-            tenant,
-            principal,
-            service,
-            operation,
-            model,
+        let held = [
             ValueRef::Integer(integer(hold.input_tokens)),
             ValueRef::Integer(integer(hold.output_tokens)),
             ValueRef::Integer(hold.cost.0),
@@ -132,7 +116,7 @@ impl<'c, 'r> HoldRows<'c, 'r> {
             ValueRef::from(&*hold.price_source),
             nanoseconds(hold.expires),
         ];
-        self.0.row(hold.request.day, values).map(drop)
+        self.0.row(&hold.request, held).map(drop)
     }
 }
 
