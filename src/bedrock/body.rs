@@ -23,20 +23,23 @@ pub fn top_level_string(pieces: &[Bytes], name: &'static str) -> Result<Option<S
     Ok(found)
 }
 
-/// Every string, at any depth, under a name by which Bedrock's operations take a model: `modelId`, `modelArn`, `foundationModel`, …
-pub fn models(pieces: &[Bytes]) -> Result<Vec<String>, BodyError> {
-    search(pieces, |named, _| named)
+/// What a body names, at any depth.
+#[derive(Debug, Default)]
+pub struct Names {
+    /// Every string under a name by which Bedrock's operations take a model: `modelId`, `modelArn`, `foundationModel`, …
+    pub models: Vec<String>,
+    /// Every string under any name that says by itself where it leads: ARNs, and profiles of guardrails.
+    pub placed: Vec<String>,
 }
 
-/// Every string, at any depth and under any name, that says by itself where it leads: ARNs, and profiles of guardrails.
-pub fn placed(pieces: &[Bytes]) -> Result<Vec<String>, BodyError> {
-    search(pieces, |_, text| places(text).any(|_| true))
-}
-
-fn search(pieces: &[Bytes], wanted: Wanted) -> Result<Vec<String>, BodyError> {
-    let mut found = Vec::new();
+/// Reads them.
+///
+/// # Errors
+/// The body is no JSON.
+pub fn names(pieces: &[Bytes]) -> Result<Names, BodyError> {
+    let mut found = Names::default();
     let mut json = serde_json::Deserializer::from_reader(reader(pieces));
-    Search { named: false, wanted, found: &mut found }.deserialize(&mut json)?;
+    Search { named: false, found: &mut found }.deserialize(&mut json)?;
     json.end()?;
     Ok(found)
 }
@@ -96,14 +99,10 @@ impl<'de> Visitor<'de> for TopLevel<'_> {
     }
 }
 
-/// Of a string, and of whether it stands under a model's name.
-type Wanted = fn(bool, &str) -> bool;
-
 /// Looks at one value; `named` says that it stands under a model's name.
 struct Search<'f> {
     named: bool,
-    wanted: Wanted,
-    found: &'f mut Vec<String>,
+    found: &'f mut Names,
 }
 
 impl<'de> DeserializeSeed<'de> for Search<'_> {
@@ -122,21 +121,24 @@ impl<'de> Visitor<'de> for Search<'_> {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<(), E> {
-        if (self.wanted)(self.named, text) {
-            self.found.push(text.to_owned());
+        if self.named {
+            self.found.models.push(text.to_owned());
+        }
+        if places(text).next().is_some() {
+            self.found.placed.push(text.to_owned());
         }
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(name) = map.next_key::<String>()? {
-            map.next_value_seed(Search { named: names_a_model(&name), wanted: self.wanted, found: self.found })?;
+            map.next_value_seed(Search { named: names_a_model(&name), found: self.found })?;
         }
         Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while seq.next_element_seed(Search { named: self.named, wanted: self.wanted, found: self.found })?.is_some() {}
+        while seq.next_element_seed(Search { named: self.named, found: self.found })?.is_some() {}
         Ok(())
     }
 
@@ -194,7 +196,7 @@ mod tests {
         let text = r#"{"retrieveAndGenerateConfiguration":{"knowledgeBaseConfiguration":{"modelArn":"a"}},
             "models":[{"modelId":"b"}],"foundationModel":"c","modelId":"d","modelId":"e","name":"f","targetModelName":"g",
             "routingConfiguration":[{"agentVersion":"1","provisionedThroughput":"h"}]}"#;
-        assert_eq!(models(&pieces(text, 7)).unwrap(), ["a", "b", "c", "d", "e", "h"]);
-        assert!(models(&pieces(&"[".repeat(100_000), 4096)).is_err());
+        assert_eq!(names(&pieces(text, 7)).unwrap().models, ["a", "b", "c", "d", "e", "h"]);
+        assert!(names(&pieces(&"[".repeat(100_000), 4096)).is_err());
     }
 }

@@ -8,7 +8,8 @@ use pingora_error::Result as PingoraResult;
 use super::{Denial, admit::unreadable, respond::internal};
 use crate::{
     bedrock::{
-        Dialect, Operation, RawPath, Service, body,
+        Dialect, Operation, RawPath, Service,
+        body::{self, Names},
         harness::is_harness,
         model::places,
         path::decode_segment,
@@ -180,9 +181,9 @@ pub fn check_unknown_surface(rights: &Rights<'_>, pieces: &[Bytes]) -> Result<Op
     if pieces.is_empty() {
         return Ok(None);
     }
-    let models = match body::models(pieces) {
+    let models = match body::names(pieces) {
         Err(_) if !rights.restrict_models() => Vec::new(),
-        models => models.map_err(unreadable)?,
+        names => names.map_err(unreadable)?.models,
     };
     models.iter().try_for_each(|model| rights.check_model(model))?;
     let first = models.into_iter().next();
@@ -204,15 +205,14 @@ pub fn check_surface_model(rights: &Rights<'_>, model: Option<&str>) -> Result<(
 pub fn check_models(rights: &Rights<'_>, route: &Route, pieces: &[Bytes]) -> Result<(), Denial> {
     // Where bytes are taken that are no JSON, those name no model. Elsewhere a lenient parser may find one where ours gives up.
     let takes_bytes = takes_bytes(route);
-    let models = match body::models(pieces) {
-        Err(_) if takes_bytes || pieces.is_empty() || !rights.restrict_models() => Vec::new(),
-        models => models.map_err(unreadable)?,
+    let Names { models, placed } = match body::names(pieces) {
+        Err(_) if takes_bytes || pieces.is_empty() || !rights.restrict_models() => Names::default(),
+        names => names.map_err(unreadable)?,
     };
     for model in &models {
         rights.check_model(model)?;
     }
-    if rights.restrict_regions() && !takes_bytes && !pieces.is_empty() {
-        let placed = body::placed(pieces).map_err(unreadable)?;
+    if rights.restrict_regions() && !takes_bytes {
         placed.iter().try_for_each(|arn| check_places(rights, arn))?;
     }
     let unknown_inference = route.operation.is_none() && route.service == Service::BedrockRuntime;
