@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use http::HeaderName;
+use http::{HeaderMap, HeaderName};
 use jiff::Timestamp;
 use pingora_proxy::Session;
 
@@ -136,12 +136,9 @@ pub async fn hold(
         // No estimate of input: of one that says nothing of its usage, nobody knows even what went in.
         tokens = Tokens { input: CONVERSATION_STEP, output: CONVERSATION_STEP, ..Tokens::default() };
     }
-    // Of the others Bedrock reads the body's. Of two nobody knows which it takes: the dearest.
-    let by_header = operation.is_some_and(|operation| operation.name.starts_with("InvokeModel"));
-    let tiers = session.req_header().headers.get_all(&SERVICE_TIER).iter().filter(|_| by_header);
-    let tiers = tiers.map(|tier| tier.to_str().ok().and_then(ServiceTier::parse).unwrap_or_default());
-    if let Some(tier) = tiers.max_by_key(|tier| *tier == ServiceTier::Priority) {
-        tokens.tier = tier;
+    // Of the others Bedrock reads the body's.
+    if operation.is_some_and(|operation| operation.name.starts_with("InvokeModel")) {
+        tokens.tier = tier_of(&session.req_header().headers).unwrap_or(tokens.tier);
     }
     let ask = tariff.ask(passage.arrival.id, &tokens);
     let request = ledger::Request {
@@ -333,6 +330,13 @@ impl Charge {
         }
         Some(reading.charge(self.input_estimate))
     }
+}
+
+/// The tier that a head asks for. Of two nobody knows which Bedrock takes: the dearest.
+fn tier_of(headers: &HeaderMap) -> Option<ServiceTier> {
+    let tiers = headers.get_all(&SERVICE_TIER).iter();
+    let tiers = tiers.map(|tier| tier.to_str().ok().and_then(ServiceTier::parse).unwrap_or_default());
+    tiers.max_by_key(|tier| *tier == ServiceTier::Priority)
 }
 
 fn expiry(now: Timestamp, snapshot: &Snapshot) -> Timestamp {
