@@ -31,7 +31,7 @@ use tokio::{
 use super::{
     Gateway, Live,
     listener::{Application, Opening},
-    wire::{Progress, Running},
+    wire::{Progress, Running, head_bytes_read},
 };
 use crate::config::Downstream;
 
@@ -40,7 +40,6 @@ const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 /// What a client can make the gateway hold before anybody has room for it: `connections_max` times this is the worst there is, and only
 /// for callers with a valid token, since everybody else's bytes are thrown away as they come.
 const CONNECTION_WINDOW_BYTES: u32 = 2 << 20;
-const HEAD_BYTES_MIN: usize = 64 << 10;
 const RESETS_PENDING_MAX: usize = 20;
 const FAULTS_MAX: usize = 100;
 
@@ -86,14 +85,8 @@ impl Application for Edges {
         // Pingora counts the requests after the first.
         options.keepalive_request_limit = Some(bounds.requests_per_connection_max.saturating_sub(1));
         let Opening { progress, end, lapses, .. } = opening;
-        progress.bound_heads(head_bytes_max(&bounds));
         Arc::new(Edge { proxy: self.proxy.clone(), bounds, options, progress, end, lapses, requests: AtomicU64::new(0) })
     }
-}
-
-/// Larger than the configured bound, so that what is too large is told in the words of the API; what is much larger is not read.
-fn head_bytes_max(bounds: &Downstream) -> usize {
-    bounds.header_bytes_max.saturating_mul(2).max(HEAD_BYTES_MIN)
 }
 
 /// The proxy behind one connection.
@@ -158,7 +151,7 @@ impl HttpServerApp for Edge {
         // Pingora's own bounds first: they are lost if one begins with H2Options::new.
         let mut options = default_h2_options();
         options.max_concurrent_streams(self.bounds.streams_per_connection_max);
-        options.max_header_list_size(u32::try_from(head_bytes_max(&self.bounds)).unwrap_or(u32::MAX));
+        options.max_header_list_size(u32::try_from(head_bytes_read(self.bounds.header_bytes_max)).unwrap_or(u32::MAX));
         options.initial_window_size(STREAM_WINDOW_BYTES);
         options.initial_connection_window_size(CONNECTION_WINDOW_BYTES);
         // Streams that the client resets before they are taken up, and those that we reset for its faults; beyond, it is sent away.

@@ -14,7 +14,10 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge};
 
 use super::OwnConnections;
 use crate::{
-    proxy::Live,
+    proxy::{
+        Live,
+        wire::{Terms, head_bytes_read},
+    },
     snapshot,
     telemetry::{Counted, Metrics},
 };
@@ -139,9 +142,10 @@ impl Gate {
         self.index
     }
 
-    /// Counts streams that its connections refuse.
-    pub(super) fn streams_refused(&self) -> IntCounter {
-        self.streams_refused.clone()
+    /// What a connection that opens now is held to.
+    pub(super) fn terms(&self) -> Terms {
+        let header_bytes_max = self.live.load().snapshot.downstream.header_bytes_max;
+        Terms { head_bytes_max: head_bytes_read(header_bytes_max), streams_refused: Some(self.streams_refused.clone()) }
     }
 
     /// Counts a connection that the gateway closed for what its client did or is.

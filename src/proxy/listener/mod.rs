@@ -31,15 +31,11 @@ pub use self::{
     own::{OwnConnection, OwnConnections},
     phase::{Phase, Phases},
 };
-use super::wire::{Progress, Watched};
+use super::wire::{LINGER_MAX, Progress, READ_UP_MAX, Terms, Watched};
 use crate::{config::Network, snapshot};
 
 /// For everything before the first request: PROXY header, TLS handshake, HTTP/2's preface.
 const GREETING_MAX: Duration = Duration::from_secs(10);
-/// For a client to close an HTTP/2 connection that it was told will end.
-const LINGER_MAX: Duration = Duration::from_secs(5);
-/// For one that still reads what it was answered: the HTTP/2 library and the kernel hold up to some hundred KiB of it.
-const READ_UP_MAX: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// After a failed accept: out of file descriptors, most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -202,15 +198,15 @@ impl<F: Application> Welcome<F> {
     async fn converse(&self, greeted: Greeted, mut phases: Phases) {
         let Greeted { stream, http2, prior_knowledge, own } = greeted;
         let lapses = handshake::certified_for(&stream, SystemTime::now()).and_then(|left| Instant::now().checked_add(left));
-        let streams_refused = self.gate.as_ref().map(Gate::streams_refused);
-        let progress = Arc::new(Progress::new(own, streams_refused));
+        let progress = Arc::new(Progress::new(own));
         let (end, ending) = watch::channel(false);
         if !http2 && phases.reached(Phase::Leaving) {
             end.send_replace(true);
         }
         let opening = Opening { prior_knowledge, progress: progress.clone(), end: end.clone(), lapses };
         let application = self.application.serve(opening);
-        let stream = Box::new(Watched::new(stream, http2, progress.clone()));
+        let stream =
+            Box::new(Watched::new(stream, http2, progress.clone(), self.gate.as_ref().map_or_else(Terms::default, Gate::terms)));
         let mut serving = application.process_new(stream, &ending);
         // Pingora bounds how long HTTP/1 idles. HTTP/2 it would close without GOAWAY, and lose what is on its way.
         let idle_max = self.gate.as_ref().filter(|_| http2).map(Gate::idle_max);
@@ -285,15 +281,14 @@ async fn deserted(mut ending: ShutdownWatch, progress: &Progress) {
     if ending.wait_for(|&ends| ends).await.is_err() {
         return std::future::pending().await;
     }
-    let (mut quiet, mut read, mut moves) = (Duration::ZERO, Duration::ZERO, progress.moves());
-    while quiet < LINGER_MAX && read < READ_UP_MAX {
+    let (mut answered, mut moved, mut moves) = (Instant::now(), Instant::now(), progress.moves());
+    while moved.elapsed() < LINGER_MAX && answered.elapsed() < READ_UP_MAX {
         sleep(LOOK_EVERY).await;
-        let moved = std::mem::replace(&mut moves, progress.moves()) != moves;
-        (quiet, read) = match (progress.is_busy(), moved) {
-            (true, _) => (Duration::ZERO, Duration::ZERO),
-            (false, true) => (Duration::ZERO, read + LOOK_EVERY),
-            (false, false) => (quiet + LOOK_EVERY, read + LOOK_EVERY),
-        };
+        if progress.is_busy() {
+            (answered, moved) = (Instant::now(), Instant::now());
+        } else if progress.moves() != moves {
+            (moves, moved) = (progress.moves(), Instant::now());
+        }
     }
 }
 

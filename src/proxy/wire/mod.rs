@@ -25,9 +25,13 @@ use pingora_core::protocols::{
     raw_connect::ProxyDigest,
     tls::{SslDigest, TlsRef},
 };
+use prometheus::IntCounter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-pub use self::progress::{Progress, Running};
+pub use self::{
+    parting::{LINGER_MAX, READ_UP_MAX},
+    progress::{Progress, Running},
+};
 
 use self::{
     head::HeldHead,
@@ -37,12 +41,37 @@ use self::{
     refused::Refused,
 };
 
+/// What is read of a head before it is complete, at least.
+const HEAD_BYTES_MIN: usize = 64 << 10;
+
+/// Bytes of a head that are read where so many are allowed: more, so that what is too large is told in the words of the API; what is much
+/// larger is not read.
+pub fn head_bytes_read(header_bytes_max: usize) -> usize {
+    header_bytes_max.saturating_mul(2).max(HEAD_BYTES_MIN)
+}
+
+/// What a connection is held to, and where what it refuses is counted.
+#[derive(Debug)]
+pub struct Terms {
+    /// HTTP/1's heads are gathered until they are complete; one of more bytes ends the connection.
+    pub head_bytes_max: usize,
+    /// Streams of HTTP/2 beyond those that may be open.
+    pub streams_refused: Option<IntCounter>,
+}
+
+impl Default for Terms {
+    fn default() -> Terms {
+        Terms { head_bytes_max: HEAD_BYTES_MIN, streams_refused: None }
+    }
+}
+
 /// A connection that is looked at.
 #[derive(Debug)]
 pub struct Watched {
     inner: Stream,
     protocol: Protocol,
     progress: Arc<Progress>,
+    streams_refused: Option<IntCounter>,
     broken: bool,
     /// What is left of an answer in place of Pingora's.
     answer: Option<Bytes>,
@@ -61,12 +90,14 @@ enum Protocol {
 
 impl Watched {
     /// `http2`: what the connection is known to speak, by ALPN or by its first bytes.
-    pub fn new(inner: Stream, http2: bool, progress: Arc<Progress>) -> Watched {
+    pub fn new(inner: Stream, http2: bool, progress: Arc<Progress>, terms: Terms) -> Watched {
+        let Terms { head_bytes_max, streams_refused } = terms;
         let protocol = match http2 {
             true => Protocol::Http2(Frames::new(Instant::now()), Refused::default()),
-            false => Protocol::Http1(Requests::new(progress.head_bytes_max())),
+            false => Protocol::Http1(Requests::new(head_bytes_max)),
         };
-        Watched { inner, protocol, progress, broken: false, answer: None, head: HeldHead::default(), parting: None }
+        let (head, parting) = (HeldHead::default(), None);
+        Watched { inner, protocol, progress, streams_refused, broken: false, answer: None, head, parting }
     }
 
     /// How many of the bytes may be passed on; fewer than all if something is wrong with the rest.
@@ -105,7 +136,9 @@ impl Watched {
             length -= written.len();
         }
         self.progress.move_on();
-        self.progress.count_refused(streams);
+        if let Some(refused) = self.streams_refused.as_ref().filter(|_| streams > 0) {
+            refused.inc_by(streams);
+        }
     }
 
     /// Whether what is written now is Pingora's own refusal of a head that it could not read: without a body, and unknown to the stations.

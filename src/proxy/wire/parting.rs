@@ -12,10 +12,10 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-/// Without a word, for the client to read what is on its way, and to close.
-const SILENCE_MAX: Duration = Duration::from_secs(5);
-/// In all, for one that says that it still reads.
-const LONGEST: Duration = Duration::from_secs(60);
+/// Without a word, for a client to read what is on its way to it, and to close a connection that it was told will end.
+pub const LINGER_MAX: Duration = Duration::from_secs(5);
+/// In all, for one that still reads: the HTTP/2 library and the kernel hold up to some hundred KiB of its answer.
+pub const READ_UP_MAX: Duration = Duration::from_secs(60);
 /// What it may say meanwhile: many thousand frames of the kind that a reader sends. Who says more was not listening.
 const BYTES_MAX: usize = 64 << 10;
 
@@ -29,7 +29,7 @@ pub(super) struct Parting {
 
 impl Default for Parting {
     fn default() -> Parting {
-        Parting { deadline: Box::pin(sleep(SILENCE_MAX)), latest: Instant::now() + LONGEST, heard: 0 }
+        Parting { deadline: Box::pin(sleep(LINGER_MAX)), latest: Instant::now() + READ_UP_MAX, heard: 0 }
     }
 }
 
@@ -44,7 +44,7 @@ impl Parting {
                 break;
             }
             self.heard += buf.filled().len();
-            self.deadline.as_mut().reset(self.latest.min(Instant::now() + SILENCE_MAX));
+            self.deadline.as_mut().reset(self.latest.min(Instant::now() + LINGER_MAX));
         }
         Poll::Ready(())
     }
@@ -83,10 +83,10 @@ mod tests {
         talking.await.unwrap();
 
         let (here, _there) = duplex(1 << 10);
-        assert_eq!(part(here).await, SILENCE_MAX);
+        assert_eq!(part(here).await, LINGER_MAX);
 
         // Reads on, and says so now and then: until it closes, or for as long as anybody may.
-        for (words, lasts) in [(5, Duration::from_secs(20)), (50, LONGEST)] {
+        for (words, lasts) in [(5, Duration::from_secs(20)), (50, READ_UP_MAX)] {
             let (here, mut there) = duplex(1 << 10);
             let reading = tokio::spawn(async move {
                 for _ in 0..words {

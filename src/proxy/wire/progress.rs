@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use prometheus::IntCounter;
 use tokio::{
     sync::Notify,
     time::{Instant, sleep},
@@ -33,17 +32,12 @@ pub struct Progress {
     asked: AtomicBool,
     leaving: AtomicBool,
     advanced: Notify,
-    streams_refused: Option<IntCounter>,
     fault: OnceLock<&'static str>,
-    head_bytes_max: OnceLock<usize>,
 }
 
-/// Of a request's head, where whoever serves the connection did not say.
-const HEAD_BYTES_MAX: usize = 64 << 10;
-
 impl Progress {
-    /// Of a new connection; `own`: the gateway's, to itself. The streams that it refuses are counted there.
-    pub fn new(own: bool, streams_refused: Option<IntCounter>) -> Progress {
+    /// Of a new connection; `own`: the gateway's, to itself.
+    pub fn new(own: bool) -> Progress {
         Progress {
             began: Instant::now(),
             requests_begun: AtomicU64::default(),
@@ -57,19 +51,8 @@ impl Progress {
             asked: AtomicBool::default(),
             leaving: AtomicBool::default(),
             advanced: Notify::default(),
-            streams_refused,
             fault: OnceLock::default(),
-            head_bytes_max: OnceLock::default(),
         }
-    }
-
-    /// A head of more bytes ends the connection (HTTP/1 only, whose heads are gathered until they are complete). Before its first byte.
-    pub fn bound_heads(&self, bytes_max: usize) {
-        let _ = self.head_bytes_max.set(bytes_max);
-    }
-
-    pub(super) fn head_bytes_max(&self) -> usize {
-        *self.head_bytes_max.get().unwrap_or(&HEAD_BYTES_MAX)
     }
 
     /// Whether the gateway connected to itself.
@@ -88,12 +71,6 @@ impl Progress {
     /// Wakes those who wait for what was noted.
     pub(super) fn advance(&self) {
         self.advanced.notify_waiters();
-    }
-
-    pub(super) fn count_refused(&self, streams: u64) {
-        if let Some(refused) = self.streams_refused.as_ref().filter(|_| streams > 0) {
-            refused.inc_by(streams);
-        }
     }
 
     /// Whether the first byte of the connection's `count`-th request has come (HTTP/1 only).
@@ -216,7 +193,7 @@ mod tests {
     async fn a_connection_rests_from_its_beginning_or_from_the_end_of_its_last_request() {
         const MOST: Duration = Duration::from_secs(60);
         let began = Instant::now();
-        let progress = Arc::new(Progress::new(false, None));
+        let progress = Arc::new(Progress::new(false));
         progress.rests(MOST).await;
         assert_eq!(began.elapsed(), MOST);
 
