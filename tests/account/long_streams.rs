@@ -1,5 +1,4 @@
-//! Streams of ten minutes, while the binary is replaced twenty times and the configuration read a hundred times. Not among the others, for
-//! it takes eleven minutes; nearly all of that is waiting.
+//! Long streams, while the binary is replaced twenty times and the configuration read a hundred times; nearly all of that is waiting.
 
 use std::{
     env, fs,
@@ -27,19 +26,19 @@ use crate::{
 const UPGRADES: u32 = 20;
 const RELOADS: u32 = 5;
 const CLIENTS: usize = 4;
-/// `TOLLGATE_STREAM_SECONDS` is another length of the streams. What the gateway waits for them is a tenth more, as it is by default.
-const STREAM_SECONDS: u32 = 600;
+/// `TOLLGATE_STREAM_SECONDS` is another length of the streams; with 600 it takes eleven minutes. What the gateway waits for them is a tenth
+/// more, as it is by default, but not less than a busy machine may need.
+const STREAM_SECONDS: u32 = 60;
 /// Clients that are in the middle of a short stream when the process is replaced, and ask for a long one over the same connection.
 const ONCE_MORE: usize = 2;
 /// Rounds until a conversation is ended and another begun: no conversation may last for ten minutes.
 const CONVERSATION_ROUNDS: u32 = 10;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes eleven minutes"]
-async fn streams_of_ten_minutes_outlive_twenty_upgrades_and_a_hundred_reloads() {
+async fn long_streams_outlive_twenty_upgrades_and_a_hundred_reloads() {
     let seconds = env::var("TOLLGATE_STREAM_SECONDS").map_or(STREAM_SECONDS, |seconds| seconds.parse().unwrap());
     let round = Duration::from_secs(seconds.into()) / UPGRADES;
-    let bound = format!("[downstream]\ndrain_seconds_max = {}", seconds + seconds / 10);
+    let bound = format!("[downstream]\ndrain_seconds_max = {}", seconds + (seconds / 10).max(30));
     let world = Arc::new(World::new(&bound, [QUOTAS, ""]).await);
     let config = fs::read_to_string(world.file("tollgate.toml")).unwrap();
     let config = config.replace("silence_seconds_max = 5", "silence_seconds_max = 60");
