@@ -35,6 +35,8 @@ enum Part {
     /// CR and LF behind a chunk; how many of them were there.
     ChunkEnd(u8),
     Trailers,
+    /// Behind a head that does not say plainly how long its body is: nothing that comes can be followed. `head` refuses the request.
+    Lost,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,6 +45,7 @@ enum Length {
     None,
     Known(u64),
     Chunked,
+    Unclear,
 }
 
 /// The bytes from here on are no HTTP.
@@ -92,6 +95,7 @@ impl Requests {
                 (rest.first() == Some(&expected)).then_some(1)
             }
             Part::Trailers => self.line(rest, Requests::trailer),
+            Part::Lost => None,
         }
     }
 
@@ -147,6 +151,7 @@ impl Requests {
                 Length::None | Length::Known(0) => Part::Between,
                 Length::Known(length) => Part::Body(length),
                 Length::Chunked => Part::ChunkSize,
+                Length::Unclear => Part::Lost,
             };
             return Some(());
         }
@@ -156,16 +161,14 @@ impl Requests {
         }
         let Some(colon) = memchr::memchr(b':', line) else { return Some(()) };
         let (name, value) = (line[..colon].trim_ascii(), line[colon + 1..].trim_ascii());
-        if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            self.length = Length::Chunked;
-        } else if name.eq_ignore_ascii_case(b"content-length") && !matches!(self.length, Length::Chunked) {
-            if line.len() > LINE_BYTES_MAX {
-                return None;
-            }
-            // One that is no number is refused by `head`, and the connection closed.
-            let length = std::str::from_utf8(value).ok().and_then(|value| value.parse().ok());
-            self.length = Length::Known(length.unwrap_or(u64::MAX));
-        }
+        let length = if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            value.eq_ignore_ascii_case(b"chunked").then_some(Length::Chunked)
+        } else if name.eq_ignore_ascii_case(b"content-length") {
+            known(value)
+        } else {
+            return Some(());
+        };
+        self.length = length.filter(|_| matches!(self.length, Length::None)).unwrap_or(Length::Unclear);
         Some(())
     }
 
@@ -191,6 +194,12 @@ impl Requests {
         }
         line.iter().all(|&b| !b.is_ascii_control() || b == b'\t').then_some(())
     }
+}
+
+/// Plain digits, and nothing else that Rust or Pingora would take for a number.
+fn known(value: &[u8]) -> Option<Length> {
+    let digits = std::str::from_utf8(value).ok().filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()))?;
+    digits.parse().ok().map(Length::Known)
 }
 
 #[cfg(test)]
@@ -253,6 +262,28 @@ mod tests {
         }
         for endless in [format!("2;{}", "a".repeat(300)), format!("0\r\n{}", "X: y\r\n".repeat(4_000))] {
             assert!(follow(&format!("{CHUNKED}{endless}")).is_err());
+        }
+    }
+
+    #[test]
+    fn nothing_is_followed_behind_a_head_whose_length_is_unclear() {
+        for fields in [
+            "Content-Length: 0, 0",
+            "Content-Length: 3, 3",
+            "Content-Length: +0",
+            "Content-Length:",
+            "Content-Length: 0x0",
+            "Content-Length: 99999999999999999999",
+            "Content-Length: 0\r\nContent-Length: 0",
+            "Content-Length: 3\r\nTransfer-Encoding: chunked",
+            "Transfer-Encoding: chunked\r\nContent-Length: 3",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+            "Transfer-Encoding: gzip, chunked",
+            "Transfer-Encoding: identity",
+        ] {
+            let head = format!("POST / HTTP/1.1\r\nHost: h\r\n{fields}\r\n\r\n");
+            assert_eq!(follow(&head), Ok(1), "{fields:?}");
+            assert_eq!(follow(&format!("{head}G")), Err(head.len()), "{fields:?}");
         }
     }
 
