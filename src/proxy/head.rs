@@ -25,6 +25,9 @@ pub enum HeadError {
     /// A control byte.
     #[error("a header value has a control byte")]
     ControlByte,
+    /// Whitespace around a value, in HTTP/2.
+    #[error("a header value begins or ends with whitespace")]
+    Whitespace,
     /// More than one, not plain digits, or beside Transfer-Encoding.
     #[error("the request's length is ambiguous: send one Content-Length, or one Transfer-Encoding: chunked")]
     Length,
@@ -110,6 +113,10 @@ pub fn check_http2(method: &Method, headers: &HeaderMap, authority: Option<&str>
     }
     if headers.values().any(|value| value.as_bytes().iter().any(|&b| is_control(b))) {
         return Err(HeadError::ControlByte);
+    }
+    // Malformed (RFC 9113 §8.2.1); in HTTP/1, in which it goes on, it would be gone.
+    if headers.values().any(|value| value.as_bytes().trim_ascii().len() != value.len()) {
+        return Err(HeadError::Whitespace);
     }
     let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
     let plain = lengths.next().is_none_or(|value| is_length(value.as_bytes()));
@@ -387,6 +394,10 @@ mod tests {
         assert_eq!(check(&[("host", "other")], Some("h")), Err(HeadError::Host));
         assert_eq!(check(&[], None), Err(HeadError::Host));
         assert_eq!(check(&[("content-length", "3"), ("content-length", "3")], Some("h")), Err(HeadError::Length));
+        for value in [" a", "a ", "\ta", "a\t", " "] {
+            assert_eq!(check(&[("x-amzn-bedrock-service-tier", value)], Some("h")), Err(HeadError::Whitespace), "{value:?}");
+        }
+        assert_eq!(check(&[("a", "b c"), ("d", "")], Some("h")), Ok(()));
         assert_eq!(check(&[("a", "0123456789012345678901234567890123456789"); 3], Some("h")), Err(HeadError::TooLarge(100)));
     }
 }
