@@ -145,7 +145,11 @@ impl Gate {
     /// What a connection that opens now is held to.
     pub(super) fn terms(&self) -> Terms {
         let header_bytes_max = self.live.load().snapshot.downstream.header_bytes_max;
-        Terms { head_bytes_max: head_bytes_read(header_bytes_max), streams_refused: Some(self.streams_refused.clone()) }
+        Terms {
+            head_bytes_max: head_bytes_read(header_bytes_max),
+            write_wait_max: self.idle_max(),
+            streams_refused: Some(self.streams_refused.clone()),
+        }
     }
 
     /// Counts a connection that the gateway closed for what its client did or is.

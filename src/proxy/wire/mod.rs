@@ -8,6 +8,7 @@ mod http2;
 mod parting;
 mod progress;
 mod refused;
+mod stall;
 
 use std::{
     io::{Error, ErrorKind, IoSlice, Result},
@@ -26,7 +27,10 @@ use pingora_core::protocols::{
     tls::{SslDigest, TlsRef},
 };
 use prometheus::IntCounter;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::timeout,
+};
 
 pub use self::{
     parting::{LINGER_MAX, READ_UP_MAX},
@@ -39,6 +43,7 @@ use self::{
     http2::{Flood, Frames},
     parting::Parting,
     refused::Refused,
+    stall::Stall,
 };
 
 /// What is read of a head before it is complete, at least.
@@ -55,13 +60,15 @@ pub fn head_bytes_read(header_bytes_max: usize) -> usize {
 pub struct Terms {
     /// HTTP/1's heads are gathered until they are complete; one of more bytes ends the connection.
     pub head_bytes_max: usize,
+    /// For so long a client of HTTP/1 may take nothing of what is written; HTTP/2's are looked after by the listener.
+    pub write_wait_max: Duration,
     /// Streams of HTTP/2 beyond those that may be open.
     pub streams_refused: Option<IntCounter>,
 }
 
 impl Default for Terms {
     fn default() -> Terms {
-        Terms { head_bytes_max: HEAD_BYTES_MIN, streams_refused: None }
+        Terms { head_bytes_max: HEAD_BYTES_MIN, write_wait_max: READ_UP_MAX, streams_refused: None }
     }
 }
 
@@ -77,6 +84,7 @@ pub struct Watched {
     answer: Option<Bytes>,
     /// Of a response whose body may follow at once.
     head: HeldHead,
+    stall: Stall,
     /// From when all was said.
     parting: Option<Parting>,
 }
@@ -91,13 +99,13 @@ enum Protocol {
 impl Watched {
     /// `http2`: what the connection is known to speak, by ALPN or by its first bytes.
     pub fn new(inner: Stream, http2: bool, progress: Arc<Progress>, terms: Terms) -> Watched {
-        let Terms { head_bytes_max, streams_refused } = terms;
+        let Terms { head_bytes_max, write_wait_max, streams_refused } = terms;
         let protocol = match http2 {
             true => Protocol::Http2(Frames::new(Instant::now()), Refused::default()),
             false => Protocol::Http1(Requests::new(head_bytes_max)),
         };
-        let (head, parting) = (HeldHead::default(), None);
-        Watched { inner, protocol, progress, streams_refused, broken: false, answer: None, head, parting }
+        let (head, stall, parting) = (HeldHead::default(), Stall::new(write_wait_max), None);
+        Watched { inner, protocol, progress, streams_refused, broken: false, answer: None, head, stall, parting }
     }
 
     /// How many of the bytes may be passed on; fewer than all if something is wrong with the rest.
@@ -165,6 +173,38 @@ impl Watched {
         Poll::Ready(Ok(length))
     }
 
+    fn poll_write_some(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
+        if self.is_bare_refusal() {
+            return self.poll_answer(cx, buf.len());
+        }
+        let http1 = matches!(self.protocol, Protocol::Http1(_));
+        if http1 && self.head.hold(buf) {
+            return Poll::Ready(Ok(buf.len()));
+        }
+        let written = ready!(self.head.poll_write_with(buf, &mut self.inner, cx))?;
+        self.wrote([buf], written);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_some_of(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<Result<usize>> {
+        if self.is_bare_refusal() {
+            let length = bufs.iter().map(|buf| buf.len()).sum();
+            return self.poll_answer(cx, length);
+        }
+        ready!(self.head.poll_write(&mut self.inner, cx))?;
+        let written = ready!(Pin::new(&mut self.inner).poll_write_vectored(cx, bufs))?;
+        self.wrote(bufs.iter().map(|buf| &**buf), written);
+        Poll::Ready(Ok(written))
+    }
+
+    /// What became of a write; on HTTP/1 an error if it waits for too long.
+    fn bound<T>(&mut self, written: Poll<Result<T>>, cx: &mut Context<'_>) -> Poll<Result<T>> {
+        match self.protocol {
+            Protocol::Http1(_) => self.stall.poll(written, cx),
+            Protocol::Http2(..) => written,
+        }
+    }
+
     fn error() -> Error {
         Error::new(ErrorKind::InvalidData, "the client's bytes are not what they should be")
     }
@@ -192,29 +232,13 @@ impl AsyncRead for Watched {
 
 impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
-        if self.is_bare_refusal() {
-            return self.poll_answer(cx, buf.len());
-        }
-        let http1 = matches!(self.protocol, Protocol::Http1(_));
-        let Watched { inner, head, .. } = &mut *self;
-        if http1 && head.hold(buf) {
-            return Poll::Ready(Ok(buf.len()));
-        }
-        let written = ready!(head.poll_write_with(buf, inner, cx))?;
-        self.wrote([buf], written);
-        Poll::Ready(Ok(written))
+        let written = self.poll_write_some(cx, buf);
+        self.bound(written, cx)
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<Result<usize>> {
-        if self.is_bare_refusal() {
-            let length = bufs.iter().map(|buf| buf.len()).sum();
-            return self.poll_answer(cx, length);
-        }
-        let Watched { inner, head, .. } = &mut *self;
-        ready!(head.poll_write(inner, cx))?;
-        let written = ready!(Pin::new(inner).poll_write_vectored(cx, bufs))?;
-        self.wrote(bufs.iter().map(|buf| &**buf), written);
-        Poll::Ready(Ok(written))
+        let written = self.poll_write_some_of(cx, bufs);
+        self.bound(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -223,8 +247,11 @@ impl AsyncWrite for Watched {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let Watched { inner, head, .. } = &mut *self;
-        ready!(head.poll_write(inner, cx))?;
-        Pin::new(inner).poll_flush(cx)
+        let flushed = match head.poll_write(inner, cx) {
+            Poll::Ready(Ok(())) => Pin::new(inner).poll_flush(cx),
+            waiting_or_failed => waiting_or_failed,
+        };
+        self.bound(flushed, cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
@@ -250,7 +277,8 @@ impl AsyncWrite for Watched {
 #[async_trait]
 impl Shutdown for Watched {
     async fn shutdown(&mut self) {
-        self.inner.shutdown().await;
+        // Over TLS it says goodbye, which a client that reads nothing would never let it.
+        let _ = timeout(LINGER_MAX, self.inner.shutdown()).await;
     }
 }
 
