@@ -161,9 +161,12 @@ impl HeldBody {
         self.slot.client_left.is_so()
     }
 
-    /// Puts the client's real session back in place of the replay.
+    /// Puts the client's real session back in place of the replay, unless the client left: Pingora, which was told that all went well,
+    /// would end the real one as if the answer were whole. Dropped with the replay it breaks off.
     pub fn give_back(&self, session: &mut Session) {
-        replay::remove(session, &self.slot);
+        if !self.client_left() {
+            replay::remove(session, &self.slot);
+        }
     }
 }
 

@@ -223,6 +223,47 @@ async fn the_answer_to_a_client_that_left_is_read_to_its_end() {
     }
 }
 
+/// The gateway reads on for the account, and takes a client that reads nothing for one that left; what such a client reads later is no answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_cut_from_a_client_that_takes_nothing_does_not_end_cleanly() {
+    let world = World::with_sections("[downstream]\nidle_seconds_max = 1\n").await;
+    let long = || with(post(CONVERSE_STREAM, "{}"), "x-simulator-events", "100000");
+    let mut h2 = Client::h2c_taking(65_535, world.gateway.traffic[0], world.bearer("acme")).await;
+    let mut h1 = world.h1().await;
+    for (count, client) in [&mut h2, &mut h1].into_iter().enumerate() {
+        let response = client.send(long()).await.unwrap();
+        let line = world.log_lines(count + 1).await.pop().unwrap();
+        assert_eq!(line["outcome"], "client_left", "{line:#?}");
+        assert!(breaks_off(response).await, "{count}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_cut_from_a_client_that_says_more_than_a_request_has_no_last_chunk() {
+    let (puppet, world) = with_puppet().await;
+    let bearer = world.bearer("acme");
+    let head = format!("POST {CONVERSE_STREAM} HTTP/1.1\r\nHost: h\r\nAuthorization: {bearer}\r\nContent-Length: 2\r\n\r\n{{}}");
+    for more in ["\r\n", &head, ""] {
+        let mut raw = Raw::connect(world.gateway.traffic[0]).await;
+        raw.write(&head).await;
+        let mut upstream = puppet.request().await;
+        upstream.say_head().await;
+        upstream.say_chunk("first").await;
+        raw.read_until("first").await;
+        if more.is_empty() {
+            raw.0.shutdown().await.unwrap();
+        } else {
+            raw.write(more).await;
+        }
+        world.until_sum("tollgate_answers_read_on", &[], 1.0).await;
+        upstream.say_chunk("second").await;
+        upstream.say("0\r\n\r\n").await;
+        let rest = raw.read_to_end().await;
+        assert!(!rest.ends_with(b"0\r\n\r\n"), "{more:?}: {:?}", String::from_utf8_lossy(&rest));
+        world.until_sum("tollgate_answers_read_on", &[], 0.0).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_is_read_even_if_its_client_left_before_the_first_byte() {
     let (puppet, world) = with_puppet().await;
