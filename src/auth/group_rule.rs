@@ -14,7 +14,7 @@ use crate::config;
 pub struct GroupRule {
     claim: Option<String>,
     prefix: Option<String>,
-    table: BTreeMap<String, String>,
+    table: Option<BTreeMap<String, String>>,
 }
 
 impl GroupRule {
@@ -40,10 +40,10 @@ impl GroupRule {
     }
 
     fn group<'a>(&'a self, value: &'a str) -> Option<&'a str> {
-        match &self.prefix {
-            _ if !self.table.is_empty() => self.table.get(value).map(String::as_str),
-            Some(prefix) => value.strip_prefix(prefix.as_str()),
-            None => Some(value),
+        match (&self.table, &self.prefix) {
+            (Some(table), _) => table.get(value).map(String::as_str),
+            (None, Some(prefix)) => value.strip_prefix(prefix.as_str()),
+            (None, None) => Some(value),
         }
     }
 }
@@ -67,6 +67,7 @@ mod tests {
             ("groups_claim = \"groups\"", &["opus"]),
             ("groups_claim = \"groups\"\ngroups_prefix = \"ai-\"", &["beta"]),
             ("groups_claim = \"groups\"\ngroups = { x = \"beta\", \"ai-beta\" = \"gone\" }", &["beta"]),
+            ("groups_claim = \"groups\"\ngroups = {}", &[]),
             ("groups_claim = \"/realm/roles\"", &["beta"]),
             ("groups_claim = \"absent\"", &[]),
         ] {

@@ -23,14 +23,15 @@ pub enum TenantRule {
 }
 
 impl TenantRule {
-    /// The rule as configured. `check` refuses more than one.
+    /// The rule as configured. `check` refuses more than one. A table without entries is one of which nobody is a tenant: whoever takes
+    /// its last line away means that, not that any value is good.
     pub fn of(issuer: &config::Issuer) -> TenantRule {
         let claim = issuer.tenant_claim.clone();
-        match (&issuer.tenant, &issuer.tenant_prefix) {
-            (Some(tenant), _) => TenantRule::Pinned(tenant.clone()),
-            (None, _) if !issuer.tenants.is_empty() => TenantRule::Table(claim, issuer.tenants.clone()),
-            (None, Some(prefix)) => TenantRule::Prefix(claim, prefix.clone()),
-            (None, None) => TenantRule::Claim(claim),
+        match (&issuer.tenant, &issuer.tenants, &issuer.tenant_prefix) {
+            (Some(tenant), ..) => TenantRule::Pinned(tenant.clone()),
+            (None, Some(table), _) => TenantRule::Table(claim, table.clone()),
+            (None, None, Some(prefix)) => TenantRule::Prefix(claim, prefix.clone()),
+            (None, None, None) => TenantRule::Claim(claim),
         }
     }
 

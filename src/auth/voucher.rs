@@ -84,12 +84,13 @@ impl CertificateRules {
 
 impl Rule {
     fn new(principal: &ClientPrincipal) -> Rule {
-        let tenant = match (&principal.tenant, &principal.tenant_prefix) {
-            (Some(tenant), _) => Way::Pinned(tenant.clone()),
-            (None, _) if !principal.tenants.is_empty() => Way::Table(principal.tenants.clone()),
-            (None, Some(prefix)) if principal.name == CertificateName::Uri => Way::UriPrefix(prefix.clone()),
-            (None, Some(prefix)) => Way::Prefix(prefix.clone()),
-            (None, None) => Way::Itself,
+        let tenant = match (&principal.tenant, &principal.tenants, &principal.tenant_prefix) {
+            (Some(tenant), ..) => Way::Pinned(tenant.clone()),
+            // One without entries, too: it fits nobody.
+            (None, Some(table), _) => Way::Table(table.clone()),
+            (None, None, Some(prefix)) if principal.name == CertificateName::Uri => Way::UriPrefix(prefix.clone()),
+            (None, None, Some(prefix)) => Way::Prefix(prefix.clone()),
+            (None, None, None) => Way::Itself,
         };
         Rule { name: principal.name, tenant }
     }

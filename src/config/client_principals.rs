@@ -12,9 +12,8 @@ use serde::{Deserialize, Serialize};
 pub struct ClientPrincipal {
     /// Which of the certificate's names.
     pub name: CertificateName,
-    /// Tenants by whole names. Without this and the two below, the name is the tenant's own.
-    #[serde(default)]
-    pub tenants: BTreeMap<String, String>,
+    /// Tenants by whole names, and no others. Without this and the two below, the name is the tenant's own.
+    pub tenants: Option<BTreeMap<String, String>>,
     /// What the name must begin with; the rest names the tenant, of a URI what stands before the next `/`.
     pub tenant_prefix: Option<String>,
     /// The one tenant of every certificate that has such a name.

@@ -28,9 +28,8 @@ pub struct Issuer {
     /// The claim that names the tenant; default `tenant`. A JSON pointer (RFC 6901) if it begins with `/`.
     #[serde(default = "default_tenant_claim")]
     pub tenant_claim: String,
-    /// Tenants by the claim's value; empty: the claim names the tenant itself.
-    #[serde(default)]
-    pub tenants: BTreeMap<String, String>,
+    /// Tenants by the claim's value, and no others; absent: the claim names the tenant itself.
+    pub tenants: Option<BTreeMap<String, String>>,
     /// What the claim must begin with; the rest names the tenant.
     pub tenant_prefix: Option<String>,
     /// The one tenant of all tokens; no claim is looked at.
@@ -39,9 +38,8 @@ pub struct Issuer {
     pub groups_claim: Option<String>,
     /// What a group's name begins with in the claim; the rest is the group. Other values count for nothing.
     pub groups_prefix: Option<String>,
-    /// Groups by the claim's value; empty: the claim names the groups themselves.
-    #[serde(default)]
-    pub groups: BTreeMap<String, String>,
+    /// Groups by the claim's value, and no others; absent: the claim names the groups themselves.
+    pub groups: Option<BTreeMap<String, String>>,
     /// Where the public keys (JWKS, RFC 7517) are; default: where the issuer's discovery document says.
     #[serde(default)]
     pub key_set: KeySetSource,

@@ -57,6 +57,7 @@ fn the_first_rule_that_a_name_fits_decides() {
     let table = r#"{ name = "dns", tenants = { "batch.corp.example" = "batch" } }"#;
     let pinned = r#"{ name = "common-name", tenant = "globex" }"#;
     let itself = r#"{ name = "common-name" }"#;
+    let nobody = r#"{ name = "common-name", tenants = {} }"#;
     let elsewhere = r#"{ name = "uri", tenant_prefix = "spiffe://elsewhere/ns/" }"#;
     for (list, expected) in [
         (vec![prefix], "search/spiffe://corp/ns/search/sa/web"),
@@ -66,6 +67,8 @@ fn the_first_rule_that_a_name_fits_decides() {
         (vec![table, prefix], "batch/batch.corp.example"),
         (vec![elsewhere, pinned, prefix], "globex/build"),
         (vec![elsewhere], "certificate_tenant_none"),
+        (vec![nobody], "certificate_tenant_none"),
+        (vec![nobody, pinned], "globex/build"),
         (vec![r#"{ name = "email" }"#], "certificate_tenant_none"),
         (vec![r#"{ name = "email", tenant = "acme" }"#], "certificate_tenant_none"),
         (vec![r#"{ name = "uri" }"#], "certificate_tenant_none"), // no tenant has slashes in its name

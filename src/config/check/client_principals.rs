@@ -1,5 +1,7 @@
 //! `[[listeners.tls.client_principals]]`: rules that no certificate could meet, and rules that name their tenant in two ways.
 
+use std::collections::BTreeMap;
+
 use super::{Check, KeyPath, words};
 use crate::config::{CertificateName, ClientPrincipal, ClientToken, Listener, Tls};
 
@@ -31,7 +33,7 @@ fn token(check: &mut Check<'_>, tls: &Tls, path: &KeyPath) {
 /// One way to the tenant; which of two was meant would decide who pays.
 fn ways(check: &mut Check<'_>, principal: &ClientPrincipal, path: &KeyPath) {
     let written = [
-        ("tenants", !principal.tenants.is_empty()),
+        ("tenants", principal.tenants.is_some()),
         ("tenant_prefix", principal.tenant_prefix.is_some()),
         ("tenant", principal.tenant.is_some()),
     ];
@@ -58,7 +60,11 @@ fn names(check: &mut Check<'_>, principal: &ClientPrincipal, path: &KeyPath) {
     if principal.tenant_prefix.as_deref().is_some_and(upper) {
         check.error(path.clone().key("tenant_prefix"), "no name begins with that", LOWER);
     }
-    for (name, tenant) in &principal.tenants {
+    if principal.tenants.as_ref().is_some_and(BTreeMap::is_empty) {
+        let help = "add `NAME = \"TENANT\"`; or remove `tenants` to let the name itself be the tenant";
+        check.warning(path.clone().key("tenants"), "empty: no name stands for a tenant", help);
+    }
+    for (name, tenant) in principal.tenants.iter().flatten() {
         let path = path.clone().key("tenants").key(name);
         if !words::is_tenant(tenant) {
             check.error(path, format!("`{}` can be no tenant", tenant.escape_debug()), words::TENANT);

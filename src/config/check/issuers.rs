@@ -88,18 +88,22 @@ fn tenant(check: &mut Check<'_>, issuer: &Issuer, at: &dyn Fn(&str) -> KeyPath) 
         }
         let others = [
             ("tenant_claim", issuer.tenant_claim != "tenant"),
-            ("tenants", !issuer.tenants.is_empty()),
+            ("tenants", issuer.tenants.is_some()),
             ("tenant_prefix", issuer.tenant_prefix.is_some()),
         ];
         for (other, _) in others.into_iter().filter(|(_, written)| *written) {
             let help = format!("remove `{other}`, or remove `tenant` to let the claim decide");
             check.key_error(at(other), "`tenant` says already whose all tokens of this issuer are", help);
         }
-    } else if issuer.tenant_prefix.is_some() && !issuer.tenants.is_empty() {
+    } else if issuer.tenant_prefix.is_some() && issuer.tenants.is_some() {
         let help = "write whole values in `tenants`, or remove it";
         check.key_error(at("tenant_prefix"), "`tenants` says already which values stand for which tenant", help);
     }
-    for (value, tenant) in issuer.tenants.iter().filter(|(_, tenant)| !words::is_tenant(tenant)) {
+    if issuer.tenant.is_none() && issuer.tenants.as_ref().is_some_and(BTreeMap::is_empty) {
+        let help = "add `VALUE = \"TENANT\"`; or remove `tenants` to let the claim itself name the tenant";
+        check.warning(at("tenants"), "empty: no value stands for a tenant, and every token of this issuer is refused", help);
+    }
+    for (value, tenant) in issuer.tenants.iter().flatten().filter(|(_, tenant)| !words::is_tenant(tenant)) {
         check.error(at("tenants").key(value), format!("`{tenant}` can be no tenant"), words::TENANT);
     }
     if issuer.tenant_prefix.as_ref().is_some_and(String::is_empty) {
@@ -117,15 +121,19 @@ pub(super) fn groups(check: &mut Check<'_>, config: &Config) {
         if issuer.groups_prefix.as_ref().is_some_and(String::is_empty) {
             check.error(at("groups_prefix"), "empty: every value begins with that", "remove the line");
         }
-        let written = [("groups_prefix", issuer.groups_prefix.is_some()), ("groups", !issuer.groups.is_empty())];
+        let written = [("groups_prefix", issuer.groups_prefix.is_some()), ("groups", issuer.groups.is_some())];
         for (key, _) in written.into_iter().filter(|(_, written)| *written && issuer.groups_claim.is_none()) {
             check.key_error(at(key), "no claim to look at", "say with `groups_claim` which claim names groups");
         }
-        if issuer.groups_prefix.is_some() && !issuer.groups.is_empty() {
+        if issuer.groups_prefix.is_some() && issuer.groups.is_some() {
             let help = "write whole values in `groups`, or remove it";
             check.key_error(at("groups_prefix"), "`groups` says already which values stand for which group", help);
         }
-        for (value, group) in issuer.groups.iter().filter(|(_, group)| !config.groups.contains_key(*group)) {
+        if issuer.groups.as_ref().is_some_and(BTreeMap::is_empty) {
+            let help = "add `VALUE = \"GROUP\"`; or remove `groups` to let the claim itself name groups";
+            check.warning(at("groups"), "empty: no value stands for a group", help);
+        }
+        for (value, group) in issuer.groups.iter().flatten().filter(|(_, group)| !config.groups.contains_key(*group)) {
             let help = match suggest(group, config.groups.keys().map(String::as_str)) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "add a `[groups.NAME]` section".to_owned(),

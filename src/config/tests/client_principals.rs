@@ -63,6 +63,7 @@ fn what_no_certificate_could_meet_is_reported_where_it_stands() {
             "listeners[0].tls.client_principals[0].tenants.\"A.example\"",
             "in lower case",
         ),
+        (rule("name = \"uri\"\ntenants = {}"), "listeners[0].tls.client_principals[0].tenants", "no name stands for a tenant"),
         (
             rule("name = \"email\"\ntenants = { \"A@example\" = \"*\" }"),
             "listeners[0].tls.client_principals[0].tenants.\"A@example\"",
