@@ -119,6 +119,9 @@ fn identity(tenant: Option<&Tenant>) -> String {
 
 /// The gateway counts them in memory.
 fn rates(tenant: Option<&Tenant>) -> String {
+    for denial in &changes.shadowed {
+        let _ = writeln!(out, "           {}, but that only watches (shadow)", visible(&denial.to_string()));
+    }
     let Some(limits) = tenant.map(|tenant| &tenant.limits) else { return String::new() };
     let limits = [
         (LimitKind::RequestsPerSecond, limits.requests_per_second),
