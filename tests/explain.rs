@@ -130,3 +130,73 @@ models = ["anthropic.*"]
     let (code, _, error) = explain(directory.path(), &config, &["--token", "t", "--tenant", "acme", "--model", HAIKU]);
     assert!(code == Some(2) && error.contains("cannot be used with"), "{error}");
 }
+
+#[test]
+fn who_asks_has_to_be_said_in_one_of_four_ways() {
+    let directory = tempfile::tempdir().unwrap();
+    let (code, _, error) = explain(directory.path(), CONFIG, &["--model", HAIKU]);
+    assert!(code == Some(2) && error.contains("--tenant <T>|--token <TOKEN>|--certificate <FILE>|--key <ID>"), "{error}");
+}
+
+#[test]
+fn a_key_that_nobody_has_is_not_blamed_on_its_signature() {
+    let directory = tempfile::tempdir().unwrap();
+    let asked = ["--key", "tg-nosuch", "--model", HAIKU];
+    let (code, _, error) = explain(directory.path(), CONFIG, &asked);
+    assert!(code == Some(1) && error.contains("has no `[keys]`"), "{error}");
+    fs::write(directory.path().join("keys.toml"), "").unwrap();
+    let (code, text, error) = explain(directory.path(), &format!("{CONFIG}[keys]\nfile = \"keys.toml\"\n"), &asked);
+    assert_eq!((code, text.as_str()), (Some(1), ""));
+    assert!(error.contains("keys.toml has no key of the id tg-nosuch"), "{error}");
+}
+
+#[test]
+fn a_body_meets_the_bound_of_the_gateway_and_the_one_of_its_tenant() {
+    let directory = tempfile::tempdir().unwrap();
+    let answer = |config: &str, bytes: &str| {
+        let asked = ["--tenant", "acme", "--model", HAIKU, "--max-tokens", "10", "--body-bytes", bytes];
+        explain(directory.path(), config, &asked).1
+    };
+    let bounded = |of_gateway: u64, of_tenant: u64| {
+        CONFIG.replace("[tenants.acme.limits]", &format!("body_bytes_max = {of_tenant}\n[tenants.acme.limits]"))
+            + &format!("[bodies]\nbytes_max = {of_gateway}\n")
+    };
+    let refused = answer(CONFIG, "25000001");
+    assert!(
+        refused.ends_with("answer     413 ValidationException\nThe request body is larger than 25000000 bytes.\n"),
+        "{refused}"
+    );
+    assert!(answer(CONFIG, "25000000").ends_with("answer     admitted\n"));
+    let refused = answer(&bounded(2_000, 1_000), "3000");
+    assert!(refused.contains("413") && refused.contains("policy     refuses"), "{refused}");
+    let refused = answer(&bounded(1_000, 2_000), "3000");
+    assert!(refused.contains("413") && refused.contains("larger than 1000 bytes"), "{refused}");
+}
+
+#[test]
+fn what_nobody_reads_is_not_said_to_be_at_most() {
+    let directory = tempfile::tempdir().unwrap();
+    let (quotas_at, _) = CONFIG.match_indices("[[tenants.acme.quotas]]").next().unwrap();
+    let asked = |operation| {
+        let asked = ["--tenant", "acme", "--model", HAIKU, "--max-tokens", "5000", "--operation", operation];
+        explain(directory.path(), &CONFIG[..quotas_at], &asked).1
+    };
+    let text = asked("Converse");
+    assert!(text.contains("and 4096 output tokens") && text.contains("no quotas") && !text.contains("at most"), "{text}");
+    // Its usage has to be asked for, so its body is read.
+    let text = asked("ChatCompletions");
+    assert!(text.contains("and 5000 output tokens") && text.contains(" at most\n"), "{text}");
+}
+
+#[test]
+fn a_cap_that_only_watches_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = CONFIG.replace("usd_per_day", "max_tokens = 10\nusd_per_day");
+    let asked = |most| explain(directory.path(), &config, &["--tenant", "acme", "--model", HAIKU, "--max-tokens", most]);
+    let says =
+        "tenant acme may ask for at most 10 max_tokens for `trial`; this request asks for 20, but that only watches (shadow)\n";
+    let (code, text, _) = asked("20");
+    assert!(code == Some(0) && text.contains(says), "{text}");
+    let (code, text, _) = asked("10");
+    assert!(code == Some(0) && !text.contains("max_tokens"), "{text}");
+}

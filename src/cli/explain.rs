@@ -22,7 +22,7 @@ use super::{check::EX_CONFIG, groups, usage::read_config};
 use crate::{
     bedrock::{Dialect, Operation, RawPath, operations, terms::takes_tier, usage::Metering},
     config::Config,
-    policy::Profiles,
+    policy::{Profiles, Rights},
     pricing::PriceBook,
     proxy::{
         allow,
@@ -142,7 +142,7 @@ impl Findings {
         now: &Now,
     ) -> Result<(), Denial> {
         let route = self.route.insert(route(args, config)?);
-        check_policy(args, tenant, route)?;
+        check_policy(args, config, tenant, route)?;
         let operation = route.operation.map(|known| known.0);
         let metering = operation.map_or(Metering::PerRequest, Metering::of);
         if metering == Metering::Free {
@@ -169,14 +169,14 @@ impl Findings {
     }
 }
 
-/// What policy says of head and body, as far as a command line describes them.
-fn check_policy(args: &ExplainArgs, tenant: &Tenant, route: &Route) -> Result<(), Denial> {
+/// What policy and `[bodies]` say of head and body, as far as a command line describes them.
+fn check_policy(args: &ExplainArgs, config: &Config, tenant: &Tenant, route: &Route) -> Result<(), Denial> {
     let rights = args.caller.rights(tenant);
     if args.source.is_some() {
         rights.check_source(args.source)?;
     }
     allow::check_route(&rights, route)?;
-    rights.check_body(args.body_bytes)?;
+    check_length(args.body_bytes, config.bodies.bytes_max, &rights)?;
     if route.model.is_none() && allow::may_run_named(route) {
         rights.check_model(&args.model)?;
     }
@@ -188,6 +188,16 @@ fn check_policy(args: &ExplainArgs, tenant: &Tenant, route: &Route) -> Result<()
         rights.check_guardrail(required, &named(&args.guardrail), &named(&args.guardrail_version))?;
     }
     Ok(())
+}
+
+/// The bound that is met first speaks, as where a body is read.
+fn check_length(bytes: u64, bytes_max: u64, rights: &Rights<'_>) -> Result<(), Denial> {
+    let bytes_max = rights.body_bytes_max(bytes_max);
+    if bytes <= bytes_max {
+        return Ok(());
+    }
+    rights.check_body(bytes_max.saturating_add(1))?;
+    Err(Denial::BodyTooLarge { bytes_max })
 }
 
 fn operation(name: &str) -> Result<&'static str, &'static str> {

@@ -61,6 +61,9 @@ struct NewArgs {
     add: bool,
 }
 
+const NO_KEYS: &str =
+    ", which the configuration does not name yet. Until `[keys]` has `file = \"keys.toml\"`, the key opens nothing";
+
 /// Makes the key.
 ///
 /// # Errors
@@ -91,7 +94,8 @@ pub fn run(args: KeyArgs) -> anyhow::Result<ExitCode> {
         add(file, &key.entry).with_context(|| format!("cannot write {}", file.display()))?;
         writeln!(out, "# Added to {}.", file.display())?;
     } else {
-        writeln!(out, "# For the keys file:\n{}", key.entry)?;
+        let reads_it = if config.keys.is_some() { "" } else { NO_KEYS };
+        writeln!(out, "# For the keys file{reads_it}:\n{}", key.entry)?;
     }
     Ok(ExitCode::SUCCESS)
 }

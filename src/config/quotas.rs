@@ -45,7 +45,7 @@ pub struct Quota {
     /// What happens to a request that asks for more.
     #[serde(default)]
     pub max_tokens_over: MaxTokensOver,
-    /// Counts, reports what it would have refused, and refuses nothing.
+    /// Counts, reports what it would have refused or lowered, and refuses and lowers nothing.
     #[serde(default)]
     pub shadow: bool,
 }

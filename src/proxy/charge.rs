@@ -21,7 +21,7 @@ use crate::{
     },
     ledger,
     pricing::{NanoUsd, Price},
-    quota::{Now, QuotaDenial},
+    quota::{CapDenial, Now, QuotaDenial},
     snapshot::{Snapshot, Tenant},
     telemetry::{Metrics, NONE, Outcome, TenantSeries},
 };
@@ -85,9 +85,16 @@ fn count(denial: &QuotaDenial, mode: &str, metrics: &Metrics) {
     metrics.account.quota_denials.with_label_values(&[&*denial.tenant, &*denial.quota, denial.reason(), mode]).inc();
 }
 
+/// A request that asks for more output than it may.
+fn count_cap(denial: &CapDenial, mode: &str, metrics: &Metrics) {
+    metrics.account.quota_denials.with_label_values(&[&*denial.tenant, &*denial.quota, "max_tokens", mode]).inc();
+}
+
 fn count_refusal(denial: &Denial, metrics: &Metrics) {
-    if let Denial::Quota(denial) = denial {
-        count(denial, "enforced", metrics);
+    match denial {
+        Denial::Quota(denial) => count(denial, "enforced", metrics),
+        Denial::Cap(denial) => count_cap(denial, "enforced", metrics),
+        _ => {}
     }
 }
 
@@ -127,7 +134,8 @@ pub async fn hold(
         return Err(Denial::LedgerUnavailable);
     }
     let operation = admitted.route().operation.map(|known| known.0);
-    let (mut tokens, changes) = tariff.tokens(&tenant, operation, &body.pieces)?;
+    let (mut tokens, changes) =
+        tariff.tokens(&tenant, operation, &body.pieces).inspect_err(|denial| count_refusal(denial, metrics))?;
     admitted.hide_usage = changes.hide_usage;
     if let Some(pieces) = changes.body {
         body.replace(pieces);
@@ -163,6 +171,7 @@ pub async fn hold(
     let Granted { held, standings, shadowed } =
         custody.hold(&tenant, &ask, hold, &now).await.inspect_err(|denial| count_refusal(denial, metrics))?;
     shadowed.iter().for_each(|denial| count(denial, "shadow", metrics));
+    changes.shadowed.iter().for_each(|denial| count_cap(denial, "shadow", metrics));
     admitted.add_standings(standings);
     admitted.charge = Some(Charge {
         held,

@@ -17,7 +17,7 @@ use crate::{
     config::{HoldInput, MaxTokensOver, Unpriced},
     policy::Profiles,
     pricing::{ModelFacts, NanoUsd, Price, PriceBook},
-    quota::Ask,
+    quota::{Ask, CapDenial},
     routing::Route,
     snapshot::Tenant,
     telemetry::NONE,
@@ -26,6 +26,9 @@ use crate::{
 /// Longer names of models are the client's invention; sums are not kept for each.
 const MODEL_BYTES_MAX: usize = 256;
 const LONG_MODEL: &str = "other";
+
+/// Says its usage only if it is asked to.
+const CHAT: &str = "ChatCompletions";
 
 /// Of a body that nobody reads for its tokens.
 const BYTES_PER_TOKEN: u64 = 4;
@@ -69,6 +72,14 @@ pub struct Changes {
     pub lowered_to: Option<u64>,
     /// The gateway asks for usage where the client did not, so the client does not get it.
     pub hide_usage: bool,
+    /// It asks for more than caps that only watch.
+    pub shadowed: Vec<CapDenial>,
+}
+
+/// Whether anybody looks what a body asks for. Without quotas nothing depends on it but the estimate of an answer that breaks off, and
+/// reading takes its time.
+pub fn reads_body(tenant: &Tenant, operation: &Operation) -> bool {
+    !tenant.quotas.is_empty() || [CHAT, "Responses"].contains(&operation.name)
 }
 
 impl Tariff {
@@ -113,26 +124,26 @@ impl Tariff {
         let mut changes = Changes::default();
         let Some(operation) = operation.filter(|_| !self.by_request) else { return Ok((Tokens::default(), changes)) };
         let output_max = self.facts.max_output_tokens;
-        let is_chat = operation.name == "ChatCompletions";
-        if tenant.quotas.is_empty() && !is_chat && operation.name != "Responses" {
-            // Nothing depends on it but the estimate of an answer that breaks off, and reading takes its time.
+        if !reads_body(tenant, operation) {
             let bytes: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
             let input = bytes / BYTES_PER_TOKEN;
             return Ok((Tokens { input, input_estimate: input, output: output_max, ..Tokens::default() }, changes));
         }
         let ask = Asked::read(operation, Some(&*self.model), pieces);
         let mut output = ask.output_max().unwrap_or_else(|| output_max.saturating_mul(ask.choices));
-        if let Some(cap) = tenant.quotas.max_tokens_for(self.model()).filter(|_| ask.generates) {
-            let asked = ask.answer_max().unwrap_or(output_max);
-            if asked > cap.max {
-                let lowers = cap.over == MaxTokensOver::Lower && ask.thinking_budget.is_none_or(|budget| budget < cap.max);
-                let lowered = if lowers { ask.with_max_tokens(pieces, cap.max) } else { None };
-                changes.body = Some(lowered.ok_or_else(|| cap.denial(&tenant.name, asked))?);
-                changes.lowered_to = Some(cap.max);
-                output = cap.max.saturating_mul(ask.choices);
-            }
+        let asked = ask.answer_max().unwrap_or(output_max);
+        if ask.generates {
+            let over = tenant.quotas.shadow_max_tokens_for(self.model()).filter(|cap| asked > cap.max);
+            changes.shadowed.extend(over.map(|cap| cap.denial(&tenant.name, asked)));
         }
-        if is_chat {
+        if let Some(cap) = tenant.quotas.max_tokens_for(self.model()).filter(|cap| ask.generates && asked > cap.max) {
+            let lowers = cap.over == MaxTokensOver::Lower && ask.thinking_budget.is_none_or(|budget| budget < cap.max);
+            let lowered = if lowers { ask.with_max_tokens(pieces, cap.max) } else { None };
+            changes.body = Some(lowered.ok_or_else(|| cap.denial(&tenant.name, asked))?);
+            changes.lowered_to = Some(cap.max);
+            output = cap.max.saturating_mul(ask.choices);
+        }
+        if operation.name == CHAT {
             let pieces = changes.body.as_deref().unwrap_or(pieces);
             // The lowered body has other offsets.
             if let Some(asking) = Asked::read(operation, Some(&*self.model), pieces).asking_for_usage(pieces) {

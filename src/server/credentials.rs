@@ -69,7 +69,7 @@ pub async fn keep_fresh(source: Box<dyn CredentialsSource>, slot: Arc<Credential
             Err(error) => {
                 if !failing {
                     let error = aws_smithy_types::error::display::DisplayErrorContext(&error).to_string();
-                    tracing::warn!(error, "cannot fetch AWS credentials; the old ones serve until they expire");
+                    tracing::warn!(error, "cannot fetch AWS credentials; {}", until_there_are(&slot, SystemTime::now()));
                 }
                 failing = true;
                 pause = (pause * 2).min(PAUSE_MAX);
@@ -80,6 +80,14 @@ pub async fn keep_fresh(source: Box<dyn CredentialsSource>, slot: Arc<Credential
             () = tokio::time::sleep(jittered(wait)) => {}
             _ = ending.wait_for(|&ends| ends) => return,
         }
+    }
+}
+
+/// What that means for requests.
+fn until_there_are(slot: &CredentialsSlot, now: SystemTime) -> &'static str {
+    match slot.current(now) {
+        Ok(_) => "the old ones serve until they expire",
+        Err(_) => "there are none, and requests get 503 until there are",
     }
 }
 
@@ -145,5 +153,15 @@ mod tests {
         let kept = timeout(FETCH_MAX + PAUSE_MAX, keep_fresh(Box::new(Late::default()), slot.clone(), ending));
         assert!(kept.await.is_err(), "it goes on for ever");
         assert!(slot.current(SystemTime::now()).is_ok());
+    }
+
+    #[test]
+    fn nobody_is_told_of_old_credentials_that_are_not_there() {
+        let slot = CredentialsSlot::default();
+        let now = SystemTime::now();
+        assert!(until_there_are(&slot, now).starts_with("there are none"));
+        slot.store(Credentials::new("AKID", "secret", None, Some(now + PAUSE), "test"));
+        assert!(until_there_are(&slot, now).starts_with("the old ones"));
+        assert!(until_there_are(&slot, now + PAUSE).starts_with("there are none"));
     }
 }

@@ -245,6 +245,31 @@ async fn a_shadow_limit_counts_and_refuses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shadow_caps_count_each_request_that_asks_for_more_and_neither_refuse_nor_lower() {
+    let shadow = |name: &str, over: &str| {
+        format!("[[tenants.acme.quotas]]\nname = \"{name}\"\nshadow = true\nmax_tokens = 10\nmax_tokens_over = \"{over}\"\n")
+    };
+    let elsewhere = "[[tenants.acme.quotas]]\nname = \"elsewhere\"\nshadow = true\nmax_tokens = 10\nmodels = [\"amazon.*\"]\n";
+    let enforced = "[[tenants.acme.quotas]]\nname = \"enforced\"\nmax_tokens = 500\n";
+    let tenants = tenant("acme", "") + &shadow("trial", "refuse") + &shadow("lower", "lower") + elsewhere + enforced;
+    let world = World::with(Settings { tenants, ..Settings::default() }).await;
+    let mut client = world.h1().await;
+    let asking = |most: u32| format!(r#"{{"inferenceConfig":{{"maxTokens":{most}}}}}"#);
+    client.post(CONVERSE, asking(10)).await.assert_served();
+    client.post(CONVERSE, asking(100)).await.assert_served();
+    // The model's maximum counts where the request names none.
+    client.post(CONVERSE, "{}").await.assert_refused(400, "ValidationException");
+    let metrics = world.until_ended(3.0).await;
+    let counted = |quota: &str, mode: &str| {
+        metrics.sum("tollgate_quota_denials_total", &[&format!("quota=\"{quota}\""), "limit=\"max_tokens\"", mode])
+    };
+    assert_eq!((counted("trial", "shadow"), counted("lower", "shadow"), counted("elsewhere", "shadow")), (1.0, 1.0, 0.0));
+    assert_eq!(counted("enforced", "enforced"), 1.0);
+    let sent: Vec<_> = world.simulator.record().requests().iter().map(|served| served.body_bytes).collect();
+    assert_eq!(sent, [asking(10).len() as u64, asking(100).len() as u64]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_goes_on_where_the_window_was() {
     let world = with_quota("tokens_per_day = 5_000").await;
     let body = r#"{"inferenceConfig":{"maxTokens":1000}}"#;

@@ -3,11 +3,14 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::SystemTime};
 
-use anyhow::{bail, ensure};
+use anyhow::{Context, bail, ensure};
 
 use crate::{
-    auth::Principal,
-    cli::verify_token::{self, Verdict, certificates},
+    auth::{IdentityError, Principal},
+    cli::{
+        usage::visible,
+        verify_token::{self, Verdict, certificates},
+    },
     config::Config,
     policy::Rights,
     snapshot::{self, Tenant},
@@ -15,10 +18,10 @@ use crate::{
 
 /// Who asks.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("who").args(["tenant", "token", "certificate", "key"]).required(true).multiple(true))]
 pub struct CallerArgs {
     /// Who asks
-    #[arg(long, value_name = "T", required_unless_present_any = ["token", "certificate", "key"])]
-    #[arg(conflicts_with_all = ["token", "certificate", "key"])]
+    #[arg(long, value_name = "T", conflicts_with_all = ["token", "certificate", "key"])]
     pub tenant: Option<String>,
     /// A token of whoever asks instead, with its tenant and groups; `-` reads it from standard input
     #[arg(long, value_name = "TOKEN", allow_hyphen_values = true, conflicts_with = "key")]
@@ -65,7 +68,12 @@ impl CallerArgs {
 
     fn verdict(&self, config: &Config, now: SystemTime) -> anyhow::Result<Option<Verdict>> {
         if let Some(id) = &self.key {
-            return Ok(Some(snapshot::issued(config)?.holder(id, now)));
+            let keys = config.keys.as_ref().context("the configuration has no `[keys]`, so nobody has a key")?;
+            let holder = snapshot::issued(config)?.holder(id, now);
+            // The words for callers would send whoever mistyped the id after the signature.
+            let is_unknown = matches!(holder, Err(IdentityError::UnknownAccessKey));
+            ensure!(!is_unknown, "{} has no key of the id {}", keys.file.display(), visible(id));
+            return Ok(Some(holder));
         }
         let token = self.token.as_deref().map(verify_token::read_token).transpose()?;
         let caller = token.map(|token| verify_token::verdict(config, &token, now)).transpose()?;

@@ -96,17 +96,17 @@ impl Quotas {
 
     /// The smallest cap on a request's `max_tokens`; of two equal ones the stricter.
     pub fn max_tokens_for(&self, model: &str) -> Option<&Cap> {
-        self.cap(model, false)
+        self.caps(model, false).min_by_key(|cap| (cap.max, cap.over == MaxTokensOver::Lower))
     }
 
-    /// The smallest one among those that are only watched.
-    pub fn shadow_max_tokens_for(&self, model: &str) -> Option<&Cap> {
-        self.cap(model, true)
+    /// Those that only watch.
+    pub fn shadow_max_tokens_for(&self, model: &str) -> impl Iterator<Item = &Cap> {
+        self.caps(model, true)
     }
 
-    fn cap(&self, model: &str, shadow: bool) -> Option<&Cap> {
-        let applying = self.caps.iter().filter(|(scope, shadows, _)| *shadows == shadow && scope.matches(model));
-        applying.map(|(_, _, cap)| cap).min_by_key(|cap| (cap.max, cap.over == MaxTokensOver::Lower))
+    fn caps(&self, model: &str, shadow: bool) -> impl Iterator<Item = &Cap> {
+        let applying = self.caps.iter().filter(move |(scope, shadows, _)| *shadows == shadow && scope.matches(model));
+        applying.map(|(_, _, cap)| cap)
     }
 }
 

@@ -85,7 +85,7 @@ fn a_shadow_limit_counts_and_reports_but_refuses_nothing() {
         grant.reservation.settle(&Spent::request(usage(asked, 0), NanoUsd::ZERO), &now);
     }
     assert_eq!(used(&account, &quotas, &now), (3_600, 0));
-    assert_eq!((quotas.max_tokens_for(CLAUDE), quotas.shadow_max_tokens_for(CLAUDE).unwrap().max), (None, 10));
+    assert_eq!((quotas.max_tokens_for(CLAUDE), quotas.shadow_max_tokens_for(CLAUDE).next().unwrap().max), (None, 10));
 }
 
 #[test]
