@@ -44,6 +44,8 @@ pub struct Tariff {
     /// What a request costs that reports no tokens.
     pub request_price: Option<NanoUsd>,
     facts: ModelFacts,
+    /// Its answer may tell tokens.
+    tells_tokens: bool,
 }
 
 /// What a request may use at most.
@@ -97,6 +99,7 @@ impl Tariff {
             price: if by_request { None } else { own.or_else(|| prices.price(named, now)) },
             request_price: prices.request_price(route.operation_name()),
             facts: prices.facts(named),
+            tells_tokens: route.operation.is_some_and(|known| Metering::tells_tokens(known.0)),
             model,
         }
     }
@@ -122,7 +125,7 @@ impl Tariff {
     /// Reads what a request asks for, lowers it to the tenant's cap, and asks for usage where the client did not.
     pub fn tokens(&self, tenant: &Tenant, operation: Option<&Operation>, pieces: &[Bytes]) -> Result<(Tokens, Changes), Denial> {
         let mut changes = Changes::default();
-        let Some(operation) = operation.filter(|_| !self.by_request) else { return Ok((Tokens::default(), changes)) };
+        let Some(operation) = operation.filter(|_| !self.by_request) else { return Ok((self.least(), changes)) };
         let output_max = self.facts.max_output_tokens;
         if !reads_body(tenant, operation) {
             let bytes: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
@@ -158,6 +161,13 @@ impl Tariff {
             HoldInput::Bound => ask.input_bound,
         };
         Ok((Tokens { input, input_estimate, output, caching, tier, background: ask.background }, changes))
+    }
+
+    /// Of what is charged as a request. Where its answer may tell tokens all the same, nobody knows how many before: it asks for the least
+    /// there can be, so that a spent limit refuses it.
+    fn least(&self) -> Tokens {
+        let least = u64::from(self.tells_tokens);
+        Tokens { input: least, output: least, ..Tokens::default() }
     }
 
     /// What the account is asked for.

@@ -354,7 +354,7 @@ async fn the_tier_is_asked_for_where_bedrock_reads_it() {
 }
 
 /// `acme` with a quota in front of an upstream on a string.
-async fn with_upstream(puppet: &Puppet, quota: &str, sections: &str) -> World {
+pub async fn with_upstream(puppet: &Puppet, quota: &str, sections: &str) -> World {
     let tenants = format!("{}[[tenants.acme.quotas]]\n{quota}\n", tenant("acme", ""));
     let sections = format!("[ledger]\nfile = \"ledger.sqlite\"\n{sections}");
     let upstream = puppet.upstream() + "silence_seconds_max = 1\n";

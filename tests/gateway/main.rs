@@ -16,6 +16,7 @@ mod accounts;
 mod attribution;
 mod bidirectional;
 mod bodies;
+mod by_request;
 mod certificates;
 mod console;
 mod credentials;

@@ -7,7 +7,7 @@ use crate::bedrock::{Operation, Service};
 pub enum Metering {
     /// By the tokens that its answer reports.
     Tokens,
-    /// By request: Bedrock charges it, but its answer says nothing about tokens, or only sometimes: an agent's with a trace does.
+    /// By request: Bedrock charges it, but its answer says nothing about tokens, or only sometimes.
     PerRequest,
     /// Not at all: control plane, sessions, counting tokens.
     Free,
@@ -26,6 +26,9 @@ const TOKENS: [&str; 9] = [
     "Messages",
     "Responses",
 ];
+
+/// Charged by request, and yet their answers tell tokens if they were asked for a trace.
+const TRACED: [&str; 2] = ["InvokeAgent", "InvokeInlineAgent"];
 
 /// Of the control planes, and of data automation's, whatever starts a job that models work on or rents capacity for them.
 const JOBS: [&str; 12] = [
@@ -86,6 +89,16 @@ impl Metering {
         };
         if runs { Metering::PerRequest } else { Metering::Free }
     }
+
+    /// Whether an answer of the operation may tell its tokens, by whatever it is charged.
+    pub fn tells_tokens(operation: &Operation) -> bool {
+        Metering::of(operation) == Metering::Tokens || is_traced(operation)
+    }
+}
+
+/// Whether the tokens stand in the events of a trace.
+pub(super) fn is_traced(operation: &Operation) -> bool {
+    TRACED.contains(&operation.name)
 }
 
 #[cfg(test)]
@@ -95,7 +108,7 @@ mod tests {
 
     #[test]
     fn every_name_in_a_list_is_an_operation() {
-        for name in TOKENS.iter().chain(&JOBS) {
+        for name in TOKENS.iter().chain(&JOBS).chain(&TRACED) {
             assert!(operations().iter().any(|operation| operation.name == *name), "{name}");
         }
         for beginning in BOOKKEEPING {

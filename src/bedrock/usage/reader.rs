@@ -7,6 +7,7 @@ use super::{
     Metering, Reading, ServiceTier,
     events::Events,
     lines::Lines,
+    metering::is_traced,
     tally::Tally,
     tree::{self, Count, Field},
 };
@@ -45,10 +46,10 @@ enum Wire {
 impl UsageReader {
     /// For the answer with this head. What an answer's shape is, its content type says; providers' shapes are told apart by their names.
     pub fn for_answer(operation: &Operation, status: StatusCode, headers: &HeaderMap) -> UsageReader {
-        let agent = matches!(operation.name, "InvokeAgent" | "InvokeInlineAgent");
+        let agent = is_traced(operation);
         let mut tally = Tally::new(agent || operation.name == "InvokeHarness");
         tally.failed = !status.is_success();
-        if tally.failed || !(agent || Metering::of(operation) == Metering::Tokens) {
+        if tally.failed || !Metering::tells_tokens(operation) {
             return UsageReader { tally, wire: Wire::Nothing };
         }
         for (name, value) in headers {

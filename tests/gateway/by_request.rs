@@ -1,0 +1,51 @@
+//! What is charged as a request: the limits it meets all the same, and what it costs.
+
+use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
+
+use crate::{
+    accounts::{until_ledger, with_upstream},
+    client::Answer,
+    conversation::encoded,
+    harness::World,
+    puppet::Puppet,
+};
+
+const AGENT: &str = "/agents/A/agentAliases/B/sessions/s/text";
+
+/// One request, and what the upstream says to it.
+async fn ask(world: &World, puppet: &Puppet, target: &'static str, body: &'static str, said: &[u8]) -> Answer {
+    let mut client = world.h1().await;
+    let asking = tokio::spawn(async move { client.post(target, body).await });
+    puppet.request().await.say(said).await;
+    asking.await.unwrap()
+}
+
+/// An agent's answer, with a trace of what its model used.
+fn traced(input: u64, output: u64) -> Vec<u8> {
+    let header = |name: &'static str, value: &'static str| Header::new(name, HeaderValue::String(value.into()));
+    let usage = format!(r#"{{"inputTokens":{input},"outputTokens":{output}}}"#);
+    let invocation = format!(r#"{{"modelInvocationOutput":{{"metadata":{{"usage":{usage}}}}}}}"#);
+    let trace = Message::new(format!(r#"{{"trace":{{"orchestrationTrace":{invocation}}}}}"#))
+        .add_header(header(":event-type", "trace"))
+        .add_header(header(":content-type", "application/json"))
+        .add_header(header(":message-type", "event"));
+    let body = encoded(&trace);
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/vnd.amazon.eventstream\r\n";
+    [format!("{head}content-length: {}\r\n\r\n", body.len()).as_bytes(), &body].concat()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_whose_tokens_are_counted_is_refused_once_they_are_spent() {
+    for quota in ["tokens_per_day = 1_000", "input_tokens_per_day = 1_000", "output_tokens_per_month = 700"] {
+        let puppet = Puppet::start().await;
+        let world = with_upstream(&puppet, quota, "").await;
+        let body = r#"{"inputText":"hello","enableTrace":true}"#;
+        ask(&world, &puppet, AGENT, body, &traced(1_100, 700)).await.assert_served();
+        let sums = until_ledger(&world, 1).await;
+        assert_eq!((sums.usage.input_tokens, sums.usage.output_tokens), (1_100, 700));
+        // The row is written when the account has it.
+        let refused = world.h1().await.post(AGENT, body).await;
+        refused.assert_refused(400, "ServiceQuotaExceededException");
+        assert_eq!(until_ledger(&world, 1).await.requests, 1, "{quota}");
+    }
+}
