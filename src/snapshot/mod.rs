@@ -145,7 +145,7 @@ impl CompileError {
             CompileError::KeyRing(error) => (
                 &["keys", "file"],
                 error.keys().iter().map(ToString::to_string).collect(),
-                "a sealed key opens as it was printed only: put its lines back, or take the key out and make another",
+                "put its lines back as `tollgate key new` printed them, or take the key out and make another",
             ),
             CompileError::KeysFile(error) => {
                 (&["keys", "file"], vec![error.to_string()], "it holds what `tollgate key new` prints")
