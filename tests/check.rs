@@ -4,12 +4,22 @@
 
 use std::{
     fs,
-    path::Path,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
     process::{Command, Output},
 };
 
 /// Nine faults of nine kinds.
 const BROKEN: &str = include_str!("../src/config/tests/broken.toml");
+
+/// 32 bytes in base64.
+const SEALING: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+
+/// A file that nobody else may look into.
+fn write_private(file: &Path, text: &str) {
+    fs::write(file, text).unwrap();
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+}
 
 fn check(flags: &[&str], file: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tollgate")).args(flags).arg(file).env("NO_COLOR", "1").output().unwrap()
@@ -52,4 +62,64 @@ fn a_sound_file_is_summed_up_on_one_line() {
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{}: ok, 2 tenants, 1 issuer, 1 listener\n", file.display()));
     assert!(output.stderr.is_empty());
+}
+
+/// A configuration whose keys file has one key of each kind, and the file.
+fn with_keys(directory: &Path) -> (PathBuf, String) {
+    let (config, keys) = (directory.join("tollgate.toml"), directory.join("keys.toml"));
+    let text = r#"
+        listeners = [{ address = "127.0.0.1:0" }]
+        admin = { address = "127.0.0.1:0" }
+        upstream = { region = "us-east-1" }
+        vending = { sealing_keys = [{ id = "a", secret = { file = "sealing" } }] }
+        [keys]
+        file = "keys.toml"
+        [tenants.acme]
+        models = ["*"]
+        services = ["*"]
+        operations = ["*"]
+    "#;
+    fs::write(&config, text).unwrap();
+    write_private(&directory.join("sealing"), SEALING);
+    write_private(&keys, "");
+    for flags in [&[][..], &["--api"]] {
+        let made = Command::new(env!("CARGO_BIN_EXE_tollgate"))
+            .args(["key", "new", "--tenant", "acme", "--add", "-c"])
+            .arg(&config)
+            .args(flags)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    }
+    (config, fs::read_to_string(keys).unwrap())
+}
+
+#[test]
+fn keys_that_no_gateway_would_start_with_are_errors() {
+    let directory = tempfile::tempdir().unwrap();
+    let (config, keys) = with_keys(directory.path());
+    assert_eq!(check(&["check", "-c"], &config).status.code(), Some(0));
+    let sealed = keys.lines().find(|line| line.starts_with("sealed_secret")).unwrap();
+    let hash = keys.lines().find(|line| line.starts_with("sha256")).unwrap();
+    for (from, to, says) in [
+        (sealed, "sealed_secret = \"x\"", "does not open"),
+        ("id = \"TGAK", "id = \"AKIA", "has an id that this gateway does not make"),
+        (hash, "sha256 = \"zz\"", "has no `sha256` of 64 hexadecimal digits"),
+        ("tenant = \"acme\"", "tenant = \"globex\"", "its id, tenant or principal was changed"),
+    ] {
+        write_private(&directory.path().join("keys.toml"), &keys.replacen(from, to, 1));
+        for command in ["check", "run"] {
+            let output = check(&[command, "-c"], &config);
+            let told = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(78), "{command}: {told}");
+            assert_eq!(told.matches(says).count(), 1, "{command}: {told}");
+        }
+        let report = String::from_utf8(check(&["check", "-c"], &config).stderr).unwrap();
+        assert!(report.contains("^ keys.file"), "{report}");
+    }
+    // All that another sealing key voids, and what is wrong besides.
+    write_private(&directory.path().join("keys.toml"), &keys.replacen(hash, "sha256 = \"zz\"", 1));
+    write_private(&directory.path().join("sealing"), &SEALING.replacen("AQEB", "AgEB", 1));
+    let report = String::from_utf8(check(&["check", "-c"], &config).stderr).unwrap();
+    assert!(report.ends_with(": 2 errors\n"), "{report}");
 }

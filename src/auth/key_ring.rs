@@ -1,7 +1,7 @@
 //! The keys file, compiled: access keys by their ids, API keys by their hashes. A key that cannot be used voids the file, so that an
 //! operator hears of it before a client does.
 
-use std::{collections::HashMap, sync::Arc, time::SystemTime};
+use std::{collections::HashMap, fmt, sync::Arc, time::SystemTime};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
@@ -32,13 +32,40 @@ pub(super) struct Holder {
     pub secret_access_key: SecretString,
 }
 
-/// A key that cannot be used.
+/// Keys named in one message; a sealing key that is gone voids all that it sealed.
+const NAMED_MAX: usize = 8;
+
+/// Keys that cannot be used.
+#[derive(Debug)]
+pub struct KeyRingError(Vec<UnusableKey>);
+
+/// One of them.
 #[derive(Debug, thiserror::Error)]
-#[error("keys file: the key `{id}` {problem}")]
-pub struct KeyRingError {
+#[error("the key `{}` {problem}", id.escape_debug())]
+pub struct UnusableKey {
     id: String,
     problem: &'static str,
 }
+
+impl KeyRingError {
+    /// Each of them, in the order of the file.
+    pub fn keys(&self) -> &[UnusableKey] {
+        &self.0
+    }
+}
+
+impl fmt::Display for KeyRingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named: Vec<String> = self.0.iter().take(NAMED_MAX).map(UnusableKey::to_string).collect();
+        write!(f, "keys file: {}", named.join("; "))?;
+        match self.0.len().saturating_sub(NAMED_MAX) {
+            0 => Ok(()),
+            more => write!(f, "; and {more} more"),
+        }
+    }
+}
+
+impl std::error::Error for KeyRingError {}
 
 /// A new key: what its holder gets, and what goes into the keys file.
 pub struct NewKey {
@@ -66,35 +93,25 @@ impl KeyRing {
     /// Opens and checks every key.
     ///
     /// # Errors
-    /// The first that cannot be used.
+    /// All that cannot be used.
     pub fn new(file: &KeysFile, sealing: Option<&SealingKeys>) -> Result<KeyRing, KeyRingError> {
         let mut ring = KeyRing::default();
+        let mut unusable = Vec::new();
         for key in &file.access_keys {
-            let failed = |problem| KeyRingError { id: key.id.clone(), problem };
-            let proof = Proof::AccessKey(key.id.as_str().into());
-            let principal = principal(&key.tenant, key.principal.as_deref(), &key.id, &key.groups, key.expires, proof);
-            let principal = principal.map_err(failed)?;
-            if !access_key_id::is_own(&key.id) {
-                return Err(failed("has an id that this gateway does not make"));
-            }
-            let sealing = sealing.ok_or_else(|| failed("is sealed, but `[vending]` has no keys"))?;
-            let secret_access_key = open(sealing, key)
-                .ok_or_else(|| failed("does not open: its sealing key is gone, or its id, tenant or principal was changed"))?;
-            if !key.disabled {
-                ring.access_keys.insert(key.id.clone(), Holder { principal: Arc::new(principal), secret_access_key });
+            match holder(key, sealing) {
+                Ok(_) if key.disabled => {}
+                Ok(holder) => drop(ring.access_keys.insert(key.id.clone(), holder)),
+                Err(problem) => unusable.push(UnusableKey { id: key.id.clone(), problem }),
             }
         }
         for key in &file.api_keys {
-            let failed = |problem| KeyRingError { id: key.id.clone(), problem };
-            let proof = Proof::ApiKey(key.id.as_str().into());
-            let principal = principal(&key.tenant, key.principal.as_deref(), &key.id, &key.groups, key.expires, proof);
-            let principal = principal.map_err(failed)?;
-            let hash = hash(key).ok_or_else(|| failed("has no `sha256` of 64 hexadecimal digits"))?;
-            if !key.disabled {
-                ring.api_keys.insert(hash, Arc::new(principal));
+            match hash_and_holder(key) {
+                Ok(_) if key.disabled => {}
+                Ok((hash, holder)) => drop(ring.api_keys.insert(hash, holder)),
+                Err(problem) => unusable.push(UnusableKey { id: key.id.clone(), problem }),
             }
         }
-        Ok(ring)
+        if unusable.is_empty() { Ok(ring) } else { Err(KeyRingError(unusable)) }
     }
 
     /// Who holds an API key.
@@ -171,14 +188,29 @@ impl NewKeyFor<'_> {
     }
 }
 
+fn holder(key: &AccessKey, sealing: Option<&SealingKeys>) -> Result<Holder, &'static str> {
+    let proof = Proof::AccessKey(key.id.as_str().into());
+    let principal = principal(&key.tenant, key.principal.as_deref(), &key.id, &key.groups, key.expires, proof)?;
+    if !access_key_id::is_own(&key.id) {
+        return Err("has an id that this gateway does not make");
+    }
+    let sealing = sealing.ok_or("is sealed, but `[vending]` has no keys")?;
+    let secret_access_key =
+        open(sealing, key).ok_or("does not open: its sealing key is gone, or its id, tenant or principal was changed")?;
+    Ok(Holder { principal: Arc::new(principal), secret_access_key })
+}
+
 fn open(sealing: &SealingKeys, key: &AccessKey) -> Option<SecretString> {
     let context = [key.id.as_str(), &key.tenant, key.principal.as_deref().unwrap_or_default()];
     let secret = sealing.open(Purpose::AccessKey, &context, &key.sealed_secret)?;
     std::str::from_utf8(secret.expose_secret()).ok().map(SecretString::from)
 }
 
-fn hash(key: &ApiKey) -> Option<[u8; 32]> {
-    hex_bytes(&key.sha256)
+fn hash_and_holder(key: &ApiKey) -> Result<([u8; 32], Arc<Principal>), &'static str> {
+    let proof = Proof::ApiKey(key.id.as_str().into());
+    let principal = principal(&key.tenant, key.principal.as_deref(), &key.id, &key.groups, key.expires, proof)?;
+    let hash = hex_bytes(&key.sha256).ok_or("has no `sha256` of 64 hexadecimal digits")?;
+    Ok((hash, Arc::new(principal)))
 }
 
 fn principal(

@@ -7,7 +7,10 @@ use std::{
     process::ExitCode,
 };
 
-use crate::config::{self, Config, Problems};
+use crate::{
+    config::{Config, Problems},
+    snapshot,
+};
 
 /// sysexits.h: something was found in an unconfigured or misconfigured state. The unit does not restart after it.
 pub const EX_CONFIG: u8 = 78;
@@ -25,8 +28,7 @@ pub struct CheckArgs {
 /// # Errors
 /// When standard output or standard error cannot be written to. A bad configuration is no error but exit code 78.
 pub fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
-    let (config, problems) = config::examine(&args.config);
-    let usable = config.filter(|_| problems.errors().next().is_none());
+    let (usable, problems) = snapshot::examine(&args.config);
     if problems.iter().next().is_some() {
         report(&problems)?;
     }

@@ -46,8 +46,8 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         let files = DemoFiles::write(&args, &simulator, &key)?;
         let running = match server::start(files.config.clone(), &log).await {
             Ok(running) => running,
-            Err(StartError::Config(problems)) => anyhow::bail!("the demo's own configuration is bad:\n{problems}"),
             Err(StartError::Other(error)) => return Err(error),
+            Err(bad) => anyhow::bail!("the demo's own configuration is bad:\n{bad}"),
         };
         running.ready().await;
         let &[gateway, plaintext] = running.traffic.as_slice() else {

@@ -31,11 +31,11 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         let (mut signals, mut upgrade) = (Signals::new()?, signal(SignalKind::user_defined2())?);
         let running = match server::start(args.config, &log).await {
             Ok(running) => running,
-            Err(StartError::Config(problems)) => {
-                eprintln!("{problems}");
+            Err(StartError::Other(error)) => return Err(error),
+            Err(bad @ (StartError::Config(_) | StartError::Compile(_))) => {
+                eprintln!("{bad}");
                 return Ok(ExitCode::from(EX_CONFIG));
             }
-            Err(StartError::Other(error)) => return Err(error),
         };
         tracing::info!(traffic = ?running.traffic, admin = %running.admin, "serving");
         let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status("serving configuration 1")]);

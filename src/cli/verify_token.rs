@@ -19,6 +19,7 @@ use super::{check::EX_CONFIG, groups};
 use crate::{
     auth::{Authenticator, ClaimTag, IdentityError, Issued, KeySets, Principal, TokenCache},
     config::{self, Config},
+    proxy::denial::Denial,
     server::key_sets::{self, Records},
     snapshot,
 };
@@ -64,22 +65,34 @@ pub fn run(args: VerifyTokenArgs) -> anyhow::Result<ExitCode> {
         None => None,
         Some(token) => {
             let verdict = verdict(&config, &token, now)?;
-            writeln!(io::stdout(), "{}", line(&verdict))?;
+            writeln!(io::stdout(), "{}", answer(&config, &verdict).0)?;
             show_groups(&config, &verdict)?;
             Some(verdict)
         }
     };
     let accepted = match &args.certificate {
-        None => caller.is_some_and(|caller| caller.is_ok()),
+        None => caller.is_some_and(|caller| answer(&config, &caller).1),
         Some(file) => {
             let verdicts = certificates::verdicts(&config, file, caller.as_ref(), now)?;
-            for (listener, verdict) in &verdicts {
-                writeln!(io::stdout(), "listener {listener}: {}", line(verdict))?;
+            let answers: Vec<_> = verdicts.iter().map(|(listener, verdict)| (listener, answer(&config, verdict))).collect();
+            for (listener, (text, _)) in &answers {
+                writeln!(io::stdout(), "listener {listener}: {text}")?;
             }
-            verdicts.iter().any(|(_, verdict)| verdict.is_ok())
+            answers.iter().any(|(_, (_, accepted))| *accepted)
         }
     };
     Ok(if accepted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What a request would be told, and whether it would be accepted: who somebody is, is one thing, and whether the gateway has the
+/// tenant another.
+fn answer(config: &Config, verdict: &Verdict) -> (String, bool) {
+    match verdict {
+        Ok(principal) if !config.tenants.contains_key(&*principal.tenant) => {
+            (format!("refused: {} It is: {}", Denial::UnknownTenant, line(verdict)), false)
+        }
+        _ => (line(verdict), verdict.is_ok()),
+    }
 }
 
 /// A line for each of the caller's groups.
@@ -206,18 +219,34 @@ mod tests {
     }
 
     #[test]
+    fn who_names_a_tenant_that_is_not_there_is_refused() {
+        let mut config = config(Path::new("."));
+        config.tenants = toml::from_str("[acme]").unwrap();
+        let of = |tenant: &str| Ok(Arc::new(principal(tenant)));
+        assert_eq!(answer(&config, &of("acme")), (line(&of("acme")), true));
+        let (text, accepted) = answer(&config, &of("acne"));
+        assert!(!accepted && text.starts_with("refused: The token names a tenant that this gateway does not know."), "{text}");
+        assert!(text.contains("tenant acne, subject alice"), "{text}");
+        assert!(!answer(&config, &Err(IdentityError::Malformed)).1);
+    }
+
+    fn principal(tenant: &str) -> Principal {
+        Principal {
+            issuer: "corp".into(),
+            subject: "alice".into(),
+            tenant: tenant.into(),
+            groups: Vec::new(),
+            expires_at: UNIX_EPOCH + Duration::from_millis(1_795_305_600_500),
+            proof: Proof::Token,
+            tags: Vec::new(),
+        }
+    }
+
+    #[test]
     fn the_line_names_tenant_subject_issuer_and_expiry() {
-        let expires_at = UNIX_EPOCH + Duration::from_millis(1_795_305_600_500);
         let principal = |groups: &[&str]| {
-            Ok(Arc::new(Principal {
-                issuer: "corp".into(),
-                subject: "alice".into(),
-                tenant: "acme".into(),
-                groups: groups.iter().map(|group| Arc::from(*group)).collect(),
-                expires_at,
-                proof: Proof::Token,
-                tags: Vec::new(),
-            }))
+            let groups = groups.iter().map(|group| Arc::from(*group)).collect();
+            Ok(Arc::new(Principal { groups, ..principal("acme") }))
         };
         assert_eq!(line(&principal(&[])), "tenant acme, subject alice, issuer corp, expires 2026-11-22T00:00:00Z");
         let grouped = line(&principal(&["beta", "opus"]));

@@ -4,7 +4,12 @@ use std::{borrow::Cow, fmt, ops::Range};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
-use super::mask::{mask, mask_value};
+use toml::de::DeTable;
+
+use super::{
+    document::{KeyPath, Node},
+    mask::{mask, mask_value},
+};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +53,14 @@ impl Problems {
         let start = |p: &Problem| p.span.as_ref().map(|span| span.start);
         let at = self.list.partition_point(|earlier| start(earlier) <= start(&problem));
         self.list.insert(at, problem);
+    }
+
+    /// One more error, of those who look further than at the text; `keys` lead to what it is about, if it is there.
+    pub fn refuse(&mut self, keys: &[&str], message: &str, help: &str) {
+        let path = keys.iter().fold(KeyPath::default(), |path, key| path.key(key));
+        let span = DeTable::parse(&self.text).ok().and_then(|table| Node::root(table).span_of(&path.0));
+        let (message, help) = (message.to_owned(), help.to_owned());
+        self.add(Problem { severity: Severity::Error, message, key_path: path.to_string(), span, help });
     }
 
     /// What makes the configuration unusable.

@@ -101,7 +101,16 @@ fn no_changes(changed: Option<&Reload>) -> String {
 }
 
 fn changed_when(reload: &Reload) -> String {
-    format!("From number {} to {}, at {}:", reload.generation.saturating_sub(1), reload.generation, words::utc(reload.at))
+    let (before, after, at) = (reload.generation.saturating_sub(1), reload.generation, words::utc(reload.at));
+    format!("From number {before} to {after}, at {at}{}:", waiting(reload))
+}
+
+/// What is written, and not in force.
+fn waiting(reload: &Reload) -> String {
+    match reload.waiting.as_slice() {
+        [] => String::new(),
+        waiting => format!("; not in force until a restart or an upgrade: {}", waiting.join(", ")),
+    }
 }
 
 impl ReloadRow {
@@ -111,12 +120,13 @@ impl ReloadRow {
             None => ("good", format!("configuration {}", reload.generation)),
         };
         let keys = words::many(reload.changes.len() as u64, "key");
-        let what = match (&reload.error, reload.files.as_slice()) {
+        let mut what = match (&reload.error, reload.files.as_slice()) {
             (Some(error), _) => error.lines().next().unwrap_or_default().to_owned(),
             (None, _) if reload.generation == 1 => "the start".to_owned(),
             (None, []) => keys,
             (None, files) => format!("{keys}; {}", files.join(", ")),
         };
+        what += &waiting(reload);
         ReloadRow { when: words::utc(reload.at), ago: words::ago(reload.at, figures.now), level, outcome, what }
     }
 }

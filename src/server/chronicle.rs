@@ -34,7 +34,8 @@ impl Chronicle {
     pub fn new(config: Config) -> Chronicle {
         let started = Timestamp::now();
         let (file, prints) = Default::default();
-        let first = Reload { at: started, generation: 1, error: None, changes: Vec::new(), files: Vec::new() };
+        let (changes, files, waiting) = Default::default();
+        let first = Reload { at: started, generation: 1, error: None, changes, files, waiting };
         Chronicle(Mutex::new(Written { started, file, in_force: Arc::new(config), prints, reloads: [first].into() }))
     }
 
@@ -43,8 +44,8 @@ impl Chronicle {
         self.with(|written| (written.file, written.prints) = (file.to_owned(), prints));
     }
 
-    /// A configuration came into force.
-    pub fn taken(&self, config: Config, generation: u64, prints: Prints) {
+    /// A configuration came into force, but for what is `waiting`.
+    pub fn taken(&self, config: Config, generation: u64, prints: Prints, waiting: Vec<&'static str>) {
         self.with(|written| {
             let before = |file: &PathBuf| written.prints.iter().find(|(known, _)| known == file).map(|(_, print)| print);
             let own = &written.file;
@@ -52,14 +53,15 @@ impl Chronicle {
             let files = different.map(|(file, _)| file.display().to_string()).collect();
             let changes = written.in_force.written.changes(&config.written);
             (written.in_force, written.prints) = (Arc::new(config), prints);
-            written.note(Reload { at: Timestamp::now(), generation, error: None, changes, files });
+            written.note(Reload { at: Timestamp::now(), generation, error: None, changes, files, waiting });
         });
     }
 
     /// A configuration was refused.
     pub fn refused(&self, error: String, generation: u64) {
-        let (changes, files) = Default::default();
-        self.with(|written| written.note(Reload { at: Timestamp::now(), generation, error: Some(error), changes, files }));
+        let (changes, files, waiting) = Default::default();
+        let error = Some(error);
+        self.with(|written| written.note(Reload { at: Timestamp::now(), generation, error, changes, files, waiting }));
     }
 
     /// The configuration in force.

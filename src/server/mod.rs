@@ -51,6 +51,7 @@ use crate::{
     config::{self, Config},
     proxy::{custody::Custody, listener::OwnConnections, upstream::names},
     quota::Now,
+    snapshot::CompileError,
     telemetry::{Log, LogLines, Metrics, history::SAMPLE_EVERY, logging::LogFilter, with_causes},
 };
 
@@ -85,9 +86,19 @@ pub enum StartError {
     /// The file is bad; the text is `check`'s.
     #[error("{0}")]
     Config(config::Problems),
+    /// A file that it names is bad.
+    #[error(transparent)]
+    Compile(CompileError),
     /// Everything else.
     #[error("{0:#}")]
     Other(#[from] anyhow::Error),
+}
+
+impl StartError {
+    /// What another attempt with the same files would not mend is told apart: nobody should try for ever.
+    fn of(error: anyhow::Error) -> StartError {
+        error.downcast().map_or_else(StartError::Other, StartError::Compile)
+    }
 }
 
 /// Chooses aws-lc-rs as the cryptography of this process. Any number of calls do the same as one.
@@ -159,7 +170,7 @@ async fn start_after(
     };
     // Sockets first, so that an address in use is found before anything else starts.
     let sockets = sockets::bind(&config, inherited)?;
-    let parts = Parts::new(&config, log).await?;
+    let parts = Parts::new(&config, log).await.map_err(StartError::of)?;
     parts.chronicle.read_from(&path, chronicle::prints(&reload::files(&path, &config)).await);
     let resolved = resolving::prepare(&parts.gateway_addresses, &parts.live.load().snapshot);
     let reloader = Arc::new(Reloader::new(path, &config, &parts, log_filter));

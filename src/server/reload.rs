@@ -32,10 +32,12 @@ use crate::{
 /// How long an exporter may still send after another configuration took its place.
 const LAST_SPANS_MAX: Duration = Duration::from_secs(60);
 
+/// What is told of what a reload cannot change.
+const STAYS: &str = "it stays as it is until a restart or an upgrade";
+
 pub(super) struct Reloader {
     path: PathBuf,
-    /// Addresses are bound once.
-    bound: Vec<(SocketAddr, bool)>,
+    settled: Settled,
     /// The configuration, and the files it names.
     files: StdMutex<Vec<PathBuf>>,
     live: Arc<ArcSwap<Live>>,
@@ -59,7 +61,7 @@ impl Reloader {
         Reloader {
             files: StdMutex::new(files(&path, config)),
             path,
-            bound: addresses(config),
+            settled: Settled::of(config),
             live: parts.live.clone(),
             lasting: parts.lasting.clone(),
             hosts: parts.gateway_addresses.clone(),
@@ -112,8 +114,9 @@ impl Reloader {
     async fn apply(&self) -> anyhow::Result<u64> {
         let path = self.path.clone();
         let config = tokio::task::spawn_blocking(move || config::read(&path)).await?.map_err(|problems| anyhow!("{problems}"))?;
-        if addresses(&config) != self.bound {
-            tracing::warn!("listen addresses changed; they stay as they are until the next start");
+        let waiting = self.settled.waiting(&config);
+        for what in &waiting {
+            tracing::warn!("{what} changed; {STAYS}");
         }
         for failure in key_sets::load_once(&config, &self.lasting.key_sets, &self.records(&config)).await {
             tracing::warn!(%failure, "key set not loaded");
@@ -135,7 +138,7 @@ impl Reloader {
         self.live.store(Arc::new(Live::new(snapshot)));
         *self.files.lock().unwrap_or_else(PoisonError::into_inner) = files(&self.path, &config);
         self.metrics.config_generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
-        self.chronicle.taken(config.clone(), generation, prints);
+        self.chronicle.taken(config.clone(), generation, prints, waiting);
         self.poll_key_sets(config);
         self.export_spans(exporter);
         Ok(generation)
@@ -190,6 +193,24 @@ impl Reloader {
     }
 }
 
+/// What a process settles when it starts: addresses are bound once, and the ledger is opened once.
+struct Settled {
+    addresses: Vec<(SocketAddr, bool)>,
+    ledger: config::Ledger,
+}
+
+impl Settled {
+    fn of(config: &Config) -> Settled {
+        Settled { addresses: addresses(config), ledger: config.ledger.clone() }
+    }
+
+    /// What a later configuration has otherwise.
+    fn waiting(&self, config: &Config) -> Vec<&'static str> {
+        let others = [("listen addresses", addresses(config) != self.addresses), ("[ledger]", config.ledger != self.ledger)];
+        others.into_iter().filter(|(_, other)| *other).map(|(what, _)| what).collect()
+    }
+}
+
 fn addresses(config: &Config) -> Vec<(SocketAddr, bool)> {
     let listeners = config.listeners.iter().map(|listener| (listener.address, listener.tls.is_some()));
     listeners.chain([(config.admin.address, false)]).collect()
@@ -239,4 +260,31 @@ fn tell_systemd_of_result(applied: &anyhow::Result<u64>) {
 /// For metrics.
 pub(super) fn unix_seconds(time: SystemTime) -> i64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_reload_changes_is_told() {
+        let config = |listen: &str, ledger: &str| -> Config {
+            toml::from_str(&format!(
+                "listeners = [{{ address = \"127.0.0.1:{listen}\" }}]\nupstream = {{ region = \"us-east-1\" }}\n[ledger]\n{ledger}"
+            ))
+            .unwrap()
+        };
+        let settled = Settled::of(&config("1", ""));
+        for (later, waiting) in [
+            (config("1", ""), &[][..]),
+            (config("1", "durability = \"group\""), &[]),
+            (config("2", ""), &["listen addresses"]),
+            (config("1", "file = \"l\""), &["[ledger]"]),
+            (config("1", "durability = \"strict\""), &["[ledger]"]),
+            (config("1", "retention_days = 9"), &["[ledger]"]),
+            (config("2", "on_failure = \"open\""), &["listen addresses", "[ledger]"]),
+        ] {
+            assert_eq!(settled.waiting(&later), waiting, "{later:?}");
+        }
+    }
 }

@@ -122,20 +122,54 @@ pub struct Tenant {
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum CompileError {
-    #[error("{0}")]
+    #[error(transparent)]
     Tls(#[from] TlsError),
-    #[error("{0}")]
+    #[error(transparent)]
     Network(#[from] config::NetworkError),
-    #[error("{0}")]
+    #[error(transparent)]
     Endpoint(#[from] EndpointError),
-    #[error("{0}")]
+    #[error(transparent)]
     Prices(#[from] config::Problems),
-    #[error("{0}")]
+    #[error(transparent)]
     Sealing(#[from] SealError),
-    #[error("{0}")]
+    #[error(transparent)]
     KeysFile(#[from] config::KeysFileError),
-    #[error("{0}")]
+    #[error(transparent)]
     KeyRing(#[from] KeyRingError),
+}
+
+impl CompileError {
+    /// What is wrong, for whoever reads the configuration: the keys that lead to it, if they are known, each fault, and what to do.
+    pub fn told(&self) -> (&'static [&'static str], Vec<String>, &'static str) {
+        match self {
+            CompileError::KeyRing(error) => (
+                &["keys", "file"],
+                error.keys().iter().map(ToString::to_string).collect(),
+                "put its lines back as `tollgate key new` printed them, or take the key out and make another",
+            ),
+            CompileError::KeysFile(error) => {
+                (&["keys", "file"], vec![error.to_string()], "it holds what `tollgate key new` prints")
+            }
+            CompileError::Sealing(error) => {
+                (&["vending", "sealing_keys"], vec![error.to_string()], "make one with `openssl rand -base64 32`")
+            }
+            other => (&[], vec![other.to_string()], "the gateway can neither start with it nor reload it"),
+        }
+    }
+}
+
+/// As [`config::examine`], with everything besides that a start or a reload finds.
+pub fn examine(path: &Path) -> (Option<Config>, config::Problems) {
+    let (config, mut problems) = config::examine(path);
+    let Some(config) = config.filter(|_| problems.errors().next().is_none()) else { return (None, problems) };
+    match Snapshot::compile(&config, 1, &Lasting::default()) {
+        Ok(_) => (Some(config), problems),
+        Err(error) => {
+            let (keys, faults, help) = error.told();
+            faults.iter().for_each(|fault| problems.refuse(keys, fault, help));
+            (None, problems)
+        }
+    }
 }
 
 impl Snapshot {

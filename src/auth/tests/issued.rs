@@ -173,6 +173,11 @@ fn a_keys_file_is_taken_whole_or_not_at_all() {
     for text in [access.replace("\"TGAK", "\"AKIA"), api.replace("acme", "*"), api.replace("sha256 = \"", "sha256 = \"x")] {
         assert!(ring(&text, 1).is_err(), "{text}");
     }
+    // All of them are told, so that one look mends the file.
+    let told = |text: &str| ring(text, 2).err().unwrap().to_string();
+    let both = told(&format!("{access}{}", api.replace("sha256 = \"", "sha256 = \"x")));
+    assert!(both.contains("does not open") && both.contains("64 hexadecimal digits"), "{both}");
+    assert!(told(&access.repeat(10)).ends_with("; and 2 more"));
 }
 
 #[test]

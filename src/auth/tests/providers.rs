@@ -39,7 +39,7 @@ fn cognito() {
     assert_shape(
         "cognito",
         access,
-        "search/aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee",
+        "acme/aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee",
         &[
             (json!({ "token_use": "id" }), "claim_refused"),
             (json!({ "token_use": null }), "claim_missing"),

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Check, KeyPath, words};
-use crate::config::{CertificateName, ClientPrincipal, ClientToken, Listener, Tls};
+use super::{Check, KeyPath, tenants, words};
+use crate::config::{CertificateName, ClientPrincipal, ClientToken, Config, Listener, Tls};
 
-pub(super) fn check(check: &mut Check<'_>, index: usize, listener: &Listener) {
+pub(super) fn check(check: &mut Check<'_>, config: &Config, index: usize, listener: &Listener) {
     let Some(tls) = &listener.tls else { return };
     let path = KeyPath::of("listeners").index(index).key("tls");
     if !tls.client_principals.is_empty() && tls.client_ca_file.is_none() {
@@ -19,7 +19,7 @@ pub(super) fn check(check: &mut Check<'_>, index: usize, listener: &Listener) {
     for (position, principal) in tls.client_principals.iter().enumerate() {
         let path = path.clone().key("client_principals").index(position);
         ways(check, principal, &path);
-        names(check, principal, &path);
+        names(check, config, principal, &path);
     }
 }
 
@@ -47,9 +47,14 @@ fn ways(check: &mut Check<'_>, principal: &ClientPrincipal, path: &KeyPath) {
     }
 }
 
-fn names(check: &mut Check<'_>, principal: &ClientPrincipal, path: &KeyPath) {
-    if let Some(tenant) = principal.tenant.as_ref().filter(|tenant| !words::is_tenant(tenant)) {
-        check.error(path.clone().key("tenant"), format!("`{}` can be no tenant", tenant.escape_debug()), words::TENANT);
+fn names(check: &mut Check<'_>, config: &Config, principal: &ClientPrincipal, path: &KeyPath) {
+    if let Some(tenant) = &principal.tenant {
+        let path = path.clone().key("tenant");
+        if words::is_tenant(tenant) {
+            tenants::known(check, config, tenant, path);
+        } else {
+            check.error(path, format!("`{}` can be no tenant", tenant.escape_debug()), words::TENANT);
+        }
     }
     if principal.tenant_prefix.as_ref().is_some_and(String::is_empty) {
         let help = "remove the line: the name itself names the tenant";
@@ -70,6 +75,8 @@ fn names(check: &mut Check<'_>, principal: &ClientPrincipal, path: &KeyPath) {
             check.error(path, format!("`{}` can be no tenant", tenant.escape_debug()), words::TENANT);
         } else if upper(name) {
             check.key_error(path, "no certificate has this name", LOWER);
+        } else {
+            tenants::known(check, config, tenant, path);
         }
     }
 }

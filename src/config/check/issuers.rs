@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Check, KeyPath, upstream::shown, words};
+use super::{Check, KeyPath, tenants, upstream::shown, words};
 use crate::config::{Config, Issuer, KeySetSource, suggest::suggest};
 
 /// More than this is not clock difference any more but a longer life for stolen tokens.
@@ -31,7 +31,7 @@ pub(super) fn check(check: &mut Check<'_>, config: &Config) {
         }
         claims(check, issuer, &at);
         requirements(check, issuer, &at);
-        tenant(check, issuer, &at);
+        tenant(check, config, issuer, &at);
         key_set(check, issuer, &at);
     }
 }
@@ -78,13 +78,15 @@ fn requirements(check: &mut Check<'_>, issuer: &Issuer, at: &dyn Fn(&str) -> Key
 }
 
 /// One way to the tenant; which of two was meant would decide who pays.
-fn tenant(check: &mut Check<'_>, issuer: &Issuer, at: &dyn Fn(&str) -> KeyPath) {
+fn tenant(check: &mut Check<'_>, config: &Config, issuer: &Issuer, at: &dyn Fn(&str) -> KeyPath) {
     if issuer.tenant_claim.is_empty() {
         check.error(at("tenant_claim"), "empty", "write the name of the claim that names the tenant");
     }
     if let Some(tenant) = &issuer.tenant {
         if !words::is_tenant(tenant) {
             check.error(at("tenant"), "no token could name such a tenant", words::TENANT);
+        } else {
+            tenants::known(check, config, tenant, at("tenant"));
         }
         let others = [
             ("tenant_claim", issuer.tenant_claim != "tenant"),
@@ -103,8 +105,13 @@ fn tenant(check: &mut Check<'_>, issuer: &Issuer, at: &dyn Fn(&str) -> KeyPath) 
         let help = "add `VALUE = \"TENANT\"`; or remove `tenants` to let the claim itself name the tenant";
         check.warning(at("tenants"), "empty: no value stands for a tenant, and every token of this issuer is refused", help);
     }
-    for (value, tenant) in issuer.tenants.iter().flatten().filter(|(_, tenant)| !words::is_tenant(tenant)) {
-        check.error(at("tenants").key(value), format!("`{tenant}` can be no tenant"), words::TENANT);
+    for (value, tenant) in issuer.tenants.iter().flatten() {
+        let path = at("tenants").key(value);
+        if words::is_tenant(tenant) {
+            tenants::known(check, config, tenant, path);
+        } else {
+            check.error(path, format!("`{tenant}` can be no tenant"), words::TENANT);
+        }
     }
     if issuer.tenant_prefix.as_ref().is_some_and(String::is_empty) {
         check.error(at("tenant_prefix"), "empty: every value begins with that", "remove the line: the claim names the tenant");

@@ -18,7 +18,7 @@ pub(super) fn check(check: &mut Check<'_>, config: &Config) {
         anybody(check, index, config);
         networks(check, index, listener);
         client_certificates(check, index, listener);
-        client_principals::check(check, index, listener);
+        client_principals::check(check, config, index, listener);
     }
     clashes(check, config);
     if !config.admin.address.ip().is_loopback() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Check, KeyPath, quotas, words};
-use crate::config::{RequestLimits, Tenant};
+use crate::config::{Config, RequestLimits, Tenant, suggest::suggest};
 
 pub(super) fn check(check: &mut Check<'_>, tenants: &BTreeMap<String, Tenant>) {
     if tenants.is_empty() {
@@ -18,6 +18,19 @@ pub(super) fn check(check: &mut Check<'_>, tenants: &BTreeMap<String, Tenant>) {
         limits(check, &tenant.limits, &path.clone().key("limits"));
         quotas::check(check, tenant, &path);
     }
+}
+
+/// Whoever is told to be of a tenant that has no section is refused.
+pub(super) fn known(check: &mut Check<'_>, config: &Config, name: &str, path: KeyPath) {
+    // That there are none has been said.
+    if config.tenants.is_empty() || config.tenants.contains_key(name) {
+        return;
+    }
+    let help = match suggest(name, config.tenants.keys().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "add a `[tenants.NAME]` section: without it every request is refused".to_owned(),
+    };
+    check.warning(path, format!("there is no tenant `{}`", name.escape_debug()), help);
 }
 
 fn limits(check: &mut Check<'_>, limits: &RequestLimits, path: &KeyPath) {

@@ -64,6 +64,12 @@ fn what_no_certificate_could_meet_is_reported_where_it_stands() {
             "in lower case",
         ),
         (rule("name = \"uri\"\ntenants = {}"), "listeners[0].tls.client_principals[0].tenants", "no name stands for a tenant"),
+        (rule("name = \"uri\"\ntenant = \"amce\""), "listeners[0].tls.client_principals[0].tenant", "did you mean `acme`?"),
+        (
+            rule("name = \"uri\"\ntenants = { a = \"nosuch\" }"),
+            "listeners[0].tls.client_principals[0].tenants.a",
+            "no tenant `nosuch`",
+        ),
         (
             rule("name = \"email\"\ntenants = { \"A@example\" = \"*\" }"),
             "listeners[0].tls.client_principals[0].tenants.\"A@example\"",

@@ -119,7 +119,14 @@ fn well() -> Figures {
             authority: "bedrock-runtime.us-east-1.amazonaws.com".to_owned(),
             tls: true,
         }],
-        reloads: vec![Reload { at: now(), generation: 1, error: None, changes: Vec::new(), files: Vec::new() }],
+        reloads: vec![Reload {
+            at: now(),
+            generation: 1,
+            error: None,
+            changes: Vec::new(),
+            files: Vec::new(),
+            waiting: Vec::new(),
+        }],
     }
 }
 

@@ -69,6 +69,7 @@ fn hostile_names_are_text_on_every_page() {
         error,
         changes: vec![change.clone()],
         files: vec![HOSTILE.to_owned()],
+        waiting: Vec::new(),
     };
     figures.reloads = vec![reload(Some(HOSTILE.to_owned())), reload(None)];
     for path in PATHS.into_iter().chain(["/console/tenants/evil"]) {
@@ -150,9 +151,11 @@ fn what_was_not_served_is_told_wherever_it_is_looked_for() {
 fn who_looks_is_told_why_no_traffic_should_come_and_what_was_changed() {
     let mut figures = well();
     figures.unready = vec!["no AWS credentials"];
-    let (changes, files) = Default::default();
+    let (changes, files, waiting) = Default::default();
     figures.generation = 2;
-    figures.reloads.insert(0, Reload { at: now() - Duration::from_secs(30), generation: 2, error: None, changes, files });
+    figures
+        .reloads
+        .insert(0, Reload { at: now() - Duration::from_secs(30), generation: 2, error: None, changes, files, waiting });
     let page = shown("/console", "", &figures);
     let said =
         "Not ready for traffic (no AWS credentials): /readyz answers 503. The configuration changed last 30 s ago, to number 2.";
@@ -176,13 +179,20 @@ fn the_configuration_says_what_changed_and_why_a_reload_failed() {
     let mut figures = well();
     let change =
         Change { key: "tenants.acme.limits.requests_per_minute".to_owned(), before: Some("600".to_owned()), after: None };
-    let taken = Reload { at: now(), generation: 2, error: None, changes: vec![change], files: Vec::new() };
+    let waiting = vec!["[ledger]"];
+    let taken = Reload { at: now(), generation: 2, error: None, changes: vec![change], files: Vec::new(), waiting };
     figures.generation = 2;
     figures.reloads.insert(0, taken);
     let page = shown("/console/configuration", "", &figures);
-    for piece in
-        ["From number 1 to 2", "tenants.acme.limits.requests_per_minute", "600", "not written", "in 200 days", "3 min ago"]
-    {
+    for piece in [
+        "From number 1 to 2",
+        "; not in force until a restart or an upgrade: [ledger]",
+        "tenants.acme.limits.requests_per_minute",
+        "600",
+        "not written",
+        "in 200 days",
+        "3 min ago",
+    ] {
         assert!(page.contains(piece), "{piece} in {page}");
     }
     let failed = Reload {
@@ -191,6 +201,7 @@ fn the_configuration_says_what_changed_and_why_a_reload_failed() {
         error: Some("error: no such key\n --> x".to_owned()),
         changes: Vec::new(),
         files: Vec::new(),
+        waiting: Vec::new(),
     };
     figures.reloads.insert(0, failed);
     let page = shown("/console/configuration", "", &figures);

@@ -66,10 +66,10 @@ fn certificates_near_their_end_and_reloads_that_failed_are_told() {
     figures.listeners[0].certificates[0].1.not_after = now().as_second() + 5 * 86_400;
     assert_said(&figures, true, &["/etc/tollgate/tls.pem", "expires on 2026-11-27"]);
     let mut figures = well();
-    let (changes, files) = Default::default();
+    let (changes, files, waiting) = Default::default();
     figures.reloads.insert(
         0,
-        Reload { at: now(), generation: 1, error: Some("error: bad\n --> file:7:1\nmore".to_owned()), changes, files },
+        Reload { at: now(), generation: 1, error: Some("error: bad\n --> file:7:1\nmore".to_owned()), changes, files, waiting },
     );
     assert_said(&figures, false, &["configuration 1 stays in force", ": bad, at file:7:1."]);
 }
