@@ -12,12 +12,18 @@ use crate::{
 
 const AGENT: &str = "/agents/A/agentAliases/B/sessions/s/text";
 
-/// One request, and what the upstream says to it.
-async fn ask(world: &World, puppet: &Puppet, target: &'static str, body: &'static str, said: &[u8]) -> Answer {
+/// One request, what the upstream says to it, and the body that came there.
+async fn ask(world: &World, puppet: &Puppet, target: &'static str, body: &'static str, said: &[u8]) -> (Answer, String) {
     let mut client = world.h1().await;
     let asking = tokio::spawn(async move { client.post(target, body).await });
-    puppet.request().await.say(said).await;
-    asking.await.unwrap()
+    let mut upstream = puppet.accept().await;
+    let sent = upstream.read_body().await;
+    upstream.say(said).await;
+    (asking.await.unwrap(), sent)
+}
+
+fn json(body: &str) -> Vec<u8> {
+    format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into()
 }
 
 /// An agent's answer, with a trace of what its model used.
@@ -40,12 +46,30 @@ async fn an_agent_whose_tokens_are_counted_is_refused_once_they_are_spent() {
         let puppet = Puppet::start().await;
         let world = with_upstream(&puppet, quota, "").await;
         let body = r#"{"inputText":"hello","enableTrace":true}"#;
-        ask(&world, &puppet, AGENT, body, &traced(1_100, 700)).await.assert_served();
+        ask(&world, &puppet, AGENT, body, &traced(1_100, 700)).await.0.assert_served();
         let sums = until_ledger(&world, 1).await;
         assert_eq!((sums.usage.input_tokens, sums.usage.output_tokens), (1_100, 700));
         // The row is written when the account has it.
         let refused = world.h1().await.post(AGENT, body).await;
         refused.assert_refused(400, "ServiceQuotaExceededException");
         assert_eq!(until_ledger(&world, 1).await.requests, 1, "{quota}");
+    }
+}
+
+/// They have no field for it, and refuse a body that has one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cap_on_max_tokens_and_a_small_minute_leave_images_and_ranks_alone() {
+    for quota in ["max_tokens = 50\nmax_tokens_over = \"lower\"", "max_tokens = 50", "tokens_per_minute = 5_000"] {
+        let puppet = Puppet::start().await;
+        let world = with_upstream(&puppet, quota, "").await;
+        for (target, body) in [
+            ("/model/amazon.nova-canvas-v1%3A0/invoke", r#"{"taskType":"TEXT_IMAGE"}"#),
+            ("/model/stability.sd3-5-large-v1%3A0/invoke", r#"{"prompt":"a cat"}"#),
+            ("/model/cohere.rerank-v3-5%3A0/invoke", r#"{"query":"cats","documents":["a cat"]}"#),
+        ] {
+            let (answer, sent) = ask(&world, &puppet, target, body, &json("{}")).await;
+            answer.assert_served();
+            assert_eq!(sent, body, "{quota} {target}");
+        }
     }
 }
