@@ -1,12 +1,13 @@
 //! What is charged as a request: the limits it meets all the same, and what it costs.
 
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
+use tollgate::ledger::{Entry, Reader};
 
 use crate::{
     accounts::{until_ledger, with_upstream},
     client::Answer,
     conversation::encoded,
-    harness::World,
+    harness::{Settings, World, tenant},
     puppet::Puppet,
 };
 
@@ -24,6 +25,26 @@ async fn ask(world: &World, puppet: &Puppet, target: &'static str, body: &'stati
 
 fn json(body: &str) -> Vec<u8> {
     format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into()
+}
+
+/// A price list, and `acme` with this in its section.
+async fn with_prices(puppet: &Puppet, acme: &str, prices: &str) -> World {
+    World::with(Settings {
+        tenants: tenant("acme", "") + acme,
+        sections: "[ledger]\nfile = \"ledger.sqlite\"\n[prices]\nfile = \"prices.toml\"\n".to_owned(),
+        upstream: puppet.upstream(),
+        files: vec![("prices.toml", prices.to_owned())],
+        ..Settings::default()
+    })
+    .await
+}
+
+/// The rows of so many requests, the oldest first.
+async fn rows(world: &World, requests: u32) -> Vec<Entry> {
+    until_ledger(world, requests.into()).await;
+    let mut rows = Reader::open(world.directory.path().join("ledger.sqlite")).unwrap().recent(None, requests).unwrap();
+    rows.reverse();
+    rows
 }
 
 /// An agent's answer, with a trace of what its model used.
@@ -72,4 +93,44 @@ async fn a_cap_on_max_tokens_and_a_small_minute_leave_images_and_ranks_alone() {
             assert_eq!(sent, body, "{quota} {target}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_costs_nothing_for_want_of_a_price_is_flagged_and_a_price_of_nothing_is_a_price() {
+    let puppet = Puppet::start().await;
+    let world = with_prices(&puppet, "", "[requests]\nRerank = \"0.002\"\nGenerateQuery = \"0\"\n").await;
+    let completion = r#"{"choices":[{"text":"x"}],"usage":{"prompt_tokens":7,"completion_tokens":5}}"#;
+    let cases = [
+        ("/rerank", "{}", 2_000_000, "per request", 0),
+        ("/generateQuery", "{}", 0, "per request", 0),
+        ("/guardrail/g/version/1/apply", "{}", 0, "unpriced", 0),
+        ("/model/anthropic.claude-3-haiku-20240307-v1%3A0/frobnicate", completion, 0, "unpriced", 12),
+    ];
+    for (target, answer, ..) in cases {
+        ask(&world, &puppet, target, "{}", &json(answer)).await.0.assert_served();
+    }
+    for ((target, _, cost, source, tokens), row) in cases.into_iter().zip(rows(&world, 4).await) {
+        let charged = (row.cost.0, &*row.price_source, row.usage.total(), row.by_request);
+        assert_eq!(charged, (cost, source, tokens, true), "{target}");
+    }
+    let metrics = world.until_sum("tollgate_charged_by_request_total", &["acme"], 4.0).await;
+    assert_eq!(metrics.sum("tollgate_unpriced_requests_total", &["acme"]), 2.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_budget_refuses_an_operation_without_a_price_by_its_own_name() {
+    let puppet = Puppet::start().await;
+    let budget = "[[tenants.acme.quotas]]\nusd_per_day = \"1\"\n";
+    let world = with_prices(&puppet, budget, "[requests]\nGenerateQuery = \"0\"\n").await;
+    for (target, name) in [
+        ("/model/anthropic.claude-3-haiku-20240307-v1%3A0/frobnicate", "operation Unknown"),
+        ("/rerank", "operation Rerank"),
+        ("/model/acme.unheard-of/invoke", "model acme.unheard-of"),
+    ] {
+        let refused = world.h1().await.post(target, "{}").await;
+        refused.assert_refused(400, "ValidationException");
+        let text = String::from_utf8_lossy(&refused.body).into_owned();
+        assert!(text.contains(&format!("The {name} has no price")), "{text}");
+    }
+    ask(&world, &puppet, "/generateQuery", "{}", &json("{}")).await.0.assert_served();
 }
