@@ -33,7 +33,10 @@ pub fn meaning(reason: &str) -> Meaning {
         reason if reason.ends_with("-per-day") => ("a quota for the day has less left than the request may use", QUOTA),
         reason if reason.ends_with("-per-month") => ("a quota for the month has less left than the request may use", QUOTA),
         "max_tokens" => ("more max_tokens were asked for than the tenant may", "ask for less, or raise the quota's max_tokens"),
-        "unpriced" => ("the model has no price, and the tenant has a budget", "add a price: `tollgate prices show MODEL`"),
+        "unpriced" => (
+            "the model or the operation has no price, and the tenant has a budget",
+            "add a price: `tollgate prices show MODEL`, or [requests] in prices.toml",
+        ),
         "model" => ("the tenant may not use the model", POLICY),
         "operation" => ("the tenant may not call the operation", POLICY),
         "service" => ("the tenant may not use the service", POLICY),

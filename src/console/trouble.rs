@@ -263,8 +263,8 @@ fn losses(figures: &Figures) -> Vec<Trouble> {
         };
         let many = many(unpriced, "request");
         let what = format!("{many} of {tenants} in the last hour cost something that nobody knows{which}.");
-        troubles
-            .push(Trouble::warning(what, "Give the models a price: `tollgate prices check` finds them.").at("/console/models"));
+        let advice = "Give the models a price, and the operations that are charged by request: prices.toml has both.";
+        troubles.push(Trouble::warning(what, advice).at("/console/models"));
     }
     let estimated: u64 = hour.estimated.values().sum();
     if estimated >= REFUSALS_MIN {

@@ -37,8 +37,8 @@ pub struct Charge {
     held: Held,
     by_request: bool,
     price: Option<Arc<Price>>,
-    /// What a request costs that reports no tokens.
-    request_price: NanoUsd,
+    /// What a request costs that is charged as one; `None`: nobody said.
+    request_price: Option<NanoUsd>,
     tier: ServiceTier,
     input_estimate: u64,
     /// What was held of the output, where the answer comes before it.
@@ -177,7 +177,7 @@ pub async fn hold(
         held,
         by_request: tariff.by_request,
         price: tariff.price,
-        request_price: tariff.request_price.unwrap_or_default(),
+        request_price: tariff.request_price,
         tier: tokens.tier,
         input_estimate: tokens.input_estimate,
         background: tokens.background.then_some(tokens.output),
@@ -285,11 +285,10 @@ impl Charge {
         }
         let tier = ending.reading.tier.unwrap_or(self.tier);
         let charged = self.price.as_ref().map(|price| price.charge(&usage, tier));
-        let cost = charged.as_ref().map_or(self.request_price, |charged| charged.cost);
-        let source = match &charged {
-            Some(charged) => charged.source(),
-            None if self.by_request && self.request_price > NanoUsd::ZERO => "per request".into(),
-            None => "unpriced".into(),
+        let (cost, source) = match (&charged, self.request_price) {
+            (Some(charged), _) => (charged.cost, charged.source()),
+            (None, Some(price)) => (price, "per request".into()),
+            (None, None) => (NanoUsd::ZERO, "unpriced".into()),
         };
         let request = self.held.hold().request.clone();
         let model = if charged.is_some() { request.model.clone() } else { "other".into() };
@@ -310,7 +309,7 @@ impl Charge {
             cost,
             estimated,
             by_request: self.by_request,
-            priced: charged.is_some() || self.by_request,
+            priced: charged.is_some() || self.request_price.is_some(),
             overdrawn,
             model,
         });

@@ -41,7 +41,7 @@ pub struct Tariff {
     pub by_request: bool,
     /// Of tokens.
     pub price: Option<Arc<Price>>,
-    /// What a request costs that reports no tokens.
+    /// What a request costs that is charged as one.
     pub request_price: Option<NanoUsd>,
     facts: ModelFacts,
     /// Its answer may tell tokens.
@@ -97,9 +97,9 @@ impl Tariff {
         Tariff {
             by_request,
             price: if by_request { None } else { own.or_else(|| prices.price(named, now)) },
-            request_price: prices.request_price(route.operation_name()),
+            request_price: if by_request { prices.request_price(route.operation_name()) } else { None },
             facts: prices.facts(named),
-            tells_tokens: route.operation.is_some_and(|known| Metering::tells_tokens(known.0)),
+            tells_tokens: route.operation.is_none_or(|known| Metering::tells_tokens(known.0)),
             model,
         }
     }
@@ -116,8 +116,8 @@ impl Tariff {
             return Ok(());
         }
         let what = match &route.model {
-            Some(model) => format!("model {model}"),
-            None => format!("operation {}", route.operation_name()),
+            Some(model) if !self.by_request => format!("model {model}"),
+            _ => format!("operation {}", route.operation_name()),
         };
         Err(Denial::Unpriced { what })
     }

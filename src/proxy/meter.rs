@@ -126,8 +126,9 @@ pub fn response_head(response: &mut ResponseHeader, passage: &mut Passage) -> Re
     response.insert_header(SOURCE, HeaderValue::from_static("bedrock"))?;
     response.insert_header(OWN_REQUEST_ID, &passage.arrival.request_id)?;
     if let Some(admitted) = &passage.admitted {
-        let operation = admitted.route().operation.filter(|_| admitted.charge.is_some());
-        meter.usage = operation.map(|known| UsageReader::for_answer(known.0, response.status, &response.headers));
+        let operation = admitted.route().operation.map(|known| known.0);
+        let read = || UsageReader::for_answer(operation, response.status, &response.headers);
+        meter.usage = admitted.charge.is_some().then(read);
         if admitted.hide_usage && response.status.is_success() {
             meter.hidden = Some(UsageChunkFilter::default());
             let_length_go(response)?;

@@ -9,6 +9,7 @@ use crate::{
     config::Config,
     console::{Credentials, Figures, Issuer, Ledger, Listener, Tenant, Upstream},
     quota::Now,
+    telemetry::NONE,
 };
 
 /// All of it, now.
@@ -34,6 +35,7 @@ pub(super) fn gather(vitals: &GatewayVitals, unready: Vec<&'static str>) -> Figu
         tls: endpoint.tls,
     };
     let used = tenants.iter().flat_map(|tenant| &tenant.statement.month.by_model).map(|of_model| &of_model.model);
+    let used = used.filter(|model| ***model != *NONE);
     let unpriced = used.filter(|model| snapshot.prices.price(model, now.wall).is_none()).cloned().collect();
     let (started, file, reloads) = parts.chronicle.told();
     Figures {

@@ -57,7 +57,7 @@ impl AccountMetrics {
             )?,
             unpriced: t.counters(
                 "tollgate_unpriced_requests_total",
-                "Requests served at a cost that nobody knows: add a price.",
+                "Requests served at a cost that nobody knows, by tokens or as requests: add a price.",
                 &["tenant"],
             )?,
             overdrawn: t.counters(

@@ -1,23 +1,50 @@
 //! What is charged as a request: the limits it meets all the same, and what it costs.
 
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
+use tollgate::ledger::{Entry, Reader};
 
 use crate::{
     accounts::{until_ledger, with_upstream},
     client::Answer,
     conversation::encoded,
-    harness::World,
+    harness::{Settings, World, tenant},
     puppet::Puppet,
 };
 
 const AGENT: &str = "/agents/A/agentAliases/B/sessions/s/text";
 
-/// One request, and what the upstream says to it.
-async fn ask(world: &World, puppet: &Puppet, target: &'static str, body: &'static str, said: &[u8]) -> Answer {
+/// One request, what the upstream says to it, and the body that came there.
+async fn ask(world: &World, puppet: &Puppet, target: &'static str, body: &'static str, said: &[u8]) -> (Answer, String) {
     let mut client = world.h1().await;
     let asking = tokio::spawn(async move { client.post(target, body).await });
-    puppet.request().await.say(said).await;
-    asking.await.unwrap()
+    let mut upstream = puppet.accept().await;
+    let sent = upstream.read_body().await;
+    upstream.say(said).await;
+    (asking.await.unwrap(), sent)
+}
+
+fn json(body: &str) -> Vec<u8> {
+    format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into()
+}
+
+/// A price list, and `acme` with this in its section.
+async fn with_prices(puppet: &Puppet, acme: &str, prices: &str) -> World {
+    World::with(Settings {
+        tenants: tenant("acme", "") + acme,
+        sections: "[ledger]\nfile = \"ledger.sqlite\"\n[prices]\nfile = \"prices.toml\"\n".to_owned(),
+        upstream: puppet.upstream(),
+        files: vec![("prices.toml", prices.to_owned())],
+        ..Settings::default()
+    })
+    .await
+}
+
+/// The rows of so many requests, the oldest first.
+async fn rows(world: &World, requests: u32) -> Vec<Entry> {
+    until_ledger(world, requests.into()).await;
+    let mut rows = Reader::open(world.directory.path().join("ledger.sqlite")).unwrap().recent(None, requests).unwrap();
+    rows.reverse();
+    rows
 }
 
 /// An agent's answer, with a trace of what its model used.
@@ -40,7 +67,7 @@ async fn an_agent_whose_tokens_are_counted_is_refused_once_they_are_spent() {
         let puppet = Puppet::start().await;
         let world = with_upstream(&puppet, quota, "").await;
         let body = r#"{"inputText":"hello","enableTrace":true}"#;
-        ask(&world, &puppet, AGENT, body, &traced(1_100, 700)).await.assert_served();
+        ask(&world, &puppet, AGENT, body, &traced(1_100, 700)).await.0.assert_served();
         let sums = until_ledger(&world, 1).await;
         assert_eq!((sums.usage.input_tokens, sums.usage.output_tokens), (1_100, 700));
         // The row is written when the account has it.
@@ -48,4 +75,62 @@ async fn an_agent_whose_tokens_are_counted_is_refused_once_they_are_spent() {
         refused.assert_refused(400, "ServiceQuotaExceededException");
         assert_eq!(until_ledger(&world, 1).await.requests, 1, "{quota}");
     }
+}
+
+/// They have no field for it, and refuse a body that has one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cap_on_max_tokens_and_a_small_minute_leave_images_and_ranks_alone() {
+    for quota in ["max_tokens = 50\nmax_tokens_over = \"lower\"", "max_tokens = 50", "tokens_per_minute = 5_000"] {
+        let puppet = Puppet::start().await;
+        let world = with_upstream(&puppet, quota, "").await;
+        for (target, body) in [
+            ("/model/amazon.nova-canvas-v1%3A0/invoke", r#"{"taskType":"TEXT_IMAGE"}"#),
+            ("/model/stability.sd3-5-large-v1%3A0/invoke", r#"{"prompt":"a cat"}"#),
+            ("/model/cohere.rerank-v3-5%3A0/invoke", r#"{"query":"cats","documents":["a cat"]}"#),
+        ] {
+            let (answer, sent) = ask(&world, &puppet, target, body, &json("{}")).await;
+            answer.assert_served();
+            assert_eq!(sent, body, "{quota} {target}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_costs_nothing_for_want_of_a_price_is_flagged_and_a_price_of_nothing_is_a_price() {
+    let puppet = Puppet::start().await;
+    let world = with_prices(&puppet, "", "[requests]\nRerank = \"0.002\"\nGenerateQuery = \"0\"\n").await;
+    let completion = r#"{"choices":[{"text":"x"}],"usage":{"prompt_tokens":7,"completion_tokens":5}}"#;
+    let cases = [
+        ("/rerank", "{}", 2_000_000, "per request", 0),
+        ("/generateQuery", "{}", 0, "per request", 0),
+        ("/guardrail/g/version/1/apply", "{}", 0, "unpriced", 0),
+        ("/model/anthropic.claude-3-haiku-20240307-v1%3A0/frobnicate", completion, 0, "unpriced", 12),
+    ];
+    for (target, answer, ..) in cases {
+        ask(&world, &puppet, target, "{}", &json(answer)).await.0.assert_served();
+    }
+    for ((target, _, cost, source, tokens), row) in cases.into_iter().zip(rows(&world, 4).await) {
+        let charged = (row.cost.0, &*row.price_source, row.usage.total(), row.by_request);
+        assert_eq!(charged, (cost, source, tokens, true), "{target}");
+    }
+    let metrics = world.until_sum("tollgate_charged_by_request_total", &["acme"], 4.0).await;
+    assert_eq!(metrics.sum("tollgate_unpriced_requests_total", &["acme"]), 2.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_budget_refuses_an_operation_without_a_price_by_its_own_name() {
+    let puppet = Puppet::start().await;
+    let budget = "[[tenants.acme.quotas]]\nusd_per_day = \"1\"\n";
+    let world = with_prices(&puppet, budget, "[requests]\nGenerateQuery = \"0\"\n").await;
+    for (target, name) in [
+        ("/model/anthropic.claude-3-haiku-20240307-v1%3A0/frobnicate", "operation Unknown"),
+        ("/rerank", "operation Rerank"),
+        ("/model/acme.unheard-of/invoke", "model acme.unheard-of"),
+    ] {
+        let refused = world.h1().await.post(target, "{}").await;
+        refused.assert_refused(400, "ValidationException");
+        let text = String::from_utf8_lossy(&refused.body).into_owned();
+        assert!(text.contains(&format!("The {name} has no price")), "{text}");
+    }
+    ask(&world, &puppet, "/generateQuery", "{}", &json("{}")).await.0.assert_served();
 }

@@ -28,7 +28,7 @@ pub struct Ask {
     pub max_tokens: Option<u64>,
     /// How many answers it asks for: `n`.
     pub choices: u64,
-    /// Generates nothing: embeddings.
+    /// It generates tokens, as embeddings, ranks, images and videos do not.
     pub generates: bool,
     /// `"stream": true` in the body, on the routes that have it there.
     pub stream: bool,

@@ -11,6 +11,7 @@ pub(super) enum Limit {
     MaxTokensToSample,
     MaxCompletionTokens,
     MaxOutputTokens,
+    MaxOutputTokensCamel,
     MaxGenLen,
     /// `inferenceConfig.maxTokens`
     Inference,
@@ -63,6 +64,7 @@ pub(super) static TREE: N = N::tree(
         N::leaf("max_tokens_to_sample", Field::Limit(Limit::MaxTokensToSample)),
         N::leaf("max_completion_tokens", Field::Limit(Limit::MaxCompletionTokens)),
         N::leaf("max_output_tokens", Field::Limit(Limit::MaxOutputTokens)),
+        N::leaf("maxOutputTokens", Field::Limit(Limit::MaxOutputTokensCamel)),
         N::leaf("max_gen_len", Field::Limit(Limit::MaxGenLen)),
         N::tree(
             "inferenceConfig",
@@ -110,7 +112,7 @@ pub(super) struct Shape {
     pub limits: &'static [Limit],
     /// Where a limit is put that a request does not name: in which object, under which name.
     pub insert: Option<(Option<Config>, &'static str)>,
-    /// Embeddings generate nothing.
+    /// It generates tokens.
     pub generates: bool,
     /// Chat completions: usage in a stream must be asked for.
     pub chat: bool,
@@ -142,7 +144,9 @@ static TITAN: Shape = shape(&[Limit::TextGeneration], Some(Config::TextGeneratio
 static META: Shape = shape(&[Limit::MaxGenLen], None, "max_gen_len");
 /// Both are for one turn of its loop, and the request's own wins: of several the largest is believed.
 static HARNESS: Shape = shape(&[Limit::MaxTokensCamel, Limit::Configured], None, "maxTokens");
-static EMBEDDING: Shape = Shape { limits: &[], insert: None, generates: false, chat: false };
+static PEGASUS: Shape = shape(&[Limit::MaxOutputTokensCamel], None, "maxOutputTokens");
+/// Embeddings, ranks, images and videos: there is nothing to limit.
+static NO_TOKENS: Shape = Shape { limits: &[], insert: None, generates: false, chat: false };
 /// An opaque ARN: every provider refuses names it does not know, so that those which are there are obeyed.
 static ANY: Shape = Shape {
     limits: &[
@@ -150,6 +154,7 @@ static ANY: Shape = Shape {
         Limit::MaxTokensCamel,
         Limit::MaxTokensToSample,
         Limit::MaxCompletionTokens,
+        Limit::MaxOutputTokensCamel,
         Limit::MaxGenLen,
         Limit::Inference,
         Limit::InferenceNew,
@@ -163,8 +168,16 @@ static ANY: Shape = Shape {
 static NONE: Shape = Shape { limits: &[], insert: None, generates: true, chat: false };
 
 /// Bits of model ids, bare, with a region's prefix or inside an ARN; the first that is there decides.
-static PROVIDERS: [(&str, &Shape); 16] = [
-    ("embed", &EMBEDDING),
+static PROVIDERS: [(&str, &Shape); 24] = [
+    ("embed", &NO_TOKENS),
+    ("amazon.nova-canvas", &NO_TOKENS),
+    ("amazon.nova-reel", &NO_TOKENS),
+    ("amazon.rerank", &NO_TOKENS),
+    ("amazon.titan-image", &NO_TOKENS),
+    ("cohere.rerank", &NO_TOKENS),
+    ("luma.", &NO_TOKENS),
+    ("stability.", &NO_TOKENS),
+    ("twelvelabs.pegasus", &PEGASUS),
     ("amazon.nova", &NOVA),
     ("amazon.titan", &TITAN),
     ("anthropic.", &TEXT_COMPLETIONS),

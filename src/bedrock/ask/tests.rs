@@ -70,6 +70,7 @@ fn each_shape_names_its_limit_and_takes_a_lower_one() {
             r#"{"max_completion_tokens":100}"#,
             r#"{"max_completion_tokens":5}"#,
         ),
+        ("InvokeModel", "us.twelvelabs.pegasus-1-2-v1:0", r#"{"maxOutputTokens":100}"#, r#"{"maxOutputTokens":5}"#),
         ("InvokeModel", ARN, r#"{"max_gen_len":100}"#, r#"{"max_gen_len":5}"#),
         (
             "ChatCompletions",
@@ -107,6 +108,29 @@ fn names_that_limit_nothing_are_not_believed() {
 }
 
 #[test]
+fn what_is_no_text_has_no_tokens_to_limit() {
+    for model in [
+        "amazon.nova-canvas-v1:0",
+        "amazon.nova-reel-v1:1",
+        "amazon.nova-2-multimodal-embeddings-v1:0",
+        "amazon.rerank-v1:0",
+        "amazon.titan-image-generator-v2:0",
+        "cohere.rerank-v3-5:0",
+        "luma.ray-v2:0",
+        "stability.sd3-5-large-v1:0",
+        "us.stability.stable-image-inpaint-v1:0",
+        "arn:aws:bedrock:us-west-2::foundation-model/stability.stable-image-ultra-v1:1",
+        "us.twelvelabs.marengo-embed-3-0-v1:0",
+    ] {
+        let ask = ask("InvokeModel", model, r#"{"max_tokens":9,"inferenceConfig":{"maxTokens":9}}"#);
+        assert_eq!((ask.generates, ask.output_max()), (false, Some(0)), "{model}");
+    }
+    for model in ["amazon.nova-lite-v1:0", "amazon.nova-2-omni-v1:0", "amazon.titan-text-lite-v1", "cohere.command-r-v1:0", ARN] {
+        assert!(ask("InvokeModel", model, "{}").generates, "{model}");
+    }
+}
+
+#[test]
 fn a_limit_is_inserted_where_none_is_named() {
     for (operation, model, body, expected) in [
         ("Converse", CLAUDE, "{}", Some(r#"{"inferenceConfig":{"maxTokens":5}}"#)),
@@ -132,6 +156,7 @@ fn a_limit_is_inserted_where_none_is_named() {
         ("Messages", "x", r#"{"max_tokens":"9\""}"#, Some(r#"{"max_tokens":5}"#)),
         ("InvokeModel", ARN, "{}", None),
         ("InvokeModel", "cohere.embed-english-v3", "{}", None),
+        ("InvokeModel", "twelvelabs.pegasus-1-2-v1:0", "{}", Some(r#"{"maxOutputTokens":5}"#)),
         ("Messages", "x", "[]", None),
         ("Messages", "x", "{", None),
         ("Messages", "x", "", None),

@@ -90,7 +90,7 @@ impl Metering {
         if runs { Metering::PerRequest } else { Metering::Free }
     }
 
-    /// Whether an answer of the operation may tell its tokens, by whatever it is charged.
+    /// Whether an answer of the operation may tell its tokens, by whatever it is charged. One that is not in the table may.
     pub fn tells_tokens(operation: &Operation) -> bool {
         Metering::of(operation) == Metering::Tokens || is_traced(operation)
     }

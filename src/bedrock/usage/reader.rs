@@ -44,12 +44,14 @@ enum Wire {
 }
 
 impl UsageReader {
-    /// For the answer with this head. What an answer's shape is, its content type says; providers' shapes are told apart by their names.
-    pub fn for_answer(operation: &Operation, status: StatusCode, headers: &HeaderMap) -> UsageReader {
-        let agent = is_traced(operation);
-        let mut tally = Tally::new(agent || operation.name == "InvokeHarness");
+    /// For the answer with this head, of an operation that may be unknown. What an answer's shape is, its content type says; providers'
+    /// shapes are told apart by their names.
+    pub fn for_answer<'a>(operation: impl Into<Option<&'a Operation>>, status: StatusCode, headers: &HeaderMap) -> UsageReader {
+        let operation = operation.into();
+        let agent = operation.is_some_and(is_traced);
+        let mut tally = Tally::new(agent || operation.is_some_and(|operation| operation.name == "InvokeHarness"));
         tally.failed = !status.is_success();
-        if tally.failed || !Metering::tells_tokens(operation) {
+        if tally.failed || !operation.is_none_or(Metering::tells_tokens) {
             return UsageReader { tally, wire: Wire::Nothing };
         }
         for (name, value) in headers {

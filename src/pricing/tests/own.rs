@@ -85,6 +85,10 @@ fn facts_are_documented_or_the_operators() {
         ("openai.gpt-5.6-sol", 128_000, 1),
         ("openai.gpt-50", 64_000, 1),
         ("amazon.titan-embed-text-v2:0", 0, 1),
+        ("amazon.nova-canvas-v1:0", 0, 1),
+        ("us.stability.stable-image-inpaint-v1:0", 0, 1),
+        ("cohere.rerank-v3-5:0", 0, 1),
+        ("twelvelabs.pegasus-1-2-v1:0", 4_096, 1),
         ("acme.unheard-of", 64_000, 1),
     ] {
         let expected = ModelFacts { max_output_tokens, burndown };
