@@ -233,9 +233,13 @@ fn count(row: &Row<'_>, column: &str) -> rusqlite::Result<u64> {
     row.get::<_, i64>(column).map(|count| u64::try_from(count).unwrap_or(0))
 }
 
-/// Until the year 2262.
 fn nanoseconds(time: Timestamp) -> ValueRef<'static> {
-    ValueRef::Integer(i64::try_from(time.as_nanosecond()).unwrap_or(i64::MAX))
+    ValueRef::Integer(time_ns(time))
+}
+
+/// A time as columns have it: until the year 2262.
+pub(super) fn time_ns(time: Timestamp) -> i64 {
+    i64::try_from(time.as_nanosecond()).unwrap_or(i64::MAX)
 }
 
 fn time(row: &Row<'_>, column: &str) -> rusqlite::Result<Timestamp> {

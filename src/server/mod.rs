@@ -204,7 +204,7 @@ impl Ready {
         let owned = match given {
             Some(given) => account::take_over(recovered, given, &live.load().snapshot, lasting, &orphans),
             None => {
-                account::bring_back(recovered, &lasting.accounts, &orphans);
+                account::bring_back(recovered, &ledger, &live.load().snapshot, &lasting.accounts, &orphans);
                 Vec::new()
             }
         };
