@@ -193,6 +193,13 @@ pub(super) fn write_sum(connection: &Connection, key: &SumKey, sum: &Sums) -> ru
     Ok(())
 }
 
+/// The last days that have sums, the newest first.
+pub(super) fn last_days(connection: &Connection, count_max: u32) -> rusqlite::Result<Vec<Date>> {
+    let mut statement = connection.prepare("SELECT DISTINCT day FROM sums ORDER BY day DESC LIMIT ?1")?;
+    let rows = statement.query_map([count_max], |row| day(row, "day"))?;
+    rows.collect()
+}
+
 pub(super) fn sums_since(connection: &Connection, first: Date) -> rusqlite::Result<Vec<(SumKey, Sums)>> {
     let mut statement = connection.prepare("SELECT * FROM sums WHERE day >= ?1 ORDER BY day, tenant, model")?;
     let rows = statement.query_map([first.to_string()], |row| Ok((key(row)?, sums(row)?)))?;

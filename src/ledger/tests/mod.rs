@@ -1,5 +1,6 @@
 //! The ledger on real files.
 
+mod clocks;
 mod crash;
 mod faults;
 mod interleaving;
