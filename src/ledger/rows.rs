@@ -4,8 +4,8 @@ use std::{borrow::Cow, sync::Arc};
 
 use jiff::{Timestamp, civil::Date};
 use rusqlite::{
-    CachedStatement, Connection, OptionalExtension, Row, named_params,
-    types::{ToSqlOutput, Type, ValueRef},
+    CachedStatement, Connection, Error, OptionalExtension, Row, named_params,
+    types::{FromSql, ToSqlOutput, Type, ValueRef},
 };
 
 use super::{Entry, Hold, Request, SumKey, Sums};
@@ -96,14 +96,14 @@ impl<'c, 'r> RequestRows<'c, 'r> {
 }
 
 /// Inserts rows of holds, or puts them in the place of what they were.
-pub(super) struct HoldRows<'c, 'r>(Insertion<'c, 'r, 6>);
+pub(super) struct HoldRows<'c, 'r>(Insertion<'c, 'r, 8>);
 
 impl<'c, 'r> HoldRows<'c, 'r> {
     /// For this connection.
     pub(super) fn of(connection: &'c Connection) -> rusqlite::Result<Self> {
         const SQL: &str = "INSERT OR REPLACE INTO holds (day, id, time_ns, tenant, principal, service, operation, model,
-            input_tokens, output_tokens, cost_nano_usd, input_cost_nano_usd, price_source, expires_ns)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+            input_tokens, output_tokens, cost_nano_usd, input_cost_nano_usd, price_source, expires_ns, tier, by_request)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
         Insertion::prepare(connection, SQL).map(HoldRows)
     }
 
@@ -115,6 +115,8 @@ impl<'c, 'r> HoldRows<'c, 'r> {
             ValueRef::Integer(hold.input_cost.0),
             ValueRef::from(&*hold.price_source),
             nanoseconds(hold.expires),
+            hold.tier.name().into(),
+            ValueRef::Integer(hold.by_request.into()),
         ];
         self.0.row(&hold.request, held).map(drop)
     }
@@ -131,10 +133,20 @@ pub(super) fn holds(connection: &Connection) -> rusqlite::Result<Vec<Hold>> {
             cost: NanoUsd(row.get("cost_nano_usd")?),
             input_cost: NanoUsd(row.get("input_cost_nano_usd")?),
             price_source: row.get("price_source")?,
+            tier: ServiceTier::parse(&later::<String>(row, "tier")?).unwrap_or_default(),
+            by_request: later(row, "by_request")?,
             expires: time(row, "expires_ns")?,
         })
     })?;
     rows.collect()
+}
+
+/// A column that an older gateway, which may be writing the file, has not made.
+fn later<T: FromSql + Default>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
+    match row.get(column) {
+        Err(Error::InvalidColumnName(_)) => Ok(T::default()),
+        found => found,
+    }
 }
 
 /// A row of `requests`.

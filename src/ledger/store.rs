@@ -50,6 +50,8 @@ pub(super) enum WriteError {
 pub struct Recovered {
     /// Of the month before the current one and everything later.
     pub sums: Vec<(SumKey, Sums)>,
+    /// Charges of those that had expired, made just now.
+    pub lost: Vec<Entry>,
     /// Of requests that were running, and have not expired. Settle each with [`Hold::lost`] when it does.
     pub holds: Vec<Hold>,
 }
@@ -145,7 +147,7 @@ fn recover(
     transaction.commit()?;
     // A clock that is ahead would leave out what counts once it is put right.
     let today = known.map_or(utc_day(now), |known| known.min(utc_day(now)));
-    Ok(Recovered { sums: rows::sums_since(connection, month_before(today))?, holds })
+    Ok(Recovered { sums: rows::sums_since(connection, month_before(today))?, lost, holds })
 }
 
 fn write(connection: &mut Connection, batch: &Batch) -> Result<(), WriteError> {

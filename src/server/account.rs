@@ -14,10 +14,11 @@ use uuid::Uuid;
 use super::handover::{Given, Owned};
 use crate::{
     config::Config,
-    ledger::{Hold, Ledger, LedgerError, Reader, Recovered, Sums},
-    proxy::custody::predecessor::Open,
+    ledger::{Entry, Hold, Ledger, LedgerError, Reader, Recovered, Request, Sums},
+    proxy::{charge::Bill, custody::predecessor::Open},
     quota::{Accounts, Now, Portion, Spent},
     snapshot::{Lasting, Snapshot},
+    telemetry::{Metrics, TenantSeries},
 };
 
 /// How often holds are looked through for expired ones.
@@ -123,8 +124,9 @@ pub fn spent(sums: &Sums) -> Spent {
     Spent { usage: sums.usage, cost: sums.cost, requests: sums.requests, estimated: sums.estimated }
 }
 
-/// Gives back what has expired, and charges what a former process had begun.
-pub(super) fn expire(lasting: &Lasting, ledger: &Ledger, orphans: &Orphans, now: &Now) {
+/// Gives back what has expired, and charges what a former process had begun: these charges.
+pub(super) fn expire(lasting: &Lasting, ledger: &Ledger, orphans: &Orphans, now: &Now) -> Vec<Entry> {
+    let mut charged = Vec::new();
     for expired in lasting.accounts.expire(now) {
         let orphan = orphans.lock().remove(&expired.request);
         let Some(orphan) = orphan else {
@@ -134,6 +136,24 @@ pub(super) fn expire(lasting: &Lasting, ledger: &Ledger, orphans: &Orphans, now:
         let lost = orphan.lost();
         let spent = Spent::estimate(lost.usage, lost.cost);
         lasting.accounts.of(&expired.tenant).restore([(expired.date, &*expired.model, spent)]);
-        ledger.settle(lost);
+        ledger.settle(lost.clone());
+        charged.push(lost);
+    }
+    charged
+}
+
+/// Says of requests, in metrics and log, that they were charged by estimate.
+pub(super) fn tell(lost: &[Entry], snapshot: &Snapshot, metrics: &Metrics) {
+    for entry in lost {
+        let Entry { request: Request { id, tenant, operation, model, .. }, usage, cost, .. } = entry;
+        tracing::warn!(
+            request_id = %id, %tenant, %operation, %model, input_tokens = usage.input_tokens, cost_usd = %cost,
+            "charged by estimate, as lost: the process that ran this request is gone"
+        );
+        let bill = Bill::of_lost(entry);
+        match snapshot.tenants.get(&**tenant) {
+            Some(tenant) => bill.count(&tenant.series, metrics),
+            None => bill.count(&TenantSeries::new(tenant.clone()), metrics),
+        }
     }
 }
