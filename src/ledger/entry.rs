@@ -54,6 +54,12 @@ pub struct Hold {
     pub input_cost: NanoUsd,
     /// Where the price is from.
     pub price_source: Arc<str>,
+    /// The tier it asks for. As the next field, unknown to older processes, which neither say nor write it.
+    #[serde(default)]
+    pub tier: ServiceTier,
+    /// Whether it is charged as a request.
+    #[serde(default)]
+    pub by_request: bool,
     /// When nobody can be running the request any more.
     pub expires: Timestamp,
 }
@@ -92,12 +98,12 @@ impl Hold {
         Entry {
             request: self.request,
             upstream_request_id: None,
-            tier: ServiceTier::Standard,
+            tier: self.tier,
             usage: Usage { input_tokens: self.input_tokens, ..Usage::default() },
             cost: self.input_cost,
             price_source: self.price_source,
             estimated: true,
-            by_request: false,
+            by_request: self.by_request,
             outcome: Cow::Borrowed(LOST),
         }
     }

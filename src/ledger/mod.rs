@@ -36,6 +36,7 @@ mod schema;
 mod state;
 mod store;
 mod sums;
+mod today;
 mod verify;
 mod writer;
 
@@ -224,7 +225,8 @@ impl Open {
         let (store, recovered) = Store::open(file.to_owned(), lost_before, now)?;
         let queue = Arc::new(Queue::new(queue::ROWS_WAITING_MAX, recovered.holds.iter().map(|hold| hold.request.id.clone())));
         let gather = Duration::from_millis(config.commit_milliseconds_max);
-        let writer = Writer { store, queue: queue.clone(), gather, retention_days: config.retention_days };
+        let today = store.today(now);
+        let writer = Writer { store, queue: queue.clone(), gather, retention_days: config.retention_days, today };
         let (ending, ended) = sync_channel(0);
         let run = move || {
             writer.run();

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
-use jiff::civil::{Date, date};
+use jiff::{
+    Timestamp,
+    civil::{Date, date},
+};
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{Entry, Hold, LedgerError, SumKey, Sums, file, rows};
@@ -91,6 +94,31 @@ impl Reader {
         let read = || {
             let mut statement = self.connection.prepare_cached(sql)?;
             statement.query_map((tenant, count_max), rows::entry)?.collect::<Result<_, _>>()
+        };
+        read().map_err(|error| self.explain(error))
+    }
+
+    /// Of the charges written last, `looked_at_max` at most, those of requests that were admitted from the one time to the other.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn latest(
+        &self,
+        tenant: Option<&str>,
+        (since, until): (Timestamp, Timestamp),
+        looked_at_max: u32,
+        mut visit: impl FnMut(Entry),
+    ) -> Result<(), LedgerError> {
+        // Rows are numbered as they are written.
+        let sql = "SELECT * FROM requests WHERE rowid > (SELECT max(rowid) FROM requests) - ?1
+            AND time_ns BETWEEN ?2 AND ?3 AND (?4 IS NULL OR tenant = ?4) ORDER BY rowid";
+        let mut read = || {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let mut found = statement.query((looked_at_max, rows::time_ns(since), rows::time_ns(until), tenant))?;
+            while let Some(row) = found.next()? {
+                visit(rows::entry(row)?);
+            }
+            Ok(())
         };
         read().map_err(|error| self.explain(error))
     }

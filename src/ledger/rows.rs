@@ -4,8 +4,8 @@ use std::{borrow::Cow, sync::Arc};
 
 use jiff::{Timestamp, civil::Date};
 use rusqlite::{
-    CachedStatement, Connection, OptionalExtension, Row, named_params,
-    types::{ToSqlOutput, Type, ValueRef},
+    CachedStatement, Connection, Error, OptionalExtension, Row, named_params,
+    types::{FromSql, ToSqlOutput, Type, ValueRef},
 };
 
 use super::{Entry, Hold, Request, SumKey, Sums};
@@ -96,14 +96,14 @@ impl<'c, 'r> RequestRows<'c, 'r> {
 }
 
 /// Inserts rows of holds, or puts them in the place of what they were.
-pub(super) struct HoldRows<'c, 'r>(Insertion<'c, 'r, 6>);
+pub(super) struct HoldRows<'c, 'r>(Insertion<'c, 'r, 8>);
 
 impl<'c, 'r> HoldRows<'c, 'r> {
     /// For this connection.
     pub(super) fn of(connection: &'c Connection) -> rusqlite::Result<Self> {
         const SQL: &str = "INSERT OR REPLACE INTO holds (day, id, time_ns, tenant, principal, service, operation, model,
-            input_tokens, output_tokens, cost_nano_usd, input_cost_nano_usd, price_source, expires_ns)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+            input_tokens, output_tokens, cost_nano_usd, input_cost_nano_usd, price_source, expires_ns, tier, by_request)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
         Insertion::prepare(connection, SQL).map(HoldRows)
     }
 
@@ -115,6 +115,8 @@ impl<'c, 'r> HoldRows<'c, 'r> {
             ValueRef::Integer(hold.input_cost.0),
             ValueRef::from(&*hold.price_source),
             nanoseconds(hold.expires),
+            hold.tier.name().into(),
+            ValueRef::Integer(hold.by_request.into()),
         ];
         self.0.row(&hold.request, held).map(drop)
     }
@@ -131,10 +133,20 @@ pub(super) fn holds(connection: &Connection) -> rusqlite::Result<Vec<Hold>> {
             cost: NanoUsd(row.get("cost_nano_usd")?),
             input_cost: NanoUsd(row.get("input_cost_nano_usd")?),
             price_source: row.get("price_source")?,
+            tier: ServiceTier::parse(&later::<String>(row, "tier")?).unwrap_or_default(),
+            by_request: later(row, "by_request")?,
             expires: time(row, "expires_ns")?,
         })
     })?;
     rows.collect()
+}
+
+/// A column that an older gateway, which may be writing the file, has not made.
+fn later<T: FromSql + Default>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
+    match row.get(column) {
+        Err(Error::InvalidColumnName(_)) => Ok(T::default()),
+        found => found,
+    }
 }
 
 /// A row of `requests`.
@@ -193,6 +205,13 @@ pub(super) fn write_sum(connection: &Connection, key: &SumKey, sum: &Sums) -> ru
     Ok(())
 }
 
+/// The last days that have sums, the newest first.
+pub(super) fn last_days(connection: &Connection, count_max: u32) -> rusqlite::Result<Vec<Date>> {
+    let mut statement = connection.prepare("SELECT DISTINCT day FROM sums ORDER BY day DESC LIMIT ?1")?;
+    let rows = statement.query_map([count_max], |row| day(row, "day"))?;
+    rows.collect()
+}
+
 pub(super) fn sums_since(connection: &Connection, first: Date) -> rusqlite::Result<Vec<(SumKey, Sums)>> {
     let mut statement = connection.prepare("SELECT * FROM sums WHERE day >= ?1 ORDER BY day, tenant, model")?;
     let rows = statement.query_map([first.to_string()], |row| Ok((key(row)?, sums(row)?)))?;
@@ -233,9 +252,13 @@ fn count(row: &Row<'_>, column: &str) -> rusqlite::Result<u64> {
     row.get::<_, i64>(column).map(|count| u64::try_from(count).unwrap_or(0))
 }
 
-/// Until the year 2262.
 fn nanoseconds(time: Timestamp) -> ValueRef<'static> {
-    ValueRef::Integer(i64::try_from(time.as_nanosecond()).unwrap_or(i64::MAX))
+    ValueRef::Integer(time_ns(time))
+}
+
+/// A time as columns have it: until the year 2262.
+pub(super) fn time_ns(time: Timestamp) -> i64 {
+    i64::try_from(time.as_nanosecond()).unwrap_or(i64::MAX)
 }
 
 fn time(row: &Row<'_>, column: &str) -> rusqlite::Result<Timestamp> {

@@ -1,14 +1,15 @@
 //! What is done to the file: one transaction a batch, in which rows, sums and holds change together or not at all.
 
-use std::{collections::HashMap, path::PathBuf};
+use std::{collections::HashMap, path::PathBuf, time::Instant};
 
-use jiff::{Timestamp, civil::Date};
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 use super::{
     Entry, Hold, LedgerError, SumKey, Sums, file,
     rows::{self, HoldRows, RequestRows},
     state::Batch,
+    today::{self, Today},
 };
 
 /// Rows pruned in one transaction.
@@ -17,6 +18,9 @@ const ROWS_PRUNED_TOGETHER: u32 = 1_000;
 /// Free pages given back to the system after it.
 const PAGES_FREED_TOGETHER: usize = 500;
 
+/// Days that are looked at to find out which can be believed.
+const DAYS_LOOKED_AT: u32 = 32;
+
 /// The file of a ledger, and the only connection that writes to it.
 #[derive(Debug)]
 pub(super) struct Store {
@@ -24,6 +28,8 @@ pub(super) struct Store {
     /// Absent after a failure that may be the connection's own.
     connection: Option<Connection>,
     identity: (u64, u64),
+    /// The last day that the file vouched for when it was opened.
+    known: Option<Date>,
     /// Last: given back when the connection is closed.
     _lock: file::Lock,
 }
@@ -44,6 +50,8 @@ pub(super) enum WriteError {
 pub struct Recovered {
     /// Of the month before the current one and everything later.
     pub sums: Vec<(SumKey, Sums)>,
+    /// Charges of those that had expired, made just now.
+    pub lost: Vec<Entry>,
     /// Of requests that were running, and have not expired. Settle each with [`Hold::lost`] when it does.
     pub holds: Vec<Hold>,
 }
@@ -55,8 +63,14 @@ impl Store {
         file::make(&path)?;
         let mut connection = file::connect(&path)?;
         let identity = file::identity(&path).map_err(|source| LedgerError::Open { file: path.clone(), source })?;
-        let recovered = recover(&mut connection, lost_before, now).map_err(|error| file::explain(&path, error))?;
-        Ok((Store { file: path, connection: Some(connection), identity, _lock: lock }, recovered))
+        let known = known_day(&connection).map_err(|error| file::explain(&path, error))?;
+        let recovered = recover(&mut connection, lost_before, known, now).map_err(|error| file::explain(&path, error))?;
+        Ok((Store { file: path, connection: Some(connection), identity, known, _lock: lock }, recovered))
+    }
+
+    /// The day to go by, when the clock says that it is `now`.
+    pub(super) fn today(&self, now: Timestamp) -> Today {
+        Today::new(self.known, utc_day(now), Instant::now())
     }
 
     /// Writes all of a batch, or nothing.
@@ -107,7 +121,17 @@ impl Store {
     }
 }
 
-fn recover(connection: &mut Connection, lost_before: Timestamp, now: Timestamp) -> rusqlite::Result<Recovered> {
+/// By a few of the days that have charges, the last ones.
+fn known_day(connection: &Connection) -> rusqlite::Result<Option<Date>> {
+    rows::last_days(connection, DAYS_LOOKED_AT).map(|days| today::last_known(&days))
+}
+
+fn recover(
+    connection: &mut Connection,
+    lost_before: Timestamp,
+    known: Option<Date>,
+    now: Timestamp,
+) -> rusqlite::Result<Recovered> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let (expired, holds): (Vec<_>, Vec<_>) = rows::holds(&transaction)?.into_iter().partition(|hold| hold.expires <= lost_before);
     let lost: Vec<Entry> = expired.into_iter().map(Hold::lost).collect();
@@ -121,7 +145,9 @@ fn recover(connection: &mut Connection, lost_before: Timestamp, now: Timestamp) 
     }
     add(&transaction, &sums)?;
     transaction.commit()?;
-    Ok(Recovered { sums: rows::sums_since(connection, month_before(now))?, holds })
+    // A clock that is ahead would leave out what counts once it is put right.
+    let today = known.map_or(utc_day(now), |known| known.min(utc_day(now)));
+    Ok(Recovered { sums: rows::sums_since(connection, month_before(today))?, lost, holds })
 }
 
 fn write(connection: &mut Connection, batch: &Batch) -> Result<(), WriteError> {
@@ -169,8 +195,12 @@ fn add(transaction: &Transaction<'_>, sums: &HashMap<SumKey, Sums>) -> rusqlite:
     Ok(())
 }
 
-/// The first of the month before, wherever on Earth it is `now`.
-fn month_before(now: Timestamp) -> Date {
-    let yesterday = now.to_zoned(jiff::tz::TimeZone::UTC).date().yesterday().unwrap_or(Date::MIN);
+/// The first of the month before, wherever on Earth it is `today`.
+fn month_before(today: Date) -> Date {
+    let yesterday = today.yesterday().unwrap_or(Date::MIN);
     yesterday.first_of_month().yesterday().unwrap_or(Date::MIN).first_of_month()
+}
+
+pub(super) fn utc_day(now: Timestamp) -> Date {
+    now.to_zoned(TimeZone::UTC).date()
 }

@@ -5,12 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jiff::{Timestamp, ToSpan, civil::Date, tz::TimeZone};
+use jiff::{Timestamp, ToSpan, civil::Date};
 
 use super::{
     queue::{Queue, Turn},
     state::Batch,
-    store::Store,
+    store::{Store, utc_day},
+    today::Today,
 };
 
 /// Pauses between attempts to write: the first, doubled up to the last.
@@ -28,6 +29,7 @@ pub(super) struct Writer {
     /// How long things wait for others to be written with.
     pub(super) gather: Duration,
     pub(super) retention_days: u32,
+    pub(super) today: Today,
 }
 
 impl Writer {
@@ -80,7 +82,8 @@ impl Writer {
     /// Some of what is too old; returns when to go on.
     fn prune(&mut self) -> Instant {
         let now = Instant::now();
-        match self.store.prune(first_day_kept(Timestamp::now(), self.retention_days)) {
+        let today = self.today.by(utc_day(Timestamp::now()), now);
+        match self.store.prune(first_day_kept(today, self.retention_days)) {
             Ok(true) => now,
             Ok(false) => now + PRUNE_EVERY,
             Err(error) => {
@@ -91,8 +94,7 @@ impl Writer {
     }
 }
 
-fn first_day_kept(now: Timestamp, retention_days: u32) -> Date {
-    let today = now.to_zoned(TimeZone::UTC).date();
+fn first_day_kept(today: Date, retention_days: u32) -> Date {
     today.checked_sub(i64::from(retention_days).days()).unwrap_or(Date::MIN)
 }
 

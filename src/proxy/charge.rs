@@ -20,7 +20,7 @@ use crate::{
         usage::{Metering, Reading, ServiceTier, Usage},
     },
     ledger,
-    pricing::{NanoUsd, Price},
+    pricing::{self, NanoUsd, Price},
     quota::{CapDenial, Now, QuotaDenial},
     snapshot::{Snapshot, Tenant},
     telemetry::{Metrics, NONE, Outcome, TenantSeries},
@@ -29,6 +29,9 @@ use crate::{
 /// A conversation's length is not known before: it holds so many tokens of input and as many of output, which is half a minute of speech or
 /// more, and as many again each time they are used up.
 const CONVERSATION_STEP: u64 = 1_000;
+
+/// The source of no price.
+const UNPRICED: &str = "unpriced";
 
 static SERVICE_TIER: HeaderName = HeaderName::from_static("x-amzn-bedrock-service-tier");
 
@@ -66,6 +69,21 @@ pub struct Bill {
 }
 
 impl Bill {
+    /// Of a request whose process is gone, as it was charged by estimate.
+    pub fn of_lost(entry: &ledger::Entry) -> Bill {
+        // The second is what older versions wrote.
+        let priced = ![UNPRICED, NONE].contains(&&*entry.price_source);
+        Bill {
+            usage: entry.usage,
+            cost: entry.cost,
+            estimated: entry.estimated,
+            by_request: entry.by_request,
+            priced,
+            overdrawn: false,
+            model: if priced && !entry.by_request { entry.request.model.clone() } else { "other".into() },
+        }
+    }
+
     /// For metrics.
     pub fn count(&self, series: &TenantSeries, metrics: &Metrics) {
         series.used(&self.model, &self.usage, self.cost, metrics);
@@ -165,7 +183,9 @@ pub async fn hold(
         output_tokens: tokens.output,
         cost: ask.cost,
         input_cost: tariff.input_cost(&ask, tokens.tier),
-        price_source: tariff.price.as_ref().map_or_else(|| NONE.into(), |price| price.source().clone()),
+        price_source: source_of_input(&tariff, &tokens),
+        tier: tokens.tier,
+        by_request: tariff.by_request,
         expires: expiry(now.wall, &live.snapshot),
     });
     let Granted { held, standings, shadowed } =
@@ -285,11 +305,8 @@ impl Charge {
         }
         let tier = ending.reading.tier.unwrap_or(self.tier);
         let charged = self.price.as_ref().map(|price| price.charge(&usage, tier));
-        let (cost, source) = match (&charged, self.request_price) {
-            (Some(charged), _) => (charged.cost, charged.source()),
-            (None, Some(price)) => (price, "per request".into()),
-            (None, None) => (NanoUsd::ZERO, "unpriced".into()),
-        };
+        let cost = charged.as_ref().map_or(self.request_price.unwrap_or_default(), |charged| charged.cost);
+        let source = source(charged.as_ref(), self.request_price);
         let request = self.held.hold().request.clone();
         let model = if charged.is_some() { request.model.clone() } else { "other".into() };
         let entry = ledger::Entry {
@@ -338,6 +355,22 @@ impl Charge {
         }
         Some(reading.charge(self.input_estimate))
     }
+}
+
+/// Where a charge is from, for the ledger.
+fn source(charged: Option<&pricing::Charge<'_>>, request_price: Option<NanoUsd>) -> Arc<str> {
+    match (charged, request_price) {
+        (Some(charged), _) => charged.source(),
+        (None, Some(_)) => "per request".into(),
+        (None, None) => UNPRICED.into(),
+    }
+}
+
+/// The same if nothing but the input is charged.
+fn source_of_input(tariff: &Tariff, tokens: &Tokens) -> Arc<str> {
+    let input = Usage { input_tokens: tokens.input, ..Usage::default() };
+    let charged = tariff.price.as_ref().map(|price| price.charge(&input, tokens.tier));
+    source(charged.as_ref(), tariff.request_price)
 }
 
 /// The tier that a head asks for. Of two nobody knows which Bedrock takes: the dearest.

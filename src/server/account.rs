@@ -1,5 +1,7 @@
 //! The tenants' accounts over the life of processes: brought back from the ledger at start, and freed of what nobody will end.
 
+pub mod minutes;
+
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -12,10 +14,11 @@ use uuid::Uuid;
 use super::handover::{Given, Owned};
 use crate::{
     config::Config,
-    ledger::{Hold, Ledger, Recovered, Sums},
-    proxy::custody::predecessor::Open,
-    quota::{Accounts, Amounts, Now, OpenHold, Portion, Spent},
+    ledger::{Entry, Hold, Ledger, LedgerError, Reader, Recovered, Request, Sums},
+    proxy::{charge::Bill, custody::predecessor::Open},
+    quota::{Accounts, Now, Portion, Spent},
     snapshot::{Lasting, Snapshot},
+    telemetry::{Metrics, TenantSeries},
 };
 
 /// How often holds are looked through for expired ones.
@@ -52,25 +55,35 @@ pub(super) async fn open(config: &Config, taking: bool) -> anyhow::Result<(Ledge
 }
 
 /// Puts every account where it was when the last process ended.
-pub(super) fn bring_back(recovered: Recovered, accounts: &Accounts, orphans: &Orphans) {
+pub(super) fn bring_back(recovered: Recovered, ledger: &Ledger, snapshot: &Snapshot, accounts: &Accounts, orphans: &Orphans) {
     let now = Now::read();
-    bring_back_sums(&recovered, accounts, &now);
+    bring_back_sums(&recovered, accounts);
+    let mut recent = charged_lately(ledger, snapshot, &now).unwrap_or_else(|error| {
+        tracing::error!(%error, "the last minutes of the ledger cannot be read; limits per minute begin with all that they have");
+        Vec::new()
+    });
     let mut running = 0;
     for hold in recovered.holds {
-        let Some(open) = open_hold(&hold) else { continue };
-        let id = open.request;
-        accounts.of(&hold.request.tenant).restore([], [open], AFTERMATH_MAX, &now);
+        let Ok(id) = hold.request.id.parse() else { continue };
+        recent.extend(minutes::running(&hold, &snapshot.prices));
         orphans.add(id, hold);
         running += 1;
     }
+    let account_of = |tenant: &str| (accounts.of(tenant), snapshot.tenants.get(tenant).map(|tenant| &tenant.quotas));
+    minutes::replay(recent, account_of, AFTERMATH_MAX, &now);
     if running > 0 {
         tracing::warn!(requests = running, "the ledger has requests that were running when the gateway ended last");
     }
 }
 
-fn bring_back_sums(recovered: &Recovered, accounts: &Accounts, now: &Now) {
+fn charged_lately(ledger: &Ledger, snapshot: &Snapshot, now: &Now) -> Result<Vec<minutes::Recent>, LedgerError> {
+    let Some(file) = ledger.file() else { return Ok(Vec::new()) };
+    minutes::charged(&Reader::open(file)?, None, &snapshot.prices, now.wall)
+}
+
+fn bring_back_sums(recovered: &Recovered, accounts: &Accounts) {
     for (key, sums) in &recovered.sums {
-        accounts.of(&key.tenant).restore([(key.day, &*key.model, spent(sums))], [], AFTERMATH_MAX, now);
+        accounts.of(&key.tenant).restore([(key.day, &*key.model, spent(sums))]);
     }
 }
 
@@ -84,7 +97,7 @@ pub(super) fn take_over(
     orphans: &Orphans,
 ) -> Vec<Owned> {
     let now = Now::read();
-    bring_back_sums(&recovered, &lasting.accounts, &now);
+    bring_back_sums(&recovered, &lasting.accounts);
     let holds = recovered.holds.into_iter().filter_map(|hold| Some((hold.request.id.parse().ok()?, hold)));
     let mut holds: HashMap<Uuid, Hold> = holds.collect();
     let mut owned = Vec::new();
@@ -111,25 +124,9 @@ pub fn spent(sums: &Sums) -> Spent {
     Spent { usage: sums.usage, cost: sums.cost, requests: sums.requests, estimated: sums.estimated }
 }
 
-/// What the ledger has of a running request; nothing if no gateway can have written it.
-pub fn open_hold(hold: &Hold) -> Option<OpenHold> {
-    Some(OpenHold {
-        request: hold.request.id.parse().ok()?,
-        model: hold.request.model.to_string(),
-        date: hold.request.day,
-        amounts: Amounts {
-            input_tokens: hold.input_tokens,
-            output_tokens: hold.output_tokens,
-            burndown: hold.input_tokens.saturating_add(hold.output_tokens),
-            cost: u64::try_from(hold.cost.0).unwrap_or(0),
-        },
-        burndown_factor: 1,
-        expires: hold.expires,
-    })
-}
-
-/// Gives back what has expired, and charges what a former process had begun.
-pub(super) fn expire(lasting: &Lasting, ledger: &Ledger, orphans: &Orphans, now: &Now) {
+/// Gives back what has expired, and charges what a former process had begun: these charges.
+pub(super) fn expire(lasting: &Lasting, ledger: &Ledger, orphans: &Orphans, now: &Now) -> Vec<Entry> {
+    let mut charged = Vec::new();
     for expired in lasting.accounts.expire(now) {
         let orphan = orphans.lock().remove(&expired.request);
         let Some(orphan) = orphan else {
@@ -138,7 +135,25 @@ pub(super) fn expire(lasting: &Lasting, ledger: &Ledger, orphans: &Orphans, now:
         };
         let lost = orphan.lost();
         let spent = Spent::estimate(lost.usage, lost.cost);
-        lasting.accounts.of(&expired.tenant).restore([(expired.date, &*expired.model, spent)], [], AFTERMATH_MAX, now);
-        ledger.settle(lost);
+        lasting.accounts.of(&expired.tenant).restore([(expired.date, &*expired.model, spent)]);
+        ledger.settle(lost.clone());
+        charged.push(lost);
+    }
+    charged
+}
+
+/// Says of requests, in metrics and log, that they were charged by estimate.
+pub(super) fn tell(lost: &[Entry], snapshot: &Snapshot, metrics: &Metrics) {
+    for entry in lost {
+        let Entry { request: Request { id, tenant, operation, model, .. }, usage, cost, .. } = entry;
+        tracing::warn!(
+            request_id = %id, %tenant, %operation, %model, input_tokens = usage.input_tokens, cost_usd = %cost,
+            "charged by estimate, as lost: the process that ran this request is gone"
+        );
+        let bill = Bill::of_lost(entry);
+        match snapshot.tenants.get(&**tenant) {
+            Some(tenant) => bill.count(&tenant.series, metrics),
+            None => bill.count(&TenantSeries::new(tenant.clone()), metrics),
+        }
     }
 }

@@ -209,13 +209,14 @@ impl Ready {
     }
 
     async fn keep(&self, given: Option<&Given>) -> anyhow::Result<(Keeping, Vec<Owned>)> {
-        let Parts { live, lasting, .. } = &self.parts;
+        let Parts { live, lasting, metrics, .. } = &self.parts;
         let (ledger, recovered) = account::open(&self.config, given.is_some()).await?;
+        account::tell(&recovered.lost, &live.load().snapshot, metrics);
         let orphans = Arc::new(Orphans::default());
         let owned = match given {
             Some(given) => account::take_over(recovered, given, &live.load().snapshot, lasting, &orphans),
             None => {
-                account::bring_back(recovered, &lasting.accounts, &orphans);
+                account::bring_back(recovered, &ledger, &live.load().snapshot, &lasting.accounts, &orphans);
                 Vec::new()
             }
         };
@@ -258,7 +259,12 @@ fn spawn_tasks(parts: &Parts, keeping: &Keeping, ending: &signal::Receiver<bool>
     });
     tokio::spawn({
         let (custody, orphans, ending) = (keeping.custody.clone(), keeping.orphans.clone(), ending.clone());
-        let expire = move || custody.here(|lasting, ledger| account::expire(lasting, ledger, &orphans, &Now::read()));
+        let (live, metrics) = (parts.live.clone(), parts.metrics.clone());
+        let expire = move || {
+            let mut lost = Vec::new();
+            custody.here(|lasting, ledger| lost = account::expire(lasting, ledger, &orphans, &Now::read()));
+            account::tell(&lost, &live.load().snapshot, &metrics);
+        };
         async move { every(account::EXPIRE_EVERY, ending, || async { expire() }).await }
     });
     tokio::spawn({

@@ -3,6 +3,8 @@
 use rustix::process::Signal;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
+use tollgate::bedrock::usage::ServiceTier;
+
 use crate::{
     client::{Client, post, with},
     harness::{MODEL, World, within},
@@ -36,7 +38,8 @@ async fn a_stream_that_the_end_of_the_process_cuts_is_charged() {
         let world = World::new("", ["", &quota]).await;
         let mut gateway = world.start().await;
         let mut client = Client::h1(world.traffic, world.bearer("acme")).await;
-        let body = r#"{"messages":[{"role":"user","content":[{"text":"hello there"}]}],"inferenceConfig":{"maxTokens":100}}"#;
+        let body = r#"{"messages":[{"role":"user","content":[{"text":"hello there"}]}],"inferenceConfig":{"maxTokens":100},
+            "serviceTier":{"type":"priority"}}"#;
         let request = with(post(&format!("/model/{MODEL}/converse-stream"), body), "x-simulator-stall", "mid-stream");
         let response = client.send(request).await.unwrap();
         assert_eq!(response.status(), 200);
@@ -52,5 +55,12 @@ async fn a_stream_that_the_end_of_the_process_cuts_is_charged() {
         let row = world.until_rows(1).await.remove(0);
         assert_eq!((&*row.outcome, row.estimated), ("lost", true), "{row:?}");
         assert!(row.usage.input_tokens > 0 && row.cost.0 > 0, "{row:?}");
+        assert!(row.tier == ServiceTier::Priority && row.price_source.ends_with("unpriced: tier"), "{row:?}");
+        world.until_metric("tollgate_estimated_settlements_total", 1.0).await;
+        let tokens = world.metric("tollgate_tokens_total", "kind=\"input\"").await;
+        assert_eq!(tokens, Some(row.usage.input_tokens as f64));
+        let id = format!("\"request_id\":\"{}\"", row.request.id);
+        let told = std::fs::read_to_string(world.file("account/log")).unwrap();
+        assert!(told.lines().any(|line| line.contains("as lost") && line.contains(&id)), "{}", world.log_tail());
     }
 }

@@ -23,6 +23,7 @@ mod interrupts;
 mod kills;
 mod load;
 mod long_streams;
+mod restarts;
 mod service;
 mod upgrades;
 mod watch;

@@ -40,7 +40,7 @@ fn tenant(name: &str, config: &str, model: &str, nano: i64) -> Tenant {
     let spent = Spent { requests: 810, ..Spent::request(usage, NanoUsd(nano)) };
     let day = jiff::civil::date(2026, 11, 22);
     if nano > 0 {
-        account.restore([(day, model, spent), (day.yesterday().unwrap(), model, spent)], [], Duration::from_secs(60), &now);
+        account.restore([(day, model, spent), (day.yesterday().unwrap(), model, spent)]);
     }
     Tenant { statement: account.statement(&quotas, 3, &now), limits: config.limits }
 }

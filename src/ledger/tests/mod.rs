@@ -1,5 +1,6 @@
 //! The ledger on real files.
 
+mod clocks;
 mod crash;
 mod faults;
 mod interleaving;
@@ -65,6 +66,8 @@ fn hold(id: &str) -> Hold {
         cost: NanoUsd(2_100),
         input_cost: NanoUsd(100),
         price_source: "test".into(),
+        tier: ServiceTier::Priority,
+        by_request: true,
         expires: "2026-11-22T13:00:00Z".parse().unwrap(),
     }
 }

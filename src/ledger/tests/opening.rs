@@ -70,6 +70,41 @@ fn a_ledger_of_the_first_version_is_brought_to_this_one_with_its_rows() {
 }
 
 #[test]
+fn columns_that_came_later_are_added_and_the_versions_before_read_and_write_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = config(directory.path()).file.unwrap();
+    let before = Connection::open(&path).unwrap();
+    for script in schema::MIGRATIONS {
+        before.execute_batch(script).unwrap();
+    }
+    before.pragma_update(None, "application_id", schema::APPLICATION_ID).unwrap();
+    before.pragma_update(None, "user_version", 2).unwrap();
+    let insert = |connection: &Connection, id: &str| {
+        const SQL: &str = "INSERT OR REPLACE INTO holds (day, id, time_ns, tenant, principal, service, operation, model,
+            input_tokens, output_tokens, cost_nano_usd, input_cost_nano_usd, price_source, expires_ns)
+            VALUES ('2026-11-22', ?1, 1, 'acme', 'ann', 's', 'o', 'm', 1, 2, 3, 4, 'test', 9000000000000000000)";
+        connection.execute(SQL, [id]).unwrap();
+    };
+    insert(&before, "before");
+    let holds = || {
+        let holds = Reader::open(&path).unwrap().holds().unwrap();
+        holds.into_iter().map(|hold| (hold.request.id.to_string(), hold.tier, hold.by_request)).collect::<Vec<_>>()
+    };
+    let plain = |id: &str| (id.to_owned(), ServiceTier::Standard, false);
+    assert_eq!(holds(), [plain("before")], "beside a gateway of the version before");
+    drop(before);
+
+    let (ledger, recovered) = open(directory.path());
+    assert_eq!(recovered.holds.len(), 1);
+    ledger.hold(hold("new"));
+    drop(ledger);
+    let back = Connection::open(&path).unwrap();
+    assert_eq!(back.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).unwrap(), 2, "it is opened again");
+    insert(&back, "taken back");
+    assert_eq!(holds(), [plain("before"), plain("taken back"), ("new".to_owned(), ServiceTier::Priority, true)]);
+}
+
+#[test]
 fn a_damaged_ledger_is_refused_and_left_as_it_is() {
     let directory = tempfile::tempdir().unwrap();
     let path = config(directory.path()).file.unwrap();
@@ -168,6 +203,8 @@ fn a_restart_finds_open_holds_and_charges_the_input_of_those_that_expired() {
     assert_eq!(rows, [hold("short").lost()]);
     let lost = &rows[0];
     assert_eq!((&*lost.outcome, lost.estimated, lost.usage.total(), lost.cost), (LOST, true, 100, NanoUsd(100)));
+    assert_eq!((lost.tier, lost.by_request, &*lost.price_source), (ServiceTier::Priority, true, "test"));
+    assert_eq!(recovered.lost, rows);
 
     ledger.settle(long.clone().lost());
     wait(ledger.durable()).unwrap();

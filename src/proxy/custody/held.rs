@@ -1,6 +1,6 @@
 //! A request's part of its tenant's account, wherever that is kept: settled once, or given back when it is dropped.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
@@ -201,7 +201,7 @@ pub(super) fn settle_by_id(custody: &Custody, entry: &Entry, now: &Now) {
         Some(reservation) => drop(reservation.settle(&spent(entry), now)),
         None => {
             let sum = (request.day, &*request.model, spent(entry));
-            custody.lasting.accounts.of(&request.tenant).restore([sum], [], Duration::ZERO, now);
+            custody.lasting.accounts.of(&request.tenant).restore([sum]);
         }
     }
 }

@@ -121,7 +121,7 @@ impl Book {
             date,
             amounts: Amounts::asked(ask),
             burndown_factor: ask.burndown_factor,
-            admitted: Some(now.monotonic),
+            admitted: now.monotonic,
             deadline: now.monotonic.checked_add(quotas.hold_max).unwrap_or(now.monotonic),
         };
         let id = self.insert(hold.clone(), met);
@@ -134,11 +134,9 @@ impl Book {
         for tally in self.counters.tallies_of(met, hold.date) {
             tally.reserved += u128::from(hold.amounts.get(tally.measure));
         }
-        if let Some(admitted) = hold.admitted {
-            for slot in self.counters.slots_of(met) {
-                slot.bucket.refill(admitted);
-                slot.bucket.hold(id, hold.amounts.get(slot.measure));
-            }
+        for slot in self.counters.slots_of(met) {
+            slot.bucket.refill(hold.admitted);
+            slot.bucket.hold(id, hold.amounts.get(slot.measure));
         }
         self.holds.insert(id, hold);
         id
@@ -191,10 +189,8 @@ impl Book {
             tally.reserved = tally.reserved.saturating_sub(u128::from(held));
             tally.settled += u128::from(used.get(tally.measure));
         }
-        if hold.admitted.is_some() {
-            for slot in self.counters.slots_of(met) {
-                slot.bucket.settle(id, used.get(slot.measure));
-            }
+        for slot in self.counters.slots_of(met) {
+            slot.bucket.settle(id, used.get(slot.measure));
         }
     }
 
@@ -219,8 +215,8 @@ impl Book {
         self.counters.tallies().for_each(|tally| tally.first = None);
     }
 
-    /// Adds what another process held. `admitted`: since when it counts in minutes, if it does.
-    pub(super) fn restore_hold(&mut self, open: &OpenHold, admitted: Option<Instant>, hold_max: Duration, now: &Now) {
+    /// Adds what another process held. `admitted`: since when it counts in minutes.
+    pub(super) fn restore_hold(&mut self, open: &OpenHold, admitted: Instant, hold_max: Duration, now: &Now) {
         // A wall clock that is wrong by decades must not hold anything for as long.
         let left = Duration::try_from(open.expires.duration_since(now.wall)).unwrap_or_default().min(hold_max);
         let (model, met) = self.scopes.of(&open.model);

@@ -139,15 +139,10 @@ impl Counters {
         let measure = limit.measure;
         let (holds, scopes) = (truth.holds, &truth.scopes);
         let begin = || {
-            let held = || {
-                holds
-                    .iter()
-                    .filter(|(_, hold)| scopes.has(bit, &hold.model))
-                    .filter_map(|(id, hold)| Some((id, hold, hold.admitted?)))
-            };
-            let mut bucket = Bucket::new(limit.amount, held().map(|(.., admitted)| admitted).next().unwrap_or(now.monotonic));
-            for (id, hold, admitted) in held() {
-                bucket.refill(admitted);
+            let held = || holds.iter().filter(|(_, hold)| scopes.has(bit, &hold.model));
+            let mut bucket = Bucket::new(limit.amount, held().map(|(_, hold)| hold.admitted).next().unwrap_or(now.monotonic));
+            for (id, hold) in held() {
+                bucket.refill(hold.admitted);
                 bucket.hold(*id, hold.amounts.get(measure));
             }
             Slot { bit, measure, nth, bucket }

@@ -45,7 +45,7 @@ impl<L: Lock> Account<L> {
             (Portion::Sum(date, model, spent), _) => book.restore(*date, model, spent),
             (Portion::Minute(policy, used), Some(quotas)) => book.charge_minute(quotas, policy, *used, now),
             (Portion::Minute(..), None) => {}
-            (Portion::Hold(open), _) => book.restore_hold(open, Some(now.monotonic), Duration::MAX, now),
+            (Portion::Hold(open), _) => book.restore_hold(open, now.monotonic, Duration::MAX, now),
         });
     }
 

@@ -17,8 +17,8 @@ pub(super) struct Hold {
     pub(super) date: Date,
     pub(super) amounts: Amounts,
     pub(super) burndown_factor: u64,
-    /// When it was admitted; nothing for what a former process admitted: minutes begin anew with the process.
-    pub(super) admitted: Option<Instant>,
+    /// When it was admitted, as far as this process knows: since then it counts in minutes.
+    pub(super) admitted: Instant,
     pub(super) deadline: Instant,
 }
 

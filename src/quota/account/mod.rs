@@ -28,7 +28,7 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use jiff::civil::Date;
@@ -203,23 +203,18 @@ impl<L: Lock> Account<L> {
         self.book.with(|book| book.expire(&self.tenant, now))
     }
 
-    /// What a former process left: settled sums per day and model, and what was open, which expires after `hold_max` at the latest.
-    /// Before the first request, each sum once.
-    pub fn restore<'a>(
-        &self,
-        sums: impl IntoIterator<Item = (Date, &'a str, Spent)>,
-        holds: impl IntoIterator<Item = OpenHold>,
-        hold_max: Duration,
-        now: &Now,
-    ) {
-        self.book.with(|book| {
-            sums.into_iter().for_each(|(date, model, spent)| book.restore(date, model, &spent));
-            holds.into_iter().for_each(|hold| book.restore_hold(&hold, None, hold_max, now));
-        });
+    /// Settled sums per day and model that a former process left, each once.
+    pub fn restore<'a>(&self, sums: impl IntoIterator<Item = (Date, &'a str, Spent)>) {
+        self.book.with(|book| sums.into_iter().for_each(|(date, model, spent)| book.restore(date, model, &spent)));
     }
 
-    /// Lets the minutes know what was used a moment ago, the oldest first; nothing else is changed. For whoever looks at an account from
-    /// outside of the process that keeps it.
+    /// What a former process left open: it expires after `hold_max` at the latest. In minutes it counts since `admitted`, so that it has its
+    /// place among what is replayed.
+    pub fn restore_hold(&self, hold: &OpenHold, admitted: Instant, hold_max: Duration, now: &Now) {
+        self.book.with(|book| book.restore_hold(hold, admitted, hold_max, now));
+    }
+
+    /// Lets the minutes know what was used a moment ago, the oldest first and before the first request; nothing else is changed.
     pub fn replay(&self, quotas: &Quotas, model: &str, used: &Amounts, at: &Now) {
         self.book.with(|book| book.replay(quotas, model, used, at));
     }

@@ -322,7 +322,8 @@ proptest! {
             expires: world.now.wall,
         });
         let sums_of = sums.iter().map(|(date, model, spent)| (*date, &**model, *spent));
-        restored.restore(sums_of, holds, Duration::from_secs(60), &world.now);
+        restored.restore(sums_of);
+        holds.for_each(|hold| restored.restore_hold(&hold, world.now.monotonic, Duration::from_secs(60), &world.now));
         let quotas = quotas(CONFIGURATIONS[configuration]);
         let balances = |account: &Account| {
             let balances = account.balances(&quotas, &world.now).into_iter();

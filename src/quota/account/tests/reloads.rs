@@ -111,7 +111,7 @@ fn a_restored_hold_does_not_outlive_the_longest_reservation_whatever_the_clock_s
     let date = "1970-01-01".parse().unwrap();
     let expires = "2026-11-22T12:00:00Z".parse().unwrap();
     let hold = OpenHold { request: uuid::Uuid::nil(), model: CLAUDE.to_owned(), date, amounts, burndown_factor: 1, expires };
-    account.restore([], [hold], Duration::from_secs(60), &now);
+    account.restore_hold(&hold, now.monotonic, Duration::from_secs(60), &now);
     assert_eq!(used(&account, &quotas, &now), (0, 1_000));
     assert_eq!(account.expire(&after(&now, 59)), []);
     assert_eq!(account.expire(&after(&now, 60)).len(), 1);

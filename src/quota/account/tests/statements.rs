@@ -56,7 +56,7 @@ fn what_is_restored_is_in_the_statement_and_other_months_are_not() {
     let quotas = quotas("");
     let spent = Spent { requests: 3, estimated: 2, ..Spent::request(usage(30, 3), NanoUsd(3)) };
     let days = ["2026-10-31", "2026-11-01", "2026-12-01"].map(|day| (day.parse().unwrap(), CLAUDE, spent));
-    account.restore(days, [], Duration::ZERO, &now);
+    account.restore(days);
     let shown = shown(&account, &quotas, 0, &now);
     assert_eq!((&shown["today"]["requests"], &shown["today"]["by_model"]), (&json!(0), &json!([])));
     assert_eq!((&shown["month"]["requests"], &shown["month"]["estimated"]), (&json!(3), &json!(2)));
