@@ -95,7 +95,8 @@ pub async fn answer(
         refusal: denial.map(|denial| Refusal::of(&denial.verdict())),
         why: denial.and_then(Denial::told_to_operators),
     });
-    write(downstream, response, body).await?;
+    // Pingora does not say whose failure it is. A client that is gone already leaves the reason as it is.
+    write(downstream, response, body).await.map_err(|error| error.into_down())?;
     answered.status = Some(status);
     if downstream.is_http2() {
         // It has its own way to say that the rest of a body is not wanted, but what is malformed in it should still be told.

@@ -83,6 +83,22 @@ async fn requests_that_are_reset_at_once_close_the_connection() {
     assert_eq!(world.served(), 20 * 2);
 }
 
+/// The alert on the gateway's own failures must not be a stranger's to ring.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_gone_before_the_refusal_was_refused_and_is_no_failure_of_ours() {
+    let world = World::start("[\"*\"]", "").await;
+    for _ in 0..10 {
+        let mut http2 = Http2::connect(&world).await;
+        let reset = frame(RST_STREAM, 0, 1, &[0, 0, 0, 8]);
+        http2.send(&[request(1, "/model/m/converse"), reset].concat()).await;
+        // In order: the answer to this says that the other was taken up.
+        http2.send(&frame(PING, 0, 0, &[0; 8])).await;
+        while http2.next().await.unwrap().kind != PING {}
+    }
+    world.until_metric("requests_total", "outcome=\"denied\"", 10.0).await;
+    assert_eq!(world.metric("denials_total", "reason=\"internal\"").await, 0.0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_beyond_those_allowed_are_refused_and_counted_and_the_others_are_served() {
     let world = World::start("[\"*\"]", "[downstream]\nstreams_per_connection_max = 3\n").await;
