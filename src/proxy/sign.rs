@@ -56,6 +56,8 @@ pub fn prepare_events(request: &mut RequestHeader, passage: &Passage, signer: &S
     let uri = Uri::builder().scheme(scheme).authority(endpoint.authority.as_str()).path_and_query(target).build();
     parts.uri = uri.map_err(internal)?;
     parts.headers.remove(header::HOST);
+    // The client's is of its own framing; ours has signatures, and an event more.
+    parts.headers.remove(header::CONTENT_LENGTH);
     *request = parts.into();
     Ok(seed)
 }

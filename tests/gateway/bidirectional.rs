@@ -25,6 +25,21 @@ fn heard(served: &Served) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_client_says_of_its_length_is_not_said_of_the_gateways() {
+    let world = World::start().await;
+    let mut client = world.h2().await;
+    let mut signer = Signer::new();
+    let length = signer.sign(&chunk(b"hello")).len() + signer.end().len();
+    let mut conversation = Conversation::open_with(&mut client, &[("content-length", &length.to_string())]).await;
+    conversation.say(b"hello");
+    assert_eq!(conversation.hear().await, b"hello");
+    conversation.close();
+    assert_eq!(conversation.rest().await, 0);
+    let served = world.simulator.record().requests().pop().unwrap();
+    assert!(served.headers().all(|(name, _)| name != "content-length"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_answer_begins_before_the_request_and_each_event_is_answered_before_the_next() {
     let world = World::start().await;
     for mut client in [world.h2().await, world.h2c().await] {
