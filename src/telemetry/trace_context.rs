@@ -5,6 +5,9 @@ use std::fmt;
 
 /// Entries of a `tracestate`; with more it is malformed (§3.3.1.1).
 const STATE_MEMBERS_MAX: usize = 32;
+
+/// Of all together. W3C asks for 512 at least; each span has a copy.
+const STATE_BYTES_MAX: usize = 2_048;
 /// Bytes of a key of it, and of a value.
 const STATE_WORD_BYTES_MAX: usize = 256;
 
@@ -87,13 +90,17 @@ impl fmt::Display for SpanId {
     }
 }
 
-/// Whether the values of all `tracestate` fields together are a list of vendors' entries.
+/// Whether the values of all `tracestate` fields together are a list of vendors' entries, not longer than need be.
 pub fn is_state<'a>(fields: impl IntoIterator<Item = &'a [u8]>) -> bool {
-    let members = fields.into_iter().flat_map(|field| field.split(|&b| b == b',')).map(trim);
-    let mut count = 0;
-    members.filter(|member| !member.is_empty()).all(|member| {
-        count += 1;
-        count <= STATE_MEMBERS_MAX && is_state_member(member)
+    let (mut bytes, mut count) = (0usize, 0);
+    fields.into_iter().all(|field| {
+        bytes = bytes.saturating_add(field.len());
+        let mut members = field.split(|&b| b == b',').map(trim).filter(|member| !member.is_empty());
+        bytes <= STATE_BYTES_MAX
+            && members.all(|member| {
+                count += 1;
+                count <= STATE_MEMBERS_MAX && is_state_member(member)
+            })
     })
 }
 
@@ -232,6 +239,15 @@ mod tests {
         ] {
             assert!(!is_state([bad.as_bytes()]), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_state_that_is_long_for_nothing_is_none() {
+        assert!(is_state([b"a=1, ,b=2".as_slice(), b""]));
+        assert!(is_state([[b"a=".as_slice(), &[b'x'; 200]].concat().as_slice()]));
+        assert!(!is_state([b", ".repeat(29_000).as_slice()]));
+        let fields = vec![[b"a=".as_slice(), &[b'x'; 200]].concat(); 11];
+        assert!(!is_state(fields.iter().map(Vec::as_slice)));
     }
 
     proptest! {
