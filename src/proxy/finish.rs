@@ -58,6 +58,11 @@ pub(super) fn status(passage: &Passage) -> Option<u16> {
     passage.meter.status.or_else(|| passage.answered.as_ref()?.status)
 }
 
+/// The method as logs and spans have it: of those that no API has, which are refused, each caller could think of longer ones.
+pub(super) fn known_method(method: &str) -> &str {
+    if matches!(method, "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") { method } else { "_OTHER" }
+}
+
 /// Why the gateway refused, if it did.
 pub(super) fn refusal(passage: &Passage) -> Option<Refusal> {
     passage.answered.as_ref()?.refusal
@@ -146,7 +151,7 @@ fn line<'a>(
         key_id: principal.and_then(|principal| principal.proof.key_id()),
         client: session.client_addr().and_then(|client| client.as_inet()).copied(),
         client_certificate: client_certificate(session).and_then(ClientCertificate::logged_name),
-        method: request.method.as_str(),
+        method: known_method(request.method.as_str()),
         service,
         operation,
         model: passage.caller.as_ref().and_then(|caller| caller.model.as_deref()),

@@ -15,7 +15,7 @@ use crate::{
     bedrock::{Streams, usage::Usage},
     proxy::{
         Gateway, Passage,
-        finish::{bill, labels, refusal, status},
+        finish::{bill, known_method, labels, refusal, status},
     },
     routing::Route,
     telemetry::{
@@ -225,11 +225,6 @@ impl Attributes {
         self.maybe("gen_ai.usage.cache_read.input_tokens", some(usage.cache_read_tokens));
         self.maybe("gen_ai.usage.cache_creation.input_tokens", some(written));
     }
-}
-
-/// Others make a series each.
-fn known_method(method: &str) -> &str {
-    if matches!(method, "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") { method } else { "_OTHER" }
 }
 
 fn protocol(version: Version) -> Option<&'static str> {
