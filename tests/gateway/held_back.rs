@@ -55,6 +55,20 @@ async fn a_tenants_streams_share_its_seconds_and_all_they_say_arrives() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_held_back_for_longer_than_a_silence_may_last_is_not_silent() {
+    let world = World::with(settings("idle_seconds_max = 1", "stream_bytes_per_second = 1_000")).await;
+    let mut client = world.h2().await;
+    let mut stream = Conversation::open(&mut client).await;
+    for number in 0..2_u8 {
+        stream.say(&[number; 3_000]);
+    }
+    for number in 0..2_u8 {
+        assert_eq!(stream.hear().await, [number; 3_000]);
+    }
+    assert!(world.metrics().await.sum(HELD_BACK, &["acme"]) > 2.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_tenants_streams_do_not_wait() {
     let world = World::with(settings("events_per_second_max = 100", "stream_events_per_second = 1")).await;
     let mut client = world.h2().await;

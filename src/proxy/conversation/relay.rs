@@ -31,6 +31,9 @@ const LAST_EVENT_MAX: Duration = Duration::from_secs(5);
 /// RFC 9113 §7.
 const CANCEL: u32 = 8;
 
+/// How long a client that is held back is not looked at; less than any silence that can be configured.
+const HELD_BACK_STEP: Duration = Duration::from_millis(500);
+
 /// How a conversation ended.
 #[derive(Debug)]
 pub enum Ended {
@@ -150,10 +153,13 @@ impl Both<'_> {
     }
 
     /// A client that is faster than its tenant may be waits, and is not cut off: its window fills meanwhile, and it has to stop.
-    async fn hold_back(&self, wait: Duration) {
-        if !wait.is_zero() {
-            sleep(wait).await;
+    async fn hold_back(&self, mut wait: Duration) {
+        while !wait.is_zero() {
+            let step = wait.min(HELD_BACK_STEP);
+            sleep(step).await;
+            // It is not silent meanwhile.
             self.clock.moved();
+            wait = wait.saturating_sub(step);
         }
     }
 
