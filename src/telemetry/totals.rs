@@ -70,7 +70,7 @@ impl Totals {
         each(&metrics.requests, |metric| totals.requests(metric));
         each(&metrics.denials, |metric| {
             let key = (label(metric, "tenant").to_owned(), label(metric, "reason").to_owned());
-            *totals.refusals.entry(key).or_default() += count(metric);
+            add(totals.refusals.entry(key).or_default(), count(metric));
         });
         each(&metrics.account.tokens, |metric| totals.used(metric, |tally| &mut tally.tokens, count(metric)));
         each(&metrics.account.cost, |metric| {
@@ -82,20 +82,20 @@ impl Totals {
         each(&metrics.upstream_connections, |metric| {
             let of_service = totals.service(metric);
             match label(metric, "state") {
-                "new" => of_service.connections_new += count(metric),
-                _ => of_service.connections_reused += count(metric),
+                "new" => add(&mut of_service.connections_new, count(metric)),
+                _ => add(&mut of_service.connections_reused, count(metric)),
             }
         });
-        each(&metrics.upstream_retries, |metric| totals.service(metric).resent += count(metric));
+        each(&metrics.upstream_retries, |metric| add(&mut totals.service(metric).resent, count(metric)));
         each(&metrics.connections_refused, |metric| {
             let key = (label(metric, "listener").to_owned(), label(metric, "reason").to_owned());
-            *totals.connections_refused.entry(key).or_default() += count(metric);
+            add(totals.connections_refused.entry(key).or_default(), count(metric));
         });
         each(&metrics.account.unpriced, |metric| {
-            *totals.unpriced.entry(label(metric, "tenant").to_owned()).or_default() += count(metric);
+            add(totals.unpriced.entry(label(metric, "tenant").to_owned()).or_default(), count(metric));
         });
         each(&metrics.account.estimated, |metric| {
-            *totals.estimated.entry(label(metric, "tenant").to_owned()).or_default() += count(metric);
+            add(totals.estimated.entry(label(metric, "tenant").to_owned()).or_default(), count(metric));
         });
         totals.lines_lost = metrics.access_log_lost.get();
         totals
@@ -139,12 +139,12 @@ impl Totals {
         join(&mut self.tenants, &more.tenants, Tally::add);
         join(&mut self.services, &more.services, OfService::add);
         join(&mut self.models, &more.models, Tally::add);
-        let plus = |sum: &mut u64, more: &u64| *sum += more;
+        let plus = |sum: &mut u64, more: &u64| add(sum, *more);
         join(&mut self.refusals, &more.refusals, plus);
         join(&mut self.connections_refused, &more.connections_refused, plus);
         join(&mut self.unpriced, &more.unpriced, plus);
         join(&mut self.estimated, &more.estimated, plus);
-        self.lines_lost += more.lines_lost;
+        add(&mut self.lines_lost, more.lines_lost);
     }
 
     fn requests(&mut self, metric: &Metric) {
@@ -169,7 +169,7 @@ impl Totals {
 
     fn used(&mut self, metric: &Metric, field: fn(&mut Tally) -> &mut u64, amount: u64) {
         for (map, key) in [(&mut self.tenants, "tenant"), (&mut self.models, "model")] {
-            *field(map.entry(label(metric, key).to_owned()).or_default()) += amount;
+            add(field(map.entry(label(metric, key).to_owned()).or_default()), amount);
         }
     }
 
@@ -218,9 +218,9 @@ impl OfService {
         self.tally.add(&more.tally);
         self.first_byte.add(&more.first_byte);
         self.own_share.add(&more.own_share);
-        self.connections_new += more.connections_new;
-        self.connections_reused += more.connections_reused;
-        self.resent += more.resent;
+        add(&mut self.connections_new, more.connections_new);
+        add(&mut self.connections_reused, more.connections_reused);
+        add(&mut self.resent, more.resent);
     }
 
     fn since(&self, earlier: &OfService) -> OfService {
@@ -248,6 +248,11 @@ fn count(metric: &Metric) -> u64 {
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // of the shape that `moved` asks for
+/// Counts come from answers, which may say anything.
+fn add(sum: &mut u64, more: u64) {
+    *sum = sum.saturating_add(more);
+}
+
 fn less(now: &u64, before: &u64) -> u64 {
     now.saturating_sub(*before)
 }
@@ -275,6 +280,17 @@ fn join<K: Ord + Clone, V: Default>(sums: &mut BTreeMap<K, V>, more: &BTreeMap<K
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn counts_beyond_all_measure_are_no_panic() {
+        let metrics = Metrics::new().unwrap();
+        for kind in ["input", "output", "cache_read"] {
+            metrics.account.tokens.with_label_values(&["acme", "m", kind]).inc_by(u64::MAX / 2);
+        }
+        let mut totals = Totals::read(&metrics);
+        assert_eq!(totals.models["m"].tokens, u64::MAX);
+        totals.add(&totals.clone());
+    }
 
     #[test]
     fn what_the_metrics_counted_is_read_by_tenant_service_and_model() {
