@@ -56,7 +56,7 @@ pub async fn keep_fresh(source: Box<dyn CredentialsSource>, slot: Arc<Credential
             fetched = timeout(FETCH_MAX, source.fetch()) => fetched.unwrap_or_else(|_| Err(CredentialsError::provider_timed_out(FETCH_MAX))),
             _ = ending.wait_for(|&ends| ends) => return,
         };
-        let wait = match fetched {
+        let wait = match fetched.and_then(|credentials| unexpired(credentials, SystemTime::now())) {
             Ok(credentials) => {
                 let next = refresh_after(credentials.expiry(), SystemTime::now()).unwrap_or(UNEXPIRING_EVERY);
                 slot.store(credentials);
@@ -80,6 +80,14 @@ pub async fn keep_fresh(source: Box<dyn CredentialsSource>, slot: Arc<Credential
             () = tokio::time::sleep(jittered(wait)) => {}
             _ = ending.wait_for(|&ends| ends) => return,
         }
+    }
+}
+
+/// A sidecar or a helper that hangs gives what it gave before. Those in the slot may be good.
+fn unexpired(credentials: Credentials, now: SystemTime) -> Result<Credentials, CredentialsError> {
+    match credentials.expiry() {
+        Some(expiry) if expiry <= now => Err(CredentialsError::provider_error("the credentials have expired already")),
+        _ => Ok(credentials),
     }
 }
 
@@ -153,6 +161,40 @@ mod tests {
         let kept = timeout(FETCH_MAX + PAUSE_MAX, keep_fresh(Box::new(Late::default()), slot.clone(), ending));
         assert!(kept.await.is_err(), "it goes on for ever");
         assert!(slot.current(SystemTime::now()).is_ok());
+    }
+
+    /// Good ones, and from then on some that have expired.
+    #[derive(Default)]
+    struct Stale(AtomicUsize);
+
+    #[async_trait]
+    impl CredentialsSource for Stale {
+        async fn fetch(&self) -> Result<Credentials, CredentialsError> {
+            let now = SystemTime::now();
+            let expiry = if self.0.fetch_add(1, Ordering::Relaxed) == 0 { now + Duration::from_secs(600) } else { now - PAUSE };
+            Ok(Credentials::new("AKID", "secret", None, Some(expiry), "test"))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn credentials_that_have_expired_take_nobodys_place() {
+        let slot = Arc::<CredentialsSlot>::default();
+        let source = Arc::new(Stale::default());
+        let (_end, ending) = watch::channel(false);
+        let kept = timeout(Duration::from_secs(3_600), keep_fresh(Box::new(Shared(source.clone())), slot.clone(), ending));
+        assert!(kept.await.is_err(), "it goes on for ever");
+        assert!(slot.current(SystemTime::now()).is_ok(), "the first ones are good by the clock on the wall");
+        let fetches = source.0.load(Ordering::Relaxed);
+        assert!((3..200).contains(&fetches), "asked again and again, with pauses: {fetches}");
+    }
+
+    struct Shared(Arc<Stale>);
+
+    #[async_trait]
+    impl CredentialsSource for Shared {
+        async fn fetch(&self) -> Result<Credentials, CredentialsError> {
+            self.0.fetch().await
+        }
     }
 
     #[test]
