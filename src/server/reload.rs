@@ -25,7 +25,7 @@ use crate::{
     aws::CredentialsSlot,
     config::{self, Config, KeySetSource, Secret},
     proxy::{Live, addresses::Addresses},
-    snapshot::{Lasting, Snapshot, listeners},
+    snapshot::{self, Lasting, Snapshot, listeners},
     telemetry::{Metrics, SpanQueue, logging::LogFilter},
 };
 
@@ -85,6 +85,12 @@ impl Reloader {
     /// The files that the configuration in force was read from, itself first.
     pub fn files(&self) -> Vec<PathBuf> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What is wrong with the file and with those it names; said to nobody.
+    pub async fn problems(&self) -> String {
+        let path = self.path.clone();
+        tokio::task::spawn_blocking(move || snapshot::examine(&path).1.to_string()).await.unwrap_or_default()
     }
 
     /// Reads the file and puts it in force; false if it is bad, which changes nothing.
@@ -168,11 +174,14 @@ impl Reloader {
         config.traces.as_ref().map(|traces| traces::ready(traces, &self.spans, &self.metrics)).transpose()
     }
 
-    /// Sends spans so from now on; who did before sends what it has.
+    /// Sends spans so from now on; who did before sends what it has in hand, or all that waits if nobody takes its place.
     pub fn export_spans(&self, ready: Option<traces::Ready>) {
+        let goes_on = ready.is_some();
         let before = std::mem::replace(&mut *self.exporting(), ready.map(traces::Ready::start));
-        if let Some(before) = before {
-            tokio::spawn(before.stop(LAST_SPANS_MAX));
+        match before {
+            Some(before) if goes_on => drop(tokio::spawn(before.leave(LAST_SPANS_MAX))),
+            Some(before) => drop(tokio::spawn(before.stop(LAST_SPANS_MAX))),
+            None => {}
         }
     }
 

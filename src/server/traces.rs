@@ -3,7 +3,13 @@
 
 mod collector;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{
     sync::watch,
@@ -34,6 +40,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// A task that sends spans until it is told to stop.
 pub(super) struct Exporter {
     end: watch::Sender<bool>,
+    /// Another one sends what waits.
+    has_successor: Arc<AtomicBool>,
     task: JoinHandle<()>,
 }
 
@@ -44,6 +52,7 @@ struct Work {
     collector: Collector,
     queue: Arc<SpanQueue>,
     metrics: Arc<Metrics>,
+    has_successor: Arc<AtomicBool>,
     /// Nothing has got through since it was said that nothing does.
     failing: bool,
 }
@@ -54,18 +63,25 @@ struct Work {
 /// A header's secret or the authorities' file cannot be used.
 pub(super) fn ready(traces: &Traces, queue: &Arc<SpanQueue>, metrics: &Arc<Metrics>) -> anyhow::Result<Ready> {
     let collector = Collector::new(traces)?;
-    Ok(Ready(Work { collector, queue: queue.clone(), metrics: metrics.clone(), failing: false }))
+    let (queue, metrics, has_successor) = (queue.clone(), metrics.clone(), Arc::default());
+    Ok(Ready(Work { collector, queue, metrics, has_successor, failing: false }))
 }
 
 impl Ready {
     /// Sends from now on.
     pub(super) fn start(self) -> Exporter {
         let (end, ending) = watch::channel(false);
-        Exporter { end, task: tokio::spawn(self.0.run(ending)) }
+        Exporter { end, has_successor: self.0.has_successor.clone(), task: tokio::spawn(self.0.run(ending)) }
     }
 }
 
 impl Exporter {
+    /// Ends with the batch in hand: what waits is the successor's, whose collector may be the one that takes it.
+    pub(super) async fn leave(self, within: Duration) {
+        self.has_successor.store(true, Ordering::Relaxed);
+        self.stop(within).await;
+    }
+
     /// Sends what waits, and ends; what is not sent by then is lost.
     pub(super) async fn stop(self, within: Duration) {
         self.end.send_replace(true);
@@ -84,7 +100,7 @@ impl Work {
                 () = ended(ending.clone()) => true,
                 () = self.queue.arrived() => timeout(GATHER, ended(ending.clone())).await.is_ok(),
             };
-            loop {
+            while !self.has_successor.load(Ordering::Relaxed) {
                 let spans = self.queue.take(BATCH_SPANS_MAX);
                 if spans.is_empty() {
                     break;

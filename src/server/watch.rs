@@ -27,8 +27,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 pub(super) type Fingerprint = Vec<u8>;
 
 /// Reloads whenever the contents of the configuration or of a file it names change, until `ending` is true; `seen` is what they
-/// contained when they were first read. The directories of named
-/// files are not watched: a renewed certificate is noticed at the next look.
+/// contained when they were first read. The directories of named files are not watched: a renewed certificate is noticed at the next look,
+/// and so is what a refused configuration waits for, a file that was not there yet.
 pub(super) fn follow_file(
     reloader: Arc<Reloader>,
     mut seen: Fingerprint,
@@ -51,17 +51,24 @@ pub(super) fn follow_file(
     }
     tokio::spawn(async move {
         let _watcher = watcher;
+        // Starting takes time, in an upgrade most of all; what changed meanwhile is looked for at once.
+        let mut patience = Duration::ZERO;
+        let mut refused_for = None;
         loop {
             tokio::select! {
-                _ = timeout(LOOK_EVERY, told.recv()) => {}
+                _ = timeout(patience, told.recv()) => {}
                 _ = ending.wait_for(|&ends| ends) => return,
             }
+            patience = LOOK_EVERY;
             // Other files of the directory, a ledger's, may change all the time.
             sleep(GATHER).await;
             while told.try_recv().is_ok() {}
             let mut now = fingerprint(&reloader.files()).await;
             if now == seen {
-                continue;
+                match &refused_for {
+                    Some(problems) if reloader.problems().await != *problems => {}
+                    _ => continue,
+                }
             }
             // Wait until two looks in a row agree: a file half written is not read.
             loop {
@@ -74,7 +81,7 @@ pub(super) fn follow_file(
             }
             while told.try_recv().is_ok() {}
             let files = reloader.files();
-            reloader.reload().await;
+            refused_for = if reloader.reload().await { None } else { Some(reloader.problems().await) };
             // The new configuration may name other files; those were read just now.
             seen = if reloader.files() == files { now } else { fingerprint(&reloader.files()).await };
         }

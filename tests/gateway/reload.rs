@@ -116,6 +116,20 @@ async fn a_bad_file_changes_nothing_and_shows() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_comes_after_the_configuration_that_names_it_is_noticed() {
+    let world = World::start().await;
+    let elsewhere = tempfile::tempdir().unwrap();
+    let list = elsewhere.path().join("prices.toml");
+    let text = format!("{}\n[prices]\nfile = \"{}\"\n", world.config_text(&world.settings), list.display());
+    fs::write(world.config_file(), text).unwrap();
+    world.until_metrics("it is refused", |metrics| metrics.sum("tollgate_config_reloads_total", &["failed"]) >= 1.0).await;
+    fs::write(&list, "").unwrap();
+    world.until_metrics("it is in force", |metrics| generation(metrics) == 2.0).await;
+    let refused = world.metrics().await.sum("tollgate_config_reloads_total", &["failed"]);
+    assert_eq!(refused, 1.0, "what is wrong is said once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_changed_price_list_is_noticed_and_a_bad_one_changes_nothing() {
     let elsewhere = tempfile::tempdir().unwrap();
     let list = elsewhere.path().join("prices.toml");
