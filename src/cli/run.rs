@@ -1,8 +1,9 @@
 //! `tollgate run`: serves until it is told to stop.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{future::ready, path::PathBuf, process::ExitCode};
 
 use jiff::Timestamp;
+use rustix::process::{Pid, Signal as ToSend, kill_process};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -46,10 +47,16 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
                 signals.end(running.stop()).await;
             }
             // The service goes on, so systemd is told nothing.
-            Told::Leave => {
+            Told::Leave(successor) => {
                 tracing::info!("another process has taken over; this one ends with its last request");
-                signals.end(running.leave()).await;
-                tracing::info!("the last request has ended");
+                // Whoever stopped the service while it was handed over told this process alone, and once.
+                if signals.were_told().await {
+                    tracing::info!(successor, "told to stop during the upgrade; the successor is told, too");
+                    pass_on(successor);
+                }
+                if signals.end(running.leave()).await {
+                    tracing::info!("the last request has ended");
+                }
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -59,8 +66,14 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
 /// Why a process is to end.
 enum Told {
     Stop,
-    /// It has a successor.
-    Leave,
+    /// It has a successor, of this process id.
+    Leave(u32),
+}
+
+/// Best effort: a successor that is gone needs no signal.
+fn pass_on(successor: u32) {
+    let process = i32::try_from(successor).ok().and_then(Pid::from_raw);
+    let _ = process.map(|process| kill_process(process, ToSend::TERM));
 }
 
 /// Serves SIGHUP and SIGUSR2 in the meantime.
@@ -72,7 +85,7 @@ async fn until_told(running: &Running, signals: &mut Signals, upgrade: &mut Sign
         };
         // This is brought to its end, whoever else has something to say.
         match running.hand_over(prepared).await {
-            Ok(()) => return Told::Leave,
+            Ok(successor) => return Told::Leave(successor),
             Err(error) => no_upgrade(&error),
         }
     }
@@ -130,14 +143,25 @@ impl Signals {
         }
     }
 
-    /// The end in order, or at once if the process is told again.
-    pub(super) async fn end(&mut self, in_order: impl Future<Output = ()>) {
+    /// Whether the process was told to stop while nobody listened.
+    async fn were_told(&mut self) -> bool {
         tokio::select! {
-            () = in_order => return,
+            biased;
+            _ = self.terminate.recv() => true,
+            _ = self.interrupt.recv() => true,
+            () = ready(()) => false,
+        }
+    }
+
+    /// The end in order, or at once if the process is told again; whether it was in order.
+    pub(super) async fn end(&mut self, in_order: impl Future<Output = ()>) -> bool {
+        tokio::select! {
+            () = in_order => return true,
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
         tracing::warn!("told to stop again; open connections are cut");
+        false
     }
 }
 

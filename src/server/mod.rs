@@ -319,11 +319,11 @@ impl Running {
         handover::prepare(&self.drain).await.inspect_err(|_| self.metrics.upgrades_failed.inc())
     }
 
-    /// Gives it everything. What is left then is [`Running::leave`].
+    /// Gives it everything, and says which process it is. What is left then is [`Running::leave`].
     ///
     /// # Errors
     /// It could not take over after all; this process serves on.
-    pub async fn hand_over(&self, prepared: Prepared) -> Result<(), UpgradeError> {
+    pub async fn hand_over(&self, prepared: Prepared) -> Result<u32, UpgradeError> {
         self.giving.hand_over(prepared).await.inspect_err(|_| self.metrics.upgrades_failed.inc())
     }
 

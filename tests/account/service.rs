@@ -76,9 +76,19 @@ impl Service {
         self.gone.push(pid);
     }
 
+    /// As systemd stops it.
+    pub fn terminate(&self) {
+        kill_process(self.main(), Signal::TERM).unwrap();
+    }
+
     /// Ends the main process, and waits for every other one: all have to end by themselves, and in order.
     pub async fn stop(&mut self) {
-        kill_process(self.main(), Signal::TERM).unwrap();
+        self.terminate();
+        self.ends().await;
+    }
+
+    /// Waits for every process: all have to end by themselves, and in order.
+    pub async fn ends(&mut self) {
         for pid in self.mains.clone() {
             if self.gone.contains(&pid) {
                 continue;

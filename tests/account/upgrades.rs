@@ -4,6 +4,7 @@
 use std::{
     fs,
     os::unix::fs::{PermissionsExt, symlink},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -194,11 +195,6 @@ async fn a_successor_that_cannot_serve_changes_nothing() {
     let mut service = Service::start_as(&world, &program).await;
     let mut client = Client::h1(world.traffic, world.bearer("acme")).await;
     let good = fs::read_to_string(world.file("tollgate.toml")).unwrap();
-    let replace = |script: &str| {
-        fs::remove_file(&program).unwrap();
-        fs::write(&program, script).unwrap();
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    };
     let configure = |from: &str, to: &str| fs::write(world.file("tollgate.toml"), good.replace(from, to)).unwrap();
     for failures in 1..=5 {
         match failures {
@@ -209,7 +205,7 @@ async fn a_successor_that_cannot_serve_changes_nothing() {
             3 => configure("account/ledger.sqlite", "account/log"),
             4 => {
                 configure("listeners", "listeners");
-                replace("#!/bin/sh\nexit 1\n");
+                replace(&program, "#!/bin/sh\nexit 1\n");
             }
             _ => fs::remove_file(&program).unwrap(),
         }
@@ -257,4 +253,65 @@ async fn what_a_process_does_not_end_because_it_died_is_charged_by_estimate() {
     let rows = world.until_rows(2).await;
     assert_eq!((rows.len(), &*rows[1].outcome), (2, LOST));
     service.stop().await;
+}
+
+/// Speaks on its standard input, as a successor does: one message a write.
+fn successor(says: &str) -> String {
+    format!("#!/bin/sh\nprintf '\"Prepared\"' >&0\n{says}")
+}
+
+/// The link between the two takes some hundreds of messages, and each tenant is one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_successor_that_hangs_in_the_middle_is_given_up_and_requests_go_on() {
+    let world = World::new("", [QUOTAS, ""]).await;
+    let tenants: String = (0..600).map(|number| format!("[tenants.t{number}]\nservices = [\"bedrock-runtime\"]\n")).collect();
+    let config = world.file("tollgate.toml");
+    fs::write(&config, fs::read_to_string(&config).unwrap() + "\n" + &tenants).unwrap();
+    let program = world.file("account/tollgate");
+    symlink(crate::harness::BINARY, &program).unwrap();
+    let mut service = Service::start_as(&world, &program).await;
+    replace(&program, &successor("exec sleep 600\n"));
+    service.signal_upgrade();
+    world.until_metric("tollgate_upgrades_failed_total", 1.0).await;
+    let mut client = Client::h1(world.traffic, world.bearer("acme")).await;
+    client.post(&format!("/model/{MODEL}/converse"), BODY).await.assert_served();
+    drop(client);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_stopped_while_it_hands_over_ends_in_order_and_tells_its_successor() {
+    let world = World::new("", [QUOTAS, ""]).await;
+    let program = world.file("account/tollgate");
+    symlink(crate::harness::BINARY, &program).unwrap();
+    let mut service = Service::start_as(&world, &program).await;
+    let (whole, began) = open_stream(&world, 60).await;
+    let (prepared, told) = (world.file("prepared"), world.file("told"));
+    let says = format!(
+        "trap 'touch {}; exit' TERM\ntouch {}\nsleep 2\nprintf '\"Taken\"' >&0\nsleep 600 & wait\n",
+        told.display(),
+        prepared.display()
+    );
+    replace(&program, &successor(&says));
+    service.signal_upgrade();
+    until_there(&prepared).await;
+    service.terminate();
+    read(whole, began).await;
+    until_there(&told).await;
+    service.ends().await;
+}
+
+async fn until_there(file: &Path) {
+    within(async {
+        while !file.exists() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
+fn replace(program: &Path, script: &str) {
+    fs::remove_file(program).unwrap();
+    fs::write(program, script).unwrap();
+    fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
 }

@@ -40,8 +40,10 @@ use crate::{
 const PREPARE_MAX: Duration = Duration::from_secs(60);
 /// For the ledger to take what waits.
 const LEDGER_MAX: Duration = Duration::from_secs(10);
-/// For the new process to open the ledger. Requests wait for it.
+/// For the new process to hear of the account, and to open the ledger. Requests wait for it.
 const TAKE_MAX: Duration = Duration::from_secs(20);
+/// For a message to a process that has taken over.
+const SAY_MAX: Duration = Duration::from_secs(1);
 
 /// Why there was no upgrade. The running process serves on.
 #[derive(Debug, thiserror::Error)]
@@ -120,13 +122,17 @@ fn reap(child: Option<Child>) {
 pub(in crate::server) async fn prepare(drain: &Drain) -> Result<Prepared, UpgradeError> {
     let (link, end) = Link::pair()?;
     let process = start(end)?;
-    let offered = offer(&link, drain).await;
-    // Why it does not take what is offered, it may have said.
-    match timeout(PREPARE_MAX, link.receive()).await.map_err(|_| UpgradeError::Late(PREPARE_MAX))?? {
-        Some((FromNew::Prepared, _)) => Ok(Prepared { link, process }),
-        Some((FromNew::Failed(reason), _)) => Err(UpgradeError::Failed(reason)),
-        _ => offered.map_or_else(|error| Err(error.into()), |()| Err(UpgradeError::Ended)),
-    }
+    let ready = async {
+        let offered = offer(&link, drain).await;
+        // Why it does not take what is offered, it may have said.
+        match link.receive().await? {
+            Some((FromNew::Prepared, _)) => Ok(()),
+            Some((FromNew::Failed(reason), _)) => Err(UpgradeError::Failed(reason)),
+            _ => offered.map_or_else(|error| Err(error.into()), |()| Err(UpgradeError::Ended)),
+        }
+    };
+    timeout(PREPARE_MAX, ready).await.map_err(|_| UpgradeError::Late(PREPARE_MAX))??;
+    Ok(Prepared { link, process })
 }
 
 async fn offer(link: &Link, drain: &Drain) -> io::Result<()> {
@@ -153,8 +159,9 @@ fn start(end: OwnedFd) -> Result<Started, UpgradeError> {
 }
 
 impl Giving {
-    /// Gives the account to a process that is ready; afterwards everything is said to it. To be brought to its end once it has begun.
-    pub async fn hand_over(&self, prepared: Prepared) -> Result<(), UpgradeError> {
+    /// Gives the account to a process that is ready; afterwards everything is said to it. To be brought to its end once it has begun. Says
+    /// which process that is.
+    pub async fn hand_over(&self, prepared: Prepared) -> Result<u32, UpgradeError> {
         // Most of what waits is written while nobody waits for it.
         self.written().await?;
         let former = self.keeping.predecessors.stop().await;
@@ -163,11 +170,12 @@ impl Giving {
         match self.give(&link, &former).await {
             Ok(()) => {
                 // By the process that systemd takes for the main one still; nobody else's word counts.
-                let _ = sd_notify::notify(&[NotifyState::MainPid(process.id())]);
-                let _ = link.send(&FromOld::Announced).await;
+                let successor = process.id();
+                let _ = sd_notify::notify(&[NotifyState::MainPid(successor)]);
+                let _ = timeout(SAY_MAX, link.send(&FromOld::Announced)).await;
                 process.release();
                 tokio::spawn(bring(link, said));
-                Ok(())
+                Ok(successor)
             }
             Err(error) => {
                 // Only a process that is gone has let go of the ledger.
@@ -191,6 +199,11 @@ impl Giving {
         if !tokio::task::spawn_blocking(move || ledger.close()).await.unwrap_or(false) {
             return Err(UpgradeError::Ledger);
         }
+        // The link takes some hundreds of messages, and then waits for whoever reads.
+        timeout(TAKE_MAX, self.tell(link, former)).await.map_err(|_| UpgradeError::Late(TAKE_MAX))?
+    }
+
+    async fn tell(&self, link: &Link, former: &[(Predecessor, Link)]) -> Result<(), UpgradeError> {
         for message in self.account(former) {
             link.send(&message).await?;
         }
@@ -198,7 +211,7 @@ impl Giving {
             link.send_with(&FromOld::Predecessor, Some(former.fd())).await?;
         }
         link.send(&FromOld::Yours).await?;
-        match timeout(TAKE_MAX, link.receive()).await.map_err(|_| UpgradeError::Late(TAKE_MAX))?? {
+        match link.receive().await? {
             Some((FromNew::Taken, _)) => Ok(()),
             Some((FromNew::Failed(reason), _)) => Err(UpgradeError::Failed(reason)),
             _ => Err(UpgradeError::Ended),
