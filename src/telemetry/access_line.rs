@@ -1,4 +1,4 @@
-//! The one log line, as JSON. Written by hand, since every request has one: serde_json looks at each byte of each name again, and the
+//! What the log says of a request: the members of its line, as JSON. Written by hand, since every request has one: serde_json looks at each byte of each name again, and the
 //! line costs three times as much.
 
 use std::{fmt::Write, net::SocketAddr, time::Duration};
