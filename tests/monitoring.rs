@@ -148,6 +148,7 @@ fn every_alert_has_a_severity_a_section_in_the_runbook_and_a_test() {
         assert!(rule.contains("summary: ") && rule.contains("description: "), "{name}");
         let section = rule.split("runbook: \"runbook.md#").nth(1).unwrap().split('"').next().unwrap().to_owned();
         assert!(sections.contains(&section), "{name}: the runbook has no {section}");
+        assert!(RUNBOOK.contains(name), "{name} is not in the runbook");
         used.insert(section);
         // One test where it fires; promtool compares what it says.
         let fires = |test: &str| test.starts_with(&format!("{name}\n")) && test.trim_start_matches(name).contains("exp_labels");

@@ -109,6 +109,7 @@ fn exports(url: &str, region: &str, key: Option<&SimulatorKey>, ca_file: &Path) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simulator::Behaviour;
 
     #[test]
     fn a_file_may_say_everything_and_need_say_nothing() {
@@ -137,6 +138,23 @@ mod tests {
         let defaults = File::default();
         assert_eq!((file.region, file.keys), (defaults.region, defaults.keys));
         assert_eq!(file.script.rules.len(), 2);
+    }
+
+    #[test]
+    fn the_shipped_file_shows_every_key() {
+        let text = include_str!("../../conf/simulator.toml");
+        let of_rules = ["service", "operation", "model", "every", "times"];
+        let of_file = ["address", "region", "tls", "record_requests", "access_key_id", "secret_access_key", "session_token"];
+        for key in Behaviour::FIELDS.iter().chain(&of_rules).chain(&of_file) {
+            let shows = |line: &str| line.trim_start_matches("# ").strip_prefix(key).is_some_and(|rest| rest.starts_with(" ="));
+            assert!(text.lines().any(shows), "{key}");
+        }
+        // Those that are commented out are no less keys.
+        let of_script = text.split_once("[script.default]").unwrap().1;
+        for line in of_script.lines().filter_map(|line| line.strip_prefix("# ").filter(|line| line.contains(" = "))) {
+            let script = format!("[script.default]\n{line}");
+            assert!(toml::from_str::<File>(&script).is_ok(), "{line}");
+        }
     }
 
     #[test]

@@ -44,11 +44,6 @@ impl PriceBook {
         in_force(own.or_else(|| BUNDLED.get(names::id(model)))?, at)
     }
 
-    /// As [`PriceBook::price`], whatever the operator's file says.
-    pub fn bundled_price(model: &str, at: Timestamp) -> Option<Arc<Price>> {
-        in_force(BUNDLED.get(names::id(model))?, at)
-    }
-
     /// What a request costs of an operation that reports no tokens; `None`: nobody said.
     pub fn request_price(&self, operation: &str) -> Option<NanoUsd> {
         self.requests.get(operation).copied()

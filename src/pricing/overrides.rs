@@ -1,5 +1,5 @@
 //! `prices.toml` as it is written: prices of one's own, names for what has an opaque one, facts about models. Amounts and dates are
-//! strings here; [`book`](super::book) compiles them, or says with [`Flaw`]s what is wrong and where.
+//! strings here; `compile` makes prices of them, or says with [`Flaw`]s what is wrong and where.
 
 use std::collections::BTreeMap;
 

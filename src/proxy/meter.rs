@@ -1,5 +1,5 @@
-//! The response on its way through: every byte passes as it came; what is counted is counted on the side. Token usage is read here
-//! too, once there are quotas in tokens.
+//! The response on its way through: every byte passes as it came; what is counted is counted on the side, token usage
+//! too.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! What is left of a tenant's limits, in header fields: the draft standard's on every route, and on OpenAI's and Anthropic's routes
+//! Standings as header fields, for whoever answers: the draft standard's on every route, and on OpenAI's and Anthropic's routes
 //! also those that their clients look at.
 
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! Limits by what they count, and where a tenant stands against one, for response headers.
+//! The words of limits: what one counts and for how long, and [`Standing`], what is left of one as everybody passes it on. It is worked out
+//! by `requests` and `account`, and written into header fields in `proxy`.
 
 use std::{
     fmt,

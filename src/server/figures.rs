@@ -1,4 +1,4 @@
-//! What the console shows, gathered from all over the gateway when somebody looks. No secret is copied, and nothing waits.
+//! The console's part of that: its figures, gathered from all over the gateway. No secret is copied, and nothing waits.
 
 use std::time::{Instant, SystemTime};
 

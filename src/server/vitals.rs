@@ -1,4 +1,4 @@
-//! What the admin listener shows, gathered when it is asked for.
+//! What the admin listener asks the process: metrics that are read when somebody looks, readiness, and how tenants stand.
 
 use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 

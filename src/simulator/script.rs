@@ -45,6 +45,10 @@ macro_rules! behaviour {
         }
 
         impl Behaviour {
+            /// Every field's name.
+            #[cfg(test)]
+            pub(crate) const FIELDS: &[&str] = &[$(stringify!($field)),*];
+
             /// Takes every field that `other` sets.
             pub fn override_with(&mut self, other: &Behaviour) {
                 $(if other.$field.is_some() { self.$field.clone_from(&other.$field); })*

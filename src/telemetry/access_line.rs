@@ -1,4 +1,4 @@
-//! The one log line, as JSON. Written by hand, since every request has one: serde_json looks at each byte of each name again, and the
+//! What the log says of a request: the members of its line, as JSON. Written by hand, since every request has one: serde_json looks at each byte of each name again, and the
 //! line costs three times as much.
 
 use std::{fmt::Write, net::SocketAddr, time::Duration};
@@ -316,5 +316,30 @@ mod tests {
         let end = r#""events_out":7,"duration_ms":12.034,"upstream_request_id":"x","retries":1,"generation":7}"#;
         assert!(written.ends_with(end), "{written}");
         assert!(written.contains(r#""client":"10.0.0.1:443""#) && written.contains(r#""cost_usd":"0.00000125""#), "{written}");
+    }
+
+    #[test]
+    fn the_operators_table_has_every_member_and_no_other() {
+        const PAGE: &str = include_str!("../../docs/operations.md");
+        let section = PAGE.split("\n## The log\n").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
+        let cells = section.lines().filter_map(|row| row.strip_prefix("| `")?.split_once("` |"));
+        let mut told: Vec<&str> = cells.flat_map(|(names, _)| names.split("` `")).collect();
+        told.sort_unstable();
+        let all = AccessLine {
+            trace_id: Some(TraceId([1; 16])),
+            key_id: Some("x"),
+            reason: Some("x"),
+            cache_read_tokens: Some(1),
+            cache_write_tokens: Some(1),
+            events_in: Some(1),
+            own: Some(Duration::ZERO),
+            ..line("x", 1, Duration::ZERO)
+        };
+        let mut written = String::new();
+        all.write(&mut written);
+        let shown: Map<String, serde_json::Value> = serde_json::from_str(&written).unwrap();
+        let mut written_names: Vec<&str> = shown.keys().map(String::as_str).collect();
+        written_names.sort_unstable();
+        assert_eq!(told, written_names);
     }
 }

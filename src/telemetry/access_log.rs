@@ -1,4 +1,4 @@
-//! One JSON line a request.
+//! Where access lines go: as text, among the process's own lines. What is in one is [`AccessLine`]'s.
 
 use super::{AccessLine, LogLines};
 

@@ -14,7 +14,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-use super::LogLines;
+use super::{LogLines, own_line::OwnLine};
 
 /// The log of this process; when it is dropped, its last lines are written.
 pub struct Log {
@@ -58,8 +58,7 @@ pub fn init(level: &str) -> io::Result<Log> {
     // Not `Stdout`: its lock would be held for as long as nobody reads, and it keeps to itself what it could not write.
     let lines = LogLines::new(File::from(stdout().as_fd().try_clone_to_owned()?))?;
     let writer = lines.clone();
-    let written = tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(false);
-    let written = written.with_writer(move || writer.clone());
+    let written = tracing_subscriber::fmt::layer().event_format(OwnLine).with_writer(move || writer.clone());
     tracing_subscriber::registry().with(layer).with(written).try_init().map_err(io::Error::other)?;
     Ok(Log { filter: LogFilter(handle), lines })
 }

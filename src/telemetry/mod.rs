@@ -13,6 +13,7 @@ pub mod logging;
 pub mod metrics;
 pub mod otlp;
 pub mod outcome;
+mod own_line;
 pub mod refusals;
 pub mod role_sessions;
 pub mod series;

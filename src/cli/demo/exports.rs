@@ -34,6 +34,10 @@ impl Exports {
         let mut variables: Vec<(String, String)> = services.map(|s| (s.endpoint_variable(), url.clone())).collect();
         let mut add = |name: &str, value: &str| variables.push((name.to_owned(), value.to_owned()));
         add("AWS_BEARER_TOKEN_BEDROCK", &files.acme);
+        // For services whose clients know no bearer token.
+        add("AWS_ACCESS_KEY_ID", "placeholder");
+        add("AWS_SECRET_ACCESS_KEY", "placeholder");
+        add("AWS_SESSION_TOKEN", &files.acme);
         add("AWS_CA_BUNDLE", &ca_bundle);
         add("AWS_REGION", "us-east-1");
         add("AWS_DEFAULT_REGION", "us-east-1");
@@ -71,12 +75,9 @@ impl Exports {
             "tollgate is ready at {url} (admin: {admin}). Paste one block into another terminal.
 Its configuration is {} and reloads when you edit it.
 
-# boto3, AWS CLI, Rust, Go, Java: bedrock and bedrock-runtime take the bearer token ...
+# boto3, AWS CLI, Rust, Go, Java: bedrock and bedrock-runtime take the bearer token, every other service takes it as session token of
+# placeholder keys
 {aws}
-# ... and every service of every SDK takes it as session token of placeholder keys:
-unset AWS_BEARER_TOKEN_BEDROCK
-export AWS_ACCESS_KEY_ID=placeholder AWS_SECRET_ACCESS_KEY=placeholder AWS_SESSION_TOKEN={token}
-
 # ... or AWS credentials that the gateway vends for the token; SDKs fetch and refresh them by themselves:
 unset AWS_BEARER_TOKEN_BEDROCK AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN
 export AWS_CONTAINER_CREDENTIALS_FULL_URI={} AWS_CONTAINER_AUTHORIZATION_TOKEN={token}

@@ -77,7 +77,7 @@ fn every_entry_is_priced_by_its_figures_but_those_with_audio() {
 fn an_hour_in_the_cache_costs_twice_the_input_wherever_it_has_a_price() {
     let mut seen = 0;
     for name in PriceBook::bundled().names() {
-        let price = PriceBook::bundled_price(name, now()).unwrap();
+        let price = PriceBook::bundled().price(name, now()).unwrap();
         for (_, _, _, rates) in price.table().filter(|(_, _, _, rates)| !rates.gaps.contains(Gap::CacheWrite1h)) {
             assert_eq!(rates.cache_write_1h, rates.input.doubled(), "{name}");
             seen += 1;
@@ -110,7 +110,7 @@ fn close(ours: NanoUsd, theirs: f64) -> bool {
 fn every_name_costs_what_the_crate_itself_finds_for_it() {
     let (mut same, mut ours_only) = (0, Vec::new());
     for name in PriceBook::bundled().names() {
-        let price = PriceBook::bundled_price(name, now()).unwrap();
+        let price = PriceBook::bundled().price(name, now()).unwrap();
         let embeds = price.table().any(|(_, _, _, rates)| rates.gaps.contains(Gap::Output));
         let usage = Usage { input_tokens: 12_345, output_tokens: if embeds { 0 } else { 678 }, ..Usage::default() };
         match theirs(name, &usage) {

@@ -1,4 +1,5 @@
-//! How a tenant stands against each limit: for headers, for `/v1/usage` and metrics, and for `explain`.
+//! One limit of an account held against what was used of it: whether a request fits, and what is left, in the form that each reader takes
+//! (a denial, a standing, a balance).
 
 use std::{sync::Arc, time::Duration};
 
