@@ -66,6 +66,10 @@ impl Fault {
             Kind::UnknownWord { word, expected, .. } => {
                 (format!("`{}` is not known here", word.escape_debug()), did_you_mean(word, expected))
             }
+            Kind::WrongType { expected } if matches!(expected.as_str(), "u64" | "usize") && is_too_large(node) => (
+                format!("expected a whole number from 0 to 18,446,744,073,709,551,615, found {}", node.kind()),
+                "lower it; where no number means no limit, remove the line".to_owned(),
+            ),
             Kind::WrongType { expected } => {
                 let (expected, help) = plainly(expected, reference);
                 let help = match (expected.as_str(), &node.value) {
@@ -97,6 +101,10 @@ impl Fault {
         let keys = path.0.iter().filter(|step| matches!(step, Step::Key(_))).cloned().collect();
         Some(format!("write `[[{}]]`, in double brackets: there may be more than one", KeyPath(keys)))
     }
+}
+
+fn is_too_large(node: &Node) -> bool {
+    matches!(node.value, Value::Integer(number) if number > i128::from(u64::MAX))
 }
 
 fn did_you_mean(word: &str, expected: &[&str]) -> String {
