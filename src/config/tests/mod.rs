@@ -146,6 +146,27 @@ fn every_array_of_tables_is_known_to_be_one() {
 }
 
 #[test]
+fn a_bracket_that_is_not_closed_is_one_problem_that_names_its_line() {
+    let places = |text: &str| {
+        let problems = examined(text);
+        let found: Vec<_> =
+            problems.iter().map(|p| (problems.position(p).unwrap().0, format!("{}; {}", p.message, p.help))).collect();
+        let [(line, text)] = found.as_slice() else { panic!("{problems}") };
+        (*line, text.clone())
+    };
+    let (line, text) = places(&GOOD.replace("[\"bedrock\"]", "[\"bedrock\""));
+    assert_eq!(line, 11, "{text}");
+    assert!(text.contains("more that may follow from it") && text.contains("`[` on line 10 has not ended here"), "{text}");
+    let reference = reference::reference_in_full();
+    let (guilty, _) = reference.lines().enumerate().find(|(_, line)| line.starts_with("allow_from = [")).unwrap();
+    let (_, text) = places(&reference.replacen("\nallow_from = [", "\nallow_from = [[", 1));
+    assert!(text.contains(&format!("`[` on line {} has", guilty + 1)), "{text}");
+    let (line, text) = places(&GOOD.replace('\n', "\r"));
+    assert!(line == 1 && text.contains("end in CR alone"), "{line}: {text}");
+    assert_eq!(examined(&GOOD.replace('\n', "\r\n")).to_string(), "");
+}
+
+#[test]
 fn bad_syntax_is_reported_with_the_parsers_words_and_place() {
     let (line, column, path, text) = only_problem("region = \"us-east-1\"", "region = us-east-1");
     assert_eq!((line, column, path.as_str()), (6, 10, ""));
