@@ -90,6 +90,15 @@ fn amounts(check: &mut Check<'_>, config: &Config) {
         ("metering", "read_on_seconds_max", config.metering.read_on_seconds_max),
     ];
     for (section, key, _) in counts.into_iter().chain(seconds).filter(|(.., value)| *value == 0) {
+        if (section, key) == ("upstream", "idle_seconds_max") {
+            let help = "remove the line to get the default, or write 1 or more";
+            check.error(
+                KeyPath::of(section).key(key),
+                "0 would use no connection twice: every request would wait for a handshake",
+                help,
+            );
+            continue;
+        }
         check.error(KeyPath::of(section).key(key), "0 would refuse every request", "remove the line to get the default");
     }
     let (head, event) = (config.downstream.header_bytes_max, config.bidirectional.event_bytes_max);

@@ -175,6 +175,7 @@ fn a_bad_value_is_reported_once_where_it_stands() {
             "tenants.acme.models[1]",
             "did you mean `us.amazon.nova-*`?",
         ),
+        ("us-east-1\"", "us-east-1\"\nidle_seconds_max = 0", "upstream.idle_seconds_max", "use no connection twice"),
         ("[issuers", "[downstream]\nleave_seconds = 660\n[issuers", "downstream.leave_seconds", "nothing is left"),
     ];
     for (from, to, path, says) in cases {
