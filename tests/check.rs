@@ -123,3 +123,19 @@ fn keys_that_no_gateway_would_start_with_are_errors() {
     let report = String::from_utf8(check(&["check", "-c"], &config).stderr).unwrap();
     assert!(report.ends_with(": 2 errors\n"), "{report}");
 }
+
+#[test]
+fn a_ledger_that_is_some_other_file_is_an_error_and_stays_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let (config, _) = with_keys(directory.path());
+    let text = fs::read_to_string(&config).unwrap() + "\n[ledger]\nfile = \"ledger.sqlite\"\n";
+    fs::write(&config, text).unwrap();
+    assert_eq!(check(&["check", "-c"], &config).status.code(), Some(0), "one that is not there is made");
+    let (ledger, other) = (directory.path().join("ledger.sqlite"), "Dear diary, ".repeat(100));
+    write_private(&ledger, &other);
+    let output = check(&["check", "-c"], &config);
+    let report = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(78), "{report}");
+    assert!(report.contains("is not a tollgate ledger") && report.contains("^ ledger.file"), "{report}");
+    assert_eq!(fs::read_to_string(&ledger).unwrap(), other);
+}

@@ -55,7 +55,7 @@ pub fn is_opaque(model: &str) -> bool {
 }
 
 /// Who makes models: the first label of an id that is no geography.
-const VENDORS: [&str; 19] = [
+pub const VENDORS: [&str; 19] = [
     "ai21",
     "amazon",
     "anthropic",

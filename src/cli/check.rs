@@ -9,6 +9,7 @@ use std::{
 
 use crate::{
     config::{Config, Problems},
+    ledger::{LedgerError, Reader},
     snapshot,
 };
 
@@ -28,7 +29,11 @@ pub struct CheckArgs {
 /// # Errors
 /// When standard output or standard error cannot be written to. A bad configuration is no error but exit code 78.
 pub fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
-    let (usable, problems) = snapshot::examine(&args.config);
+    let (usable, mut problems) = snapshot::examine(&args.config);
+    if let Some(error) = usable.as_ref().and_then(foreign_ledger) {
+        problems.refuse(&["ledger", "file"], &error.to_string(), "the gateway would not start with it");
+    }
+    let usable = usable.filter(|_| problems.errors().next().is_none());
     if problems.iter().next().is_some() {
         report(&problems)?;
     }
@@ -46,6 +51,15 @@ pub fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
             writeln!(io::stderr(), "{name}: {}{warnings}", counted(problems.errors().count(), "error"))?;
             Ok(ExitCode::from(EX_CONFIG))
         }
+    }
+}
+
+/// Why the gateway would not start with the ledger's file as it is. One that cannot be read now may be another user's.
+fn foreign_ledger(config: &Config) -> Option<LedgerError> {
+    let file = config.ledger.file.as_ref().filter(|file| file.exists())?;
+    match Reader::open(file) {
+        Err(error @ (LedgerError::Foreign(_) | LedgerError::Newer { .. } | LedgerError::Damaged { .. })) => Some(error),
+        _ => None,
     }
 }
 

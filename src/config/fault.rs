@@ -66,10 +66,17 @@ impl Fault {
             Kind::UnknownWord { word, expected, .. } => {
                 (format!("`{}` is not known here", word.escape_debug()), did_you_mean(word, expected))
             }
+            Kind::WrongType { expected } if matches!(expected.as_str(), "u64" | "usize") && is_too_large(node) => (
+                format!("expected a whole number from 0 to 18,446,744,073,709,551,615, found {}", node.kind()),
+                "lower it; where no number means no limit, remove the line".to_owned(),
+            ),
             Kind::WrongType { expected } => {
                 let (expected, help) = plainly(expected, reference);
-                let one = expected == "a string" && matches!(node.value, Value::Array(_));
-                let help = if one { "write one, without brackets".to_owned() } else { help };
+                let help = match (expected.as_str(), &node.value) {
+                    ("a string", Value::Array(_)) => "write one, without brackets".to_owned(),
+                    ("an array", Value::Table(_)) => self.sections().unwrap_or(help),
+                    _ => help,
+                };
                 (format!("expected {expected}, found {}", node.kind()), help)
             }
             Kind::Other(message) => {
@@ -78,6 +85,26 @@ impl Fault {
             }
         }
     }
+}
+
+/// Keys whose arrays are of tables, and are better written as sections.
+pub(super) const SECTIONS: [&str; 6] = ["listeners", "certificates", "client_principals", "quotas", "sealing_keys", "prices"];
+
+impl Fault {
+    /// What to write for a section in single brackets that may come more than once.
+    fn sections(&self) -> Option<String> {
+        let path = self.path();
+        let Some(Step::Key(last)) = path.0.last() else { return None };
+        if !SECTIONS.contains(&last.as_str()) {
+            return None;
+        }
+        let keys = path.0.iter().filter(|step| matches!(step, Step::Key(_))).cloned().collect();
+        Some(format!("write `[[{}]]`, in double brackets: there may be more than one", KeyPath(keys)))
+    }
+}
+
+fn is_too_large(node: &Node) -> bool {
+    matches!(node.value, Value::Integer(number) if number > i128::from(u64::MAX))
 }
 
 fn did_you_mean(word: &str, expected: &[&str]) -> String {

@@ -37,6 +37,7 @@ mod document;
 mod fault;
 mod mask;
 mod suggest;
+mod syntax;
 
 #[cfg(test)]
 mod tests;

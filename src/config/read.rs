@@ -19,6 +19,7 @@ use super::{
     document::{KeyPath, Node, Value},
     fault::{Fault, Kind},
     suggest::suggest,
+    syntax,
 };
 
 /// A configuration is written by people; a larger file is something else.
@@ -111,24 +112,25 @@ pub(super) fn examine_text(text: &str, name: &Path, now: Option<SystemTime>) -> 
 pub(super) fn typed<T: DeserializeOwned>(text: &str, reference: &str, problems: &mut Problems) -> Option<(T, Node)> {
     let (table, syntax_errors) = DeTable::parse_recoverable(text);
     // Of a key that is written twice the parser keeps the first; nothing else is lost, so the rest can be checked.
-    let lost = syntax_errors.iter().any(|error| error.message() != DUPLICATE_KEY);
-    for error in syntax_errors {
-        problems.add(syntax_problem(error.message(), error.span().unwrap_or(0..0)));
-    }
-    if lost {
+    let (duplicates, syntax_errors): (Vec<_>, Vec<_>) = syntax_errors
+        .into_iter()
+        .map(|error| (error.message().to_owned(), error.span().unwrap_or(0..0)))
+        .partition(|(message, _)| message == DUPLICATE_KEY);
+    if let Some(problem) = syntax::problem(text, syntax_errors) {
+        problems.add(problem);
         return None;
+    }
+    for (_, span) in duplicates {
+        problems.add(duplicate(span));
     }
     let mut root = Node::root(table);
     let value = deserialize(&mut root, reference, problems)?;
     Some((value, root))
 }
 
-fn syntax_problem(message: &str, span: Range<usize>) -> Problem {
-    let (message, help) = match message {
-        DUPLICATE_KEY => ("this key or section has been written before".to_owned(), "remove one of the two"),
-        other => (format!("not TOML: {other}"), "nothing else is checked until the file is TOML; see https://toml.io"),
-    };
-    Problem { severity: Severity::Error, message, key_path: String::new(), span: Some(span), help: help.to_owned() }
+fn duplicate(span: Range<usize>) -> Problem {
+    let (message, help) = ("this key or section has been written before".to_owned(), "remove one of the two".to_owned());
+    Problem { severity: Severity::Error, message, key_path: String::new(), span: Some(span), help }
 }
 
 /// Nothing only if a placeholder does not satisfy a type, or there were too many errors; then something has been reported.

@@ -57,10 +57,19 @@ impl fmt::Display for NanoUsd {
     }
 }
 
-/// A text that is no amount of dollars with at most nine decimals.
+/// A text that is no amount of dollars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not an amount of US dollars with at most nine decimals, such as \"12.50\"")]
-pub struct NotMoney;
+pub enum NotMoney {
+    /// Something else.
+    #[error("not an amount of US dollars, such as \"12.50\"")]
+    Form,
+    /// Less than a billionth of a dollar would be lost.
+    #[error("an amount of US dollars with more than nine decimals")]
+    Decimals,
+    /// It does not fit.
+    #[error("more than {} US dollars, the most there can be", NanoUsd::MAX)]
+    TooMuch,
+}
 
 impl FromStr for NanoUsd {
     type Err = NotMoney;
@@ -70,12 +79,15 @@ impl FromStr for NanoUsd {
         let (sign, digits) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
         let (dollars, decimals) = digits.split_once('.').unwrap_or((digits, "0"));
         let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-        if !all_digits(dollars) || !all_digits(decimals) || decimals.len() > 9 {
-            return Err(NotMoney);
+        if !all_digits(dollars) || !all_digits(decimals) {
+            return Err(NotMoney::Form);
         }
-        let whole: i64 = dollars.parse().map_err(|_| NotMoney)?;
-        let nanos: i64 = format!("{decimals:0<9}").parse().map_err(|_| NotMoney)?;
-        let amount = whole.checked_mul(A_DOLLAR).and_then(|amount| amount.checked_add(nanos)).ok_or(NotMoney)?;
+        if decimals.len() > 9 {
+            return Err(NotMoney::Decimals);
+        }
+        let whole: i64 = dollars.parse().map_err(|_| NotMoney::TooMuch)?;
+        let nanos: i64 = format!("{decimals:0<9}").parse().map_err(|_| NotMoney::Decimals)?;
+        let amount = whole.checked_mul(A_DOLLAR).and_then(|amount| amount.checked_add(nanos)).ok_or(NotMoney::TooMuch)?;
         Ok(NanoUsd(sign * amount))
     }
 }
@@ -101,11 +113,17 @@ mod tests {
 
     #[test]
     fn what_is_no_amount_is_refused() {
-        for text in
-            ["", ".", "1.", ".5", "1e3", "+1", "1,5", "0.0000000001", "99999999999999999999", " 1", "--1", "9223372036.854775808"]
-        {
-            assert_eq!(text.parse::<NanoUsd>(), Err(NotMoney), "{text}");
+        for text in ["", ".", "1.", ".5", "1e3", "+1", "1,5", " 1", "--1"] {
+            assert_eq!(text.parse::<NanoUsd>(), Err(NotMoney::Form), "{text}");
         }
+        for text in ["0.0000000001", "500.0000000001"] {
+            assert_eq!(text.parse::<NanoUsd>(), Err(NotMoney::Decimals), "{text}");
+        }
+        for text in ["99999999999999999999", "9223372037", "9223372036.854775808"] {
+            assert_eq!(text.parse::<NanoUsd>(), Err(NotMoney::TooMuch), "{text}");
+        }
+        assert_eq!("9223372036.854775807".parse(), Ok(NanoUsd::MAX));
+        assert!(NotMoney::TooMuch.to_string().contains("9223372036.854775807"));
     }
 
     proptest! {

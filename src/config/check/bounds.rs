@@ -11,6 +11,12 @@ const BEDROCK_BODY_BYTES_MAX: u64 = 25_000_000;
 
 const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 
+/// The head of a signed request has some 900 bytes, and one with a token more.
+const HEADER_BYTES_MIN: usize = 1_024;
+
+/// An event has its prelude, its headers and a checksum, and a signed one another around it.
+const EVENT_BYTES_MIN: usize = 256;
+
 /// Ten years. What is much longer cannot be added to a time of day.
 const SECONDS_MAX: u64 = 315_360_000;
 
@@ -84,7 +90,25 @@ fn amounts(check: &mut Check<'_>, config: &Config) {
         ("metering", "read_on_seconds_max", config.metering.read_on_seconds_max),
     ];
     for (section, key, _) in counts.into_iter().chain(seconds).filter(|(.., value)| *value == 0) {
+        if (section, key) == ("upstream", "idle_seconds_max") {
+            let help = "remove the line to get the default, or write 1 or more";
+            check.error(
+                KeyPath::of(section).key(key),
+                "0 would use no connection twice: every request would wait for a handshake",
+                help,
+            );
+            continue;
+        }
         check.error(KeyPath::of(section).key(key), "0 would refuse every request", "remove the line to get the default");
+    }
+    let (head, event) = (config.downstream.header_bytes_max, config.bidirectional.event_bytes_max);
+    for (section, key, value, least) in
+        [("downstream", "header_bytes_max", head, HEADER_BYTES_MIN), ("bidirectional", "event_bytes_max", event, EVENT_BYTES_MIN)]
+    {
+        if (1..least).contains(&value) {
+            let help = format!("write at least {least}, or remove the line to get the default");
+            check.error(KeyPath::of(section).key(key), format!("{value} bytes: hardly anything fits"), help);
+        }
     }
     for (section, key, value) in seconds.into_iter().chain(seconds_or_none).filter(|(.., value)| *value > SECONDS_MAX) {
         let help = format!("write at most {SECONDS_MAX}, better how long clients really wait");
@@ -94,6 +118,12 @@ fn amounts(check: &mut Check<'_>, config: &Config) {
 
 fn leaving(check: &mut Check<'_>, config: &Config) {
     let (leave, drain) = (config.downstream.leave_seconds, config.downstream.drain_seconds_max);
+    let (total, path) = (config.bidirectional.total_seconds_max, KeyPath::of("bidirectional").key("total_seconds_max"));
+    // The default is nobody's slip.
+    if (drain + 1..=SECONDS_MAX).contains(&total) && check.root.has(&path.0) {
+        let message = format!("{total} seconds: a stop or an upgrade cuts streams after `downstream.drain_seconds_max`, {drain}");
+        check.warning(path, message, "lower it: Bedrock ends such a stream after 480 seconds itself");
+    }
     if leave > 0 && leave >= drain {
         check.error(
             KeyPath::of("downstream").key("leave_seconds"),

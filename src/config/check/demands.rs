@@ -1,7 +1,10 @@
 //! What tenants and groups demand of their callers: where from, how much at once, under which guardrail.
 
-use super::{Check, KeyPath, networks};
+use super::{Check, KeyPath, networks, words};
 use crate::config::{Config, Group, Guardrail, Tenant};
+
+/// The API's own limit for `guardrailIdentifier`.
+const IDENTIFIER_BYTES_MAX: usize = 2_048;
 
 /// The demands of a section.
 pub(super) struct Demands<'a> {
@@ -47,14 +50,30 @@ pub(super) fn check(check: &mut Check<'_>, demands: &Demands<'_>, config: &Confi
 
 fn guardrail(check: &mut Check<'_>, guardrail: &Guardrail, path: &KeyPath) {
     let Guardrail { identifier, version, strict: _ } = guardrail;
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b":/-".contains(&b);
-    if !(1..=2048).contains(&identifier.len()) || !identifier.bytes().all(plain) {
+    if !is_guardrail(identifier) {
         let help = "write its id, `a1b2c3d4e5f6`, or its ARN, `arn:aws:bedrock:REGION:ACCOUNT:guardrail/ID`";
         check.error(path.clone().key("identifier"), "not a guardrail's id or ARN", help);
     }
     let number = (1..=8).contains(&version.len()) && version.bytes().all(|b| b.is_ascii_digit()) && !version.starts_with('0');
     if !number && version != "DRAFT" {
         check.error(path.clone().key("version"), "not a version of a guardrail", "write its number, `\"1\"`, or `\"DRAFT\"`");
+    }
+}
+
+/// An id, or `arn:PARTITION:bedrock:REGION:ACCOUNT:guardrail/ID`.
+fn is_guardrail(identifier: &str) -> bool {
+    let is_id = |id: &str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    match identifier.split(':').collect::<Vec<_>>()[..] {
+        [id] => identifier.len() <= IDENTIFIER_BYTES_MAX && is_id(id),
+        ["arn", partition, "bedrock", region, account, resource] => {
+            identifier.len() <= IDENTIFIER_BYTES_MAX
+                && partition.starts_with("aws")
+                && words::is_region(region)
+                && account.len() == 12
+                && account.bytes().all(|b| b.is_ascii_digit())
+                && resource.strip_prefix("guardrail/").is_some_and(is_id)
+        }
+        _ => false,
     }
 }
 

@@ -33,9 +33,13 @@ pub(super) fn check(check: &mut Check<'_>, config: &Config, now: SystemTime) {
         authorities(check, KeyPath::of("upstream").key("ca_file"), file);
     }
     if let Err(problems) = config.prices.book() {
-        for (_, line) in problems.lines() {
-            let help = "`tollgate prices check` shows the place";
-            check.error(KeyPath::of("prices").key("file"), line, help);
+        for (problem, (_, line)) in problems.iter().zip(problems.lines()) {
+            let (message, help) = match (&problem.span, &config.prices.file) {
+                // Nothing of it was read.
+                (None, Some(file)) => (format!("{}: {}", file.display(), problem.message), problem.help.as_str()),
+                _ => (line, "`tollgate prices check` shows the place"),
+            };
+            check.error(KeyPath::of("prices").key("file"), message, help);
         }
     }
     if let Some(credentials) = &config.credentials {

@@ -7,7 +7,7 @@ use super::{Check, KeyPath, demands, upstream::services_help, words};
 use crate::{
     bedrock::{
         Service,
-        model::{canonical, is_opaque},
+        model::{VENDORS, canonical, is_opaque},
         operations,
     },
     config::{Config, Denied, Group, Tenant, suggest::suggest},
@@ -15,6 +15,9 @@ use crate::{
 
 /// As requests write them; OpenAI's and Anthropic's routes have names of their own.
 const TIERS: [&str; 6] = ["default", "priority", "flex", "reserved", "auto", "standard_only"];
+
+/// Shorter labels are geographies, and near to everything.
+const VENDOR_BYTES_MIN: usize = 4;
 
 /// The five lists of a section.
 struct Lists<'a> {
@@ -74,7 +77,17 @@ pub(super) fn check(check: &mut Check<'_>, config: &Config) {
         demands::check(check, &group.into(), config, &path);
         demands::check_guardrails(check, group, config, &path);
     }
+    nobody_in_groups(check, config);
     profiles(check, config);
+}
+
+/// A token has groups by `groups_claim` alone, and a key by the keys file.
+fn nobody_in_groups(check: &mut Check<'_>, config: &Config) {
+    if config.groups.is_empty() || config.keys.is_some() || config.issuers.values().any(|issuer| issuer.groups_claim.is_some()) {
+        return;
+    }
+    let help = "say with an issuer's `groups_claim` which claim names a caller's groups";
+    check.warning(KeyPath::of("groups"), "nobody is in a group: no issuer has `groups_claim`, and there is no `[keys]`", help);
 }
 
 /// `alone`: what is not here is nowhere.
@@ -112,6 +125,7 @@ fn names(check: &mut Check<'_>, lists: &Lists<'_>, path: &KeyPath) {
             check.error(at("services", index), message, services_help(name));
         }
     }
+    lists.models.iter().enumerate().for_each(|(index, glob)| vendor(check, glob, at("models", index)));
     lists.operations.iter().enumerate().for_each(|(index, glob)| operation(check, glob, at("operations", index)));
     for (index, region) in lists.regions.iter().enumerate() {
         let is_geography = region.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
@@ -126,6 +140,25 @@ fn names(check: &mut Check<'_>, lists: &Lists<'_>, path: &KeyPath) {
         if !glob.is_empty() && !TIERS.iter().any(|tier| matcher.matches(tier)) {
             let message = format!("`{}` is no service tier this version knows", glob.escape_debug());
             check.warning(at("service_tiers", index), message, format!("they are {}", TIERS.join(", ")));
+        }
+    }
+}
+
+/// A slip in who makes the models. Of models themselves nothing is said: AWS adds some every week, and operators name their own.
+fn vendor(check: &mut Check<'_>, glob: &str, path: KeyPath) {
+    let labels: Vec<&str> = glob.split('.').collect();
+    let known = |label: &&str| label.contains(['*', '?']) || VENDORS.contains(label);
+    // The last label is the model's own name. Before it come who makes it, and perhaps a geography.
+    let Some((_, before)) = labels.split_last().filter(|(_, before)| !before.iter().take(2).any(known)) else { return };
+    if is_opaque(glob) {
+        return;
+    }
+    for label in before.iter().take(2).filter(|label| label.len() >= VENDOR_BYTES_MIN) {
+        if let Some(near) = suggest(label, VENDORS) {
+            let message = format!("`{}` makes no models that this version knows", label.escape_debug());
+            let help =
+                format!("did you mean `{}`? Ids of models are in lower case", glob.replacen(label, near, 1).escape_debug());
+            return check.warning(path, message, help);
         }
     }
 }

@@ -8,7 +8,7 @@ use wildmatch::WildMatch;
 use super::{Check, KeyPath};
 use crate::{
     config::{MaxTokensOver, Quota, Tenant, quotas::QUOTAS_MAX, suggest::suggest},
-    pricing::NanoUsd,
+    pricing::{NanoUsd, NotMoney},
 };
 
 const NAME_BYTES_MAX: usize = 64;
@@ -97,7 +97,14 @@ fn amounts(check: &mut Check<'_>, quota: &Quota, at: &KeyPath) {
         let at = at.clone().key(key);
         match text.map(str::parse::<NanoUsd>) {
             Some(Err(error)) => {
-                check.error(at, error.to_string(), "write dollars as a string, `\"12.50\"`, without sign or unit")
+                let help = match error {
+                    NotMoney::Form => "write dollars as a string, `\"12.50\"`, without sign or unit",
+                    NotMoney::Decimals => {
+                        "round it to at most nine decimals: a billionth of a dollar is the least that is counted"
+                    }
+                    NotMoney::TooMuch => "lower it, or remove the line for no limit",
+                };
+                check.error(at, error.to_string(), help);
             }
             Some(Ok(amount)) if amount < NanoUsd::ZERO => {
                 check.error(at, "negative: no request would fit", "write dollars without a sign, `\"12.50\"`");
@@ -117,7 +124,8 @@ fn amounts(check: &mut Check<'_>, quota: &Quota, at: &KeyPath) {
 
 /// Limits that can never be reached, because another is smaller.
 fn proportions(check: &mut Check<'_>, quota: &Quota, at: &KeyPath) {
-    let over = |day: Option<u64>, month: Option<u64>| day.zip(month).is_some_and(|(day, month)| day > month);
+    // Of a month of 0 something worse has been said.
+    let over = |day: Option<u64>, month: Option<u64>| day.zip(month).is_some_and(|(day, month)| month > 0 && day > month);
     let dollars = |text: &Option<String>| text.as_deref()?.parse::<NanoUsd>().ok();
     for (key, than, is_over) in [
         ("tokens_per_day", "tokens_per_month", over(quota.tokens_per_day, quota.tokens_per_month)),
@@ -126,7 +134,9 @@ fn proportions(check: &mut Check<'_>, quota: &Quota, at: &KeyPath) {
         (
             "usd_per_day",
             "usd_per_month",
-            dollars(&quota.usd_per_day).zip(dollars(&quota.usd_per_month)).is_some_and(|(day, month)| day > month),
+            dollars(&quota.usd_per_day)
+                .zip(dollars(&quota.usd_per_month))
+                .is_some_and(|(day, month)| month > NanoUsd::ZERO && day > month),
         ),
     ] {
         if is_over {

@@ -17,6 +17,12 @@ pub(super) fn check(check: &mut Check<'_>, upstream: &Upstream) {
             format!("`{}` is not the name of an AWS region", upstream.region.escape_debug()),
             "write it as AWS does: `us-east-1`; a zone's letter does not belong to it",
         );
+    } else if !words::REGIONS.contains(&upstream.region.as_str()) {
+        let help = match suggest(&upstream.region, words::REGIONS) {
+            Some(near) => format!("did you mean `{near}`? If AWS has it by now, leave it"),
+            None => "compare it with AWS's list; if AWS has it by now, leave it".to_owned(),
+        };
+        check.warning(at("region"), format!("`{}` is no region that this version knows", upstream.region), help);
     }
     if upstream.dns_suffix.as_deref().is_some_and(|suffix| !words::is_host_name(suffix)) {
         check.error(at("dns_suffix"), "not a DNS name", "write it without a leading dot: `amazonaws.com`");

@@ -115,6 +115,58 @@ fn a_key_written_twice_does_not_hide_what_follows() {
 }
 
 #[test]
+fn a_section_of_which_there_may_be_many_is_told_to_have_double_brackets() {
+    let (_, _, path, text) = only_problem("[[listeners]]", "[listeners]");
+    assert!(path == "listeners" && text.contains("write `[[listeners]]`, in double brackets"), "{path}: {text}");
+    let quota = "limits = { requests_per_minute = 60 }\n[tenants.acme.quotas]\ntokens_per_day = 5\n";
+    let (_, _, path, text) = only_problem("limits = { requests_per_minute = 60 }", quota);
+    assert!(path == "tenants.acme.quotas" && text.contains("`[[tenants.acme.quotas]]`"), "{path}: {text}");
+    let (_, _, _, text) = only_problem("models = [\"*\"]", "models = { a = 1 }");
+    assert!(text.contains("also if it is only one"), "{text}");
+    let report = parse_prices("[models.\"a.b\".prices]\ninput = \"1\"\n", Path::new("p.toml")).unwrap_err().to_string();
+    assert!(report.contains("`[[models.\"a.b\".prices]]`"), "{report}");
+}
+
+#[test]
+fn every_array_of_tables_is_known_to_be_one() {
+    fn arrays(schema: &serde_json::Value, found: &mut std::collections::BTreeSet<String>) {
+        for (key, property) in schema["properties"].as_object().into_iter().flatten() {
+            let items = property["items"]["$ref"].as_str().and_then(|items| items.rsplit('/').next());
+            if items.is_some_and(|items| items != "Algorithm") {
+                found.insert(key.clone());
+            }
+        }
+        let children = schema.as_object().into_iter().flatten().map(|(_, value)| value);
+        children.chain(schema.as_array().into_iter().flatten()).for_each(|child| arrays(child, found));
+    }
+    let mut found = Default::default();
+    arrays(&schema::configuration(), &mut found);
+    arrays(&schema::prices(), &mut found);
+    assert_eq!(found, fault::SECTIONS.map(str::to_owned).into());
+}
+
+#[test]
+fn a_bracket_that_is_not_closed_is_one_problem_that_names_its_line() {
+    let places = |text: &str| {
+        let problems = examined(text);
+        let found: Vec<_> =
+            problems.iter().map(|p| (problems.position(p).unwrap().0, format!("{}; {}", p.message, p.help))).collect();
+        let [(line, text)] = found.as_slice() else { panic!("{problems}") };
+        (*line, text.clone())
+    };
+    let (line, text) = places(&GOOD.replace("[\"bedrock\"]", "[\"bedrock\""));
+    assert_eq!(line, 11, "{text}");
+    assert!(text.contains("more that may follow from it") && text.contains("`[` on line 10 has not ended here"), "{text}");
+    let reference = reference::reference_in_full();
+    let (guilty, _) = reference.lines().enumerate().find(|(_, line)| line.starts_with("allow_from = [")).unwrap();
+    let (_, text) = places(&reference.replacen("\nallow_from = [", "\nallow_from = [[", 1));
+    assert!(text.contains(&format!("`[` on line {} has", guilty + 1)), "{text}");
+    let (line, text) = places(&GOOD.replace('\n', "\r"));
+    assert!(line == 1 && text.contains("end in CR alone"), "{line}: {text}");
+    assert_eq!(examined(&GOOD.replace('\n', "\r\n")).to_string(), "");
+}
+
+#[test]
 fn bad_syntax_is_reported_with_the_parsers_words_and_place() {
     let (line, column, path, text) = only_problem("region = \"us-east-1\"", "region = us-east-1");
     assert_eq!((line, column, path.as_str()), (6, 10, ""));

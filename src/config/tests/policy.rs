@@ -5,7 +5,7 @@ use super::{GOOD, examined, only_problem};
 #[test]
 fn rules_that_nothing_meets_are_found_where_they_stand() {
     let tenant = "services = [\"*\"]";
-    let group = "\n[groups.beta]\ntenants = [\"acme\"]\n";
+    let group = "\n[keys]\nfile = \"keys.toml\"\n[groups.beta]\ntenants = [\"acme\"]\n";
     let application = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc";
     for (from, to, path, words) in [
         (tenant, "services = [\"*\"]\nregions = []".to_owned(), "tenants.acme.regions", "allowed nothing"),
@@ -75,15 +75,27 @@ fn rules_that_nothing_meets_are_found_where_they_stand() {
         ),
         (
             "[tenants.acme]",
-            "[groups.beta]\nmodels = [\"*\"]\n[tenants.acme]".to_owned(),
+            "[keys]\nfile = \"k\"\n[groups.beta]\nmodels = [\"*\"]\n[tenants.acme]".to_owned(),
             "groups.beta.tenants",
             "counts for nobody",
         ),
         (
             "[tenants.acme]",
-            "[groups.beta]\ntenants = [\"acne\"]\n[tenants.acme]".to_owned(),
+            "[keys]\nfile = \"k\"\n[groups.beta]\ntenants = [\"acne\"]\n[tenants.acme]".to_owned(),
             "groups.beta.tenants[0]",
             "did you mean `acme`",
+        ),
+        (
+            "[tenants.acme]",
+            group.replacen("[keys]\nfile = \"keys.toml\"", "", 1) + "[tenants.acme]",
+            "groups",
+            "no issuer has `groups_claim`",
+        ),
+        (
+            tenant,
+            "services = [\"*\"]\nguardrail = { identifier = \"arn:foo\", version = \"1\" }".to_owned(),
+            "tenants.acme.guardrail.identifier",
+            "not a guardrail's id",
         ),
         (
             "[tenants.acme]",

@@ -71,6 +71,8 @@ fn a_bad_price_list_makes_the_configuration_unusable() {
         problems.errors().filter(|problem| problem.key_path == "prices.file").map(|problem| problem.message.clone()).collect()
     };
     assert!(about_prices()[0].contains("cannot read the price list"), "{:?}", about_prices());
+    let report = examine(&path).1.to_string();
+    assert!(report.contains("help: give the path of a readable file") && !report.contains("tollgate prices check"), "{report}");
     std::fs::write(directory.path().join("prices.toml"), "[requests]\nX = \"free\"\n").unwrap();
     assert!(about_prices()[0].contains("prices.toml:2:5: requests.X: not a price"), "{:?}", about_prices());
     std::fs::write(directory.path().join("prices.toml"), "[requests]\nX = \"0.5\"\n").unwrap();

@@ -158,6 +158,24 @@ fn a_bad_value_is_reported_once_where_it_stands() {
         ("[issuers", "[log]\nlevel = \"inof\"\n[issuers", "log.level", "did you mean `info`?"),
         ("[issuers", "[log]\nlevel = \"verbose\"\n[issuers", "log.level", "nothing but a module"),
         ("[issuers", "[log]\nlevel = \"info,[\"\n[issuers", "log.level", "not a filter"),
+        ("\"us-east-1", "\"us-esat-1", "upstream.region", "did you mean `us-east-1`?"),
+        ("\"us-east-1", "\"qq-zulu-7", "upstream.region", "if AWS has it by now"),
+        ("[issuers", "[downstream]\nheader_bytes_max = 10\n[issuers", "downstream.header_bytes_max", "at least 1024"),
+        ("[issuers", "[bidirectional]\nevent_bytes_max = 1\n[issuers", "bidirectional.event_bytes_max", "at least 256"),
+        (
+            "[issuers",
+            "[bidirectional]\ntotal_seconds_max = 100000\n[issuers",
+            "bidirectional.total_seconds_max",
+            "480 seconds itself",
+        ),
+        ("models = [\"*\"]", "models = [\"Anthropic.Claude*\"]", "tenants.acme.models[0]", "did you mean `anthropic.Claude*`?"),
+        (
+            "models = [\"*\"]",
+            "models = [\"*\", \"us.amzon.nova-*\"]",
+            "tenants.acme.models[1]",
+            "did you mean `us.amazon.nova-*`?",
+        ),
+        ("us-east-1\"", "us-east-1\"\nidle_seconds_max = 0", "upstream.idle_seconds_max", "use no connection twice"),
         ("[issuers", "[downstream]\nleave_seconds = 660\n[issuers", "downstream.leave_seconds", "nothing is left"),
     ];
     for (from, to, path, says) in cases {
@@ -258,4 +276,25 @@ fn a_problem_fits_on_a_line_of_the_log() {
             "t.toml:6:10: upstream.region: `mars` is not the name of an AWS region; write it as AWS does: `us-east-1`; a zone's letter does not belong to it"
         ]
     );
+}
+
+#[test]
+fn patterns_for_models_that_may_come_are_nobodys_slip() {
+    for glob in [
+        "anthropic.claude-nova-9*",
+        "us.anthropic.*",
+        "*.anthropic.*",
+        "amazon.*",
+        "us-gov.amazon.x",
+        "jp.*",
+        "acme.llama-tuned",
+        "xai.grok-*",
+        "*",
+        "meta*",
+        "global.zai.glm-9",
+        "arn:aws:bedrock:us-east-1:123456789012:imported-model/amzon.x",
+    ] {
+        let text = GOOD.replace("models = [\"*\"]", &format!("models = [{glob:?}]"));
+        assert_eq!(examined(&text).to_string(), "", "{glob}");
+    }
 }
