@@ -53,6 +53,23 @@ pub enum LedgerError {
     },
 }
 
+impl LedgerError {
+    /// Whether the disk refuses, which may pass: it is full, read-only or broken. What somebody has to put right is none of that.
+    pub(super) fn is_the_disks(&self) -> bool {
+        match self {
+            LedgerError::Open { source, .. } => {
+                use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+                [StorageFull, QuotaExceeded, ReadOnlyFilesystem].contains(&source.kind())
+            }
+            LedgerError::Sqlite { source, .. } => {
+                use rusqlite::ErrorCode::{DiskFull, ReadOnly, SystemIoFailure};
+                [DiskFull, ReadOnly, SystemIoFailure].map(Some).contains(&source.sqlite_error_code())
+            }
+            _ => false,
+        }
+    }
+}
+
 /// A charge is not on disk yet. It is kept, and written as soon as the disk takes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the ledger cannot be written to at the moment")]

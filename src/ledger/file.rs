@@ -38,8 +38,14 @@ pub(super) fn lock(file: &Path) -> Result<Lock, LedgerError> {
     let cannot = |source| LedgerError::Open { file: file.to_owned(), source };
     let mut beside = file.as_os_str().to_owned();
     beside.push(".lock");
+    let beside = PathBuf::from(beside);
     let options = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).clone();
-    let lock = options.open(PathBuf::from(beside)).map_err(cannot)?;
+    let lock = match options.open(&beside) {
+        // Locked it can be all the same.
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => fs::File::open(&beside),
+        lock => lock,
+    };
+    let lock = lock.map_err(cannot)?;
     match lock.try_lock() {
         Ok(()) => Ok(Lock(lock)),
         Err(TryLockError::WouldBlock) => Err(LedgerError::InUse(file.to_owned())),
@@ -70,12 +76,43 @@ pub(super) fn connect_to_read(file: &Path) -> Result<Connection, LedgerError> {
         return Err(LedgerError::Missing(file.to_owned()));
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(file, flags).map_err(|error| explain(file, error))?;
-    connection.busy_timeout(BUSY_MAX).map_err(|error| explain(file, error))?;
-    match identify(file, &connection)? {
+    let opened = Connection::open_with_flags(file, flags).map_err(|error| explain(file, error));
+    let (connection, found) = match opened.and_then(|connection| known(file, connection)) {
+        // SQLite makes an index of the WAL beside the file, if it can.
+        Err(LedgerError::Sqlite { source, .. }) if lacks_room(&source) && has_no_wal(file) => {
+            let alone = Connection::open_with_flags(alone(file), flags | OpenFlags::SQLITE_OPEN_URI);
+            known(file, alone.map_err(|error| explain(file, error))?)?
+        }
+        known => known?,
+    };
+    match found {
         schema::VERSION => Ok(connection),
         _ => Err(LedgerError::Missing(file.to_owned())),
     }
+}
+
+/// A connection, and the version of what it has open.
+fn known(file: &Path, connection: Connection) -> Result<(Connection, i64), LedgerError> {
+    connection.busy_timeout(BUSY_MAX).map_err(|error| explain(file, error))?;
+    let found = identify(file, &connection)?;
+    Ok((connection, found))
+}
+
+fn lacks_room(error: &Error) -> bool {
+    [ErrorCode::CannotOpen, ErrorCode::SystemIoFailure].map(Some).contains(&error.sqlite_error_code())
+}
+
+/// The file says all that there is to say, and nobody writes to it, or not yet.
+fn has_no_wal(file: &Path) -> bool {
+    let mut beside = file.as_os_str().to_owned();
+    beside.push("-wal");
+    fs::metadata(PathBuf::from(beside)).map_or(true, |wal| wal.len() == 0)
+}
+
+/// A file that is read without anything beside it: <https://sqlite.org/uri.html>.
+fn alone(file: &Path) -> String {
+    let path = file.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    format!("file:{path}?immutable=1")
 }
 
 /// The version of a ledger, 0 of an empty file; an error for what is none.
@@ -102,7 +139,7 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
 }
 
 /// Looks through the small tables, on which every restart depends; `tollgate ledger verify` looks through all.
-fn look_for_damage(file: &Path, connection: &Connection) -> Result<(), LedgerError> {
+pub(super) fn look_for_damage(file: &Path, connection: &Connection) -> Result<(), LedgerError> {
     for table in ["sums", "holds"] {
         let found: String = connection
             .query_row("SELECT * FROM pragma_quick_check(?1)", [table], |row| row.get(0))

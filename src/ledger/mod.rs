@@ -83,6 +83,9 @@ pub struct Ledger {
     settings: config::Ledger,
 }
 
+/// A file, where its account stood, and why it cannot be written to, if it cannot.
+type Opened = (Store, Recovered, Option<LedgerError>);
+
 #[derive(Debug)]
 struct Open {
     queue: Arc<Queue>,
@@ -90,26 +93,30 @@ struct Open {
 }
 
 impl Ledger {
-    /// Opens or makes the file, and tells where the account stood at `now`. Blocks.
+    /// Opens or makes the file, and tells where the account stood at `now`. Blocks. On a disk that refuses to write, a file that can be read
+    /// is as good: it is as if the disk had begun to refuse later.
     ///
     /// # Errors
     /// The file cannot be used; it has not been changed then. Says what to do.
     pub fn open(config: &config::Ledger, now: Timestamp) -> Result<(Ledger, Recovered), LedgerError> {
-        Ledger::open_after(config, now, now)
+        let file = config.file.clone();
+        Ledger::new(config, file.map(|file| Store::open_or_read(file, now, now)).transpose()?, now)
     }
 
-    /// The same after another process has closed it, whose requests still run: what they hold is left to them, expired or not.
+    /// The same after another process has closed it, whose requests still run: what they hold is left to them, expired or not. The file has
+    /// to take writes: otherwise the other process goes on.
     ///
     /// # Errors
     /// As of [`Ledger::open`].
     pub fn take_over(config: &config::Ledger, now: Timestamp) -> Result<(Ledger, Recovered), LedgerError> {
-        Ledger::open_after(config, Timestamp::MIN, now)
+        let opened = config.file.clone().map(|file| Store::open(file, Timestamp::MIN, now)).transpose()?;
+        Ledger::new(config, opened.map(|(store, recovered)| (store, recovered, None)), now)
     }
 
-    fn open_after(config: &config::Ledger, lost_before: Timestamp, now: Timestamp) -> Result<(Ledger, Recovered), LedgerError> {
-        let (open, recovered) = match &config.file {
-            Some(file) => {
-                let (open, recovered) = Open::new(file, config, lost_before, now)?;
+    fn new(config: &config::Ledger, opened: Option<Opened>, now: Timestamp) -> Result<(Ledger, Recovered), LedgerError> {
+        let (open, recovered) = match opened {
+            Some(opened) => {
+                let (open, recovered) = Open::new(opened, config, now)?;
                 (Some(Arc::new(open)), recovered)
             }
             None => (None, Recovered::default()),
@@ -128,7 +135,8 @@ impl Ledger {
     /// As of [`Ledger::open`].
     pub fn reopen(&self, now: Timestamp) -> Result<(), LedgerError> {
         if let (Some(file), None) = (&self.settings.file, &*self.open.load()) {
-            self.open.store(Some(Arc::new(Open::new(file, &self.settings, Timestamp::MIN, now)?.0)));
+            let opened = Store::open_or_read(file.clone(), Timestamp::MIN, now)?;
+            self.open.store(Some(Arc::new(Open::new(opened, &self.settings, now)?.0)));
         }
         Ok(())
     }
@@ -217,23 +225,26 @@ impl Drop for Ledger {
 
 impl Open {
     fn new(
-        file: &Path,
+        (store, recovered, why_not): Opened,
         config: &config::Ledger,
-        lost_before: Timestamp,
         now: Timestamp,
     ) -> Result<(Open, Recovered), LedgerError> {
-        let (store, recovered) = Store::open(file.to_owned(), lost_before, now)?;
+        let file = store.file().to_owned();
         let queue = Arc::new(Queue::new(queue::ROWS_WAITING_MAX, recovered.holds.iter().map(|hold| hold.request.id.clone())));
+        if let Some(error) = &why_not {
+            tracing::error!(%error, "the ledger can only be read; trying again until it can be written to");
+            queue.failed(error.to_string());
+        }
         let gather = Duration::from_millis(config.commit_milliseconds_max);
-        let today = store.today(now);
-        let writer = Writer { store, queue: queue.clone(), gather, retention_days: config.retention_days, today };
+        let (today, waits) = (store.today(now), why_not.is_some());
+        let writer = Writer { store, queue: queue.clone(), gather, retention_days: config.retention_days, today, waits };
         let (ending, ended) = sync_channel(0);
         let run = move || {
             writer.run();
             drop(ending);
         };
         let thread = thread::Builder::new().name("ledger".to_owned()).spawn(run);
-        thread.map_err(|source| LedgerError::Open { file: file.to_owned(), source })?;
+        thread.map_err(|source| LedgerError::Open { file, source })?;
         Ok((Open { queue, ended: Mutex::new(ended) }, recovered))
     }
 

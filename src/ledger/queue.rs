@@ -144,6 +144,11 @@ impl Queue {
         state.error.take().is_some()
     }
 
+    /// The file takes writes.
+    pub(super) fn recovered(&self) {
+        self.lock().error = None;
+    }
+
     /// The batch fetched last could not be written, and waits. True if the writes before succeeded.
     pub(super) fn failed(&self, error: String) -> bool {
         let mut state = self.lock();

@@ -1,6 +1,10 @@
 //! What is done to the file: one transaction a batch, in which rows, sums and holds change together or not at all.
 
-use std::{collections::HashMap, path::PathBuf, time::Instant};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
@@ -8,6 +12,7 @@ use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use super::{
     Entry, Hold, LedgerError, SumKey, Sums, file,
     rows::{self, HoldRows, RequestRows},
+    schema::VERSION,
     state::Batch,
     today::{self, Today},
 };
@@ -59,13 +64,66 @@ pub struct Recovered {
 impl Store {
     /// Makes or opens the file, and closes what expired before `lost_before`, while nobody had it open.
     pub(super) fn open(path: PathBuf, lost_before: Timestamp, now: Timestamp) -> Result<(Store, Recovered), LedgerError> {
+        Store::lock(path)?.opened(lost_before, now)
+    }
+
+    /// The same; but a file that is there and can only be read is read, and why it cannot be written comes with it.
+    pub(super) fn open_or_read(
+        path: PathBuf,
+        lost_before: Timestamp,
+        now: Timestamp,
+    ) -> Result<(Store, Recovered, Option<LedgerError>), LedgerError> {
+        let why = match Store::lock(path.clone())?.opened(lost_before, now) {
+            Ok((store, recovered)) => return Ok((store, recovered, None)),
+            Err(error) => error,
+        };
+        if !why.is_the_disks() {
+            return Err(why);
+        }
+        match Store::lock(path)?.read(now) {
+            Ok((store, recovered)) => Ok((store, recovered, Some(why))),
+            Err(_) => Err(why),
+        }
+    }
+
+    pub(super) fn lock(path: PathBuf) -> Result<Store, LedgerError> {
         let lock = file::lock(&path)?;
-        file::make(&path)?;
-        let mut connection = file::connect(&path)?;
-        let identity = file::identity(&path).map_err(|source| LedgerError::Open { file: path.clone(), source })?;
-        let known = known_day(&connection).map_err(|error| file::explain(&path, error))?;
-        let recovered = recover(&mut connection, lost_before, known, now).map_err(|error| file::explain(&path, error))?;
-        Ok((Store { file: path, connection: Some(connection), identity, known, _lock: lock }, recovered))
+        Ok(Store { file: path, connection: None, identity: Default::default(), known: None, _lock: lock })
+    }
+
+    fn opened(mut self, lost_before: Timestamp, now: Timestamp) -> Result<(Store, Recovered), LedgerError> {
+        let path = &self.file;
+        file::make(path)?;
+        let mut connection = file::connect(path)?;
+        self.identity = file::identity(path).map_err(|source| LedgerError::Open { file: path.clone(), source })?;
+        self.known = known_day(&connection).map_err(|error| file::explain(path, error))?;
+        let recovered = recover(&mut connection, lost_before, self.known, now).map_err(|error| file::explain(path, error))?;
+        self.connection = Some(connection);
+        Ok((self, recovered))
+    }
+
+    /// What can be told without writing: nothing is closed yet.
+    pub(super) fn read(mut self, now: Timestamp) -> Result<(Store, Recovered), LedgerError> {
+        let path = &self.file;
+        let connection = file::connect_to_read(path)?;
+        file::look_for_damage(path, &connection)?;
+        self.known = known_day(&connection).map_err(|error| file::explain(path, error))?;
+        let holds = rows::holds(&connection).map_err(|error| file::explain(path, error))?;
+        let sums = counting(&connection, self.known, now).map_err(|error| file::explain(path, error))?;
+        Ok((self, Recovered { sums, lost: Vec::new(), holds }))
+    }
+
+    /// Whether the file takes writes: one that changes nothing.
+    pub(super) fn try_out(&mut self) -> Result<(), WriteError> {
+        let tried = self.connection().and_then(|connection| Ok(connection.pragma_update(None, "user_version", VERSION)?));
+        if tried.is_err() {
+            self.connection = None;
+        }
+        tried
+    }
+
+    pub(super) fn file(&self) -> &Path {
+        &self.file
     }
 
     /// The day to go by, when the clock says that it is `now`.
@@ -145,9 +203,14 @@ fn recover(
     }
     add(&transaction, &sums)?;
     transaction.commit()?;
+    Ok(Recovered { sums: counting(connection, known, now)?, lost, holds })
+}
+
+/// The sums that may count in a window.
+fn counting(connection: &Connection, known: Option<Date>, now: Timestamp) -> rusqlite::Result<Vec<(SumKey, Sums)>> {
     // A clock that is ahead would leave out what counts once it is put right.
     let today = known.map_or(utc_day(now), |known| known.min(utc_day(now)));
-    Ok(Recovered { sums: rows::sums_since(connection, month_before(today))?, lost, holds })
+    rows::sums_since(connection, month_before(today))
 }
 
 fn write(connection: &mut Connection, batch: &Batch) -> Result<(), WriteError> {

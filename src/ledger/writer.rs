@@ -30,12 +30,17 @@ pub(super) struct Writer {
     pub(super) gather: Duration,
     pub(super) retention_days: u32,
     pub(super) today: Today,
+    /// The file could only be read so far.
+    pub(super) waits: bool,
 }
 
 impl Writer {
     /// Returns when the queue is closed and all is written, or cannot be.
     pub(super) fn run(mut self) {
         let _alarm = Alarm(self.queue.clone());
+        if self.waits {
+            self.wait();
+        }
         let mut prune_at = Instant::now();
         loop {
             match self.queue.next(self.gather, prune_at) {
@@ -50,6 +55,21 @@ impl Writer {
             if Instant::now() >= prune_at {
                 prune_at = self.prune();
             }
+        }
+    }
+
+    /// Until the file takes writes, or the gateway ends.
+    fn wait(&mut self) {
+        let (mut pause, longest) = PAUSES;
+        while !self.queue.is_closing() {
+            let Err(error) = self.store.try_out() else {
+                self.queue.recovered();
+                tracing::warn!("the ledger is written to again; nothing that waited is lost");
+                return;
+            };
+            self.queue.failed(error.to_string());
+            self.queue.rest(pause);
+            pause = (pause * 2).min(longest);
         }
     }
 

@@ -18,6 +18,7 @@ mod audit;
 mod cuts;
 mod dice;
 mod faults;
+mod full_disk;
 mod harness;
 mod interrupts;
 mod kills;

@@ -181,3 +181,41 @@ fn with_strict_durability_only_the_closed_mode_stops_a_request_whose_hold_is_not
         assert_eq!(rows_on_disk(ledger.file().unwrap()).len(), 1);
     }
 }
+
+#[test]
+fn a_disk_that_is_full_at_the_start_is_as_one_that_fills_up_later() {
+    for (on_failure, goes_on) in [(OnFailure::Closed, false), (OnFailure::Open, true)] {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = open_with_a_row(directory.path(), on_failure);
+        ledger.hold(hold("a"));
+        let path = ledger.file().unwrap().to_owned();
+        drop(ledger);
+        let settings = config::Ledger { on_failure, ..config(directory.path()) };
+        let (store, recovered) = Store::lock(path.clone()).unwrap().read(hold("a").expires).unwrap();
+        assert_eq!(recovered.holds, [hold("a")], "it has expired, and cannot be closed yet");
+        assert_eq!(recovered.sums, folded(&[entry("before")]));
+        let aside = directory.path().join("aside");
+        fs::rename(&path, &aside).unwrap();
+        let full = LedgerError::Open { file: path.clone(), source: std::io::ErrorKind::StorageFull.into() };
+        assert!(full.is_the_disks());
+        let (open, _) = Open::new((store, recovered, Some(full)), &settings, now()).unwrap();
+        let ledger = Ledger { open: ArcSwapOption::from_pointee(open), settings };
+        assert_eq!((ledger.admits(), ledger.health().unwrap().writable), (goes_on, false));
+        ledger.settle(hold("a").lost());
+        assert_eq!(wait(ledger.durable()), Err(NotDurable));
+        fs::rename(&aside, &path).unwrap();
+        until("it recovers", || ledger.health().unwrap().writable);
+        wait(ledger.durable()).unwrap();
+        assert!(ledger.admits());
+        let rows = rows_on_disk(&path);
+        assert_eq!(rows, [entry("before"), hold("a").lost()]);
+        assert_eq!((sums_on_disk(&path), holds_on_disk(&path)), (folded(&rows), vec![]));
+    }
+}
+
+#[test]
+fn a_disk_that_is_full_at_the_start_ends_it_where_there_is_nothing_to_read() {
+    let directory = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("/dev/full", directory.path().join("ledger.sqlite")).unwrap();
+    Ledger::open(&config(directory.path()), now()).unwrap_err();
+}
