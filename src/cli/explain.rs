@@ -74,6 +74,19 @@ pub struct ExplainArgs {
     pub input_tokens: u64,
 }
 
+/// Charged by request, and for a model that their bodies name.
+const NAME_THEIR_MODEL: [&str; 9] = [
+    "CreateModelCustomizationJob",
+    "CreateModelInvocationJob",
+    "CreateProvisionedModelThroughput",
+    "InvokeInlineAgent",
+    "OptimizePrompt",
+    "Rerank",
+    "RetrieveAndGenerate",
+    "RetrieveAndGenerateStream",
+    "StartAsyncInvoke",
+];
+
 /// What came out, as far as the request got.
 #[derive(Default)]
 struct Findings {
@@ -143,6 +156,9 @@ impl Findings {
     ) -> Result<(), Denial> {
         let route = self.route.insert(route(args, config)?);
         check_policy(args, tenant, route)?;
+        if NAME_THEIR_MODEL.contains(&route.operation_name()) {
+            route.model = Some(args.model.clone());
+        }
         let operation = route.operation.map(|known| known.0);
         let metering = operation.map_or(Metering::PerRequest, Metering::of);
         if metering == Metering::Free {

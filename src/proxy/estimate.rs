@@ -102,8 +102,8 @@ impl Tariff {
             return Ok(());
         }
         let what = match &route.model {
-            Some(model) => format!("model {model}"),
-            None => format!("operation {}", route.operation_name()),
+            Some(model) if !self.by_request => format!("model {model}"),
+            _ => format!("operation {}", route.operation_name()),
         };
         Err(Denial::Unpriced { what })
     }

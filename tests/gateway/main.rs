@@ -32,6 +32,7 @@ mod isolation;
 mod issuers;
 mod limits;
 mod metrics;
+mod named_models;
 mod policy;
 mod reload;
 mod reload_streams;
