@@ -170,7 +170,7 @@ impl Findings {
             Ok(asked) => (Ok(()), asked),
             // The limits are shown all the same, as it would meet them if there were no cap.
             Err(denial) => {
-                let output = args.max_tokens.unwrap_or_else(|| prices.max_output_tokens(&args.model));
+                let output = args.max_tokens.unwrap_or_else(|| tariff.output_max());
                 (Err(denial), (Tokens { output, ..Tokens::default() }, Changes::default()))
             }
         };

@@ -78,21 +78,24 @@ impl Tariff {
         let model = profiles.stands_for(written);
         // A discount may be for the one profile.
         let own = prices.price(written, now);
-        let named = if own.is_some() { written } else { model };
-        let model = if model.len() > MODEL_BYTES_MAX { LONG_MODEL } else { model }.into();
         let by_request = metering == Metering::PerRequest;
         Tariff {
             by_request,
-            price: if by_request { None } else { own.or_else(|| prices.price(named, now)) },
+            price: if by_request { None } else { own.or_else(|| prices.price(model, now)) },
             request_price: prices.request_price(route.operation_name()),
-            facts: prices.facts(named),
-            model,
+            facts: prices.facts_of_profile(written, model),
+            model: if model.len() > MODEL_BYTES_MAX { LONG_MODEL } else { model }.into(),
         }
     }
 
     /// The model as limits know it, and sums are kept for it.
     pub fn model(&self) -> &Arc<str> {
         &self.model
+    }
+
+    /// What it writes at most, of a request that does not say.
+    pub fn output_max(&self) -> u64 {
+        self.facts.max_output_tokens
     }
 
     /// Whether the tenant may spend what nobody can tell.

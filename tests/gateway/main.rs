@@ -26,6 +26,7 @@ mod forwarding;
 mod groups;
 mod heads;
 mod held_back;
+mod holds;
 mod identity;
 mod idle;
 mod isolation;
