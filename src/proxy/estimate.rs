@@ -52,8 +52,8 @@ pub struct Tokens {
     pub input_estimate: u64,
     /// Of all its answers together.
     pub output: u64,
-    /// Its input may be written to a cache.
-    pub caching: bool,
+    /// What of its input may be written to a cache.
+    pub caching: Caching,
     /// What it asks to be served in.
     pub tier: ServiceTier,
     /// The answer comes before anything is generated, so that nothing says what was.
@@ -143,7 +143,7 @@ impl Tariff {
                 changes.hide_usage = true;
             }
         }
-        let (caching, tier) = (ask.caching != Caching::Off, ask.tier.unwrap_or_default());
+        let (caching, tier) = (ask.caching, ask.tier.unwrap_or_default());
         let input_estimate = ask.input_estimate;
         let input = match tenant.quotas.hold_input() {
             HoldInput::Estimate => input_estimate,

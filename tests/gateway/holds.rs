@@ -1,6 +1,9 @@
 //! What is held before a request goes: as much as it may come to, by whatever name its model goes.
 
-use crate::harness::{Settings, World, tenant};
+use crate::{
+    client::Answer,
+    harness::{Settings, World, tenant},
+};
 
 /// `acme` with a quota, prices of its own, and what else the configuration says.
 async fn with_prices(quota: &str, sections: &str, prices: String) -> World {
@@ -21,4 +24,28 @@ async fn a_profile_with_a_price_of_its_own_holds_what_its_model_can_write() {
     refused.assert_refused(400, "ValidationException");
     assert!(String::from_utf8_lossy(&refused.body).contains("640000"), "{refused:?}");
     world.h1().await.post(&target, r#"{"inferenceConfig":{"maxTokens":100000}}"#).await.assert_served();
+}
+
+/// How much a request may come to, as a refusal tells it.
+fn needed(refused: &Answer) -> f64 {
+    refused.assert_refused(400, "ValidationException");
+    let text = String::from_utf8_lossy(&refused.body).into_owned();
+    let figure = text.split("may cost ").nth(1).and_then(|rest| rest.split(' ').next());
+    figure.and_then(|figure| figure.parse().ok()).unwrap_or_else(|| panic!("{text}"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_openai_may_write_to_its_cache_unasked_is_held_at_its_price() {
+    let price = |model: &str, more: &str| format!("[[models.\"{model}\".prices]]\ninput = \"10\"\noutput = \"10\"\n{more}\n");
+    let dearer = "cache_write = \"12.5\"\ncache_write_1h = \"20\"";
+    let models = ["openai.gpt-1", "openai.gpt-2", "amazon.nova-1"];
+    let prices = models.iter().zip(["", dearer, dearer]).map(|(model, more)| price(model, more)).collect();
+    let world = with_prices("usd_per_day = \"0.001\"", "", prices).await;
+    let mut client = world.h1().await;
+    let body = format!(r#"{{"system":[{{"text":"{}"}}],"inferenceConfig":{{"maxTokens":0}}}}"#, "some words. ".repeat(1_000));
+    let mut held = Vec::new();
+    for model in models {
+        held.push(needed(&client.post(&format!("/model/{model}/converse"), body.clone()).await));
+    }
+    assert!((held[1] / held[0] - 1.25).abs() < 1e-3 && held[2] == held[0], "{held:?}");
 }

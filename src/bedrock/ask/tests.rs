@@ -158,6 +158,18 @@ fn the_rest_of_what_is_asked_for() {
 }
 
 #[test]
+fn whoever_asks_for_no_cache_gets_one_of_models_that_cache_by_themselves() {
+    let caching = |operation: &str, model: &str, body: &str| ask(operation, model, body).caching;
+    for model in ["openai.gpt-5.6-sol", "us.openai.gpt-5.6-sol", "gpt-5.6-sol", "deepseek.v3-v1:0", ARN] {
+        assert_eq!(caching("Converse", model, "{}"), Caching::Unasked, "{model}");
+    }
+    for model in [CLAUDE, "claude-sonnet-4-5", "eu.amazon.nova-lite-v1:0"] {
+        assert_eq!(caching("Converse", model, "{}"), Caching::Off, "{model}");
+    }
+    assert_eq!(caching("Responses", "openai.gpt-5.6-sol", r#"{"cache_control":{}}"#), Caching::FiveMinutes);
+}
+
+#[test]
 fn thoughts_that_do_not_fit_into_the_limit_come_on_top_of_it() {
     let most = |budget: u64| {
         let body = json!({"max_tokens": 2000, "thinking": {"type": "enabled", "budget_tokens": budget}});
