@@ -106,6 +106,28 @@ fn names_that_limit_nothing_are_not_believed() {
     }
 }
 
+/// Whether AWS puts them in the place of its own is not told. They let nothing be generated that is not held, and nobody above a cap.
+#[test]
+fn a_providers_own_limits_beside_that_of_converse_raise_it_and_are_lowered_with_it() {
+    for own in [
+        r#""max_tokens":5000"#,
+        r#""maxTokens":5000"#,
+        r#""max_gen_len":5000"#,
+        r#""max_tokens_to_sample":5000"#,
+        r#""inferenceConfig":{"maxTokens":5000}"#,
+        r#""inferenceConfig":{"topK":1,"max_new_tokens":5000}"#,
+        r#""textGenerationConfig":{"maxTokenCount":5000}"#,
+    ] {
+        let body = format!(r#"{{"inferenceConfig":{{"maxTokens":10}},"additionalModelRequestFields":{{{own}}}}}"#);
+        assert_eq!(ask("Converse", "amazon.nova-lite-v1:0", &body).max_tokens, Some(5000), "{own}");
+        let lowered = body.replace("5000", "50");
+        assert_eq!(capped("Converse", "amazon.nova-lite-v1:0", &body, 50).as_deref(), Some(&*lowered), "{own}");
+        // Alone they lower nothing.
+        let alone = body.replacen(r#""inferenceConfig":{"maxTokens":10},"#, "", 1);
+        assert_eq!(ask("Converse", "amazon.nova-lite-v1:0", &alone).output_max(), None, "{own}");
+    }
+}
+
 #[test]
 fn a_limit_is_inserted_where_none_is_named() {
     for (operation, model, body, expected) in [
