@@ -27,9 +27,6 @@ use crate::{
 const MODEL_BYTES_MAX: usize = 256;
 const LONG_MODEL: &str = "other";
 
-/// Of a body that nobody reads for its tokens.
-const BYTES_PER_TOKEN: u64 = 4;
-
 /// What a model or an operation costs.
 pub struct Tariff {
     /// As limits know it, and sums are kept for it.
@@ -117,12 +114,7 @@ impl Tariff {
         let Some(operation) = operation.filter(|_| !self.by_request) else { return Ok((Tokens::default(), changes)) };
         let output_max = self.facts.max_output_tokens;
         let is_chat = operation.name == "ChatCompletions";
-        if tenant.quotas.is_empty() && !is_chat && operation.name != "Responses" {
-            // Nothing depends on it but the estimate of an answer that breaks off, and reading takes its time.
-            let bytes: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
-            let input = bytes / BYTES_PER_TOKEN;
-            return Ok((Tokens { input, input_estimate: input, output: output_max, ..Tokens::default() }, changes));
-        }
+        // Without a quota, too: the tier is charged by, and the estimate, where an answer breaks off or the process is killed.
         let ask = Asked::read(operation, Some(&*self.model), pieces);
         let mut output = ask.output_max().unwrap_or_else(|| output_max.saturating_mul(ask.choices));
         if let Some(cap) = tenant.quotas.max_tokens_for(self.model()).filter(|_| ask.generates) {
