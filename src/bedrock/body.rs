@@ -28,6 +28,8 @@ pub fn top_level_string(pieces: &[Bytes], name: &'static str) -> Result<Option<S
 pub struct Names {
     /// Every string under a name by which Bedrock's operations take a model: `modelId`, `modelArn`, `foundationModel`, …
     pub models: Vec<String>,
+    /// Of these the ones that no other stands further out than: what an operation runs itself, and not one of its helpers or a document.
+    pub outermost: Vec<String>,
     /// Every string under any name that says by itself where it leads: ARNs, and profiles of guardrails.
     pub placed: Vec<String>,
 }
@@ -39,7 +41,8 @@ pub struct Names {
 pub fn names(pieces: &[Bytes]) -> Result<Names, BodyError> {
     let mut found = Names::default();
     let mut json = serde_json::Deserializer::from_reader(reader(pieces));
-    Search { named: false, found: &mut found }.deserialize(&mut json)?;
+    let mut depth_min = usize::MAX;
+    Search { named: false, depth: 0, depth_min: &mut depth_min, found: &mut found }.deserialize(&mut json)?;
     json.end()?;
     Ok(found)
 }
@@ -102,7 +105,28 @@ impl<'de> Visitor<'de> for TopLevel<'_> {
 /// Looks at one value; `named` says that it stands under a model's name.
 struct Search<'f> {
     named: bool,
+    /// Objects around it.
+    depth: usize,
+    /// Around the outermost model.
+    depth_min: &'f mut usize,
     found: &'f mut Names,
+}
+
+impl Search<'_> {
+    fn inside(&mut self, named: bool, deeper: usize) -> Search<'_> {
+        Search { named, depth: self.depth + deeper, depth_min: &mut *self.depth_min, found: &mut *self.found }
+    }
+
+    fn model(&mut self, name: &str) {
+        self.found.models.push(name.to_owned());
+        if self.depth < *self.depth_min {
+            *self.depth_min = self.depth;
+            self.found.outermost.clear();
+        }
+        if self.depth == *self.depth_min {
+            self.found.outermost.push(name.to_owned());
+        }
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for Search<'_> {
@@ -120,9 +144,9 @@ impl<'de> Visitor<'de> for Search<'_> {
         f.write_str("JSON")
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<(), E> {
+    fn visit_str<E>(mut self, text: &str) -> Result<(), E> {
         if self.named {
-            self.found.models.push(text.to_owned());
+            self.model(text);
         }
         if places(text).next().is_some() {
             self.found.placed.push(text.to_owned());
@@ -130,15 +154,15 @@ impl<'de> Visitor<'de> for Search<'_> {
         Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
         while let Some(name) = map.next_key::<String>()? {
-            map.next_value_seed(Search { named: names_a_model(&name), found: self.found })?;
+            map.next_value_seed(self.inside(names_a_model(&name), 1))?;
         }
         Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while seq.next_element_seed(Search { named: self.named, found: self.found })?.is_some() {}
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
+        while seq.next_element_seed(self.inside(self.named, 0))?.is_some() {}
         Ok(())
     }
 
@@ -198,5 +222,22 @@ mod tests {
             "routingConfiguration":[{"agentVersion":"1","provisionedThroughput":"h"}]}"#;
         assert_eq!(names(&pieces(text, 7)).unwrap().models, ["a", "b", "c", "d", "e", "h"]);
         assert!(names(&pieces(&"[".repeat(100_000), 4096)).is_err());
+    }
+
+    #[test]
+    fn what_runs_stands_further_out_than_what_helps() {
+        for (text, expected) in [
+            (r#"{"modelInput":{"modelId":"decoy"},"modelId":"a","tags":[{"model":"decoy"}]}"#, &["a"][..]),
+            (r#"{"modelId":"a","modelId":"b"}"#, &["a", "b"]),
+            (
+                r#"{"retrieveAndGenerateConfiguration":{"knowledgeBaseConfiguration":{
+                    "retrievalConfiguration":{"rerankingConfiguration":{"modelConfiguration":{"modelArn":"helper"}}},"modelArn":"a"}}}"#,
+                &["a"],
+            ),
+            (r#"[{"modelId":"a"},[{"modelId":"b"}]]"#, &["a", "b"]),
+            (r#"{"input":"text"}"#, &[]),
+        ] {
+            assert_eq!(names(&pieces(text, 3)).unwrap().outermost, expected, "{text}");
+        }
     }
 }

@@ -74,6 +74,19 @@ pub struct ExplainArgs {
     pub input_tokens: u64,
 }
 
+/// Charged by request, and for a model that their bodies name.
+const NAME_THEIR_MODEL: [&str; 9] = [
+    "CreateModelCustomizationJob",
+    "CreateModelInvocationJob",
+    "CreateProvisionedModelThroughput",
+    "InvokeInlineAgent",
+    "OptimizePrompt",
+    "Rerank",
+    "RetrieveAndGenerate",
+    "RetrieveAndGenerateStream",
+    "StartAsyncInvoke",
+];
+
 /// What came out, as far as the request got.
 #[derive(Default)]
 struct Findings {
@@ -143,6 +156,9 @@ impl Findings {
     ) -> Result<(), Denial> {
         let route = self.route.insert(route(args, config)?);
         check_policy(args, config, tenant, route)?;
+        if NAME_THEIR_MODEL.contains(&route.operation_name()) {
+            route.model = Some(args.model.clone());
+        }
         let operation = route.operation.map(|known| known.0);
         let metering = operation.map_or(Metering::PerRequest, Metering::of);
         if metering == Metering::Free {
@@ -154,7 +170,7 @@ impl Findings {
             Ok(asked) => (Ok(()), asked),
             // The limits are shown all the same, as it would meet them if there were no cap.
             Err(denial) => {
-                let output = args.max_tokens.unwrap_or_else(|| prices.max_output_tokens(&args.model));
+                let output = args.max_tokens.unwrap_or_else(|| tariff.output_max());
                 (Err(denial), (Tokens { output, ..Tokens::default() }, Changes::default()))
             }
         };

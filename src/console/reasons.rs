@@ -111,7 +111,8 @@ pub fn meaning(reason: &str) -> Meaning {
         | "body_unreadable"
         | "credential_in_query"
         | "method"
-        | "request_metadata" => ("the request was malformed", CLIENT),
+        | "request_metadata"
+        | "several_models" => ("the request was malformed", CLIENT),
         reason if is_about_credentials(reason) => ("the credential was not good", TOKEN),
         _ => ("the gateway would not serve it", "find the request id in the log; the client was told what is wrong"),
     };

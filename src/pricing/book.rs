@@ -58,9 +58,12 @@ impl PriceBook {
         }
     }
 
-    /// Tokens that Bedrock assumes a request will write if it does not say.
-    pub fn max_output_tokens(&self, model: &str) -> u64 {
-        self.facts(model).max_output_tokens
+    /// The same of a name that stands for a model: what nobody says of the name holds of it as of the model. An alias is a word of its own.
+    pub fn facts_of_profile(&self, name: &str, model: &str) -> ModelFacts {
+        match self.own(name) {
+            Some(own) if own.alias_of.is_some() => self.facts(name),
+            own => amended(self.facts(model), own),
+        }
     }
 
     /// How many tokens of Bedrock's own quota a token of output takes.

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use super::{Gap, Gaps, NanoUsd, Rates};
-use crate::bedrock::usage::{ServiceTier, Usage};
+use crate::bedrock::{
+    ask::Caching,
+    usage::{ServiceTier, Usage},
+};
 
 const PICO_PER_NANO: u128 = 1_000;
 
@@ -71,9 +74,8 @@ impl Price {
         Charge { cost: nano(rates.pico(usage)), gaps, source: &schedule.source }
     }
 
-    /// No request with at most so many tokens in and out costs more. `caching`: its input may be written to a cache, because it asks for
-    /// that or because the model does so unasked (OpenAI's).
-    pub fn at_most(&self, input_tokens: u64, output_tokens: u64, caching: bool, tier: ServiceTier) -> NanoUsd {
+    /// No request with at most so many tokens in and out costs more. `caching`: what of its input may be written to a cache.
+    pub fn at_most(&self, input_tokens: u64, output_tokens: u64, caching: Caching, tier: ServiceTier) -> NanoUsd {
         let (schedule, _) = self.schedule(tier);
         let bound = |rates: &Rates| rates.dearest_input(caching).times(input_tokens) + rates.output.times(output_tokens);
         // All that the input can reach: a longer one is not dearer in every table.

@@ -12,7 +12,7 @@
 use std::fmt;
 
 use super::Rate;
-use crate::bedrock::usage::Usage;
+use crate::bedrock::{ask::Caching, usage::Usage};
 
 /// What a token of each kind costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,10 +86,14 @@ impl Rates {
         met
     }
 
-    /// What a token that goes in costs at most; `caching`: it may be written to a cache. Reading one needs no asking.
-    pub(super) fn dearest_input(&self, caching: bool) -> Rate {
+    /// What a token that goes in costs at most. Reading a cache needs no asking, and an hour is for those who ask.
+    pub(super) fn dearest_input(&self, caching: Caching) -> Rate {
         let fresh = self.input.max(self.cache_read);
-        if caching { fresh.max(self.cache_write).max(self.cache_write_1h) } else { fresh }
+        match caching {
+            Caching::Off => fresh,
+            Caching::Unasked => fresh.max(self.cache_write),
+            Caching::FiveMinutes | Caching::OneHour => fresh.max(self.cache_write).max(self.cache_write_1h),
+        }
     }
 }
 

@@ -168,7 +168,7 @@ impl Admitted {
             return self.check_aws_models(pieces);
         }
         if self.route.operation.is_none() {
-            self.route.model = allow::check_unknown_surface(&self.rights(), pieces)?;
+            self.route.model = allow::check_unknown_surface(&self.rights(), &self.tenant, pieces)?;
             return Ok(());
         }
         self.route.model = body::top_level_string(pieces, "model").map_err(unreadable)?;
@@ -185,7 +185,9 @@ impl Admitted {
         if runs_harness && !rights.restrict_models() {
             return Ok(self.route.model.as_deref().map_or(Ok(()), |model| rights.check_model(model))?);
         }
-        allow::check_models(&rights, &self.route, pieces)
+        let charged = allow::check_models(&rights, &self.tenant, &self.route, pieces)?;
+        self.route.model = charged.or_else(|| self.route.model.take());
+        Ok(())
     }
 
     /// Whether the request may be served on the terms that head and body name; the body with those that the tenant must have, if they

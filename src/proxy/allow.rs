@@ -18,6 +18,7 @@ use crate::{
     },
     policy::{PolicyDenial, Required, Rights},
     routing::Route,
+    snapshot::Tenant,
 };
 
 static TIER: HeaderName = HeaderName::from_static("x-amzn-bedrock-service-tier");
@@ -152,7 +153,7 @@ pub fn force_guardrail(headers: &mut HeaderMap, rights: &Rights<'_>, route: &Rou
 /// Whether the body of a route may name models that policy has to see. Paths below `/model/` name theirs; any other body may.
 pub fn names_models(rights: &Rights<'_>, route: &Route, dialect: Dialect) -> bool {
     match dialect {
-        Dialect::Aws => route.model.is_none() && (rights.restrict_models() || may_run_named(route) || runs_harness(route)),
+        Dialect::Aws => route.model.is_none() && (rights.restrict_models() || is_charged_by_name(route) || runs_harness(route)),
         // Lists, and what was made before, are asked for without a body.
         _ => route.operation.is_none_or(|known| known.0.method == "POST" && !known.0.uri.contains('{')),
     }
@@ -163,6 +164,25 @@ pub fn names_models(rights: &Rights<'_>, route: &Route, dialect: Dialect) -> boo
 pub fn may_run_named(route: &Route) -> bool {
     let runs = route.operation.is_some_and(|known| Metering::of(known.0) != Metering::Free);
     runs && matches!(route.service, Service::BedrockRuntime | Service::BedrockAgentRuntime)
+}
+
+/// Whether a quota for a model has to see the names in the body: jobs of the control planes are charged, too. What AgentCore runs are
+/// programs, and what they are sent is theirs.
+fn is_charged_by_name(route: &Route) -> bool {
+    let is_charged = route.operation.is_none_or(|known| Metering::of(known.0) != Metering::Free);
+    is_charged && !matches!(route.service, Service::BedrockAgentcore | Service::BedrockAgentcoreControl)
+}
+
+/// The model that a request is charged as, of those that its body names; `None`: it names none.
+///
+/// # Errors
+/// There are two that no other stands further out than, and some quota has one of them only.
+pub fn charged_model(tenant: &Tenant, outermost: Vec<String>) -> Result<Option<String>, Denial> {
+    let mut names = outermost.into_iter();
+    let Some(first) = names.next() else { return Ok(None) };
+    let profiles = &tenant.policy.profiles;
+    let alike = |other: String| tenant.quotas.treat_alike(profiles.stands_for(&first), profiles.stands_for(&other));
+    if names.all(alike) { Ok(Some(first)) } else { Err(Denial::SeveralModels) }
 }
 
 /// Whether the body says which model is charged, and is AWS's.
@@ -176,19 +196,19 @@ fn takes_bytes(route: &Route) -> bool {
 }
 
 /// Whether all models may be used that a body of OpenAI's or Anthropic's shape names, at whatever depth, to an operation that nobody knows;
-/// gives the first. Without a body it names none; what is no JSON may name any.
-pub fn check_unknown_surface(rights: &Rights<'_>, pieces: &[Bytes]) -> Result<Option<String>, Denial> {
+/// gives the one that is charged. Without a body it names none; what is no JSON may name any.
+pub fn check_unknown_surface(rights: &Rights<'_>, tenant: &Tenant, pieces: &[Bytes]) -> Result<Option<String>, Denial> {
     if pieces.is_empty() {
         return Ok(None);
     }
-    let models = match body::names(pieces) {
-        Err(_) if !rights.restrict_models() => Vec::new(),
-        names => names.map_err(unreadable)?.models,
+    let Names { models, outermost, .. } = match body::names(pieces) {
+        Err(_) if !rights.restrict_models() && !tenant.quotas.tell_models_apart() => Names::default(),
+        names => names.map_err(unreadable)?,
     };
     models.iter().try_for_each(|model| rights.check_model(model))?;
-    let first = models.into_iter().next();
-    check_surface_model(rights, first.as_deref())?;
-    Ok(first)
+    let charged = charged_model(tenant, outermost)?;
+    check_surface_model(rights, charged.as_deref())?;
+    Ok(charged)
 }
 
 /// Whether the model that a body of OpenAI's or Anthropic's shape names may be used. The whole answer depends on this one name, so a body
@@ -201,16 +221,18 @@ pub fn check_surface_model(rights: &Rights<'_>, model: Option<&str>) -> Result<(
     }
 }
 
-/// Whether all models that a body of AWS's shape names may be used, and all regions of its ARNs.
-pub fn check_models(rights: &Rights<'_>, route: &Route, pieces: &[Bytes]) -> Result<(), Denial> {
+/// Whether all models that a body of AWS's shape names may be used, and all regions of its ARNs; gives the one that is charged.
+pub fn check_models(rights: &Rights<'_>, tenant: &Tenant, route: &Route, pieces: &[Bytes]) -> Result<Option<String>, Denial> {
     // Where bytes are taken that are no JSON, those name no model. Elsewhere a lenient parser may find one where ours gives up.
     let takes_bytes = takes_bytes(route);
-    let Names { models, placed } = match body::names(pieces) {
-        Err(_) if takes_bytes || pieces.is_empty() || !rights.restrict_models() => Names::default(),
+    let charges = is_charged_by_name(route);
+    let matters = rights.restrict_models() || (charges && tenant.quotas.tell_models_apart());
+    let Names { models, outermost, placed } = match body::names(pieces) {
+        Err(_) if takes_bytes || pieces.is_empty() || !matters => Names::default(),
         names => names.map_err(unreadable)?,
     };
-    for model in &models {
-        rights.check_model(model)?;
+    if rights.restrict_models() || may_run_named(route) {
+        models.iter().try_for_each(|model| rights.check_model(model))?;
     }
     if rights.restrict_regions() && !takes_bytes {
         placed.iter().try_for_each(|arn| check_places(rights, arn))?;
@@ -220,5 +242,5 @@ pub fn check_models(rights: &Rights<'_>, route: &Route, pieces: &[Bytes]) -> Res
         // Whatever it is, it may run a model that the tenant may not use.
         return Err(rights.unknown_inference(route.service).into());
     }
-    Ok(())
+    if charges { charged_model(tenant, outermost) } else { Ok(None) }
 }

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     bedrock::{
+        ask::Caching,
         sonic::SpeechUsage,
         usage::{Metering, Reading, ServiceTier, Usage},
     },
@@ -284,7 +285,7 @@ impl Charge {
         for step in [CONVERSATION_STEP, 0] {
             let grown = |held: u64, used: u64| if used > held { used.saturating_add(step) } else { held };
             let (input, output) = (grown(input_tokens, usage.input_tokens), grown(output_tokens, usage.output_tokens));
-            let most = self.price.as_ref().map_or(NanoUsd::ZERO, |price| price.at_most(input, output, false, self.tier));
+            let most = self.price.as_ref().map_or(NanoUsd::ZERO, |price| price.at_most(input, output, Caching::Off, self.tier));
             let dearer = most.max(spent).max(cost);
             match self.held.grow(tenant, (input, output), (dearer, spent), &now).await {
                 Ok(shadowed) => {

@@ -72,6 +72,8 @@ pub enum Denial {
     BodyBroken,
     #[error("The request body has to be a JSON object, with no name twice: {0}.")]
     BodyUnreadable(String),
+    #[error("The request body names several models at once, and the tenant's quotas tell them apart. Name one.")]
+    SeveralModels,
     #[error("The gateway holds as many request bodies as it may. Try again shortly.")]
     NoRoom,
     #[error("The gateway has no AWS credentials to sign with. Try again shortly; if it lasts, its operator has to look.")]
@@ -170,6 +172,7 @@ impl Denial {
             Denial::BodyTooSlow { .. } => Verdict { anthropic: "timeout_error", ..invalid(408, "body_too_slow") },
             Denial::BodyBroken => invalid(400, "body_broken"),
             Denial::BodyUnreadable(_) => invalid(400, "body_unreadable"),
+            Denial::SeveralModels => invalid(400, "several_models"),
             Denial::NoRoom => unavailable(503, "no_room"),
             Denial::Credentials(_) => unavailable(503, "credentials"),
             Denial::NoSession { .. } => unavailable(503, "aws_session"),

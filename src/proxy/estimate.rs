@@ -30,9 +30,6 @@ const LONG_MODEL: &str = "other";
 /// Says its usage only if it is asked to.
 const CHAT: &str = "ChatCompletions";
 
-/// Of a body that nobody reads for its tokens.
-const BYTES_PER_TOKEN: u64 = 4;
-
 /// What a model or an operation costs.
 pub struct Tariff {
     /// As limits know it, and sums are kept for it.
@@ -57,8 +54,8 @@ pub struct Tokens {
     pub input_estimate: u64,
     /// Of all its answers together.
     pub output: u64,
-    /// Its input may be written to a cache.
-    pub caching: bool,
+    /// What of its input may be written to a cache.
+    pub caching: Caching,
     /// What it asks to be served in.
     pub tier: ServiceTier,
     /// The answer comes before anything is generated, so that nothing says what was.
@@ -78,12 +75,6 @@ pub struct Changes {
     pub shadowed: Vec<CapDenial>,
 }
 
-/// Whether anybody looks what a body asks for. Without quotas nothing depends on it but the estimate of an answer that breaks off, and
-/// reading takes its time.
-pub fn reads_body(tenant: &Tenant, operation: &Operation) -> bool {
-    !tenant.quotas.is_empty() || [CHAT, "Responses"].contains(&operation.name)
-}
-
 impl Tariff {
     /// What is charged on a route.
     pub fn of(prices: &PriceBook, profiles: &Profiles, route: &Route, metering: Metering, now: Timestamp) -> Tariff {
@@ -91,22 +82,25 @@ impl Tariff {
         let model = profiles.stands_for(written);
         // A discount may be for the one profile.
         let own = prices.price(written, now);
-        let named = if own.is_some() { written } else { model };
-        let model = if model.len() > MODEL_BYTES_MAX { LONG_MODEL } else { model }.into();
         let by_request = metering == Metering::PerRequest;
         Tariff {
             by_request,
-            price: if by_request { None } else { own.or_else(|| prices.price(named, now)) },
+            price: if by_request { None } else { own.or_else(|| prices.price(model, now)) },
             request_price: if by_request { prices.request_price(route.operation_name()) } else { None },
-            facts: prices.facts(named),
+            facts: prices.facts_of_profile(written, model),
             tells_tokens: route.operation.is_none_or(|known| Metering::tells_tokens(known.0)),
-            model,
+            model: if model.len() > MODEL_BYTES_MAX { LONG_MODEL } else { model }.into(),
         }
     }
 
     /// The model as limits know it, and sums are kept for it.
     pub fn model(&self) -> &Arc<str> {
         &self.model
+    }
+
+    /// What it writes at most, of a request that does not say.
+    pub fn output_max(&self) -> u64 {
+        self.facts.max_output_tokens
     }
 
     /// Whether the tenant may spend what nobody can tell.
@@ -127,11 +121,7 @@ impl Tariff {
         let mut changes = Changes::default();
         let Some(operation) = operation.filter(|_| !self.by_request) else { return Ok((self.least(), changes)) };
         let output_max = self.facts.max_output_tokens;
-        if !reads_body(tenant, operation) {
-            let bytes: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
-            let input = bytes / BYTES_PER_TOKEN;
-            return Ok((Tokens { input, input_estimate: input, output: output_max, ..Tokens::default() }, changes));
-        }
+        // Without a quota, too: the tier is charged by, and the estimate, where an answer breaks off or the process is killed.
         let ask = Asked::read(operation, Some(&*self.model), pieces);
         let mut output = ask.output_max().unwrap_or_else(|| output_max.saturating_mul(ask.choices));
         let asked = ask.answer_max().unwrap_or(output_max);
@@ -154,7 +144,7 @@ impl Tariff {
                 changes.hide_usage = true;
             }
         }
-        let (caching, tier) = (ask.caching != Caching::Off, ask.tier.unwrap_or_default());
+        let (caching, tier) = (ask.caching, ask.tier.unwrap_or_default());
         let input_estimate = ask.input_estimate;
         let input = match tenant.quotas.hold_input() {
             HoldInput::Estimate => input_estimate,

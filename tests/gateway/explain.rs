@@ -10,12 +10,12 @@ use crate::{
 
 const HOLDING_1000: &str = r#"{"inferenceConfig":{"maxTokens":1000}}"#;
 
-struct Explained {
+pub struct Explained {
     code: Option<i32>,
     text: String,
 }
 
-fn explain(world: &World, arguments: &[&str]) -> Explained {
+pub fn explain(world: &World, arguments: &[&str]) -> Explained {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
     command.args(["explain", "--tenant", "acme", "-c"]).arg(world.config_file());
     if !arguments.contains(&"--model") {
@@ -26,7 +26,7 @@ fn explain(world: &World, arguments: &[&str]) -> Explained {
     Explained { code: output.status.code(), text: String::from_utf8(output.stdout).unwrap() }
 }
 
-fn message(refused: &Answer) -> String {
+pub fn message(refused: &Answer) -> String {
     let body = refused.json();
     let text = body["message"].as_str().or(body["error"]["message"].as_str());
     text.unwrap_or_else(|| panic!("{refused:?}")).to_owned()
@@ -40,7 +40,7 @@ fn input_of(message: &str) -> String {
 }
 
 #[track_caller]
-fn assert_explained(explained: &Explained, status: &str, message: &str) {
+pub fn assert_explained(explained: &Explained, status: &str, message: &str) {
     let (way, words) = explained.text.trim_end().rsplit_once('\n').unwrap();
     assert_eq!((explained.code, words), (Some(1), message), "{}", explained.text);
     assert!(way.ends_with(&format!("answer     {status}")), "{}", explained.text);

@@ -36,7 +36,7 @@ pub struct Ask {
     pub include_usage: bool,
     /// The service tier asked for in the body; `InvokeModel` has it in a header.
     pub tier: Option<ServiceTier>,
-    /// Prompt caching is asked for: what is written to the cache is priced apart.
+    /// What may be written to a cache: that is priced apart.
     pub caching: Caching,
     /// Tokens for thinking. They are part of `max_tokens`, which therefore cannot be lowered to them or below; with interleaved thinking
     /// they may be more, and come on top.
@@ -54,24 +54,38 @@ pub struct Ask {
     places: Places,
 }
 
-/// Whether a request wants its prompt cached, and for how long.
+/// Whether a request's prompt may be cached, and for how long.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Caching {
     /// Not asked for.
     #[default]
     Off,
+    /// Not asked for, of a model that may do so all the same.
+    Unasked,
     /// For five minutes.
     FiveMinutes,
     /// Some of it for an hour.
     OneHour,
 }
 
+/// Claude and Nova cache what they are told to. OpenAI's cache by themselves, from GPT-5.6 on at a price; of all others, and of names that
+/// say nothing, nobody knows.
+const CACHE_WHAT_IS_ASKED: [&str; 2] = ["claude", "amazon."];
+
+impl Caching {
+    /// Of a request that does not ask for it.
+    fn unasked(model: Option<&str>) -> Caching {
+        let asked = |model: &str| CACHE_WHAT_IS_ASKED.iter().any(|part| model.contains(part));
+        if model.is_some_and(asked) { Caching::Off } else { Caching::Unasked }
+    }
+}
+
 impl Ask {
-    /// Reads a body. `model` tells whose shape `InvokeModel` has.
+    /// Reads a body. `model` tells whose shape `InvokeModel` has, and what may be cached.
     pub fn read(operation: &Operation, model: Option<&str>, pieces: &[Bytes]) -> Ask {
         let shape = Shape::of(operation, model);
         let mut scanner = Scanner::new(&TREE);
-        let mut reading = Reading::new(shape);
+        let mut reading = Reading::new(shape, Caching::unasked(model));
         pieces.iter().for_each(|piece| scanner.push(piece, &mut reading));
         reading.into_ask(scanner.is_done(), pieces)
     }
@@ -111,7 +125,7 @@ struct Reading {
 const WORD_BYTES_MAX: usize = 32;
 
 impl Reading {
-    fn new(shape: &'static Shape) -> Reading {
+    fn new(shape: &'static Shape, caching: Caching) -> Reading {
         Reading {
             shape,
             prompt: Prompt::new(),
@@ -121,7 +135,7 @@ impl Reading {
             tier: None,
             thinking_budget: None,
             background: false,
-            caching: Caching::Off,
+            caching,
             tools: false,
             is_ttl: false,
             word: Vec::new(),

@@ -19,7 +19,7 @@ pub(super) enum Limit {
     InferenceNew,
     /// `textGenerationConfig.maxTokenCount`
     TextGeneration,
-    /// The provider's own limit, in `additionalModelRequestFields`.
+    /// The provider's own limit by whichever of its names, in `additionalModelRequestFields`.
     Additional,
     /// `model.bedrockModelConfig.maxTokens`, and that of other providers' models.
     Configured,
@@ -53,6 +53,13 @@ type N = Node<Field>;
 
 const CONFIGURED: &[N] = &[N::leaf("maxTokens", Field::Limit(Limit::Configured))];
 
+/// A provider's own objects, where a Converse request has them besides.
+const ADDITIONAL: &[N] = &[
+    N::leaf("maxTokens", Field::Limit(Limit::Additional)),
+    N::leaf("max_new_tokens", Field::Limit(Limit::Additional)),
+    N::leaf("maxTokenCount", Field::Limit(Limit::Additional)),
+];
+
 const THINKING: N = N::way("thinking", &[N::leaf("budget_tokens", Field::ThinkingBudget)]);
 
 pub(super) static TREE: N = N::tree(
@@ -80,7 +87,12 @@ pub(super) static TREE: N = N::tree(
             "additionalModelRequestFields",
             &[
                 N::leaf("max_tokens", Field::Limit(Limit::Additional)),
+                N::leaf("maxTokens", Field::Limit(Limit::Additional)),
+                N::leaf("max_tokens_to_sample", Field::Limit(Limit::Additional)),
                 N::leaf("max_completion_tokens", Field::Limit(Limit::Additional)),
+                N::leaf("max_gen_len", Field::Limit(Limit::Additional)),
+                N::way("inferenceConfig", ADDITIONAL),
+                N::way("textGenerationConfig", ADDITIONAL),
                 THINKING,
                 N::way("reasoning_config", &[N::leaf("budget_tokens", Field::ThinkingBudget)]),
             ],

@@ -107,6 +107,28 @@ fn names_that_limit_nothing_are_not_believed() {
     }
 }
 
+/// Whether AWS puts them in the place of its own is not told. They let nothing be generated that is not held, and nobody above a cap.
+#[test]
+fn a_providers_own_limits_beside_that_of_converse_raise_it_and_are_lowered_with_it() {
+    for own in [
+        r#""max_tokens":5000"#,
+        r#""maxTokens":5000"#,
+        r#""max_gen_len":5000"#,
+        r#""max_tokens_to_sample":5000"#,
+        r#""inferenceConfig":{"maxTokens":5000}"#,
+        r#""inferenceConfig":{"topK":1,"max_new_tokens":5000}"#,
+        r#""textGenerationConfig":{"maxTokenCount":5000}"#,
+    ] {
+        let body = format!(r#"{{"inferenceConfig":{{"maxTokens":10}},"additionalModelRequestFields":{{{own}}}}}"#);
+        assert_eq!(ask("Converse", "amazon.nova-lite-v1:0", &body).max_tokens, Some(5000), "{own}");
+        let lowered = body.replace("5000", "50");
+        assert_eq!(capped("Converse", "amazon.nova-lite-v1:0", &body, 50).as_deref(), Some(&*lowered), "{own}");
+        // Alone they lower nothing.
+        let alone = body.replacen(r#""inferenceConfig":{"maxTokens":10},"#, "", 1);
+        assert_eq!(ask("Converse", "amazon.nova-lite-v1:0", &alone).output_max(), None, "{own}");
+    }
+}
+
 #[test]
 fn what_is_no_text_has_no_tokens_to_limit() {
     for model in [
@@ -180,6 +202,18 @@ fn the_rest_of_what_is_asked_for() {
         self::ask("Converse", "x", r#"{"system":[{"cachePoint":{"type":"default"}}],"serviceTier":{"type":"priority"}}"#);
     assert_eq!((converse.tier, converse.caching), (Some(ServiceTier::Priority), Caching::FiveMinutes));
     assert_eq!(self::ask("InvokeModel", "amazon.titan-embed-text-v2:0", "{}").output_max(), Some(0));
+}
+
+#[test]
+fn whoever_asks_for_no_cache_gets_one_of_models_that_cache_by_themselves() {
+    let caching = |operation: &str, model: &str, body: &str| ask(operation, model, body).caching;
+    for model in ["openai.gpt-5.6-sol", "us.openai.gpt-5.6-sol", "gpt-5.6-sol", "deepseek.v3-v1:0", ARN] {
+        assert_eq!(caching("Converse", model, "{}"), Caching::Unasked, "{model}");
+    }
+    for model in [CLAUDE, "claude-sonnet-4-5", "eu.amazon.nova-lite-v1:0"] {
+        assert_eq!(caching("Converse", model, "{}"), Caching::Off, "{model}");
+    }
+    assert_eq!(caching("Responses", "openai.gpt-5.6-sol", r#"{"cache_control":{}}"#), Caching::FiveMinutes);
 }
 
 #[test]

@@ -9,10 +9,7 @@ use crate::{
     bedrock::Dialect,
     cli::{prices::show::table, usage::visible},
     config::HoldInput,
-    proxy::{
-        denial::Denial,
-        estimate::{Tariff, reads_body},
-    },
+    proxy::{denial::Denial, estimate::Tariff},
     quota::{Balance, LimitKind, QuotaDenial},
     routing::Route,
     snapshot::Tenant,
@@ -94,23 +91,14 @@ fn price(tariff: &Tariff) -> String {
     }
 }
 
-/// Of a tenant without quotas.
-const UNREAD: &str =
-    "\n           the tenant has no quotas, so nobody looks what the body asks for: it is the most that the model's list says\n";
-
 /// What it would hold.
 fn asked(args: &ExplainArgs, findings: &Findings, tenant: Option<&Tenant>) -> String {
     let (Some((tokens, changes)), Some(tariff)) = (&findings.asked, &findings.tariff) else { return String::new() };
     let cost = tariff.ask(Uuid::nil(), tokens).cost;
     let mut out = match tariff.by_request {
         true => format!("holds      ${cost}, as a request\n"),
-        false => format!("holds      {} input and {} output tokens, ${cost}", tokens.input, tokens.output),
+        false => format!("holds      {} input and {} output tokens, ${cost} at most\n", tokens.input, tokens.output),
     };
-    if !tariff.by_request {
-        let operation = findings.route.as_ref().and_then(|route| route.operation);
-        let is_read = tenant.zip(operation).is_some_and(|(tenant, operation)| reads_body(tenant, operation.0));
-        out += if is_read { " at most\n" } else { UNREAD };
-    }
     if !tariff.by_request && tenant.is_some_and(|tenant| tenant.quotas.hold_input() == HoldInput::Bound) {
         out += "           hold_input = \"bound\": the gateway holds a token of input for each byte of text\n";
     }

@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::bedrock::usage::{ServiceTier, Usage};
+use crate::bedrock::{
+    ask::Caching,
+    usage::{ServiceTier, Usage},
+};
 
 /// Amounts as in prices.toml: dollars and six decimals per million tokens.
 fn rate() -> impl Strategy<Value = (u64, String)> {
@@ -75,9 +78,14 @@ proptest! {
 
     #[test]
     fn nothing_within_the_bound_costs_more(
-        base in row(), long in row(), over in 1u64..1_000_000, usage in usage(), more in (tokens(), tokens()), caching: bool,
+        base in row(), long in row(), over in 1u64..1_000_000, usage in usage(), more in (tokens(), tokens()),
+        caching in prop::sample::select(&[Caching::Off, Caching::Unasked, Caching::OneHour]),
     ) {
-        let usage = if caching { usage } else { Usage { cache_write_tokens: 0, cache_write_1h_tokens: 0, ..usage } };
+        let usage = match caching {
+            Caching::Off => Usage { cache_write_tokens: 0, cache_write_1h_tokens: 0, ..usage },
+            Caching::Unasked => Usage { cache_write_1h_tokens: 0, ..usage },
+            _ => usage,
+        };
         let price = book(&[(0, &base), (over, &long)]).price("m", now()).unwrap();
         let (input, output) = (usage.input_total().saturating_add(more.0), usage.output_tokens.saturating_add(more.1));
         for tier in [ServiceTier::Standard, ServiceTier::Flex] {
@@ -109,5 +117,5 @@ fn a_cost_without_end_is_the_most_there_is() {
         cache_write_1h_tokens: all,
     };
     assert_eq!(price.cost(&usage, ServiceTier::Standard), NanoUsd::MAX);
-    assert_eq!(price.at_most(all, all, true, ServiceTier::Standard), NanoUsd::MAX);
+    assert_eq!(price.at_most(all, all, Caching::OneHour, ServiceTier::Standard), NanoUsd::MAX);
 }

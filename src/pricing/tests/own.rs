@@ -106,6 +106,21 @@ fn every_bundled_model_has_documented_facts() {
 }
 
 #[test]
+fn a_profile_with_a_price_of_its_own_writes_as_much_as_its_model() {
+    let opus = "anthropic.claude-opus-4-6-v1";
+    let facts = |text: &str| {
+        let facts = book(text).facts_of_profile(PROFILE, opus);
+        (facts.max_output_tokens, facts.burndown)
+    };
+    assert_eq!(facts(""), (128_000, 5));
+    assert_eq!(facts(&format!("[[models.\"{PROFILE}\".prices]]\ninput = \"4\"\noutput = \"20\"\n")), (128_000, 5));
+    assert_eq!(facts(&format!("[models.\"{PROFILE}\"]\nmax_output_tokens = 9_000\n")), (9_000, 5));
+    assert_eq!(facts(&format!("[models.\"{opus}\"]\nburndown = 7\n")), (128_000, 7));
+    // What it is said to be an alias of goes before what it stands for elsewhere.
+    assert_eq!(facts(&format!("[models.\"{PROFILE}\"]\nalias_of = \"amazon.nova-lite-v1:0\"\n")).1, 1);
+}
+
+#[test]
 fn requests_are_priced_by_operation() {
     let book = book("[requests]\nApplyGuardrail = \"0.00015\"\n");
     assert_eq!(book.request_price("ApplyGuardrail"), Some(NanoUsd(150_000)));

@@ -94,6 +94,20 @@ impl Quotas {
         self.limits.iter().any(|limit| limit.measure == Measure::Cost && !limit.shadow && limit.scope.matches(model))
     }
 
+    /// Whether it matters to some limit or cap which model a request is of.
+    pub fn tell_models_apart(&self) -> bool {
+        self.scopes().any(|scope| *scope != Scope::Everything)
+    }
+
+    /// Whether every limit and every cap that has one of two models has the other.
+    pub fn treat_alike(&self, one: &str, other: &str) -> bool {
+        self.scopes().all(|scope| scope.matches(one) == scope.matches(other))
+    }
+
+    fn scopes(&self) -> impl Iterator<Item = &Scope> {
+        self.limits.iter().map(|limit| &limit.scope).chain(self.caps.iter().map(|(scope, ..)| scope))
+    }
+
     /// The smallest cap on a request's `max_tokens`; of two equal ones the stricter.
     pub fn max_tokens_for(&self, model: &str) -> Option<&Cap> {
         self.caps(model, false).min_by_key(|cap| (cap.max, cap.over == MaxTokensOver::Lower))

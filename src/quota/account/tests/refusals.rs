@@ -66,6 +66,17 @@ fn of_two_empty_buckets_the_first_is_named_and_the_longer_wait_told() {
 }
 
 #[test]
+fn two_models_are_alike_until_some_limit_or_cap_has_one_of_them() {
+    let everything = quotas("[[quotas]]\ntokens_per_day = 1_000\nmax_tokens = 10");
+    assert!(!everything.tell_models_apart() && everything.treat_alike(CLAUDE, NOVA));
+    for of_nova in ["tokens_per_day = 1_000", "usd_per_day = \"1\"\nshadow = true", "max_tokens = 10"] {
+        let quotas = quotas(&format!("[[quotas]]\ntokens_per_day = 1_000\n[[quotas]]\nmodels = [\"amazon.*\"]\n{of_nova}"));
+        assert!(quotas.tell_models_apart() && !quotas.treat_alike(CLAUDE, NOVA), "{of_nova}");
+        assert!(quotas.treat_alike(NOVA, "amazon.nova-reel-v1:0") && quotas.treat_alike(CLAUDE, "none"), "{of_nova}");
+    }
+}
+
+#[test]
 fn nothing_is_held_of_any_limit_if_one_says_no() {
     let (account, now) = (account(), noon());
     let quotas = quotas("[[quotas]]\ntokens_per_minute = 1_000\ntokens_per_day = 1_000\nusd_per_day = \"0.000001\"");

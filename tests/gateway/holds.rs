@@ -1,0 +1,97 @@
+//! What is held before a request goes: as much as it may come to, by whatever name its model goes.
+
+use tollgate::{bedrock::usage::ServiceTier, ledger::Reader};
+
+use crate::{
+    accounts::{reporting, until_ledger},
+    client::{Answer, Client, with},
+    harness::{CONVERSE, CONVERSE_STREAM, Settings, World, tenant},
+    puppet::Puppet,
+};
+
+/// `acme` with a quota, prices of its own, and what else the configuration says.
+async fn with_prices(quota: &str, sections: &str, prices: String) -> World {
+    let sections = format!("[ledger]\nfile = \"ledger.sqlite\"\n[prices]\nfile = \"prices.toml\"\n{sections}");
+    let tenants = format!("{}[[tenants.acme.quotas]]\n{quota}\n", tenant("acme", ""));
+    World::with(Settings { tenants, sections, files: vec![("prices.toml", prices)], ..Settings::default() }).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_profile_with_a_price_of_its_own_holds_what_its_model_can_write() {
+    let profile = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc123";
+    let prices = format!("[[models.\"{profile}\".prices]]\ninput = \"4\"\noutput = \"20\"\n");
+    let profiles = format!("[profiles]\n\"{profile}\" = \"anthropic.claude-opus-4-6-v1\"\n");
+    // It writes 128,000 tokens, and each counts five times.
+    let world = with_prices("count_burndown = true\ntokens_per_minute = 600_000", &profiles, prices).await;
+    let target = format!("/model/{}/converse", profile.replace(':', "%3A").replace('/', "%2F"));
+    let refused = world.h1().await.post(&target, "{}").await;
+    refused.assert_refused(400, "ValidationException");
+    assert!(String::from_utf8_lossy(&refused.body).contains("640000"), "{refused:?}");
+    world.h1().await.post(&target, r#"{"inferenceConfig":{"maxTokens":100000}}"#).await.assert_served();
+}
+
+/// How much a request may come to, as a refusal tells it.
+fn needed(refused: &Answer) -> f64 {
+    refused.assert_refused(400, "ValidationException");
+    let text = String::from_utf8_lossy(&refused.body).into_owned();
+    let figure = text.split("may cost ").nth(1).and_then(|rest| rest.split(' ').next());
+    figure.and_then(|figure| figure.parse().ok()).unwrap_or_else(|| panic!("{text}"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_openai_may_write_to_its_cache_unasked_is_held_at_its_price() {
+    let price = |model: &str, more: &str| format!("[[models.\"{model}\".prices]]\ninput = \"10\"\noutput = \"10\"\n{more}\n");
+    let dearer = "cache_write = \"12.5\"\ncache_write_1h = \"20\"";
+    let models = ["openai.gpt-1", "openai.gpt-2", "amazon.nova-1"];
+    let prices = models.iter().zip(["", dearer, dearer]).map(|(model, more)| price(model, more)).collect();
+    let world = with_prices("usd_per_day = \"0.001\"", "", prices).await;
+    let mut client = world.h1().await;
+    let body = format!(r#"{{"system":[{{"text":"{}"}}],"inferenceConfig":{{"maxTokens":0}}}}"#, "some words. ".repeat(1_000));
+    let mut held = Vec::new();
+    for model in models {
+        held.push(needed(&client.post(&format!("/model/{model}/converse"), body.clone()).await));
+    }
+    assert!((held[1] / held[0] - 1.25).abs() < 1e-3 && held[2] == held[0], "{held:?}");
+}
+
+/// `acme` has a quota that nothing meets, `globex` has none.
+async fn with_and_without_quota(upstream: String) -> World {
+    let tenants = tenant("acme", "") + "[[tenants.acme.quotas]]\ntokens_per_day = 100_000_000\n" + &tenant("globex", "");
+    let sections = "[ledger]\nfile = \"ledger.sqlite\"\n".to_owned();
+    World::with(Settings { tenants, sections, upstream, ..Settings::default() }).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tier_that_the_answer_does_not_name_is_charged_without_a_quota_too() {
+    let puppet = Puppet::start().await;
+    let world = with_and_without_quota(puppet.upstream()).await;
+    for (count, tenant) in [(1, "acme"), (2, "globex")] {
+        let mut client = Client::h1(world.gateway.traffic[0], world.bearer(tenant)).await;
+        let asking = tokio::spawn(async move { client.post(CONVERSE, r#"{"serviceTier":{"type":"priority"}}"#).await });
+        let body = r#"{"usage":{"inputTokens":5,"outputTokens":6}}"#;
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+        puppet.request().await.say(head + body).await;
+        asking.await.unwrap().assert_served();
+        until_ledger(&world, count).await;
+    }
+    let rows = Reader::open(world.directory.path().join("ledger.sqlite")).unwrap().recent(None, 2).unwrap();
+    let tiers: Vec<_> = rows.iter().map(|row| row.tier).collect();
+    assert_eq!((tiers, rows[0].cost), (vec![ServiceTier::Priority; 2], rows[1].cost));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_breaks_off_is_estimated_alike_with_a_quota_and_without() {
+    let world = with_and_without_quota(String::new()).await;
+    let image = "iVBORw0KGgo".to_owned() + &"A".repeat(400_000);
+    let body = format!(r#"{{"messages":[{{"content":[{{"image":{{"format":"png","source":{{"bytes":"{image}"}}}}}}]}}]}}"#);
+    for tenant in ["acme", "globex"] {
+        let request = with(reporting(CONVERSE_STREAM, &body, 70, 300), "x-simulator-events", "40");
+        let mut client = Client::h1(world.gateway.traffic[0], world.bearer(tenant)).await;
+        let response = client.send(with(request, "x-simulator-reset", "mid-stream")).await.unwrap();
+        assert!(Answer::read(response).await.is_err());
+    }
+    let lines = world.log_lines(2).await;
+    let input = |at: usize| lines[at]["input_tokens"].as_u64();
+    assert!(lines.iter().all(|line| line["estimated"] == true) && input(0) == input(1), "{lines:#?}");
+    assert!((2_500..2_600).contains(&input(1).unwrap()), "{lines:#?}");
+}
