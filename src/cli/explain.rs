@@ -174,7 +174,7 @@ impl Findings {
                 (Err(denial), (Tokens { output, ..Tokens::default() }, Changes::default()))
             }
         };
-        if !tariff.by_request {
+        if tariff.counts {
             tokens.input = args.input_tokens;
         }
         let limits = tenant.account.explain(&tenant.quotas, &tariff.ask(Uuid::nil(), &tokens), None, now);

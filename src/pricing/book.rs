@@ -37,11 +37,25 @@ impl PriceBook {
         Ok(PriceBook { own, requests, version: format!("{VERSION}, {origin}") })
     }
 
-    /// What a model costs at a time. `model` is what the client called it, percent-decoded: an id of a model or a profile, or an ARN.
+    /// What a model's tokens cost at a time. `model` is what the client called it, percent-decoded: an id of a model or a profile, or an ARN.
     /// `None`: nobody said; it is never guessed.
     pub fn price(&self, model: &str, at: Timestamp) -> Option<Arc<Price>> {
-        let own = self.own(model).and_then(|own| own.timeline.as_ref());
+        let own = self.own(model);
+        if own.is_some_and(|own| own.request.is_some()) {
+            return None;
+        }
+        let own = own.and_then(|own| own.timeline.as_ref());
         in_force(own.or_else(|| BUNDLED.get(names::id(model)))?, at)
+    }
+
+    /// What a request to a model costs that is not sold by the token; `None`: it is, or nobody said.
+    pub fn model_request_price(&self, model: &str) -> Option<NanoUsd> {
+        self.own(model)?.request
+    }
+
+    /// Whether anybody said what a model costs.
+    pub fn has_price(&self, model: &str, at: Timestamp) -> bool {
+        self.model_request_price(model).is_some() || self.price(model, at).is_some()
     }
 
     /// What a request costs of an operation that reports no tokens; `None`: nobody said.
@@ -85,7 +99,8 @@ impl PriceBook {
 
     /// Every name with a price, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        let own = self.own.iter().filter(|(_, own)| own.timeline.is_some()).map(|(name, _)| name.as_str());
+        let own =
+            self.own.iter().filter(|(_, own)| own.timeline.is_some() || own.request.is_some()).map(|(name, _)| name.as_str());
         own.chain(BUNDLED.names()).collect::<BTreeSet<_>>().into_iter()
     }
 

@@ -13,6 +13,7 @@ use super::{
     names,
     price::Schedule,
     rates::{Given, Rates},
+    requests,
 };
 use crate::bedrock::usage::ServiceTier;
 
@@ -24,12 +25,14 @@ pub(super) struct Compiled {
     /// Nothing if the file does not price it.
     pub(super) timeline: Option<Arc<Timeline>>,
     pub(super) alias_of: Option<String>,
+    /// Of a request; then its tokens have no price.
+    pub(super) request: Option<NanoUsd>,
     pub(super) max_output_tokens: Option<u64>,
     pub(super) burndown: Option<u64>,
 }
 
 type Models = HashMap<String, Compiled>;
-type Requests = HashMap<String, NanoUsd>;
+pub(super) type Requests = HashMap<String, NanoUsd>;
 
 /// # Errors
 /// Everything that is wrong.
@@ -40,27 +43,18 @@ pub(super) fn compile(overrides: &Overrides) -> Result<(Models, Requests), Vec<F
         let path = path(&["models", name]);
         facts(model, &path, &mut flaws);
         let timeline = if model.prices.is_empty() { None } else { timeline(name, &model.prices, &path, &mut flaws) };
+        let request = requests::of_model(model, &path, &mut flaws);
         let ModelOverride { alias_of, max_output_tokens, burndown, .. } = model.clone();
-        models.insert(name.clone(), Compiled { timeline, alias_of, max_output_tokens, burndown });
+        models.insert(name.clone(), Compiled { timeline, alias_of, request, max_output_tokens, burndown });
     }
     for (name, model) in &overrides.models {
         let Some(target) = &model.alias_of else { continue };
-        let found = alias(name, target, model, &models, &mut flaws);
+        let (timeline, request) = alias(name, target, model, &models, &mut flaws);
         if let Some(compiled) = models.get_mut(name) {
-            compiled.timeline = found;
+            (compiled.timeline, compiled.request) = (timeline, request);
         }
     }
-    let mut requests = Requests::new();
-    for (operation, amount) in &overrides.requests {
-        match amount.parse() {
-            Ok(amount) if amount >= NanoUsd::ZERO => drop(requests.insert(operation.clone(), amount)),
-            _ => flaws.add(
-                path(&["requests", operation]),
-                "not a price in US dollars per request",
-                "write dollars with at most nine decimals, such as \"0.00015\"",
-            ),
-        }
-    }
+    let requests = requests::of_operations(&overrides.requests, &mut flaws);
     if flaws.0.is_empty() { Ok((models, requests)) } else { Err(flaws.0) }
 }
 
@@ -71,28 +65,41 @@ fn facts(model: &ModelOverride, at: &[Step], flaws: &mut Flaws) {
         }
     }
     if *model == ModelOverride::default() {
-        flaws.add(at.to_vec(), "nothing is said of this model", "add `alias_of`, `prices`, `max_output_tokens` or `burndown`");
+        flaws.add(
+            at.to_vec(),
+            "nothing is said of this model",
+            "add `alias_of`, `prices`, `request`, `max_output_tokens` or `burndown`",
+        );
     }
 }
 
 /// Prices of the model that an alias stands for: of the file, or bundled.
-fn alias(name: &str, target: &str, model: &ModelOverride, models: &Models, flaws: &mut Flaws) -> Option<Arc<Timeline>> {
+fn alias(
+    name: &str,
+    target: &str,
+    model: &ModelOverride,
+    models: &Models,
+    flaws: &mut Flaws,
+) -> (Option<Arc<Timeline>>, Option<NanoUsd>) {
     let at = path(&["models", name, "alias_of"]);
     if !model.prices.is_empty() {
         flaws.add(at, "the model has an alias and prices", "keep one of the two");
-        return None;
+        return (None, None);
     }
     let own = models.get(target).or_else(|| models.get(names::id(target)));
     if own.is_some_and(|own| own.alias_of.is_some()) {
         flaws.add(at, format!("`{}` is an alias itself", target.escape_debug()), "name the model that it stands for");
-        return None;
+        return (None, None);
+    }
+    if let Some(request) = own.and_then(|own| own.request) {
+        return (None, Some(request));
     }
     let found = own.and_then(|own| own.timeline.as_ref()).or_else(|| BUNDLED.get(names::id(target)));
     if found.is_none() {
         let help = "name a model that `tollgate prices show` has a price for, or give it `prices` in this file";
         flaws.add(at, format!("`{}` has no price", target.escape_debug()), help);
     }
-    found.cloned()
+    (found.cloned(), None)
 }
 
 /// Rates by length of input, of each tier and of each date that it has prices from.
@@ -208,18 +215,18 @@ fn merge(own: &BTreeMap<(ServiceTier, Timestamp), Arc<Schedule>>, bundled: &[(Ti
 }
 
 #[derive(Default)]
-struct Flaws(Vec<Flaw>);
+pub(super) struct Flaws(Vec<Flaw>);
 
 impl Flaws {
-    fn add(&mut self, path: Vec<Step>, message: impl Into<String>, help: impl Into<String>) {
+    pub(super) fn add(&mut self, path: Vec<Step>, message: impl Into<String>, help: impl Into<String>) {
         self.0.push(Flaw { path, message: message.into(), help: help.into() });
     }
 }
 
-fn path(keys: &[&str]) -> Vec<Step> {
+pub(super) fn path(keys: &[&str]) -> Vec<Step> {
     keys.iter().map(|key| Step::Key((*key).to_owned())).collect()
 }
 
-fn below(path: &[Step], key: &str) -> Vec<Step> {
+pub(super) fn below(path: &[Step], key: &str) -> Vec<Step> {
     path.iter().cloned().chain([Step::Key(key.to_owned())]).collect()
 }

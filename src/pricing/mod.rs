@@ -31,6 +31,8 @@ mod bundled;
 
 mod overrides;
 
+mod requests;
+
 mod compile;
 
 mod facts;

@@ -16,6 +16,11 @@ impl NanoUsd {
     /// More than anybody has.
     pub const MAX: NanoUsd = NanoUsd(i64::MAX);
 
+    /// So many times as much; the end of the range instead of overflow.
+    pub fn times(self, times: u64) -> NanoUsd {
+        NanoUsd(self.0.saturating_mul(i64::try_from(times).unwrap_or(i64::MAX)))
+    }
+
     /// `self - other`; the ends of the range instead of overflow.
     pub fn saturating_sub(self, other: NanoUsd) -> NanoUsd {
         NanoUsd(self.0.saturating_sub(other.0))

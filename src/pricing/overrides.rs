@@ -12,7 +12,8 @@ use serde::Deserialize;
 pub struct Overrides {
     /// By model id or ARN, as the client writes it.
     pub models: BTreeMap<String, ModelOverride>,
-    /// US dollars per request, by operation: what operations cost that report no tokens.
+    /// US dollars per request, by operation: what operations cost that report no tokens. `Unknown` is every one that this version does not
+    /// know.
     pub requests: BTreeMap<String, String>,
 }
 
@@ -20,10 +21,13 @@ pub struct Overrides {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelOverride {
-    /// It costs what this one costs. Instead of `prices`.
+    /// It costs what this one costs. Instead of `prices` and `request`.
     pub alias_of: Option<String>,
     /// Its prices. What no row is about stays as bundled.
     pub prices: Vec<PriceRow>,
+    /// US dollars per request, for what is not sold by the token: images, videos, ranks. A request for several images costs it for each.
+    /// Instead of `prices`.
+    pub request: Option<String>,
     /// Tokens it writes at most; what Bedrock assumes for a request that does not say.
     pub max_output_tokens: Option<u64>,
     /// How many tokens of Bedrock's own quota a token of output takes.

@@ -40,6 +40,10 @@ static SERVICE_TIER: HeaderName = HeaderName::from_static("x-amzn-bedrock-servic
 pub struct Charge {
     held: Held,
     by_request: bool,
+    /// Its tokens were held, and are estimated if nobody says them.
+    counts: bool,
+    /// The model's name is no client's invention.
+    is_named: bool,
     price: Option<Arc<Price>>,
     /// What a request costs that is charged as one; `None`: nobody said.
     request_price: Option<NanoUsd>,
@@ -197,8 +201,10 @@ pub async fn hold(
     admitted.charge = Some(Charge {
         held,
         by_request: tariff.by_request,
+        counts: tariff.counts,
+        is_named: tariff.is_named,
+        request_price: tariff.cost_of_request(&tokens),
         price: tariff.price,
-        request_price: tariff.request_price,
         tier: tokens.tier,
         input_estimate: tokens.input_estimate,
         background: tokens.background.then_some(tokens.output),
@@ -309,7 +315,7 @@ impl Charge {
         let cost = charged.as_ref().map_or(self.request_price.unwrap_or_default(), |charged| charged.cost);
         let source = source(charged.as_ref(), self.request_price);
         let request = self.held.hold().request.clone();
-        let model = if charged.is_some() { request.model.clone() } else { "other".into() };
+        let model = if self.is_named { request.model.clone() } else { "other".into() };
         let entry = ledger::Entry {
             request,
             upstream_request_id: ending.upstream_request_id.map(Into::into),
@@ -342,7 +348,7 @@ impl Charge {
             let unknown = Usage { input_tokens: self.input_estimate, ..Usage::default() };
             return ending.abandoned.then_some((unknown, true));
         }
-        if self.by_request {
+        if !self.counts {
             return (!reading.failed).then(|| (reading.usage.unwrap_or_default(), false));
         }
         if let (Some(output), None) = (self.background, reading.usage) {

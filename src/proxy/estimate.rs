@@ -34,8 +34,12 @@ const CHAT: &str = "ChatCompletions";
 pub struct Tariff {
     /// As limits know it, and sums are kept for it.
     model: Arc<str>,
-    /// It is charged as a request, not by its tokens.
+    /// It costs something as a request, not by its tokens.
     pub by_request: bool,
+    /// Its tokens are held before, and estimated where its answer breaks off. Of others those count that the answer tells.
+    pub counts: bool,
+    /// The model has a price, so its name is no client's invention.
+    pub is_named: bool,
     /// Of tokens.
     pub price: Option<Arc<Price>>,
     /// What a request costs that is charged as one.
@@ -56,6 +60,8 @@ pub struct Tokens {
     pub output: u64,
     /// What of its input may be written to a cache.
     pub caching: Caching,
+    /// How many answers or images.
+    pub choices: u64,
     /// What it asks to be served in.
     pub tier: ServiceTier,
     /// The answer comes before anything is generated, so that nothing says what was.
@@ -81,15 +87,25 @@ impl Tariff {
         let written = route.model.as_deref().unwrap_or(NONE);
         let model = profiles.stands_for(written);
         // A discount may be for the one profile.
-        let own = prices.price(written, now);
-        let by_request = metering == Metering::PerRequest;
+        let named = if prices.has_price(written, now) { written } else { model };
+        let facts = prices.facts_of_profile(written, model);
+        let model: Arc<str> = if model.len() > MODEL_BYTES_MAX { LONG_MODEL } else { model }.into();
+        let operation = route.operation.map(|known| known.0);
+        let counts = metering == Metering::Tokens;
+        let price = if counts { prices.price(named, now) } else { None };
+        let runs_once = operation.is_some_and(Metering::runs_once);
+        let of_model = if runs_once { prices.model_request_price(named) } else { None };
+        let uncounted = price.is_none() && operation.is_some_and(|operation| Asked::is_uncounted(operation, &model));
+        let of_operation = if counts { None } else { prices.request_price(route.operation_name()) };
         Tariff {
-            by_request,
-            price: if by_request { None } else { own.or_else(|| prices.price(model, now)) },
-            request_price: if by_request { prices.request_price(route.operation_name()) } else { None },
-            facts: prices.facts_of_profile(written, model),
-            tells_tokens: route.operation.is_none_or(|known| Metering::tells_tokens(known.0)),
-            model: if model.len() > MODEL_BYTES_MAX { LONG_MODEL } else { model }.into(),
+            by_request: !counts || uncounted || of_model.is_some(),
+            counts: counts && !uncounted,
+            is_named: price.is_some() || of_model.is_some(),
+            price,
+            request_price: of_model.or(of_operation),
+            facts,
+            tells_tokens: operation.is_none_or(Metering::tells_tokens),
+            model,
         }
     }
 
@@ -109,8 +125,9 @@ impl Tariff {
         if priced || (!tenant.quotas.limit_money(self.model()) && unpriced == Unpriced::Allow) {
             return Ok(());
         }
+        let by_model = route.operation.is_some_and(|known| Metering::of(known.0) == Metering::Tokens);
         let what = match &route.model {
-            Some(model) if !self.by_request => format!("model {model}"),
+            Some(model) if by_model => format!("model {model}"),
             _ => format!("operation {}", route.operation_name()),
         };
         Err(Denial::Unpriced { what })
@@ -119,7 +136,7 @@ impl Tariff {
     /// Reads what a request asks for, lowers it to the tenant's cap, and asks for usage where the client did not.
     pub fn tokens(&self, tenant: &Tenant, operation: Option<&Operation>, pieces: &[Bytes]) -> Result<(Tokens, Changes), Denial> {
         let mut changes = Changes::default();
-        let Some(operation) = operation.filter(|_| !self.by_request) else { return Ok((self.least(), changes)) };
+        let Some(operation) = operation.filter(|_| self.counts) else { return Ok((self.least(operation, pieces), changes)) };
         let output_max = self.facts.max_output_tokens;
         // Without a quota, too: the tier is charged by, and the estimate, where an answer breaks off or the process is killed.
         let ask = Asked::read(operation, Some(&*self.model), pieces);
@@ -150,14 +167,21 @@ impl Tariff {
             HoldInput::Estimate => input_estimate,
             HoldInput::Bound => ask.input_bound,
         };
-        Ok((Tokens { input, input_estimate, output, caching, tier, background: ask.background }, changes))
+        Ok((Tokens { input, input_estimate, output, caching, choices: ask.choices, tier, background: ask.background }, changes))
     }
 
-    /// Of what is charged as a request. Where its answer may tell tokens all the same, nobody knows how many before: it asks for the least
-    /// there can be, so that a spent limit refuses it.
-    fn least(&self) -> Tokens {
+    /// Of what has no tokens to count before. Where its answer may tell some all the same, nobody knows how many: it asks for the least there
+    /// can be, so that a spent limit refuses it.
+    fn least(&self, operation: Option<&Operation>, pieces: &[Bytes]) -> Tokens {
         let least = u64::from(self.tells_tokens);
-        Tokens { input: least, output: least, ..Tokens::default() }
+        let images = || operation.map(|operation| Asked::read(operation, Some(&*self.model), pieces).choices);
+        let choices = self.is_named.then(images).flatten().unwrap_or(1);
+        Tokens { input: least, output: least, choices, ..Tokens::default() }
+    }
+
+    /// What it costs as a request; `None`: it does not, or nobody said.
+    pub fn cost_of_request(&self, tokens: &Tokens) -> Option<NanoUsd> {
+        self.request_price.map(|price| price.times(tokens.choices.max(1)))
     }
 
     /// What the account is asked for.
@@ -168,7 +192,7 @@ impl Tariff {
                 // A tier that a model does not have is served, and billed, as the standard one.
                 within(tokens.tier).max(within(ServiceTier::Standard))
             }
-            None => self.request_price.unwrap_or_default(),
+            None => self.cost_of_request(tokens).unwrap_or_default(),
         };
         Ask {
             request,

@@ -134,3 +134,56 @@ async fn a_budget_refuses_an_operation_without_a_price_by_its_own_name() {
     }
     ask(&world, &puppet, "/generateQuery", "{}", &json("{}")).await.0.assert_served();
 }
+
+const CANVAS: &str = "/model/amazon.nova-canvas-v1%3A0/invoke";
+const HAIKU: &str = "/model/anthropic.claude-3-haiku-20240307-v1%3A0/converse";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_image_costs_what_the_models_requests_cost_and_a_budget_knows_how_many() {
+    let puppet = Puppet::start().await;
+    let budget = "[[tenants.acme.quotas]]\nusd_per_day = \"0.20\"\ntokens_per_minute = 1_000\n";
+    let world = with_prices(&puppet, budget, "[models.\"amazon.nova-canvas-v1:0\"]\nrequest = \"0.04\"\n").await;
+    let three = r#"{"taskType":"TEXT_IMAGE","imageGenerationConfig":{"numberOfImages":3}}"#;
+    let image = json(r#"{"images":["iVBORw0KGgo"]}"#);
+    ask(&world, &puppet, CANVAS, three, &image).await.0.assert_served();
+    let refused = world.h1().await.post(CANVAS, three).await;
+    refused.assert_refused(400, "ServiceQuotaExceededException");
+    assert!(String::from_utf8_lossy(&refused.body).contains("this request may cost 0.12"), "{refused:?}");
+    ask(&world, &puppet, CANVAS, "{}", &image).await.0.assert_served();
+    for (row, cost) in rows(&world, 2).await.iter().zip([120_000_000, 40_000_000]) {
+        let charged = (row.cost.0, &*row.price_source, row.usage.total(), row.by_request, row.estimated);
+        assert_eq!(charged, (cost, "per request", 0, true, false));
+    }
+    let metrics = world.until_sum("tollgate_charged_by_request_total", &["acme"], 2.0).await;
+    assert_eq!(metrics.sum("tollgate_unpriced_requests_total", &["acme"]), 0.0);
+    assert_eq!(metrics.sum("tollgate_cost_usd_total", &["acme", "amazon.nova-canvas-v1:0"]), 0.16);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_image_without_a_price_is_charged_by_request_and_not_in_tokens_that_nobody_told() {
+    let puppet = Puppet::start().await;
+    let world = with_upstream(&puppet, "tokens_per_day = 1_000", "").await;
+    ask(&world, &puppet, CANVAS, "{}", &json(r#"{"images":["iVBORw0KGgo"]}"#)).await.0.assert_served();
+    let row = rows(&world, 1).await.remove(0);
+    let charged = (row.cost.0, &*row.price_source, row.usage.total(), row.by_request, row.estimated);
+    assert_eq!(charged, (0, "unpriced", 0, true, false));
+    world.until_sum("tollgate_unpriced_requests_total", &["acme"], 1.0).await;
+}
+
+/// A price by request says what a model costs, not that its tokens are free.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_model_that_writes_tokens_is_held_to_them_though_it_is_priced_by_request() {
+    let puppet = Puppet::start().await;
+    let limits = "[[tenants.acme.quotas]]\nmax_tokens = 500\ntokens_per_day = 1_000\n";
+    let prices = "[models.\"anthropic.claude-3-haiku-20240307-v1:0\"]\nrequest = \"0.01\"\n";
+    let world = with_prices(&puppet, limits, prices).await;
+    let over = world.h1().await.post(HAIKU, r#"{"inferenceConfig":{"maxTokens":501}}"#).await;
+    over.assert_refused(400, "ValidationException");
+    let body = r#"{"inferenceConfig":{"maxTokens":500}}"#;
+    let answer = json(r#"{"usage":{"inputTokens":300,"outputTokens":400}}"#);
+    ask(&world, &puppet, HAIKU, body, &answer).await.0.assert_served();
+    let row = rows(&world, 1).await.remove(0);
+    let charged = (row.cost.0, &*row.price_source, row.usage.total(), row.by_request, row.estimated);
+    assert_eq!(charged, (10_000_000, "per request", 700, true, false));
+    world.h1().await.post(HAIKU, body).await.assert_refused(400, "ServiceQuotaExceededException");
+}

@@ -26,7 +26,7 @@ pub struct Ask {
     /// The most output tokens that the request lets be generated for one answer, by the name that its operation and model obey; of several
     /// the largest. `None`: it names none that can be read, so the model's maximum holds.
     pub max_tokens: Option<u64>,
-    /// How many answers it asks for: `n`.
+    /// How many answers it asks for, or images: `n`.
     pub choices: u64,
     /// It generates tokens, as embeddings, ranks, images and videos do not.
     pub generates: bool,
@@ -88,6 +88,11 @@ impl Ask {
         let mut reading = Reading::new(shape, Caching::unasked(model));
         pieces.iter().for_each(|piece| scanner.push(piece, &mut reading));
         reading.into_ask(scanner.is_done(), pieces)
+    }
+
+    /// Whether a model is sold by something else than tokens, and its answers tell none: images, videos, ranks.
+    pub fn is_uncounted(operation: &Operation, model: &str) -> bool {
+        Shape::of(operation, Some(model)).uncounted
     }
 
     /// The most output tokens of one answer, its thoughts included.

@@ -108,6 +108,7 @@ pub(super) static TREE: N = N::tree(
         N::leaf("n", Field::Choices),
         N::leaf("num_generations", Field::Choices),
         N::leaf("numResults", Field::Choices),
+        N::way("imageGenerationConfig", &[N::leaf("numberOfImages", Field::Choices)]),
         N::leaf("stream", Field::Stream),
         N::leaf("background", Field::Background),
         N::tree("stream_options", Field::StreamOptions, &[N::leaf("include_usage", Field::IncludeUsage)]),
@@ -126,6 +127,8 @@ pub(super) struct Shape {
     pub insert: Option<(Option<Config>, &'static str)>,
     /// It generates tokens.
     pub generates: bool,
+    /// Nothing of it is counted in tokens: images, videos, ranks.
+    pub uncounted: bool,
     /// Chat completions: usage in a stream must be asked for.
     pub chat: bool,
 }
@@ -140,7 +143,7 @@ impl Config {
 }
 
 const fn shape(limits: &'static [Limit], container: Option<Config>, name: &'static str) -> Shape {
-    Shape { limits, insert: Some((container, name)), generates: true, chat: false }
+    Shape { limits, insert: Some((container, name)), generates: true, uncounted: false, chat: false }
 }
 
 static CONVERSE: Shape = shape(&[Limit::Inference, Limit::Additional], Some(Config::Inference), "maxTokens");
@@ -157,8 +160,9 @@ static META: Shape = shape(&[Limit::MaxGenLen], None, "max_gen_len");
 /// Both are for one turn of its loop, and the request's own wins: of several the largest is believed.
 static HARNESS: Shape = shape(&[Limit::MaxTokensCamel, Limit::Configured], None, "maxTokens");
 static PEGASUS: Shape = shape(&[Limit::MaxOutputTokensCamel], None, "maxOutputTokens");
-/// Embeddings, ranks, images and videos: there is nothing to limit.
-static NO_TOKENS: Shape = Shape { limits: &[], insert: None, generates: false, chat: false };
+/// What goes in is counted, and there is nothing to limit.
+static EMBEDDING: Shape = Shape { generates: false, ..NONE };
+static NO_TOKENS: Shape = Shape { generates: false, uncounted: true, ..NONE };
 /// An opaque ARN: every provider refuses names it does not know, so that those which are there are obeyed.
 static ANY: Shape = Shape {
     limits: &[
@@ -172,16 +176,15 @@ static ANY: Shape = Shape {
         Limit::InferenceNew,
         Limit::TextGeneration,
     ],
-    insert: None,
-    generates: true,
-    chat: false,
+    ..NONE
 };
 /// Nothing says how much is generated.
-static NONE: Shape = Shape { limits: &[], insert: None, generates: true, chat: false };
+const NONE: Shape = Shape { limits: &[], insert: None, generates: true, uncounted: false, chat: false };
+static UNTOLD: Shape = NONE;
 
 /// Bits of model ids, bare, with a region's prefix or inside an ARN; the first that is there decides.
 static PROVIDERS: [(&str, &Shape); 24] = [
-    ("embed", &NO_TOKENS),
+    ("embed", &EMBEDDING),
     ("amazon.nova-canvas", &NO_TOKENS),
     ("amazon.nova-reel", &NO_TOKENS),
     ("amazon.rerank", &NO_TOKENS),
@@ -220,7 +223,7 @@ impl Shape {
                 let model = model.unwrap_or_default();
                 PROVIDERS.iter().find(|(part, _)| model.contains(part)).map_or(&ANY, |(_, shape)| shape)
             }
-            _ => &NONE,
+            _ => &UNTOLD,
         }
     }
 }

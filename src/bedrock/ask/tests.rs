@@ -146,7 +146,13 @@ fn what_is_no_text_has_no_tokens_to_limit() {
     ] {
         let ask = ask("InvokeModel", model, r#"{"max_tokens":9,"inferenceConfig":{"maxTokens":9}}"#);
         assert_eq!((ask.generates, ask.output_max()), (false, Some(0)), "{model}");
+        let invoke = named("InvokeModel");
+        assert_eq!(Ask::is_uncounted(invoke, model), !model.contains("embed"), "{model}");
     }
+    let images = |n: &str| {
+        ask("InvokeModel", "amazon.nova-canvas-v1:0", &format!(r#"{{"imageGenerationConfig":{{"numberOfImages":{n}}}}}"#))
+    };
+    assert_eq!(["3", "3.0", "null"].map(|n| images(n).choices), [3, 3, 1]);
     for model in ["amazon.nova-lite-v1:0", "amazon.nova-2-omni-v1:0", "amazon.titan-text-lite-v1", "cohere.command-r-v1:0", ARN] {
         assert!(ask("InvokeModel", model, "{}").generates, "{model}");
     }

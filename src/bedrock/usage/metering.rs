@@ -30,6 +30,9 @@ const TOKENS: [&str; 9] = [
 /// Charged by request, and yet their answers tell tokens if they were asked for a trace.
 const TRACED: [&str; 2] = ["InvokeAgent", "InvokeInlineAgent"];
 
+/// Charged by request, and each request runs its model once.
+const RUN_ONCE: [&str; 2] = ["Rerank", "StartAsyncInvoke"];
+
 /// Of the control planes, and of data automation's, whatever starts a job that models work on or rents capacity for them.
 const JOBS: [&str; 12] = [
     "CreateAdvancedPromptOptimizationJob",
@@ -90,6 +93,11 @@ impl Metering {
         if runs { Metering::PerRequest } else { Metering::Free }
     }
 
+    /// Whether a request is one to a model, so that it costs what the model's requests cost: a job is many.
+    pub fn runs_once(operation: &Operation) -> bool {
+        Metering::of(operation) == Metering::Tokens || RUN_ONCE.contains(&operation.name)
+    }
+
     /// Whether an answer of the operation may tell its tokens, by whatever it is charged. One that is not in the table may.
     pub fn tells_tokens(operation: &Operation) -> bool {
         Metering::of(operation) == Metering::Tokens || is_traced(operation)
@@ -108,7 +116,7 @@ mod tests {
 
     #[test]
     fn every_name_in_a_list_is_an_operation() {
-        for name in TOKENS.iter().chain(&JOBS).chain(&TRACED) {
+        for name in TOKENS.iter().chain(&JOBS).chain(&TRACED).chain(&RUN_ONCE) {
             assert!(operations().iter().any(|operation| operation.name == *name), "{name}");
         }
         for beginning in BOOKKEEPING {

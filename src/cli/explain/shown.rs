@@ -95,11 +95,14 @@ fn price(tariff: &Tariff) -> String {
 fn asked(args: &ExplainArgs, findings: &Findings, tenant: Option<&Tenant>) -> String {
     let (Some((tokens, changes)), Some(tariff)) = (&findings.asked, &findings.tariff) else { return String::new() };
     let cost = tariff.ask(Uuid::nil(), tokens).cost;
-    let mut out = match tariff.by_request {
-        true => format!("holds      ${cost}, as a request\n"),
-        false => format!("holds      {} input and {} output tokens, ${cost} at most\n", tokens.input, tokens.output),
+    let (input, output) = (tokens.input, tokens.output);
+    let mut out = match (tariff.counts, tariff.by_request) {
+        (true, false) => format!("holds      {input} input and {output} output tokens, ${cost} at most\n"),
+        (true, true) => format!("holds      {input} input and {output} output tokens, and ${cost} as a request\n"),
+        (false, _) if output > 0 => format!("holds      ${cost}, as a request; its tokens count if its answer tells them\n"),
+        (false, _) => format!("holds      ${cost}, as a request\n"),
     };
-    if !tariff.by_request && tenant.is_some_and(|tenant| tenant.quotas.hold_input() == HoldInput::Bound) {
+    if tariff.counts && tenant.is_some_and(|tenant| tenant.quotas.hold_input() == HoldInput::Bound) {
         out += "           hold_input = \"bound\": the gateway holds a token of input for each byte of text\n";
     }
     match (changes.lowered_to, args.max_tokens) {

@@ -48,6 +48,9 @@ fn lines(overrides: &Overrides, book: &PriceBook, now: Timestamp) -> Vec<String>
             lines.extend(new.map(|difference| format!("{model}: {from}{difference}")));
             before = differences;
         }
+        if let Some(amount) = book.model_request_price(model) {
+            lines.push(format!("{model}: a request – → {amount}"));
+        }
         if let Some(target) = &written.alias_of {
             lines.push(format!("{model}: alias of {target}"));
         }
@@ -114,6 +117,8 @@ prices = [
 prices = [{ input = "3.30", output = "16.50", cache_read = "0.33", cache_write = "4.125", cache_write_1h = "6.60" }]
 [models."arn:aws:bedrock:us-east-1:1:provisioned-model/x"]
 alias_of = "amazon.titan-embed-text-v2:0"
+[models."stability.sd3-5-large-v1:0"]
+request = "0.08"
 [requests]
 ApplyGuardrail = "0.1"
 "#;
@@ -130,6 +135,7 @@ ApplyGuardrail = "0.1"
                 format!("{arn}: standard cache_write_1h – → 0.04"),
                 format!("{arn}: alias of amazon.titan-embed-text-v2:0"),
                 format!("{arn}: max_output_tokens 64000 → 0"),
+                "stability.sd3-5-large-v1:0: a request – → 0.08".to_owned(),
                 format!("{sonnet}: standard input 3.30 → 2.97"),
                 format!("{sonnet}: flex input – → 1.00"),
                 format!("{sonnet}: flex output – → 1.00"),

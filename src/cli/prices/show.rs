@@ -44,13 +44,14 @@ pub(super) fn run(args: &ShowArgs) -> anyhow::Result<ExitCode> {
     let at = args.at.unwrap_or_else(Timestamp::now);
     let price = book.price(&args.model, at);
     writeln!(io::stdout(), "{}", text(&book, &args.model, at, price.as_deref()))?;
-    Ok(ExitCode::from(u8::from(price.is_none())))
+    Ok(ExitCode::from(u8::from(!book.has_price(&args.model, at))))
 }
 
 fn text(book: &PriceBook, model: &str, at: Timestamp, price: Option<&Price>) -> String {
-    let mut out = match price {
-        Some(price) => format!("{model}: US dollars per million tokens at {}\n\n{}", second(at), table(price)),
-        None => unpriced(book, model, at),
+    let mut out = match (price, book.model_request_price(model)) {
+        (Some(price), _) => format!("{model}: US dollars per million tokens at {}\n\n{}", second(at), table(price)),
+        (None, Some(price)) => format!("{model}: ${price} a request\n"),
+        (None, None) => unpriced(book, model, at),
     };
     for change in book.changes(model).into_iter().filter(|change| *change > at) {
         let _ = writeln!(out, "changes at {}", second(change));
@@ -130,6 +131,7 @@ fn unpriced(book: &PriceBook, model: &str, at: Timestamp) -> String {
     }
     let _ = write!(out, "\nWrite its price, in US dollars per million tokens, into the price list:\n");
     let _ = write!(out, "\n[[models.{key}.prices]]\ninput = \"…\"\noutput = \"…\"\n");
+    out += "\nOr what a request costs, if the model is not sold by the token: `request`, as conf/prices.toml explains it.\n";
     out
 }
 

@@ -20,10 +20,20 @@ fn the_reference_is_sound_as_it_is_and_with_every_setting_in_force() {
     let full: String = REFERENCE.lines().map(in_force).collect();
     for text in [REFERENCE, &full] {
         let (overrides, book) = parse_prices(text, Path::new("conf/prices.toml")).unwrap_or_else(|problems| panic!("{problems}"));
-        assert_eq!(overrides.models.len(), 2);
+        assert_eq!(overrides.models.len(), 3);
         assert!(book.version().contains(", prices.toml sha256:"), "{}", book.version());
     }
-    let keys = ["alias_of", "prices", "max_output_tokens", "burndown", "effective_from", "tier", "input_tokens_over", "input"];
+    let keys = [
+        "alias_of",
+        "prices",
+        "request",
+        "max_output_tokens",
+        "burndown",
+        "effective_from",
+        "tier",
+        "input_tokens_over",
+        "input",
+    ];
     for key in keys.iter().chain(&["output", "cache_read", "cache_write", "cache_write_1h"]) {
         assert!(full.lines().any(|line| line.starts_with(&format!("{key} = ")) || line.contains(&format!(".{key}]]"))), "{key}");
     }
@@ -46,7 +56,7 @@ fn a_report_points_into_the_price_list() {
 #[test]
 fn every_fault_is_reported_with_line_and_column() {
     let text =
-        "[models.x]\nalias_fo = \"y\"\n\n[[models.y.prices]]\noutput = 3.30\ntier = \"fast\"\n\n[requests]\nX = \"free\"\n";
+        "[models.x]\nalias_fo = \"y\"\n\n[[models.y.prices]]\noutput = 3.30\ntier = \"fast\"\n\n[requests]\nRerank = \"free\"\n";
     assert_eq!(
         problems(text),
         [
@@ -55,7 +65,7 @@ fn every_fault_is_reported_with_line_and_column() {
             "prices.toml:4:1: models.y.prices[0].input: missing key `input`; add `input`; conf/prices.toml explains it",
             "prices.toml:5:10: models.y.prices[0].output: expected a string, found the number `3.3`; put it in double quotes",
             "prices.toml:6:8: models.y.prices[0].tier: `fast` is not a service tier; write standard, flex, priority or reserved",
-            "prices.toml:9:5: requests.X: not a price in US dollars per request; write dollars with at most nine decimals, such as \"0.00015\"",
+            "prices.toml:9:10: requests.Rerank: not a price in US dollars per request; write dollars with at most nine decimals, such as \"0.00015\"",
         ]
     );
     assert!(problems("x = [")[0].contains("not TOML"));
@@ -73,11 +83,11 @@ fn a_bad_price_list_makes_the_configuration_unusable() {
     assert!(about_prices()[0].contains("cannot read the price list"), "{:?}", about_prices());
     let report = examine(&path).1.to_string();
     assert!(report.contains("help: give the path of a readable file") && !report.contains("tollgate prices check"), "{report}");
-    std::fs::write(directory.path().join("prices.toml"), "[requests]\nX = \"free\"\n").unwrap();
-    assert!(about_prices()[0].contains("prices.toml:2:5: requests.X: not a price"), "{:?}", about_prices());
-    std::fs::write(directory.path().join("prices.toml"), "[requests]\nX = \"0.5\"\n").unwrap();
+    std::fs::write(directory.path().join("prices.toml"), "[requests]\nRerank = \"free\"\n").unwrap();
+    assert!(about_prices()[0].contains("prices.toml:2:10: requests.Rerank: not a price"), "{:?}", about_prices());
+    std::fs::write(directory.path().join("prices.toml"), "[requests]\nRerank = \"0.5\"\n").unwrap();
     assert_eq!(about_prices(), Vec::<String>::new());
     let config = parse(&std::fs::read_to_string(&path).unwrap(), &path).unwrap();
     assert_eq!(config.prices.unpriced, Unpriced::Refuse);
-    assert!(config.prices.book().unwrap().request_price("X").is_some());
+    assert!(config.prices.book().unwrap().request_price("Rerank").is_some());
 }

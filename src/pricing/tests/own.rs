@@ -125,6 +125,21 @@ fn requests_are_priced_by_operation() {
     let book = book("[requests]\nApplyGuardrail = \"0.00015\"\n");
     assert_eq!(book.request_price("ApplyGuardrail"), Some(NanoUsd(150_000)));
     assert_eq!(book.request_price("InvokeAgent"), None);
+    assert_eq!(self::book("[requests]\nUnknown = \"0\"\n").request_price("Unknown"), Some(NanoUsd::ZERO));
+}
+
+#[test]
+fn a_model_is_priced_by_request_or_by_token() {
+    let arn = "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/x";
+    let text = "[models.\"amazon.nova-lite-v1:0\"]\nrequest = \"0.04\"\n[models.\"ARN\"]\nalias_of = \"amazon.nova-lite-v1:0\"\n";
+    let book = book(&text.replace("ARN", arn));
+    for model in ["amazon.nova-lite-v1:0", arn] {
+        assert_eq!(book.model_request_price(model), Some(NanoUsd(40_000_000)), "{model}");
+        assert!(book.price(model, now()).is_none() && book.has_price(model, now()), "{model}");
+        assert!(book.names().any(|name| name == model));
+    }
+    assert_eq!(book.model_request_price("amazon.nova-pro-v1:0"), None);
+    assert!(book.has_price("amazon.nova-pro-v1:0", now()) && !book.has_price("acme.x", now()));
 }
 
 #[test]
@@ -150,7 +165,16 @@ fn what_makes_no_sense_is_refused_with_its_place() {
             "shorter input has no price",
         ),
         ("[models.x]\nprices = [{ input = \"1\", tier = \"flex\" }]", "models.x.prices", "no standard price"),
-        ("[requests]\nX = \"-1\"", "requests.X", "not a price in US dollars per request"),
+        ("[requests]\nRerank = \"-1\"", "requests.Rerank", "not a price in US dollars per request"),
+        ("[requests]\nInvokeModel = \"0.04\"", "requests.InvokeModel", "the operation is charged by its model's tokens"),
+        ("[requests]\nListFoundationModels = \"0\"", "requests.ListFoundationModels", "the operation costs nothing"),
+        ("[requests]\nRernak = \"0\"", "requests.Rernak", "no such operation"),
+        ("[models.x]\nrequest = \"1e3\"", "models.x.request", "not a price in US dollars per request"),
+        (
+            "[models.x]\nrequest = \"1\"\nprices = [{ input = \"1\" }]",
+            "models.x.request",
+            "the model has a price by request and another one",
+        ),
     ] {
         let flaws = PriceBook::with(&overrides(text), "prices.toml").unwrap_err();
         let [flaw] = flaws.as_slice() else { panic!("{text}: {flaws:?}") };
