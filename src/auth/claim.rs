@@ -154,9 +154,6 @@ impl Authenticator {
         let service = SIGNING_NAMES.into_iter().find(|name| *name == authorization.service);
         let service = service.ok_or(SignatureError::Service)?;
         let signer = self.issued.signer(authorization, session_token, now)?;
-        if signer.of_issuer && !self.has_issuer(&signer.principal.issuer) {
-            return Err(IdentityError::UnknownAccessKey);
-        }
         let payload = received.payload()?;
         let pending = received.pending(authorization, &DECIDING)?;
         match &payload {

@@ -1,7 +1,7 @@
 //! Credentials that this gateway gave out itself: vended sessions, and the keys of the keys file. Says whose key signed a request, and
 //! keeps the signing keys derived from it, which cost more than the signature.
 
-use std::{fmt, sync::Arc, time::Duration, time::SystemTime};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration, time::SystemTime};
 
 use quick_cache::sync::Cache;
 use secrecy::ExposeSecret;
@@ -9,10 +9,11 @@ use secrecy::ExposeSecret;
 use super::{
     error::IdentityError,
     fingerprint::Fingerprint,
+    issuer_print::IssuerPrint,
     key_ring::KeyRing,
-    principal::Principal,
+    principal::{Principal, Proof},
     sealing::{SealError, SealingKeys},
-    session::{self, SessionCredentials},
+    session::{self, Session, SessionCredentials},
 };
 use crate::aws::{Authorization, received::SigningKey};
 
@@ -26,6 +27,8 @@ pub struct Issued {
     ring: KeyRing,
     /// Regions that requests may be signed for.
     regions: Vec<String>,
+    /// Whose tokens are believed, by name, and by which rules.
+    issuers: HashMap<Arc<str>, Arc<IssuerPrint>>,
     /// Of this configuration alone: a key that a reload takes away is gone at once.
     signers: Cache<[u8; 32], Arc<Signer>>,
 }
@@ -34,8 +37,6 @@ pub struct Issued {
 pub(super) struct Signer {
     pub principal: Arc<Principal>,
     pub key: SigningKey,
-    /// The API key that a session was vended for was looked up; an issuer's session still needs its issuer.
-    pub of_issuer: bool,
 }
 
 impl Default for Issued {
@@ -53,7 +54,12 @@ impl fmt::Debug for Issued {
 impl Issued {
     /// `sealing`: what vended credentials are sealed with, if any are, for `lifetime` at most.
     pub fn new(sealing: Option<SealingKeys>, lifetime: Duration, ring: KeyRing, regions: Vec<String>) -> Issued {
-        Issued { sealing, lifetime, ring, regions, signers: Cache::new(SIGNING_KEYS_MAX) }
+        Issued { sealing, lifetime, ring, regions, issuers: HashMap::new(), signers: Cache::new(SIGNING_KEYS_MAX) }
+    }
+
+    /// The same, vending for these issuers' tokens, and believing what was vended for them by the same rules.
+    pub(super) fn for_issuers(self, issuers: HashMap<Arc<str>, Arc<IssuerPrint>>) -> Issued {
+        Issued { issuers, ..self }
     }
 
     /// Makes credentials for a principal: for `wanted` at most, if it is said, and no longer than configured or than the principal's own.
@@ -67,7 +73,9 @@ impl Issued {
         now: SystemTime,
     ) -> Result<SessionCredentials, SealError> {
         let sealing = self.sealing.as_ref().ok_or(SealError::NoKey)?;
-        session::vend(sealing, principal, wanted.map_or(self.lifetime, |wanted| wanted.min(self.lifetime)), now)
+        let rules = self.issuers.get(&principal.issuer).filter(|_| principal.proof == Proof::Token);
+        let rules = rules.map(|rules| rules.of(principal));
+        session::vend(sealing, principal, rules, wanted.map_or(self.lifetime, |wanted| wanted.min(self.lifetime)), now)
     }
 
     /// Who holds an API key.
@@ -113,16 +121,24 @@ impl Issued {
         let Some(token) = session_token else {
             let holder = self.ring.access_key(id)?;
             let key = SigningKey::derive(holder.secret_access_key.expose_secret(), authorization);
-            return Some(Signer { principal: Arc::clone(&holder.principal), key, of_issuer: false });
+            return Some(Signer { principal: Arc::clone(&holder.principal), key });
         };
         let session = session::open(self.sealing.as_ref()?, id, token)?;
         let key = SigningKey::derive(session.secret_access_key.expose_secret(), authorization);
-        let of_issuer = session.api_key.is_none();
-        let principal = match session.api_key {
-            Some(id) => as_its_key(session.principal, self.ring.holder_of_api_key(&id)?)?,
-            None => session.principal,
+        let principal = match &session.api_key {
+            Some(id) => as_its_key(session.principal, self.ring.holder_of_api_key(id)?)?,
+            None if self.is_vouched_for(&session) => session.principal,
+            None => return None,
         };
-        Some(Signer { principal: Arc::new(principal), key, of_issuer })
+        Some(Signer { principal: Arc::new(principal), key })
+    }
+
+    /// Whether the issuer that a session was vended for is there, and is who it was. One without a print is believed by the name alone:
+    /// gateways vended such before they knew prints.
+    fn is_vouched_for(&self, session: &Session) -> bool {
+        let Session { principal, rules, .. } = session;
+        let issuer = self.issuers.get(&principal.issuer);
+        issuer.is_some_and(|issuer| rules.is_none_or(|rules| rules == issuer.of(principal)))
     }
 }
 

@@ -7,8 +7,8 @@
 //! says whose it is. A key that nobody has is [`wanted`].
 //!
 //! The way of a signature: [`credential`] knows by the access key's id that the gateway gave the key out, [`claim`] checks everything
-//! of it but the body, [`issued`] says whose key it is: a [`session`]'s, which is [`sealing`] turned inside out, or one of the
-//! [`key_ring`].
+//! of it but the body, [`issued`] says whose key it is: a [`session`]'s, which is [`sealing`] turned inside out and held against its
+//! issuer's rules (`issuer_print`), or one of the [`key_ring`].
 //!
 //! The way of a certificate: the handshake has verified it, [`certificate`] has its names, and [`voucher`] says whom they stand for,
 //! and what that means for a token that comes over the same connection.
@@ -25,6 +25,7 @@ pub mod fingerprint;
 pub mod group_rule;
 mod header;
 pub mod issued;
+mod issuer_print;
 pub mod json;
 pub mod key;
 pub mod key_ring;

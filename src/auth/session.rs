@@ -43,6 +43,9 @@ struct Sealed<'a> {
     /// The API key that it was vended for.
     #[serde(skip_serializing_if = "Option::is_none")]
     api_key: Option<Cow<'a, str>>,
+    /// The print of its issuer's rules, for this principal. Left out where there is none; so was it always, once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rules: Option<u64>,
     /// Key and value of session tags.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     tags: Vec<(Cow<'a, str>, Option<Cow<'a, str>>)>,
@@ -53,13 +56,16 @@ pub(super) struct Session {
     pub principal: Principal,
     /// The API key that it was vended for, and that must still be good.
     pub api_key: Option<String>,
+    /// The print of its issuer's rules, which must still be the same.
+    pub rules: Option<u64>,
     pub secret_access_key: SecretString,
 }
 
-/// Makes credentials for a principal, for `lifetime` and no longer than what proved it.
+/// Makes credentials for a principal, for `lifetime` and no longer than what proved it: under `rules`, if an issuer has any.
 pub(super) fn vend(
     keys: &SealingKeys,
     principal: &Principal,
+    rules: Option<u64>,
     lifetime: Duration,
     now: SystemTime,
 ) -> Result<SessionCredentials, SealError> {
@@ -72,6 +78,7 @@ pub(super) fn vend(
         groups: principal.groups.iter().map(|group| Cow::Borrowed(&**group)).collect(),
         expires,
         api_key: if let Proof::ApiKey(id) = &principal.proof { Some(Cow::Borrowed(id)) } else { None },
+        rules,
         tags: principal.tags.iter().map(|tag| (Cow::Borrowed(&*tag.key), tag.value.as_deref().map(Cow::Borrowed))).collect(),
     };
     let text = serde_json::to_vec(&sealed).map_err(|_| SealError::Failed)?;
@@ -105,5 +112,5 @@ pub(super) fn open(keys: &SealingKeys, access_key_id: &str, session_token: &str)
             .collect(),
     };
     let secret_access_key = keys.derive_secret(Purpose::Session, access_key_id, session_token)?;
-    Some(Session { principal, api_key: sealed.api_key.map(Cow::into_owned), secret_access_key })
+    Some(Session { principal, api_key: sealed.api_key.map(Cow::into_owned), rules: sealed.rules, secret_access_key })
 }

@@ -19,6 +19,7 @@ use super::{
     header::{self, Header},
     install_crypto,
     issued::Issued,
+    issuer_print::IssuerPrint,
     key::{self, Key},
     key_set::KeySet,
     key_sets::{IssuerKeys, KeySets},
@@ -65,6 +66,8 @@ struct Rules {
     lifetime_max: Duration,
     leeway: Duration,
     keys: IssuerKeys,
+    /// What sessions of it are held against.
+    print: Arc<IssuerPrint>,
 }
 
 impl fmt::Debug for Authenticator {
@@ -101,16 +104,13 @@ impl Authenticator {
 
     /// The same, believing credentials that the gateway itself gave out, too.
     pub fn with_issued(self, issued: Issued) -> Authenticator {
-        Authenticator { issued, ..self }
+        let prints = self.issuers.iter().map(|rules| (rules.name.clone(), rules.print.clone())).collect();
+        Authenticator { issued: issued.for_issuers(prints), ..self }
     }
 
     /// What the gateway itself gave out, and gives out.
     pub fn issued(&self) -> &Issued {
         &self.issued
-    }
-
-    pub(super) fn has_issuer(&self, name: &str) -> bool {
-        self.issuers.iter().any(|rules| &*rules.name == name)
     }
 
     /// The whole way from headers to principal.
@@ -212,6 +212,7 @@ impl Rules {
             lifetime_max: Duration::from_secs(issuer.token_lifetime_seconds_max),
             leeway: Duration::from_secs(issuer.leeway_seconds).min(LEEWAY_MAX),
             keys: key_sets.keys_of(name, issuer),
+            print: Arc::new(IssuerPrint::new(issuer)),
         }
     }
 

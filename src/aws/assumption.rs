@@ -16,8 +16,8 @@ pub const TAG_VALUE_CHARS_MAX: usize = 256;
 
 const SESSION_NAME_BYTES_MIN: usize = 2;
 const SESSION_NAME_BYTES_MAX: usize = 64;
-/// Hexadecimal digits that tell apart names which had to be changed.
-const DIGEST_DIGITS: usize = 12;
+/// Hexadecimal digits that tell apart names of one readable part: enough that nobody who chooses a `sub` finds another's.
+const DIGEST_DIGITS: usize = 16;
 
 /// A role, as all sessions of it have it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -52,14 +52,21 @@ pub struct Assumption {
     pub tags: Vec<SessionTag>,
 }
 
-/// `name` as the name of a session, `[\w+=,.@-]{2,64}`: itself if it is one. Otherwise what is left of it and a digest of `parts`, which
-/// say whose name it is, so that no two of them become one. A name with `=` counts as changed: no name can be made to look like a digest's.
-pub fn session_name(name: &str, parts: &[&str]) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_+,.@-".contains(c);
-    let fits = (SESSION_NAME_BYTES_MIN..=SESSION_NAME_BYTES_MAX).contains(&name.len());
-    if fits && name.chars().all(is_plain) {
-        return name.to_owned();
-    }
+/// A tenant's name as the name of a session, `[\w+=,.@-]{2,64}`: itself if it is one. One with `=` counts as none, so that no tenant can be
+/// named like a principal's session.
+pub fn tenant_session_name(tenant: &str) -> String {
+    let fits = (SESSION_NAME_BYTES_MIN..=SESSION_NAME_BYTES_MAX).contains(&tenant.len());
+    if fits && tenant.chars().all(is_plain) { tenant.to_owned() } else { digested(tenant, &[tenant]) }
+}
+
+/// A principal's name as the name of a session. Always with a digest of whose it is: tenants may share a role, issuers a subject, and a
+/// `sub` may read like a tenant's name.
+pub fn principal_session_name(tenant: &str, issuer: &str, subject: &str) -> String {
+    digested(subject, &[tenant, issuer, subject])
+}
+
+/// What can be read of `name`, `=`, and a digest of `parts`, which say whose name it is.
+fn digested(name: &str, parts: &[&str]) -> String {
     let mut digest = Context::new(&SHA256);
     for part in parts {
         digest.update(&(part.len() as u64).to_be_bytes());
@@ -71,6 +78,11 @@ pub fn session_name(name: &str, parts: &[&str]) -> String {
     let kept = name.chars().map(|c| if is_plain(c) { c } else { '-' });
     let kept: String = kept.take(SESSION_NAME_BYTES_MAX - DIGEST_DIGITS - 1).collect();
     format!("{kept}={hexadecimal}")
+}
+
+/// What STS takes in the name of a session, but for `=`.
+fn is_plain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "_+,.@-".contains(c)
 }
 
 /// Whether STS takes this key of a tag: letters, digits and spaces of any language, `_.:/=+-@`; `aws:` is AWS's own.
@@ -93,30 +105,44 @@ fn is_tag_char(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
+    use std::collections::HashSet;
 
     use proptest::prelude::*;
 
     use super::*;
 
     #[test]
-    fn names_that_sts_takes_stay_as_they_are() {
-        for name in ["acme", "alice@example.com", "a_b", "ci+1,2.3-4", &"x".repeat(64)] {
-            assert_eq!(session_name(name, &["corp", name]), name);
+    fn tenants_that_sts_takes_keep_their_names() {
+        for name in ["acme", "a.b@example.com", "a_b", "ci+1,2.3-4", &"x".repeat(64)] {
+            assert_eq!(tenant_session_name(name), name);
+        }
+        for name in ["a", "a b", "a=b", "größe", &"x".repeat(65)] {
+            assert_ne!(tenant_session_name(name), name);
         }
     }
 
     #[test]
-    fn names_that_would_become_one_are_told_apart() {
-        let name = |subject: &str| session_name(subject, &["corp", subject]);
-        assert_eq!(name("system:serviceaccount:ns:app").split('=').next(), Some("system-serviceaccount-ns-app"));
+    fn principals_are_told_apart_by_tenant_issuer_and_subject() {
+        let alice = principal_session_name("acme", "corp", "alice");
+        let (readable, digest) = alice.split_once('=').unwrap();
+        assert_eq!((readable, digest.len()), ("alice", DIGEST_DIGITS));
+        for (tenant, issuer, subject) in [("globex", "corp", "alice"), ("acme", "keys file", "alice"), ("acme", "corp", "Alice")]
+        {
+            assert_ne!(principal_session_name(tenant, issuer, subject), alice);
+        }
+        let name = |subject: &str| principal_session_name("acme", "corp", subject);
+        assert!(name("system:serviceaccount:ns:app").starts_with("system-serviceaccount-ns-app="));
         assert_ne!(name("a b"), name("a:b"));
-        assert_ne!(name("é"), name("è"));
         let long = "x".repeat(65);
         assert_ne!(name(&long), name(&(long.clone() + "y")));
-        assert_ne!(session_name("a b", &["one", "a b"]), session_name("a b", &["two", "a b"]));
-        // What pretends to be a changed name is changed itself.
-        assert_ne!(name(&name("a b")), name("a b"));
+    }
+
+    #[test]
+    fn no_tenant_is_named_like_a_principal() {
+        assert_ne!(principal_session_name("acme", "corp", "globex"), tenant_session_name("globex"));
+        let alice = principal_session_name("acme", "corp", "alice");
+        assert_ne!(tenant_session_name(&alice), alice);
+        assert_ne!(principal_session_name("acme", "corp", &alice), alice);
     }
 
     #[test]
@@ -133,13 +159,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_name_is_one_that_sts_takes_and_no_two_are_alike(names in proptest::collection::hash_set(".{0,80}", 1..40)) {
-            let mut seen = HashMap::new();
-            for name in &names {
-                let made = session_name(name, &["corp", name]);
+        fn every_name_is_one_that_sts_takes_and_no_two_are_alike(
+            owners in proptest::collection::hash_set(("[ab=]{0,2}|.{0,80}", "[ab=]{0,2}|.{0,80}", "[ab=]{0,2}|.{0,80}"), 1..40),
+        ) {
+            let tenants: HashSet<_> = owners.iter().flat_map(|(tenant, issuer, subject)| [tenant, issuer, subject]).collect();
+            let of_tenants = tenants.iter().map(|tenant| tenant_session_name(tenant));
+            let of_principals = owners.iter().map(|(tenant, issuer, subject)| principal_session_name(tenant, issuer, subject));
+            let mut seen = HashSet::new();
+            for made in of_tenants.chain(of_principals) {
                 prop_assert!((2..=64).contains(&made.len()), "{made:?}");
                 prop_assert!(made.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=,.@-".contains(&b)), "{made:?}");
-                prop_assert_eq!(seen.insert(made, name), None);
+                prop_assert!(seen.insert(made.clone()), "{made:?} twice");
             }
         }
     }

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Assumption, RoleSession,
-    assumption::{Role, SessionTag, session_name},
+    assumption::{Role, SessionTag, principal_session_name, tenant_session_name},
     role_session::Calls,
 };
 
@@ -162,8 +162,8 @@ impl TenantSessions {
 
     fn assumption(&self, key: &SessionKey) -> Assumption {
         let session_name = match &key.principal {
-            Some((issuer, subject)) => session_name(subject, &[&self.tenant, issuer, subject]),
-            None => session_name(&self.tenant, &[&self.tenant]),
+            Some((issuer, subject)) => principal_session_name(&self.tenant, issuer, subject),
+            None => tenant_session_name(&self.tenant),
         };
         let tenant = SessionTag { key: TENANT_TAG.into(), value: self.tenant.clone() };
         let tags = [tenant].into_iter().chain(key.tags.iter().cloned()).collect();

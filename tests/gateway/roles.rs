@@ -1,6 +1,7 @@
 //! A tenant's own AWS identity: whose session signs, what STS is asked for, and who is refused when it does not answer.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -264,8 +265,25 @@ async fn swapped_tenants_under_load_are_never_signed_for_with_anothers_session()
         let call = &made[served.access_key_id.as_deref().unwrap()];
         assert_eq!(call.tags(), [("tenant", tenant), ("user", subject)].into());
         assert_eq!(call.get("RoleArn"), if tenant == "globex" { OWN } else { SHARED });
-        assert_eq!(call.get("RoleSessionName"), if tenant == "initech" { tenant } else { subject });
+        let (name, digest) = call.get("RoleSessionName").split_once('=').unwrap_or((call.get("RoleSessionName"), ""));
+        assert_eq!((name, digest.len()), if tenant == "initech" { (tenant, 0) } else { (subject, 16) });
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tenants_of_one_role_have_no_session_name_in_common() {
+    let roles = format!("arn = \"{SHARED}\"\nper_principal = true");
+    let tenants = tenant("initech", "") + &role("initech", "per_principal = false");
+    let (world, sts) = world(&roles, &tenants).await;
+    let callers = [("initech", "alice"), ("acme", "initech"), ("globex", "initech"), ("acme", "alice"), ("globex", "alice")];
+    for (tenant, subject) in callers {
+        client_of(&world, tenant, subject).await.post(INVOKE, "{}").await.assert_served();
+    }
+    let calls = sts.calls();
+    let names: BTreeMap<_, _> = calls.iter().map(|call| (call.get("RoleSessionName"), call.tags()["tenant"])).collect();
+    assert_eq!((calls.len(), names.len()), (5, 5), "{names:?}");
+    assert_eq!(names.get("initech"), Some(&"initech"));
+    assert_eq!(names.keys().filter(|name| name.starts_with("initech=") || name.starts_with("alice=")).count(), 4, "{names:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -218,6 +218,31 @@ async fn a_session_ends_with_its_token_and_with_its_issuer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_ends_with_the_rules_that_made_it_its_tenants() {
+    let settings = vending(&["a"], "");
+    let world = World::with(settings.clone()).await;
+    let mut client = bare(&world).await;
+    let signer = vend(&mut client, &world.token("acme")).await;
+    let with = |more: &str| Settings { issuers: format!("{}{more}\n", settings.issuers), ..settings.clone() };
+    let another = Settings { issuers: settings.issuers.replace("https://issuer.", "https://other."), ..settings.clone() };
+    for (settings, is_good) in [
+        (with("key_set_refresh_seconds = 60\nleeway_seconds = 30"), true),
+        (another, false),
+        (with("tenant = \"globex\""), false),
+        (with("required_scopes = [\"invoke\"]"), false),
+        (settings.clone(), true),
+    ] {
+        assert!(world.reload(&settings).await, "{}", settings.issuers);
+        let answer = ask(&mut client, &signer.sign(Message::post(CONVERSE, "{}"))).await;
+        if is_good {
+            answer.assert_served()
+        } else {
+            answer.assert_refused(403, UNKNOWN)
+        };
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sealing_keys_rotate_without_a_refused_request() {
     let world = World::with(vending(&["a"], "")).await;
     let mut client = bare(&world).await;

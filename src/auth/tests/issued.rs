@@ -36,12 +36,19 @@ fn tag(key: &str, value: Option<&str>) -> ClaimTag {
 
 /// An authenticator with one issuer, and what it issued under this key with these entries of a keys file.
 fn authenticator(issuer: &str, entries: &str) -> Authenticator {
-    let configured = Issuer {
+    authenticator_with(issuer, configured(), entries)
+}
+
+fn configured() -> Issuer {
+    Issuer {
         issuer: ISSUER.to_owned(),
         audiences: vec![AUDIENCE.to_owned()],
         leeway_seconds: 0,
         ..toml::from_str("issuer = ''\naudiences = []").unwrap()
-    };
+    }
+}
+
+fn authenticator_with(issuer: &str, configured: Issuer, entries: &str) -> Authenticator {
     let key_sets = Arc::new(KeySets::new());
     key_sets.store(issuer, KeySet::parse(keys().ec.key_set_json().as_bytes()).unwrap().0);
     let issuers = [(issuer.to_owned(), configured)].into();
@@ -105,6 +112,29 @@ fn a_session_is_its_principal_until_it_ends() {
 }
 
 #[test]
+fn a_session_is_good_by_the_rules_it_was_vended_under() {
+    let vended = authenticator("corp", "").issued().vend(&principal(Proof::Token, NOW + 60), None, at(NOW)).unwrap();
+    let asked = |issuer: Issuer| session_caller(&authenticator_with("corp", issuer, ""), &vended, NOW);
+    assert!(asked(Issuer { leeway_seconds: 60, key_set_refresh_seconds: 9, ..configured() }).is_ok());
+    for other in [
+        Issuer { issuer: "https://other.example".to_owned(), ..configured() },
+        Issuer { audiences: vec!["other".to_owned()], ..configured() },
+        Issuer { required_scopes: vec!["invoke".to_owned()], ..configured() },
+        Issuer { tenant: Some("globex".to_owned()), ..configured() },
+    ] {
+        assert_eq!(asked(other).unwrap_err(), "access_key_unknown");
+    }
+}
+
+#[test]
+fn a_session_that_says_no_rules_is_good_while_there_is_its_issuer() {
+    let (keys, life) = (sealing_keys(&[("k", 1)]), Duration::from_secs(60));
+    let vended = session::vend(&keys, &principal(Proof::Token, NOW + 60), None, life, at(NOW)).unwrap();
+    assert!(session_caller(&authenticator("corp", ""), &vended, NOW).is_ok());
+    assert_eq!(session_caller(&authenticator("other", ""), &vended, NOW).unwrap_err(), "access_key_unknown");
+}
+
+#[test]
 fn a_session_is_no_longer_than_its_token_and_than_asked_for() {
     let issued = |wanted, expires| {
         let gateway = authenticator("corp", "");
@@ -119,7 +149,7 @@ fn a_session_is_no_longer_than_its_token_and_than_asked_for() {
 #[test]
 fn no_two_sessions_share_anything_that_is_secret() {
     let keys = sealing_keys(&[("k", 1)]);
-    let vend = || session::vend(&keys, &principal(Proof::Token, NOW + 60), Duration::from_secs(60), at(NOW)).unwrap();
+    let vend = || session::vend(&keys, &principal(Proof::Token, NOW + 60), None, Duration::from_secs(60), at(NOW)).unwrap();
     let (one, two) = (vend(), vend());
     assert_ne!(one.access_key_id, two.access_key_id);
     assert_ne!(one.secret_access_key.expose_secret(), two.secret_access_key.expose_secret());
