@@ -80,9 +80,4 @@ impl Proof {
             Proof::Session(id) | Proof::AccessKey(id) | Proof::ApiKey(id) | Proof::Certificate(id) => Some(id),
         }
     }
-
-    /// Whether each request was signed with it.
-    pub fn is_signature(&self) -> bool {
-        matches!(self, Proof::Session(_) | Proof::AccessKey(_))
-    }
 }

@@ -1,5 +1,5 @@
 //! What a well-formed configuration can still get wrong: values that contradict each other, names that nothing has, files that
-//! are not what they should be. One section, one file; `files` looks outside the text.
+//! are not what they should be. One section, one file, but `bounds` knows all numbers' and `files` looks outside the text.
 
 mod bounds;
 mod certificates;
