@@ -195,6 +195,24 @@ async fn what_sts_says_of_a_role_it_refuses_is_not_for_the_client() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_sts_that_is_not_well_has_failed_and_denied_nobody() {
+    let fails = [
+        ("500 Internal Server Error", "InternalFailure"),
+        ("503 Service Unavailable", "ServiceUnavailable"),
+        ("400 Bad Request", "Throttling"),
+        ("429 Too Many Requests", "Other"),
+    ];
+    for (status, code) in fails {
+        let (world, sts) = world("", &role("acme", &format!("arn = \"{SHARED}\""))).await;
+        sts.is(Mood::Fails(status, code));
+        client(&world, "acme").await.post(INVOKE, "{}").await.assert_refused(503, "ServiceUnavailableException");
+        let metrics = world.metrics().await;
+        let counted = |outcome| metrics.sum("tollgate_assume_role_calls_total", &["tenant=\"acme\"", outcome]);
+        assert!(counted("outcome=\"failed\"") >= 1.0 && counted("outcome=\"denied\"") == 0.0, "{code}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_without_whole_credentials_makes_no_session() {
     let (world, sts) = world("wait_seconds_max = 1", &role("acme", &format!("arn = \"{SHARED}\""))).await;
     for answer in [

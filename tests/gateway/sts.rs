@@ -28,6 +28,8 @@ pub enum Mood {
     Out,
     /// Answers 200 with this.
     Says(&'static str),
+    /// Answers with this status line's end and this code.
+    Fails(&'static str, &'static str),
 }
 
 /// What it was asked.
@@ -190,6 +192,10 @@ fn answer(state: &State, number: usize) -> Option<String> {
     let seconds = match mood {
         Mood::Out => return None,
         Mood::Says(text) => return Some(http("200 OK", text)),
+        Mood::Fails(status, code) => {
+            let error = format!("<Code>{code}</Code><Message>later</Message>");
+            return Some(http(status, &format!("<ErrorResponse><Error>{error}</Error><RequestId>r</RequestId></ErrorResponse>")));
+        }
         Mood::Denies(role) if call.get("RoleArn") == role => {
             let error = "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type>\
                 <Code>AccessDenied</Code><Message>User is not authorized to perform: sts:AssumeRole</Message></Error>\

@@ -9,6 +9,7 @@ use aws_credential_types::{
 };
 use aws_sdk_sts::{
     Client,
+    config::http::HttpResponse,
     error::{ProvideErrorMetadata, SdkError},
     operation::assume_role::AssumeRoleError as ServiceError,
     types::Tag,
@@ -28,6 +29,19 @@ pub(super) const OK: AssumeRoleOutcome = AssumeRoleOutcome::Ok;
 const ATTEMPT_MAX: Duration = Duration::from_secs(4);
 const CALL_MAX: Duration = Duration::from_secs(10);
 const ATTEMPTS_MAX: u32 = 2;
+
+const TOO_MANY_REQUESTS: u16 = 429;
+/// What AWS says of callers that come too often, mostly with 400. As its SDKs know it.
+const THROTTLING: [&str; 8] = [
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "RequestLimitExceeded",
+    "TooManyRequestsException",
+    "SlowDown",
+];
 
 /// STS as a configuration names it.
 pub struct Sts {
@@ -52,7 +66,7 @@ pub enum AssumeRoleError {
         /// In STS's words.
         message: String,
     },
-    /// There was no answer, or STS is not well.
+    /// There was no answer, STS is not well, or is asked too often.
     #[error("STS cannot be asked: {0}")]
     Failed(String),
     /// The answer has no credentials in it that can be used.
@@ -135,12 +149,16 @@ impl Sts {
 }
 
 /// What happened. The SDK's own text of an answer that it cannot read has the answer in it, secret key included.
-fn told<R: fmt::Debug>(error: &SdkError<ServiceError, R>) -> AssumeRoleError {
+fn told(error: &SdkError<ServiceError, HttpResponse>) -> AssumeRoleError {
     match error {
         SdkError::ServiceError(context) => {
-            let error = context.err();
-            let code = error.code().unwrap_or("an error").to_owned();
-            AssumeRoleError::Denied { code, message: error.message().unwrap_or("nothing more").to_owned() }
+            let (status, error) = (context.raw().status(), context.err());
+            let code = error.code().unwrap_or("an error");
+            let message = error.message().unwrap_or("nothing more");
+            if status.is_server_error() || status.as_u16() == TOO_MANY_REQUESTS || THROTTLING.contains(&code) {
+                return AssumeRoleError::Failed(format!("{} {code}: {message}", status.as_u16()));
+            }
+            AssumeRoleError::Denied { code: code.to_owned(), message: message.to_owned() }
         }
         SdkError::ResponseError(_) => AssumeRoleError::Empty,
         SdkError::TimeoutError(_) => AssumeRoleError::Failed("no answer in time".to_owned()),
