@@ -1,18 +1,21 @@
-//! What was believed of an issuer when a token of it was turned into credentials, as a number: they are good for as long as it is the same.
-//! Of tables of tenants and groups it has only the lines that speak of the caller: a line for somebody else ends nobody's credentials.
+//! What is believed of an issuer, in short. Verdicts on tokens are kept under all of it. Credentials that a token was turned into are good for
+//! as long as what makes their caller who it is stays the same: of tables of tenants and groups that is only the lines that speak of the
+//! caller, so that a line for somebody else ends nobody's.
 
 use std::collections::BTreeMap;
 
 use super::{fingerprint::Fingerprint, key, principal::Principal};
 use crate::config;
 
-/// The rules of an issuer, but for its keys, which rotate, and for how old tokens may be and by whose clock.
+/// The rules of an issuer.
 #[derive(Debug)]
 pub struct IssuerPrint {
-    /// Of all rules that are everybody's.
+    /// Of those that are everybody's.
     shared: [u8; 32],
     tenants: BTreeMap<String, String>,
     groups: BTreeMap<String, String>,
+    /// Of all, with the tables, where keys are from, and how old tokens may be and by whose clock.
+    whole: [u8; 32],
 }
 
 impl IssuerPrint {
@@ -35,8 +38,8 @@ impl IssuerPrint {
             key_set: _,
             key_set_refresh_seconds: _,
             key_set_outage_seconds_max: _,
-            token_lifetime_seconds_max: _,
-            leeway_seconds: _,
+            token_lifetime_seconds_max,
+            leeway_seconds,
         } = issuer;
         let algorithms: Vec<_> = algorithms.iter().map(|algorithm| key::name(*algorithm)).collect();
         let mut shared = Fingerprint::new();
@@ -45,8 +48,19 @@ impl IssuerPrint {
         shared.add(format!("{required_claims:?} {required_scopes:?}").as_bytes());
         shared.add(format!("{tenant_claim:?} {tenant_prefix:?} {tenant:?} {}", tenants.is_some()).as_bytes());
         shared.add(format!("{groups_claim:?} {groups_prefix:?} {}", groups.is_some()).as_bytes());
+        let shared = shared.finish();
+        let mut whole = Fingerprint::new();
+        whole.add(&shared);
+        whole.add(format!("{tenants:?} {groups:?} {:?}", issuer.key_origin()).as_bytes());
+        whole.add(&token_lifetime_seconds_max.to_be_bytes());
+        whole.add(&leeway_seconds.to_be_bytes());
         let [tenants, groups] = [tenants, groups].map(|table| table.clone().unwrap_or_default());
-        IssuerPrint { shared: shared.finish(), tenants, groups }
+        IssuerPrint { shared, tenants, groups, whole: whole.finish() }
+    }
+
+    /// Of every rule that a verdict depends on.
+    pub fn whole(&self) -> &[u8; 32] {
+        &self.whole
     }
 
     /// Of what makes this caller who it is.

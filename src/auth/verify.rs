@@ -80,9 +80,9 @@ impl Authenticator {
     /// Compiles the issuers as configured. If two of them have the same `iss`, the first by name is believed.
     pub fn new(issuers: &BTreeMap<String, config::Issuer>, key_sets: Arc<KeySets>, cache: Arc<TokenCache>) -> Authenticator {
         install_crypto();
-        let rules = issuers.iter().map(|(name, issuer)| Rules::new(name, issuer, &key_sets)).collect();
-        let (groups, fingerprint) = (BTreeSet::new(), rules_fingerprint(issuers));
-        Authenticator { issuers: rules, cache, groups, fingerprint, claim_tags: Vec::new(), issued: Issued::default() }
+        let issuers: Vec<_> = issuers.iter().map(|(name, issuer)| Rules::new(name, issuer, &key_sets)).collect();
+        let (groups, fingerprint) = (BTreeSet::new(), rules_fingerprint(&issuers));
+        Authenticator { issuers, cache, groups, fingerprint, claim_tags: Vec::new(), issued: Issued::default() }
     }
 
     /// The same, knowing of these groups. Callers are in no other.
@@ -297,39 +297,12 @@ impl Rules {
     }
 }
 
-/// Hashes every rule a verdict depends on. Destructured, so that a new field of [`config::Issuer`] is not forgotten here.
-fn rules_fingerprint(issuers: &BTreeMap<String, config::Issuer>) -> [u8; 32] {
+/// Hashes every rule a verdict depends on.
+fn rules_fingerprint(issuers: &[Rules]) -> [u8; 32] {
     let mut fingerprint = Fingerprint::new();
-    for (name, issuer) in issuers {
-        let config::Issuer {
-            issuer: url,
-            audiences,
-            audience_claim,
-            algorithms,
-            required_claims,
-            required_scopes,
-            tenant_claim,
-            tenants,
-            tenant_prefix,
-            tenant,
-            groups_claim,
-            groups_prefix,
-            groups,
-            key_set: _,
-            key_set_refresh_seconds: _,
-            key_set_outage_seconds_max: _,
-            token_lifetime_seconds_max,
-            leeway_seconds,
-        } = issuer;
-        let algorithms: Vec<_> = algorithms.iter().map(|algorithm| key::name(*algorithm)).collect();
-        let origin = issuer.key_origin();
-        // Debug of strings and their lists and maps quotes and brackets: no two of them read the same.
-        fingerprint.add(format!("{name:?} {url:?} {audience_claim:?} {audiences:?} {algorithms:?} {origin:?}").as_bytes());
-        fingerprint.add(format!("{required_claims:?} {required_scopes:?}").as_bytes());
-        fingerprint.add(format!("{tenant_claim:?} {tenants:?} {tenant_prefix:?} {tenant:?}").as_bytes());
-        fingerprint.add(format!("{groups_claim:?} {groups_prefix:?} {groups:?}").as_bytes());
-        fingerprint.add(&token_lifetime_seconds_max.to_be_bytes());
-        fingerprint.add(&leeway_seconds.to_be_bytes());
+    for rules in issuers {
+        fingerprint.add(rules.name.as_bytes());
+        fingerprint.add(rules.print.whole());
     }
     fingerprint.finish()
 }
