@@ -4,7 +4,7 @@
 use std::{
     fs,
     os::unix::fs::{PermissionsExt, symlink},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -154,6 +154,13 @@ pub async fn ask_on(number: usize, world: Arc<World>, crowd: Arc<Crowd>) -> Vec<
     seen
 }
 
+/// By a link that another program can be put in place of.
+async fn start_by_link(world: &World) -> (Service, PathBuf) {
+    let program = world.file("account/tollgate");
+    symlink(crate::harness::BINARY, &program).unwrap();
+    (Service::start_as(world, &program).await, program)
+}
+
 /// Lasts for so many tenths of a second.
 async fn open_stream(world: &World, events: u64) -> (Response<Incoming>, Instant) {
     let mut client = Client::h2c(world.traffic, world.bearer("acme")).await;
@@ -190,9 +197,7 @@ async fn read(response: Response<Incoming>, began: Instant) -> Seen {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_successor_that_cannot_serve_changes_nothing() {
     let world = World::new("", [QUOTAS, ""]).await;
-    let program = world.file("account/tollgate");
-    symlink(crate::harness::BINARY, &program).unwrap();
-    let mut service = Service::start_as(&world, &program).await;
+    let (mut service, program) = start_by_link(&world).await;
     let mut client = Client::h1(world.traffic, world.bearer("acme")).await;
     let good = fs::read_to_string(world.file("tollgate.toml")).unwrap();
     let configure = |from: &str, to: &str| fs::write(world.file("tollgate.toml"), good.replace(from, to)).unwrap();
@@ -267,9 +272,7 @@ async fn a_successor_that_hangs_in_the_middle_is_given_up_and_requests_go_on() {
     let tenants: String = (0..600).map(|number| format!("[tenants.t{number}]\nservices = [\"bedrock-runtime\"]\n")).collect();
     let config = world.file("tollgate.toml");
     fs::write(&config, fs::read_to_string(&config).unwrap() + "\n" + &tenants).unwrap();
-    let program = world.file("account/tollgate");
-    symlink(crate::harness::BINARY, &program).unwrap();
-    let mut service = Service::start_as(&world, &program).await;
+    let (mut service, program) = start_by_link(&world).await;
     replace(&program, &successor("exec sleep 600\n"));
     service.signal_upgrade();
     world.until_metric("tollgate_upgrades_failed_total", 1.0).await;
@@ -282,9 +285,7 @@ async fn a_successor_that_hangs_in_the_middle_is_given_up_and_requests_go_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_is_stopped_while_it_hands_over_ends_in_order_and_tells_its_successor() {
     let world = World::new("", [QUOTAS, ""]).await;
-    let program = world.file("account/tollgate");
-    symlink(crate::harness::BINARY, &program).unwrap();
-    let mut service = Service::start_as(&world, &program).await;
+    let (mut service, program) = start_by_link(&world).await;
     let (whole, began) = open_stream(&world, 60).await;
     let (prepared, told) = (world.file("prepared"), world.file("told"));
     let says = format!(
