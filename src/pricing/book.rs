@@ -22,6 +22,15 @@ pub struct PriceBook {
     version: String,
 }
 
+/// How a model is sold.
+#[derive(Clone, Debug)]
+pub enum Sale {
+    /// By the token, as most are.
+    ByToken(Arc<Price>),
+    /// By the request: images, videos, ranks.
+    ByRequest(NanoUsd),
+}
+
 impl PriceBook {
     /// The bundled prices alone. The first look at them reads the table, a matter of milliseconds.
     pub fn bundled() -> PriceBook {
@@ -37,25 +46,23 @@ impl PriceBook {
         Ok(PriceBook { own, requests, version: format!("{VERSION}, {origin}") })
     }
 
-    /// What a model's tokens cost at a time. `model` is what the client called it, percent-decoded: an id of a model or a profile, or an ARN.
+    /// What a model costs at a time. `model` is what the client called it, percent-decoded: an id of a model or a profile, or an ARN.
     /// `None`: nobody said; it is never guessed.
-    pub fn price(&self, model: &str, at: Timestamp) -> Option<Arc<Price>> {
+    pub fn sale(&self, model: &str, at: Timestamp) -> Option<Sale> {
         let own = self.own(model);
-        if own.is_some_and(|own| own.request.is_some()) {
-            return None;
+        if let Some(request) = own.and_then(|own| own.request) {
+            return Some(Sale::ByRequest(request));
         }
         let own = own.and_then(|own| own.timeline.as_ref());
-        in_force(own.or_else(|| BUNDLED.get(names::id(model)))?, at)
+        in_force(own.or_else(|| BUNDLED.get(names::id(model)))?, at).map(Sale::ByToken)
     }
 
-    /// What a request to a model costs that is not sold by the token; `None`: it is, or nobody said.
-    pub fn model_request_price(&self, model: &str) -> Option<NanoUsd> {
-        self.own(model)?.request
-    }
-
-    /// Whether anybody said what a model costs.
-    pub fn has_price(&self, model: &str, at: Timestamp) -> bool {
-        self.model_request_price(model).is_some() || self.price(model, at).is_some()
+    /// What its tokens cost; `None`: nobody said, or it is not sold by them.
+    pub fn price(&self, model: &str, at: Timestamp) -> Option<Arc<Price>> {
+        match self.sale(model, at)? {
+            Sale::ByToken(price) => Some(price),
+            Sale::ByRequest(_) => None,
+        }
     }
 
     /// What a request costs of an operation that reports no tokens; `None`: nobody said.

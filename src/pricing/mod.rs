@@ -42,7 +42,7 @@ pub mod book;
 #[cfg(test)]
 mod tests;
 
-pub use book::PriceBook;
+pub use book::{PriceBook, Sale};
 pub use compile::date;
 pub use facts::ModelFacts;
 pub use money::{NanoUsd, NotMoney};

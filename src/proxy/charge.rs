@@ -172,6 +172,8 @@ pub async fn hold(
         tokens.tier = tier_of(&session.req_header().headers).unwrap_or(tokens.tier);
     }
     let ask = tariff.ask(passage.arrival.id, &tokens);
+    let input = Usage { input_tokens: tokens.input, ..Usage::default() };
+    let of_input = tariff.price.as_ref().map(|price| price.charge(&input, tokens.tier));
     let request = ledger::Request {
         id: passage.arrival.request_id.as_str().into(),
         time: now.wall,
@@ -187,8 +189,8 @@ pub async fn hold(
         input_tokens: tokens.input,
         output_tokens: tokens.output,
         cost: ask.cost,
-        input_cost: tariff.input_cost(&ask, tokens.tier),
-        price_source: source_of_input(&tariff, &tokens),
+        input_cost: of_input.as_ref().map_or(ask.cost, |charged| charged.cost),
+        price_source: source(of_input.as_ref(), tariff.request_price),
         tier: tokens.tier,
         by_request: tariff.by_request,
         expires: expiry(now.wall, &live.snapshot),
@@ -371,13 +373,6 @@ fn source(charged: Option<&pricing::Charge<'_>>, request_price: Option<NanoUsd>)
         (None, Some(_)) => "per request".into(),
         (None, None) => UNPRICED.into(),
     }
-}
-
-/// The same if nothing but the input is charged.
-fn source_of_input(tariff: &Tariff, tokens: &Tokens) -> Arc<str> {
-    let input = Usage { input_tokens: tokens.input, ..Usage::default() };
-    let charged = tariff.price.as_ref().map(|price| price.charge(&input, tokens.tier));
-    source(charged.as_ref(), tariff.request_price)
 }
 
 /// The tier that a head asks for. Of two nobody knows which Bedrock takes: the dearest.

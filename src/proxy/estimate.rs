@@ -12,11 +12,11 @@ use crate::{
     bedrock::{
         Operation,
         ask::{Ask as Asked, Caching},
-        usage::{Metering, ServiceTier, Usage},
+        usage::{Metering, ServiceTier},
     },
     config::{HoldInput, MaxTokensOver, Unpriced},
     policy::Profiles,
-    pricing::{ModelFacts, NanoUsd, Price, PriceBook},
+    pricing::{ModelFacts, NanoUsd, Price, PriceBook, Sale},
     quota::{Ask, CapDenial},
     routing::Route,
     snapshot::Tenant,
@@ -87,14 +87,16 @@ impl Tariff {
         let written = route.model.as_deref().unwrap_or(NONE);
         let model = profiles.stands_for(written);
         // A discount may be for the one profile.
-        let named = if prices.has_price(written, now) { written } else { model };
+        let sale = prices.sale(written, now).or_else(|| prices.sale(model, now));
         let facts = prices.facts_of_profile(written, model);
         let model: Arc<str> = if model.len() > MODEL_BYTES_MAX { LONG_MODEL } else { model }.into();
         let operation = route.operation.map(|known| known.0);
         let counts = metering == Metering::Tokens;
-        let price = if counts { prices.price(named, now) } else { None };
-        let runs_once = operation.is_some_and(Metering::runs_once);
-        let of_model = if runs_once { prices.model_request_price(named) } else { None };
+        let (price, of_model) = match sale {
+            Some(Sale::ByToken(price)) if counts => (Some(price), None),
+            Some(Sale::ByRequest(amount)) if operation.is_some_and(Metering::runs_once) => (None, Some(amount)),
+            _ => (None, None),
+        };
         let uncounted = price.is_none() && operation.is_some_and(|operation| Asked::is_uncounted(operation, &model));
         let of_operation = if counts { None } else { prices.request_price(route.operation_name()) };
         Tariff {
@@ -202,11 +204,5 @@ impl Tariff {
             burndown_factor: self.facts.burndown,
             cost,
         }
-    }
-
-    /// The part of an ask's cost that is the input's.
-    pub fn input_cost(&self, ask: &Ask<'_>, tier: ServiceTier) -> NanoUsd {
-        let input = Usage { input_tokens: ask.input_tokens, ..Usage::default() };
-        self.price.as_ref().map_or(ask.cost, |price| price.cost(&input, tier))
     }
 }

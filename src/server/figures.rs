@@ -36,7 +36,7 @@ pub(super) fn gather(vitals: &GatewayVitals, unready: Vec<&'static str>) -> Figu
     };
     let used = tenants.iter().flat_map(|tenant| &tenant.statement.month.by_model).map(|of_model| &of_model.model);
     let used = used.filter(|model| ***model != *NONE);
-    let unpriced = used.filter(|model| !snapshot.prices.has_price(model, now.wall)).cloned().collect();
+    let unpriced = used.filter(|model| snapshot.prices.sale(model, now.wall).is_none()).cloned().collect();
     let (started, file, reloads) = parts.chronicle.told();
     Figures {
         now: now.wall,

@@ -63,7 +63,7 @@ fn unpriced(config: &Config, book: &PriceBook, now: Timestamp) -> Vec<String> {
         for (index, model) in settings.models.iter().enumerate() {
             let glob = WildMatch::new(model);
             let is_glob = model.contains(['*', '?']);
-            let priced = if is_glob { book.names().any(|name| glob.matches(name)) } else { book.has_price(model, now) };
+            let priced = if is_glob { book.names().any(|name| glob.matches(name)) } else { book.sale(model, now).is_some() };
             if !priced {
                 let what = if is_glob { "matches no model with a price" } else { "has no price" };
                 let help = "`tollgate prices show` says what to write";

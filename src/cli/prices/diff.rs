@@ -10,7 +10,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::configured;
-use crate::pricing::{Overrides, Price, PriceBook, Rate};
+use crate::pricing::{Overrides, Price, PriceBook, Rate, Sale};
 
 /// Whose list.
 #[derive(Debug, clap::Args)]
@@ -48,7 +48,7 @@ fn lines(overrides: &Overrides, book: &PriceBook, now: Timestamp) -> Vec<String>
             lines.extend(new.map(|difference| format!("{model}: {from}{difference}")));
             before = differences;
         }
-        if let Some(amount) = book.model_request_price(model) {
+        if let Some(Sale::ByRequest(amount)) = book.sale(model, now) {
             lines.push(format!("{model}: a request – → {amount}"));
         }
         if let Some(target) = &written.alias_of {

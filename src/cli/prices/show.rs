@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::configured;
 use crate::{
     bedrock::usage::ServiceTier,
-    pricing::{self, Gap, Price, PriceBook, Rate, Rates},
+    pricing::{self, Gap, Price, PriceBook, Rate, Rates, Sale},
 };
 
 /// Which model, when.
@@ -42,16 +42,16 @@ pub(super) fn run(args: &ShowArgs) -> anyhow::Result<ExitCode> {
         },
     };
     let at = args.at.unwrap_or_else(Timestamp::now);
-    let price = book.price(&args.model, at);
-    writeln!(io::stdout(), "{}", text(&book, &args.model, at, price.as_deref()))?;
-    Ok(ExitCode::from(u8::from(!book.has_price(&args.model, at))))
+    let sale = book.sale(&args.model, at);
+    writeln!(io::stdout(), "{}", text(&book, &args.model, at, sale.as_ref()))?;
+    Ok(ExitCode::from(u8::from(sale.is_none())))
 }
 
-fn text(book: &PriceBook, model: &str, at: Timestamp, price: Option<&Price>) -> String {
-    let mut out = match (price, book.model_request_price(model)) {
-        (Some(price), _) => format!("{model}: US dollars per million tokens at {}\n\n{}", second(at), table(price)),
-        (None, Some(price)) => format!("{model}: ${price} a request\n"),
-        (None, None) => unpriced(book, model, at),
+fn text(book: &PriceBook, model: &str, at: Timestamp, sale: Option<&Sale>) -> String {
+    let mut out = match sale {
+        Some(Sale::ByToken(price)) => format!("{model}: US dollars per million tokens at {}\n\n{}", second(at), table(price)),
+        Some(Sale::ByRequest(price)) => format!("{model}: ${price} a request\n"),
+        None => unpriced(book, model, at),
     };
     for change in book.changes(model).into_iter().filter(|change| *change > at) {
         let _ = writeln!(out, "changes at {}", second(change));
@@ -150,7 +150,7 @@ mod tests {
     fn shown(model: &str) -> String {
         let book = PriceBook::bundled();
         let at = date("2026-07-01").unwrap();
-        text(&book, model, at, book.price(model, at).as_deref())
+        text(&book, model, at, book.sale(model, at).as_ref())
     }
 
     #[test]

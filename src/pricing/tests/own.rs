@@ -134,12 +134,12 @@ fn a_model_is_priced_by_request_or_by_token() {
     let text = "[models.\"amazon.nova-lite-v1:0\"]\nrequest = \"0.04\"\n[models.\"ARN\"]\nalias_of = \"amazon.nova-lite-v1:0\"\n";
     let book = book(&text.replace("ARN", arn));
     for model in ["amazon.nova-lite-v1:0", arn] {
-        assert_eq!(book.model_request_price(model), Some(NanoUsd(40_000_000)), "{model}");
-        assert!(book.price(model, now()).is_none() && book.has_price(model, now()), "{model}");
+        assert!(matches!(book.sale(model, now()), Some(Sale::ByRequest(NanoUsd(40_000_000)))), "{model}");
+        assert!(book.price(model, now()).is_none(), "{model}");
         assert!(book.names().any(|name| name == model));
     }
-    assert_eq!(book.model_request_price("amazon.nova-pro-v1:0"), None);
-    assert!(book.has_price("amazon.nova-pro-v1:0", now()) && !book.has_price("acme.x", now()));
+    assert!(matches!(book.sale("amazon.nova-pro-v1:0", now()), Some(Sale::ByToken(_))));
+    assert!(book.sale("acme.x", now()).is_none());
 }
 
 #[test]
