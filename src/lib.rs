@@ -64,6 +64,8 @@
 //! - The canonical request is made in [`aws::sigv4`]; aws-sigv4 derives the key and computes the HMAC, and its own signer is the oracle
 //!   of the tests. Its `sign()` derives the key for every request and reads the path through `http::Uri`.
 //! - Policy is a module of its own beside `auth`: who somebody is and what they may do change for different reasons.
+//! - Requests a second and a minute are counted in [`quota::requests::rate`], not by `pingora_limits::rate::Rate`: that one begins its windows
+//!   where it happens to be asked, lets nearly twice a limit through at their edge, and of a limit of one a second half.
 //! - InvokeModelWithBidirectionalStream does not go through Pingora's proxy loop: that one stops reading the answer while the request is
 //!   written, and the request while the answer is; it cannot end a stream with an event of its own; and a timeout of its kind is per read.
 //!   Pingora's connector and its HTTP/2 carry it all the same.

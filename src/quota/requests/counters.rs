@@ -78,15 +78,17 @@ impl Counters {
 impl TenantCounters {
     /// What a successor has to count on from.
     pub fn hand_over(&self) -> Counted {
-        let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        Counted { second: windows.second.read().used(), minute: windows.minute.read().used() }
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        Counted { second: windows.second.used(now), minute: windows.minute.used(now) }
     }
 
     /// Counts what a predecessor counted, all of it as of now: no limit has more room than it had.
     pub fn take_over(&self, counted: Counted) {
-        let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        windows.second.count(counted.second);
-        windows.minute.count(counted.minute);
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        windows.second.count(counted.second, now);
+        windows.minute.count(counted.minute, now);
     }
 
     /// A slot for a request that another process has let in.
@@ -121,22 +123,23 @@ impl TenantCounters {
     /// Counts a request in both windows, or in neither.
     pub(super) fn count(&self, limits: &RequestLimits, standings: &mut Vec<Standing>) -> Result<(), Refusal> {
         // The lock makes reading and counting one step; without it two requests could take the last place.
-        let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        let asked = [
-            (LimitKind::RequestsPerSecond, limits.requests_per_second, &windows.second),
-            (LimitKind::RequestsPerMinute, limits.requests_per_minute, &windows.minute),
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        let Windows { second, minute } = &mut *windows;
+        let now = Instant::now();
+        let mut asked = [
+            (LimitKind::RequestsPerSecond, limits.requests_per_second, second),
+            (LimitKind::RequestsPerMinute, limits.requests_per_minute, minute),
         ];
-        for (kind, limit, window) in &asked {
+        for (kind, limit, window) in &mut asked {
             let Some(quota) = *limit else { continue };
-            let reading = window.read();
-            let remaining = quota.saturating_sub(reading.used());
-            let reset = reading.reset();
+            let remaining = quota.saturating_sub(window.used(now));
             if remaining == 0 {
-                return Err((Standing::of_requests(*kind, quota, remaining, reset), reading.wait(quota)));
+                let standing = Standing::of_requests(*kind, quota, remaining, window.reset(now));
+                return Err((standing, window.wait(quota, now)));
             }
-            standings.push(Standing::of_requests(*kind, quota, remaining - 1, reset));
+            standings.push(Standing::of_requests(*kind, quota, remaining - 1, window.length()));
         }
-        asked.iter().filter(|(_, limit, _)| limit.is_some()).for_each(|(_, _, window)| window.count(1));
+        asked.into_iter().filter(|(_, limit, _)| limit.is_some()).for_each(|(_, _, window)| window.count(1, now));
         Ok(())
     }
 }

@@ -1,72 +1,87 @@
-//! Requests in a window: the count of the current window plus the share of the previous one that still lies within a window's length of
-//! now, which is how Cloudflare counts (<https://blog.cloudflare.com/counting-things-a-lot-of-different-things/>).
+//! Requests in a window: how many came within the last second or minute, at any moment and whoever looks when. (`Rate` of pingora-limits
+//! starts its windows where it happens to be asked, so that no wait it tells is exact, and lets nearly twice a limit through at their edge.)
 
-use std::time::Duration;
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
-use pingora_limits::rate::{Rate, RateComponents};
+/// Requests that came within this part of a window of each other may be counted as if all had come with the last of them: so much a limit
+/// can be too strict where requests are many, and never where they are further apart.
+const PARTS: u32 = 64;
 
-/// One tenant's counter for one window length. It has one key, so the estimator under it is exact.
+/// One tenant's counter for one window length.
 pub struct Window {
-    rate: Rate,
+    length: Duration,
+    /// The oldest first; with `counted` as their sum.
+    groups: VecDeque<Group>,
+    counted: u32,
 }
 
-/// A window at one moment.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Reading {
-    previous: f64,
-    current: f64,
-    /// How much of the current window has passed, 0 to 1.
-    elapsed: f64,
-    length: Duration,
+struct Group {
+    first: Instant,
+    last: Instant,
+    requests: u32,
 }
 
 impl Window {
     /// Counts over `length`.
     pub fn new(length: Duration) -> Window {
-        Window { rate: Rate::new_with_estimator_config(length, 1, 1) }
+        Window { length, groups: VecDeque::new(), counted: 0 }
     }
 
     /// Counts requests.
-    pub fn count(&self, requests: u32) {
-        self.rate.observe(&(), isize::try_from(requests).unwrap_or(isize::MAX));
+    pub fn count(&mut self, requests: u32, now: Instant) {
+        if requests == 0 {
+            return;
+        }
+        // Of the sum and its parts alike, so that the one stays what the others come to.
+        let requests = requests.min(u32::MAX - self.counted);
+        self.counted += requests;
+        match self.groups.back_mut() {
+            Some(group) if now.saturating_duration_since(group.first) < self.length / PARTS => {
+                group.last = group.last.max(now);
+                group.requests += requests;
+            }
+            _ => self.groups.push_back(Group { first: now, last: now, requests }),
+        }
     }
 
-    /// What was counted so far.
-    pub fn read(&self) -> Reading {
-        self.rate.rate_with(&(), |c: RateComponents| Reading {
-            previous: c.prev_samples as f64,
-            current: c.curr_samples as f64,
-            elapsed: c.current_interval_fraction.clamp(0.0, 1.0),
-            length: c.interval,
-        })
-    }
-}
-
-impl Reading {
-    /// Requests within the last window's length, rounded up so that a limit is never overshot.
-    pub fn used(&self) -> u32 {
-        (self.previous * (1.0 - self.elapsed) + self.current).ceil().max(0.0) as u32
+    /// Requests within the window's length before `now`.
+    pub fn used(&mut self, now: Instant) -> u32 {
+        while let Some(group) = self.groups.pop_front_if(|group| now.saturating_duration_since(group.last) >= self.length) {
+            self.counted -= group.requests;
+        }
+        self.counted
     }
 
-    /// The wait until one more request fits under `limit`; zero if it fits now.
-    pub fn wait(&self, limit: u32) -> Duration {
-        if self.used() < limit {
+    /// The wait until one more request fits under `limit`, if none come meanwhile; zero if it fits now.
+    pub fn wait(&mut self, limit: u32, now: Instant) -> Duration {
+        let too_many = (u64::from(self.used(now)) + 1).saturating_sub(limit.into());
+        if too_many == 0 {
             return Duration::ZERO;
         }
-        let room = f64::from(limit) - 1.0;
-        // Within this window the previous one's share shrinks; in the next one, this window's count is what shrinks.
-        let fraction = if self.current <= room && self.previous > 0.0 {
-            1.0 - (room - self.current) / self.previous - self.elapsed
-        } else {
-            1.0 - self.elapsed + (1.0 - room / self.current.max(1.0)).max(0.0)
-        };
-        self.length.mul_f64(fraction.max(0.0)) + Duration::from_millis(1)
+        let mut gone = 0;
+        let enough = self.groups.iter().find(|group| {
+            gone += u64::from(group.requests);
+            gone >= too_many
+        });
+        enough.map_or(self.length, |group| self.left(group, now))
+    }
+
+    /// How long a request counts.
+    pub fn length(&self) -> Duration {
+        self.length
     }
 
     /// The time until nothing that is counted now counts any more.
-    pub fn reset(&self) -> Duration {
-        let windows = if self.current > 0.0 { 2.0 } else { 1.0 };
-        self.length.mul_f64((windows - self.elapsed).max(0.0))
+    pub fn reset(&self, now: Instant) -> Duration {
+        self.groups.back().map_or(Duration::ZERO, |group| self.left(group, now))
+    }
+
+    /// Until a group counts no more.
+    fn left(&self, group: &Group, now: Instant) -> Duration {
+        self.length.saturating_sub(now.saturating_duration_since(group.last))
     }
 }
 
@@ -76,25 +91,76 @@ mod tests {
 
     use super::*;
 
-    /// The same window, `wait` later, with nothing more counted.
-    fn later(reading: Reading, wait: Duration) -> Reading {
-        let passed = reading.elapsed + wait.as_secs_f64() / reading.length.as_secs_f64();
-        match passed {
-            p if p < 1.0 => Reading { elapsed: p, ..reading },
-            p if p < 2.0 => Reading { previous: reading.current, current: 0.0, elapsed: p - 1.0, ..reading },
-            _ => Reading { previous: 0.0, current: 0.0, elapsed: 0.0, ..reading },
+    const LENGTH: Duration = Duration::from_millis(1000);
+
+    /// Asks at each moment, in ms after the one before; the moments of what was let in.
+    fn let_in(limit: u32, gaps: &[u64]) -> (Window, Vec<Instant>, Instant) {
+        let (mut window, mut now) = (Window::new(LENGTH), Instant::now());
+        let mut moments = Vec::new();
+        for gap in gaps {
+            now += Duration::from_millis(*gap);
+            if window.used(now) < limit {
+                window.count(1, now);
+                moments.push(now);
+            }
         }
+        (window, moments, now)
+    }
+
+    /// Requests of a window that ends at `now`.
+    fn within(moments: &[Instant], now: Instant, length: Duration) -> usize {
+        moments.iter().filter(|moment| **moment <= now && now - **moment < length).count()
     }
 
     proptest! {
         #[test]
-        fn after_the_wait_one_request_fits(previous in 0u32..200, current in 0u32..200, elapsed in 0.0f64..1.0, limit in 1u32..150) {
-            let reading = Reading {
-                previous: previous.into(), current: current.into(), elapsed, length: Duration::from_secs(60),
-            };
-            let wait = reading.wait(limit);
-            prop_assert!(wait <= Duration::from_secs(121));
-            prop_assert!(later(reading, wait).used() < limit, "{reading:?} {wait:?}");
+        fn no_window_has_more_than_the_limit_and_none_is_a_part_too_strict(
+            limit in 1u32..40, gaps in prop::collection::vec(prop_oneof![0u64..4, 0u64..60, 0u64..2_000], 0..400),
+        ) {
+            let (mut window, moments, now) = let_in(limit, &gaps);
+            for moment in &moments {
+                prop_assert!(within(&moments, *moment, LENGTH) <= limit as usize);
+            }
+            let (used, known) = (window.used(now) as usize, within(&moments, now, LENGTH));
+            prop_assert!(used >= known && used <= within(&moments, now, LENGTH + LENGTH / PARTS));
+            prop_assert!(window.groups.len() <= PARTS as usize + 2);
+            prop_assert_eq!(window.counted, window.groups.iter().map(|group| group.requests).sum::<u32>());
         }
+
+        #[test]
+        fn one_request_fits_after_the_wait_and_not_before_however_often_it_is_asked(
+            limit in 1u32..40, gaps in prop::collection::vec(prop_oneof![0u64..4, 0u64..60, 0u64..1_000], 0..200), looks in 0u32..5,
+        ) {
+            let (mut window, _, now) = let_in(limit, &gaps);
+            let wait = window.wait(limit, now);
+            prop_assert_eq!(wait.is_zero(), window.used(now) < limit);
+            for look in 0..looks {
+                let sooner = now + wait * look / looks;
+                prop_assert!(wait.is_zero() || window.used(sooner) >= limit);
+                prop_assert_eq!(window.wait(limit, sooner), wait.saturating_sub(sooner - now));
+            }
+            prop_assert!(window.used(now + wait) < limit && wait <= LENGTH);
+            let reset = window.reset(now);
+            prop_assert!(reset <= LENGTH && window.used(now + reset) == 0);
+        }
+    }
+
+    #[test]
+    fn a_burst_at_the_end_of_a_window_leaves_no_room_in_the_next() {
+        // One, and nineteen nine tenths of a second later, then steadily: at no time more than twenty within a second.
+        let gaps: Vec<u64> = [&[0, 900][..], &[0; 18], &[10; 200]].concat();
+        let (_, moments, _) = let_in(20, &gaps);
+        assert!(moments.iter().all(|moment| within(&moments, *moment, LENGTH) <= 20));
+        // In the first second, as many again in the second and third, and what came as their turn.
+        assert_eq!(moments.len(), 20 + 1 + 19 + 1);
+    }
+
+    #[test]
+    fn absurd_numbers_are_counted_as_the_largest_there_is() {
+        let (mut window, now) = (Window::new(LENGTH), Instant::now());
+        window.count(u32::MAX, now);
+        window.count(7, now);
+        assert_eq!((window.used(now), window.wait(u32::MAX, now), window.wait(0, now)), (u32::MAX, LENGTH, LENGTH));
+        assert_eq!(window.used(now + LENGTH), 0);
     }
 }
