@@ -362,7 +362,7 @@ impl Charge {
         if reading.failed && generated_nothing {
             return None;
         }
-        Some(reading.charge(self.input_estimate))
+        Some(reading.charge(self.input_estimate, self.held.hold().output_tokens))
     }
 }
 

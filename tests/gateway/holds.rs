@@ -95,3 +95,19 @@ async fn a_stream_that_breaks_off_is_estimated_alike_with_a_quota_and_without() 
     assert!(lines.iter().all(|line| line["estimated"] == true) && input(0) == input(1), "{lines:#?}");
     assert!((2_500..2_600).contains(&input(1).unwrap()), "{lines:#?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_breaks_off_near_its_maximum_is_charged_no_more_than_was_held() {
+    let world = with_prices("output_tokens_per_day = 2_000", "", String::new()).await;
+    let body = r#"{"messages":[{"content":[{"text":"go on"}]}],"inferenceConfig":{"maxTokens":100}}"#;
+    // A good deal more words than tokens may come.
+    for _ in 0..3 {
+        let request = with(reporting(CONVERSE_STREAM, body, 5, 400), "x-simulator-events", "400");
+        let response = world.h1().await.send(with(request, "x-simulator-reset", "mid-stream")).await.unwrap();
+        assert!(Answer::read(response).await.is_err());
+    }
+    for line in world.log_lines(3).await {
+        assert_eq!((&line["estimated"], &line["output_tokens"]), (&true.into(), &100.into()), "{line:#}");
+    }
+    world.until_sum("tollgate_overdrawn_requests_total", &["acme"], 0.0).await;
+}

@@ -23,6 +23,7 @@ pub(in crate::bedrock) const DEPTH_MAX: usize = 256;
 const DIGITS_MAX: usize = 19;
 
 /// A name that is known, and what is known below it.
+#[derive(Clone, Copy)]
 pub(in crate::bedrock) struct Node<F: 'static> {
     pub name: &'static str,
     pub field: Option<F>,

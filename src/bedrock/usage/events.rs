@@ -9,7 +9,10 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 
-use super::{tally::Tally, tree::Field};
+use super::{
+    tally::Tally,
+    tree::{self, Field},
+};
 use crate::bedrock::json::{Container, Node, Scanner, Sink};
 
 const PRELUDE_BYTES: usize = 12;
@@ -58,7 +61,7 @@ enum Kind {
 impl Events {
     /// Looks into the events of these types, for what is in `tree`.
     pub fn new(tree: &'static Node<Field>, wanted: &'static [&'static str]) -> Events {
-        Events { step: Step::Prelude, held: Vec::new(), wanted, outer: Scanner::new(tree), inner: Inner::new(tree) }
+        Events { step: Step::Prelude, held: Vec::new(), wanted, outer: Scanner::new(tree), inner: Inner::new(&tree::CHUNK) }
     }
 
     /// Whether the stream stands between two messages.

@@ -19,10 +19,11 @@ pub struct Reading {
 
 impl Reading {
     /// What to charge, and whether that is an estimate. A complete reading is charged as it stands. Of any other, input that was reported
-    /// stands and is otherwise taken from the request's estimate, and output is what was seen, if that is more than what was reported.
+    /// stands and is otherwise taken from the request's estimate, and output is what was seen, if that is more than what was reported. What was
+    /// seen is an estimate on the high side: it counts for no more than `output_max`, which the model cannot have gone beyond.
     ///
     /// An answer of an operation that has no usage on the wire is not to be asked this, nor one that Bedrock does not charge.
-    pub fn charge(&self, input_estimate: u64) -> (Usage, bool) {
+    pub fn charge(&self, input_estimate: u64, output_max: u64) -> (Usage, bool) {
         let mut usage = self.usage.unwrap_or_default();
         if self.complete {
             return (usage, false);
@@ -30,7 +31,7 @@ impl Reading {
         if usage.input_total() == 0 {
             usage.input_tokens = input_estimate;
         }
-        usage.output_tokens = usage.output_tokens.max(self.output_seen);
+        usage.output_tokens = usage.output_tokens.max(self.output_seen.min(output_max));
         (usage, true)
     }
 }

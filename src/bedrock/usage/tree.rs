@@ -115,13 +115,17 @@ const TIER: &[N] = &[N::leaf("type", Tier)];
 const META: &[N] =
     &[N::tree("billed_units", Final, &[N::leaf("input_tokens", Provider(Input)), N::leaf("output_tokens", Provider(Output))])];
 
-/// A text, and what models think and call before it.
+/// A text, and what models think and call before it; what they think may be told encrypted.
 const CONTENT: &[N] = &[
     N::leaf("text", Text),
     N::leaf("thinking", Text),
     N::leaf("partial_json", Text),
     N::way("toolUse", &[N::leaf("input", Text)]),
-    N::way("reasoningContent", &[N::leaf("text", Text), N::way("reasoningText", &[N::leaf("text", Text)])]),
+    N::way(
+        "reasoningContent",
+        &[N::leaf("text", Text), N::way("reasoningText", &[N::leaf("text", Text)]), N::leaf("redactedContent", Text)],
+    ),
+    N::leaf("data", Text),
 ];
 
 /// A choice of a chat, whole or a chunk's.
@@ -152,6 +156,8 @@ pub(super) static BODY: N = N::way(
         N::leaf("generation_token_count", Provider(Output)),
         N::leaf("generation", Text),
         N::way("outputs", &[N::leaf("text", Text)]),
+        // Claude 2
+        N::leaf("completion", Text),
         // Embeddings
         N::tree("embedding", Field::Embedding, &[]),
         N::tree("embeddings", Field::Embedding, &[]),
@@ -165,55 +171,65 @@ pub(super) static BODY: N = N::way(
     ],
 );
 
-/// An event of a stream: one of Bedrock's own, one inside a `chunk`, one after `data:`.
-pub(super) static EVENT: N = N::way(
-    "",
-    &[
-        // Bedrock's
-        N::leaf("bytes", Encoded),
-        N::way("serviceTier", TIER),
-        N::way(
-            "amazon-bedrock-invocationMetrics",
-            &[
-                N::leaf("inputTokenCount", Bedrock(Input)),
-                N::leaf("outputTokenCount", Bedrock(Output)),
-                N::leaf("cacheReadInputTokenCount", Bedrock(CacheRead)),
-                N::leaf("cacheWriteInputTokenCount", Bedrock(CacheWrite)),
-            ],
-        ),
-        // ConverseStream's metadata, Anthropic's message_delta, a chat's last chunk
-        N::tree("usage", Final, USAGE),
-        // Deltas: objects with content, and the plain strings of Responses
-        N::tree("delta", Text, CONTENT),
-        N::leaf("service_tier", Tier),
-        CHOICES,
-        // Anthropic's message_start: the counts as the generation begins
-        N::way("message", &[N::tree("usage", Field::Started, USAGE)]),
-        // Responses: the whole, at the end
-        N::way("response", &[N::tree("usage", Final, USAGE), N::leaf("service_tier", Tier), N::way("meta", META)]),
-        // Nova
-        N::way("metadata", &[N::tree("usage", Final, USAGE)]),
-        N::way("contentBlockDelta", &[N::way("delta", CONTENT)]),
-        // Titan, Meta, Mistral, Cohere
-        N::leaf("inputTextTokenCount", Provider(Input)),
-        N::leaf("totalOutputTextTokenCount", Provider(Output)),
-        N::leaf("outputText", Text),
-        N::leaf("prompt_token_count", Provider(Input)),
-        N::leaf("generation_token_count", Provider(Output)),
-        N::leaf("generation", Text),
-        N::way("outputs", &[N::leaf("text", Text)]),
-        N::leaf("text", Text),
-        // Nova Sonic: the session's totals so far
-        N::way(
-            "event",
-            &[N::way(
-                "usageEvent",
-                &[N::leaf("totalInputTokens", Provider(Input)), N::leaf("totalOutputTokens", Provider(Output))],
-            )],
-        ),
-        N::tree("error", Field::Error, &[]),
-    ],
-);
+/// What an event of a stream may have.
+const IN_EVENT: &[N] = &[
+    // Bedrock's
+    N::leaf("bytes", Encoded),
+    N::way("serviceTier", TIER),
+    N::way(
+        "amazon-bedrock-invocationMetrics",
+        &[
+            N::leaf("inputTokenCount", Bedrock(Input)),
+            N::leaf("outputTokenCount", Bedrock(Output)),
+            N::leaf("cacheReadInputTokenCount", Bedrock(CacheRead)),
+            N::leaf("cacheWriteInputTokenCount", Bedrock(CacheWrite)),
+        ],
+    ),
+    // ConverseStream's metadata, Anthropic's message_delta, a chat's last chunk
+    N::tree("usage", Final, USAGE),
+    // Deltas: objects with content, and the plain strings of Responses
+    N::tree("delta", Text, CONTENT),
+    N::way("content_block", CONTENT),
+    N::leaf("service_tier", Tier),
+    CHOICES,
+    // Anthropic's message_start: the counts as the generation begins
+    N::way("message", &[N::tree("usage", Field::Started, USAGE)]),
+    // Responses: the whole, at the end
+    N::way("response", &[N::tree("usage", Final, USAGE), N::leaf("service_tier", Tier), N::way("meta", META)]),
+    // Nova
+    N::way("metadata", &[N::tree("usage", Final, USAGE)]),
+    N::way("contentBlockDelta", &[N::way("delta", CONTENT)]),
+    // Titan, Meta, Mistral, Claude 2
+    N::leaf("inputTextTokenCount", Provider(Input)),
+    N::leaf("totalOutputTextTokenCount", Provider(Output)),
+    N::leaf("outputText", Text),
+    N::leaf("prompt_token_count", Provider(Input)),
+    N::leaf("generation_token_count", Provider(Output)),
+    N::leaf("generation", Text),
+    N::way("outputs", &[N::leaf("text", Text)]),
+    N::leaf("completion", Text),
+    // Nova Sonic: the session's totals so far
+    N::way(
+        "event",
+        &[N::way("usageEvent", &[N::leaf("totalInputTokens", Provider(Input)), N::leaf("totalOutputTokens", Provider(Output))])],
+    ),
+    N::tree("error", Field::Error, &[]),
+];
+
+/// An event of a stream: one of Bedrock's own, or one after `data:`. In the last of a Responses item its whole `text` stands again.
+pub(super) static EVENT: N = N::way("", IN_EVENT);
+
+/// The provider's event inside Bedrock's `chunk`: Cohere's piece of a text has no other name.
+pub(super) static CHUNK: N = N::way("", &with::<{ IN_EVENT.len() + 1 }>(IN_EVENT, N::leaf("text", Text)));
+
+/// One node more.
+const fn with<const LENGTH: usize>(nodes: &[N], last: N) -> [N; LENGTH] {
+    let (mut all, mut rest, mut at) = ([last; LENGTH], nodes, 0);
+    while let [node, others @ ..] = rest {
+        (all[at], rest, at) = (*node, others, at + 1);
+    }
+    all
+}
 
 const MODEL_OUTPUT: &[N] = &[N::way("modelInvocationOutput", &[N::way("metadata", &[N::tree("usage", Final, USAGE)])])];
 

@@ -175,7 +175,7 @@ fn half_a_usage_is_not_complete() {
     let case = Case::new("", "Converse", r#"{"usage":{"inputTokens":5}}"#, None);
     let reading = case.read(&[&case.body]);
     assert_eq!((reading.usage, reading.complete), (tokens([5, 0, 0, 0, 0]), false));
-    assert_eq!(reading.charge(100), (tokens([5, 0, 0, 0, 0]).unwrap(), true));
+    assert_eq!(reading.charge(100, u64::MAX), (tokens([5, 0, 0, 0, 0]).unwrap(), true));
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn a_compressed_body_is_not_guessed_at() {
     let mut reader = UsageReader::for_answer(named("InvokeModel"), StatusCode::OK, &headers);
     reader.chunk(br#"{"usage":{"input_tokens":1,"output_tokens":1}}"#);
     reader.end();
-    assert_eq!(reader.reading().charge(9), (tokens([5, 6, 0, 0, 0]).unwrap(), false));
+    assert_eq!(reader.reading().charge(9, u64::MAX), (tokens([5, 6, 0, 0, 0]).unwrap(), false));
 }
 
 #[test]
@@ -229,5 +229,6 @@ fn a_body_that_was_cut_tells_how_much_was_generated() {
     reader.chunk(br#"{"output":{"message":{"content":[{"text":"one two six"#);
     let reading = reader.reading();
     assert_eq!((reading.usage, reading.complete, reading.output_seen), (None, false, 5));
-    assert_eq!(reading.charge(40), (tokens([40, 5, 0, 0, 0]).unwrap(), true));
+    assert_eq!(reading.charge(40, u64::MAX), (tokens([40, 5, 0, 0, 0]).unwrap(), true));
+    assert_eq!(reading.charge(40, 3), (tokens([40, 3, 0, 0, 0]).unwrap(), true), "no more than it may write");
 }

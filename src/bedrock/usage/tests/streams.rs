@@ -136,6 +136,35 @@ fn the_last_event_decides_without_the_end() {
 }
 
 #[test]
+fn what_is_told_again_at_the_end_of_an_item_is_not_generated_again() {
+    let delta = r#"{"type":"response.output_text.delta","delta":"one two six"}"#;
+    let done = r#"{"type":"response.output_text.done","text":"one two six"}"#;
+    let whole = r#"{"type":"response.output_item.done","item":{"content":[{"type":"output_text","text":"one two six"}]}}"#;
+    let seen = |events: &[&str]| {
+        let mut reader = sse("", "Responses", "", [0; 5]).reader();
+        reader.chunk(named_lines(events, "\n").as_bytes());
+        reader.reading().output_seen
+    };
+    assert_eq!((seen(&[delta]), seen(&[delta, done, whole])), (5, 5));
+    assert_eq!(seen(&[delta, done, delta, done]), seen(&[delta, delta]));
+}
+
+#[test]
+fn what_cohere_claude_2_and_hidden_thoughts_say_is_seen() {
+    let thought = "bm90IHRvIGJlIHJlYWQgYnkgYW55Ym9keQ==";
+    for events in [
+        chunk(r#"{"is_finished":false,"event_type":"text-generation","text":"one two six"}"#),
+        chunk(r#"{"type":"completion","completion":"one two six"}"#),
+        chunk(&format!(r#"{{"type":"content_block_start","content_block":{{"type":"redacted_thinking","data":"{thought}"}}}}"#)),
+        event("contentBlockDelta", &format!(r#"{{"delta":{{"reasoningContent":{{"redactedContent":"{thought}"}}}}}}"#)),
+    ] {
+        let mut reader = stream("", "InvokeModelWithResponseStream", &[], [0; 5]).reader();
+        reader.chunk(&events);
+        assert!(reader.reading().output_seen >= 5);
+    }
+}
+
+#[test]
 fn a_stream_that_was_cut_has_what_it_said_so_far() {
     let events = [chunk(MESSAGE_START), chunk(DELTA), chunk(DELTA), chunk(MESSAGE_DELTA)].concat();
     let case = stream("", "InvokeModelWithResponseStream", &[], [0; 5]);
@@ -144,7 +173,7 @@ fn a_stream_that_was_cut_has_what_it_said_so_far() {
     reader.chunk(&events[..events.len() - 80]);
     let reading = reader.reading();
     assert_eq!((reading.usage, reading.complete, reading.output_seen), (tokens([7, 1, 14486, 0, 2238]), false, 6));
-    assert_eq!(reading.charge(1), (tokens([7, 6, 14486, 0, 2238]).unwrap(), true));
+    assert_eq!(reading.charge(1, u64::MAX), (tokens([7, 6, 14486, 0, 2238]).unwrap(), true));
 }
 
 #[test]
