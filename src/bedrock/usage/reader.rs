@@ -100,9 +100,7 @@ impl UsageReader {
             Wire::Events(_) => tally.final_seen || tally.is_counted_by_bedrock(),
             Wire::Lines(_) => tally.final_seen,
         };
-        // An error that came with status 200 says nothing about tokens.
-        let refused = tally.failed && matches!(self.wire, Wire::Document(_));
-        if refused { Reading { failed: true, ..Reading::default() } } else { tally.reading(complete) }
+        tally.reading(complete)
     }
 }
 

@@ -166,6 +166,8 @@ pub(super) static BODY: N = N::way(
         N::way("output", &[N::way("message", &[N::way("content", CONTENT)]), N::way("content", CONTENT)]),
         N::way("content", CONTENT),
         CHOICES,
+        // A response that failed
+        N::tree("error", Field::Error, &[]),
         // What Bedrock answers, with status 200, to a path it does not know
         N::way("Output", &[N::leaf("__type", Field::ErrorType)]),
     ],
@@ -195,7 +197,15 @@ const IN_EVENT: &[N] = &[
     // Anthropic's message_start: the counts as the generation begins
     N::way("message", &[N::tree("usage", Field::Started, USAGE)]),
     // Responses: the whole, at the end
-    N::way("response", &[N::tree("usage", Final, USAGE), N::leaf("service_tier", Tier), N::way("meta", META)]),
+    N::way(
+        "response",
+        &[
+            N::tree("usage", Final, USAGE),
+            N::leaf("service_tier", Tier),
+            N::way("meta", META),
+            N::tree("error", Field::Error, &[]),
+        ],
+    ),
     // Nova
     N::way("metadata", &[N::tree("usage", Final, USAGE)]),
     N::way("contentBlockDelta", &[N::way("delta", CONTENT)]),

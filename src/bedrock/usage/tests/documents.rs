@@ -180,10 +180,23 @@ fn half_a_usage_is_not_complete() {
 
 #[test]
 fn an_error_with_status_200_has_no_usage() {
-    let body = r#"{"usage":{"inputTokens":1,"outputTokens":1},
-        "Output":{"__type":"com.amazon.coral.service#UnknownOperationException"},"Version":"1.0"}"#;
-    let reading = Case::new("", "Converse", body, None).read(&[body.as_bytes()]);
-    assert_eq!((reading.usage, reading.complete, reading.failed), (None, false, true));
+    for (operation, body) in [
+        ("Converse", r#"{"Output":{"__type":"com.amazon.coral.service#UnknownOperationException"},"Version":"1.0"}"#),
+        ("Responses", r#"{"status":"failed","error":{"code":"server_error"},"output":[],"usage":null}"#),
+    ] {
+        let reading = Case::new("", operation, body, None).read(&[body.as_bytes()]);
+        assert_eq!(reading, Reading { failed: true, ..Reading::default() });
+    }
+}
+
+#[test]
+fn what_a_failed_response_used_stands() {
+    let usage = r#""usage":{"input_tokens":5,"output_tokens":6}"#;
+    for (error, failed) in [(r#"{"code":"server_error"}"#, true), ("null", false)] {
+        let body = format!(r#"{{"error":{error},{usage}}}"#);
+        let reading = Case::new("", "Responses", "", None).read(&[body.as_bytes()]);
+        assert_eq!((reading.usage, reading.complete, reading.failed), (tokens([5, 6, 0, 0, 0]), true, failed));
+    }
 }
 
 #[test]

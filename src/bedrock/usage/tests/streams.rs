@@ -150,6 +150,15 @@ fn what_is_told_again_at_the_end_of_an_item_is_not_generated_again() {
 }
 
 #[test]
+fn a_response_that_failed_and_used_nothing_is_a_failure() {
+    let failed = r#"{"type":"response.failed","response":{"status":"failed","error":{"code":"server_error"},"usage":null}}"#;
+    let mut reader = sse("", "Responses", "", [0; 5]).reader();
+    reader.chunk(named_lines(&[failed], "\n").as_bytes());
+    reader.end();
+    assert_eq!(reader.reading(), Reading { failed: true, ..Reading::default() });
+}
+
+#[test]
 fn what_cohere_claude_2_and_hidden_thoughts_say_is_seen() {
     let thought = "bm90IHRvIGJlIHJlYWQgYnkgYW55Ym9keQ==";
     for events in [
