@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::{
     client::{post, with},
     collector::{Answer, Collector, attribute, hex},
-    harness::{CONVERSE, CONVERSE_STREAM, INVOKE, MODEL, Settings, World, until, within, write_private},
+    harness::{CONVERSE, CONVERSE_STREAM, INVOKE, MODEL, Settings, World, tenant, until, within, write_private},
     puppet::Puppet,
 };
 
@@ -143,7 +143,8 @@ async fn what_a_caller_does_not_record_is_not_recorded_here() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refusals_and_errors_are_told_for_what_they_are() {
     let collector = Collector::start().await;
-    let world = World::with_sections(&collector.section("")).await;
+    let tenants = tenant("acme", "") + &tenant("globex", "") + "[tenants.globex.deny]\nmodels = [\"amazon.titan-x\"]\n";
+    let world = World::with(Settings { tenants, sections: collector.section(""), ..Settings::default() }).await;
     let mut client = world.h1().await;
     let throttled = with(post(CONVERSE, "{}"), "x-simulator-status", "429");
     let throttled = with(throttled, "x-simulator-error-type", "ThrottlingException");
@@ -160,6 +161,13 @@ async fn refusals_and_errors_are_told_for_what_they_are() {
     assert_eq!(attribute(&refused.attributes, "url.path"), "");
     assert_eq!(refused.events[0].name, "tollgate.refused");
     assert_ne!(attribute(&refused.events[0].attributes, "tollgate.reason"), "");
+
+    // Of whom is known, and what leads somewhere, the operation and the path are.
+    client.authorization = world.bearer("globex");
+    assert_eq!(client.post("/model/amazon.titan-x/converse", "{}").await.status, 403);
+    let refused = collector.spans(4).await.remove(3);
+    assert_eq!(refused.name, "POST /model/{modelId}/converse");
+    assert_eq!(attribute(&refused.attributes, "url.path"), "/model/amazon.titan-x/converse");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

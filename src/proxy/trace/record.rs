@@ -12,9 +12,10 @@ use pingora_proxy::Session;
 
 use super::{Spans, genai};
 use crate::{
-    bedrock::{Streams, usage::Usage},
+    bedrock::{Streams, operations, usage::Usage},
     proxy::{
         Gateway, Passage,
+        admit::split_target,
         finish::{bill, known_method, labels, refusal, status},
     },
     routing::Route,
@@ -52,9 +53,8 @@ impl Moment<'_> {
     /// What the client had from the gateway.
     fn request(&self) -> Span {
         let (passage, header) = (self.passage, self.session.req_header());
-        let (tenant, _, operation) = labels(passage);
-        let route = self.route();
-        let template = route.and_then(|route| route.operation).map(|known| known.0.uri);
+        let (tenant, service, operation) = labels(passage);
+        let template = self.template(service, operation);
         let method = known_method(header.method.as_str());
         let tls = self.session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
         let client = self.session.client_addr().and_then(|client| client.as_inet()).map(|it| it.ip().to_canonical().to_string());
@@ -62,8 +62,7 @@ impl Moment<'_> {
         let mut attributes = Attributes::default();
         attributes.add("http.request.method", method);
         attributes.maybe("http.route", template);
-        // Of what was not admitted a path is whatever a scanner likes.
-        attributes.maybe("url.path", route.map(|route| short(&route.path)));
+        attributes.maybe("url.path", self.path(operation).as_deref().map(short));
         attributes.add("url.scheme", if tls { "https" } else { "http" });
         attributes.maybe("network.protocol.version", protocol(header.version));
         attributes.maybe("client.address", client);
@@ -167,6 +166,19 @@ impl Moment<'_> {
             self.spans.marks.iter().map(|mark| event(mark.name, mark.at, vec![KeyValue::new("error.type", mark.error.as_str())]));
         let first_byte = self.passage.meter.first_byte.map(|at| event("tollgate.first_byte", at, Vec::new()));
         marks.chain(first_byte).collect()
+    }
+
+    /// The operation's path pattern. Of refused requests only the operation's name is left.
+    fn template(&self, service: &str, operation: &str) -> Option<&'static str> {
+        let named = || operations().iter().find(|known| known.name == operation && known.service.name() == service);
+        let routed = self.route().and_then(|route| route.operation).map(|known| known.0);
+        routed.or_else(named).map(|known| known.uri)
+    }
+
+    /// Of what leads nowhere, or is from nobody, a path is whatever a scanner likes.
+    fn path(&self, operation: &str) -> Option<Cow<'_, str>> {
+        let sent = || Some(String::from_utf8_lossy(split_target(self.session.req_header()).0)).filter(|_| operation != NONE);
+        self.route().map(|route| Cow::Borrowed(&*route.path)).or_else(sent)
     }
 
     fn route(&self) -> Option<&Route> {
