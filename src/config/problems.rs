@@ -41,11 +41,13 @@ pub struct Problems {
     name: String,
     text: String,
     list: Vec<Problem>,
+    /// Some of what the file names is for another process alone.
+    pub(super) partial: bool,
 }
 
 impl Problems {
     pub(super) fn new(name: String, text: String) -> Self {
-        Problems { name, text, list: Vec::new() }
+        Problems { name, text, list: Vec::new(), partial: false }
     }
 
     /// Keeps the order of the file; what has no place in it comes first.
@@ -61,6 +63,11 @@ impl Problems {
         let span = DeTable::parse(&self.text).ok().and_then(|table| Node::root(table).span_of(&path.0));
         let (message, help) = (message.to_owned(), help.to_owned());
         self.add(Problem { severity: Severity::Error, message, key_path: path.to_string(), span, help });
+    }
+
+    /// Whether something was not looked at, because only the service itself can.
+    pub fn are_partial(&self) -> bool {
+        self.partial
     }
 
     /// What makes the configuration unusable.

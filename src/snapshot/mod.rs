@@ -158,10 +158,13 @@ impl CompileError {
     }
 }
 
-/// As [`config::examine`], with everything besides that a start or a reload finds.
+/// As [`config::examine`], with everything besides that a start or a reload finds, if nothing is withheld.
 pub fn examine(path: &Path) -> (Option<Config>, config::Problems) {
     let (config, mut problems) = config::examine(path);
     let Some(config) = config.filter(|_| problems.errors().next().is_none()) else { return (None, problems) };
+    if problems.are_partial() {
+        return (Some(config), problems);
+    }
     match Snapshot::compile(&config, 1, &Lasting::default()) {
         Ok(_) => (Some(config), problems),
         Err(error) => {
