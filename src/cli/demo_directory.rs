@@ -44,8 +44,11 @@ pub fn create_private_directory(directory: &Path) -> io::Result<()> {
 /// Writes `contents` to `file` with mode 0600, replacing what is there at once.
 ///
 /// # Errors
-/// The file cannot be written beside its final place, or not be renamed to it.
+/// The file cannot be written beside its final place, or not be renamed to it; or what is there is a device, a pipe or a directory.
 pub fn write_private_file(file: &Path, contents: &[u8]) -> io::Result<()> {
+    if fs::metadata(file).is_ok_and(|found| !found.is_file()) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "there is something that is no regular file"));
+    }
     let mut beside = file.as_os_str().to_owned();
     beside.push(format!(".{}", std::process::id()));
     let beside = PathBuf::from(beside);

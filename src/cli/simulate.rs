@@ -2,6 +2,7 @@
 //! needs and runs until SIGINT or SIGTERM.
 
 use std::{
+    io::{self, Write},
     net::SocketAddr,
     path::{Path, PathBuf},
 };
@@ -61,7 +62,9 @@ pub async fn run(options: Simulate) -> anyhow::Result<()> {
         None => default_ca_file(simulator.address().port())?,
     };
     std::fs::write(&ca_file, simulator.ca_pem()).with_context(|| format!("cannot write {}", ca_file.display()))?;
-    print!("{}", exports(&simulator.url(), &region, key.as_ref(), &std::path::absolute(&ca_file)?));
+    let exports = exports(&simulator.url(), &region, key.as_ref(), &std::path::absolute(&ca_file)?);
+    // Whoever does not read them is served all the same.
+    let _ = io::stdout().lock().write_all(exports.as_bytes());
 
     let mut terminated = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     tokio::select! {
