@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Instant, SystemTime},
 };
 
@@ -24,6 +24,7 @@ use super::{
     key_sets::{self, Records},
     sockets::Bound,
     vitals::GatewayVitals,
+    zeros,
 };
 use crate::{
     admin::Admin,
@@ -86,6 +87,7 @@ impl Parts {
         }
         let snapshot = Snapshot::compile(config, 1, &lasting)?;
         expiry::show(&snapshot, &metrics);
+        zeros::begin(&snapshot, &metrics);
         metrics.config_generation.set(1);
         metrics.config_last_reload_successful.set(1);
         metrics.config_last_reload_success.set(super::reload::unix_seconds(SystemTime::now()));
@@ -133,7 +135,8 @@ pub(super) fn serve(
         addresses.push(listener.address()?);
         tokio::spawn(listener.serve(drain.traffic(), drain.connections()));
     }
-    let vitals = GatewayVitals { parts, keeping, draining: drain.begun(), traffic: addresses.clone() };
+    let (draining, traffic, looking) = (drain.begun(), addresses.clone(), Mutex::default());
+    let vitals = GatewayVitals { parts, keeping, draining, traffic, looking };
     let Bound { socket, .. } = admin.into_iter().next().context("there is no admin socket")?;
     let admin = Listener::plaintext(socket, AdminPages(Arc::new(Admin(Arc::new(vitals)))))?;
     let address = admin.address()?;

@@ -20,6 +20,7 @@ mod traces;
 mod vitals;
 mod watch;
 mod watchdog;
+mod zeros;
 
 use std::{
     io::Write,

@@ -20,6 +20,7 @@ use super::{
     key_sets::{self, Records},
     resolving,
     traces::{self, Exporter},
+    zeros,
 };
 use crate::{
     aws::CredentialsSlot,
@@ -140,6 +141,7 @@ impl Reloader {
             filter.set(&config.log.level);
         }
         expiry::show(&snapshot, &self.metrics);
+        zeros::begin(&snapshot, &self.metrics);
         expiry::warn(&snapshot, SystemTime::now());
         self.live.store(Arc::new(Live::new(snapshot)));
         *self.files.lock().unwrap_or_else(PoisonError::into_inner) = files(&self.path, &config);

@@ -1,6 +1,10 @@
 //! What the admin listener asks the process: metrics that are read when somebody looks, readiness, and how tenants stand.
 
-use std::{net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
+};
 
 use tokio::sync::watch;
 
@@ -22,6 +26,8 @@ pub(super) struct GatewayVitals {
     pub draining: watch::Receiver<bool>,
     /// As bound, in the order of the file.
     pub traffic: Vec<SocketAddr>,
+    /// Held by whoever looks at metrics: what is read then is set anew, and nobody else may see it half done.
+    pub looking: Mutex<()>,
 }
 
 /// An object, so that there is room for more beside it.
@@ -32,6 +38,7 @@ struct AllTenants {
 
 impl Vitals for GatewayVitals {
     fn metrics(&self) -> Result<Vec<u8>, prometheus::Error> {
+        let _looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
         let metrics = &self.parts.metrics;
         let tokens = &self.parts.lasting.tokens;
         let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);

@@ -33,6 +33,11 @@ pub struct AccountMetrics {
 }
 
 impl AccountMetrics {
+    /// Shows that nothing of a tenant was unpriced yet.
+    pub fn begin(&self, tenant: &str) {
+        self.unpriced.with_label_values(&[tenant]);
+    }
+
     pub(super) fn new(t: &mut Table) -> Result<AccountMetrics, prometheus::Error> {
         Ok(AccountMetrics {
             tokens: t.counters(

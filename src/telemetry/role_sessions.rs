@@ -54,6 +54,13 @@ impl RoleSessionMetrics {
         })
     }
 
+    /// Shows that nothing was called yet.
+    pub fn begin(&self, tenant: &str) {
+        for outcome in [AssumeRoleOutcome::Ok, AssumeRoleOutcome::Denied, AssumeRoleOutcome::Failed] {
+            self.calls.with_label_values(&[tenant, outcome.label()]);
+        }
+    }
+
     /// Counts a call.
     pub fn called(&self, tenant: &str, outcome: AssumeRoleOutcome) {
         self.calls.with_label_values(&[tenant, outcome.label()]).inc();

@@ -36,6 +36,17 @@ pub enum SpanFate {
     Dropped,
 }
 
+impl SpanFate {
+    fn label(self) -> &'static str {
+        match self {
+            SpanFate::Exported => "exported",
+            SpanFate::Rejected => "rejected",
+            SpanFate::Failed => "failed",
+            SpanFate::Dropped => "dropped",
+        }
+    }
+}
+
 impl SpanQueue {
     /// Puts spans of one request in; false if there is no room for all of them, and none is.
     pub fn push(&self, spans: Vec<Span>, spans_max: usize) -> bool {
@@ -85,18 +96,16 @@ impl SpanMetrics {
             "Spans of traces; result is exported, rejected by the collector, failed to be sent, or dropped for want of room.",
             &["result"],
         )?;
+        // An increase can only be seen of what is there before.
+        for fate in [SpanFate::Exported, SpanFate::Rejected, SpanFate::Failed, SpanFate::Dropped] {
+            spans.with_label_values(&[fate.label()]);
+        }
         Ok(SpanMetrics { spans })
     }
 
     /// Counts.
     pub fn count(&self, fate: SpanFate, spans: usize) {
-        let label = match fate {
-            SpanFate::Exported => "exported",
-            SpanFate::Rejected => "rejected",
-            SpanFate::Failed => "failed",
-            SpanFate::Dropped => "dropped",
-        };
-        self.spans.with_label_values(&[label]).inc_by(spans as u64);
+        self.spans.with_label_values(&[fate.label()]).inc_by(spans as u64);
     }
 }
 

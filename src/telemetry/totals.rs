@@ -264,11 +264,8 @@ fn moved<K: Ord + Clone, V: Default + PartialEq>(
 ) -> BTreeMap<K, V> {
     let nothing = V::default();
     let one = |(key, value): (&K, &V)| {
-        let earlier = before.get(key);
-        if earlier == Some(value) {
-            return None;
-        }
-        Some((key.clone(), since(value, earlier.unwrap_or(&nothing))))
+        let earlier = before.get(key).unwrap_or(&nothing);
+        (earlier != value).then(|| (key.clone(), since(value, earlier)))
     };
     now.iter().filter_map(one).collect()
 }
