@@ -9,6 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::{RoleSession, RoleSessions, SessionKey, TenantSessions, lock};
 use crate::aws::{assumption::Role, role_session::Course};
 
+/// Each has one to three kilobytes, as STS makes them.
+const SESSIONS_MAX: usize = 10_000;
+const BYTES_MAX: usize = 64 << 20;
+
 /// A session with credentials that are good. One that another version tells apart by more than this is not understood, and not taken.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,6 +27,31 @@ pub struct HandedSession {
     course: Course,
 }
 
+/// How much may go over. STS is asked for what is more, when it is used.
+pub struct Room {
+    sessions: usize,
+    bytes: usize,
+}
+
+impl Default for Room {
+    fn default() -> Room {
+        Room { sessions: SESSIONS_MAX, bytes: BYTES_MAX }
+    }
+}
+
+impl Room {
+    /// Whether one more has room; it takes it then.
+    pub fn takes(&mut self, session: &HandedSession) -> bool {
+        match (self.sessions.checked_sub(1), self.bytes.checked_sub(session.length())) {
+            (Some(sessions), Some(bytes)) => {
+                *self = Room { sessions, bytes };
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
 impl HandedSession {
     /// Whose it is.
     pub fn tenant(&self) -> &Arc<str> {
@@ -32,6 +61,14 @@ impl HandedSession {
     /// What tells it from others of the same role.
     pub fn key(&self) -> &SessionKey {
         &self.key
+    }
+
+    /// Bytes of its texts.
+    fn length(&self) -> usize {
+        let principal = self.key.principal.as_ref().map_or(0, |(issuer, subject)| issuer.len() + subject.len());
+        let tags: usize = self.key.tags.iter().map(|tag| tag.key.len() + tag.value.len()).sum();
+        let credentials = [&self.access_key_id, &self.secret_access_key, &self.session_token].map(String::len);
+        self.tenant.len() + self.role.arn.len() + principal + tags + credentials.iter().sum::<usize>()
     }
 
     fn of(session: &RoleSession, key: &SessionKey, now: SystemTime) -> Option<HandedSession> {
@@ -57,13 +94,14 @@ impl fmt::Debug for HandedSession {
 }
 
 impl RoleSessions {
-    /// What a successor would have to ask STS for: no more than `most`, first those that are always kept, then the last used.
-    pub fn hand_over(&self, most: usize, now: SystemTime) -> Vec<HandedSession> {
+    /// What a successor would have to ask STS for, as far as there is room: first those that are always kept, then the last used.
+    pub fn hand_over(&self, mut room: Room, now: SystemTime) -> Vec<HandedSession> {
         let tables: Vec<_> = self.all().iter().map(|tenant| tenant.held.load_full()).collect();
         let mut sessions: Vec<_> =
             tables.iter().flat_map(|held| held.iter()).filter(|(_, session)| session.is_good(now)).collect();
         sessions.sort_by_cached_key(|(key, session)| std::cmp::Reverse((key.is_shared(), session.last_used())));
-        sessions.into_iter().filter_map(|(key, session)| HandedSession::of(session, key, now)).take(most).collect()
+        let handed = sessions.into_iter().filter_map(|(key, session)| HandedSession::of(session, key, now));
+        handed.filter(|session| room.takes(session)).collect()
     }
 }
 

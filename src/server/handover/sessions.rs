@@ -13,17 +13,14 @@ use super::{
     link::Link,
     message::{FromNew, FromOld},
 };
-use crate::aws::{HandedSession, RoleSessions};
-
-/// Each has some kilobytes. STS is asked for what is more, when it is used.
-const SESSIONS_MAX: usize = 10_000;
+use crate::aws::{HandedSession, RoleSessions, role_sessions::handed::Room};
 
 /// For the old process to say all of them.
 const GIVE_MAX: Duration = Duration::from_secs(20);
 
 /// The old process's part.
 pub(super) async fn give(link: &Link, sessions: &RoleSessions) -> io::Result<()> {
-    for session in sessions.hand_over(SESSIONS_MAX, SystemTime::now()) {
+    for session in sessions.hand_over(Room::default(), SystemTime::now()) {
         match link.send(&FromOld::RoleSession(Some(Box::new(session)))).await {
             // Its tags are longer than a message may be.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
@@ -40,11 +37,12 @@ pub(super) async fn ask(link: &Link) -> anyhow::Result<Vec<HandedSession>> {
 }
 
 async fn given(link: &Link) -> anyhow::Result<Vec<HandedSession>> {
-    let mut handed = Vec::new();
+    let (mut handed, mut room) = (Vec::new(), Room::default());
     loop {
         match link.receive().await? {
-            Some((FromOld::RoleSession(session), _)) if handed.len() < SESSIONS_MAX => handed.extend(session.map(|one| *one)),
-            Some((FromOld::RoleSession(_), _)) => {}
+            Some((FromOld::RoleSession(session), _)) => {
+                handed.extend(session.map(|one| *one).filter(|session| room.takes(session)));
+            }
             Some((FromOld::RoleSessionsGiven, _)) => return Ok(handed),
             _ => bail!("the running gateway has not given the sessions of roles; it goes on"),
         }
@@ -125,7 +123,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_not_understood_of_another_version_is_left_and_not_told() {
         let (sessions, _acme) = process(1);
-        let good = serde_json::to_value(&sessions.hand_over(1, SystemTime::now())[0]).unwrap();
+        let good = serde_json::to_value(&sessions.hand_over(Room::default(), SystemTime::now())[0]).unwrap();
         let mut wider = good.clone();
         wider["role"]["session_policy"] = "deny all".into();
         let messages = [json!("a secret"), wider, good].map(|session| json!({ "RoleSession": session }));

@@ -6,6 +6,7 @@ use aws_credential_types::Credentials;
 
 use crate::{
     auth::{ClaimTag, Proof},
+    aws::role_sessions::handed::Room,
     config::parse,
 };
 
@@ -91,7 +92,7 @@ fn a_predecessors_sessions_are_taken_if_a_principal_could_be_signed_for_with_the
         let expires = Some(now + Duration::from_secs(3_600));
         let credentials = Credentials::new("AKID", "secret", Some("token".to_owned()), expires, "test");
         role.session(principal, now).unwrap().succeed(credentials, now, 0.0);
-        sessions.hand_over(9, now)
+        sessions.hand_over(Room::default(), now)
     };
     let alice = principal("corp", "alice", &[("team", Some("search"))]);
     for tenant in ["acme", "globex"] {

@@ -37,8 +37,12 @@ fn process(keys: &[SessionKey]) -> (RoleSessions, Arc<TenantSessions>, CalledFor
 
 /// As they come out of the link.
 fn handed(sessions: &RoleSessions, most: usize, now: SystemTime) -> Vec<HandedSession> {
+    handed_within(Room { sessions: most, ..Room::default() }, sessions, now)
+}
+
+fn handed_within(room: Room, sessions: &RoleSessions, now: SystemTime) -> Vec<HandedSession> {
     let over = |one: HandedSession| serde_json::from_slice(&serde_json::to_vec(&one).unwrap()).unwrap();
-    sessions.hand_over(most, now).into_iter().map(over).collect()
+    sessions.hand_over(room, now).into_iter().map(over).collect()
 }
 
 fn subjects(handed: &[HandedSession]) -> Vec<&str> {
@@ -123,6 +127,11 @@ fn what_is_kept_for_a_tenant_goes_first_and_then_what_was_used_last() {
     let all = [SessionKey::default()].into_iter().chain(keys).collect::<Vec<_>>();
     let (before, _acme, _calls) = process(&all);
     assert_eq!(subjects(&handed(&before, 3, at(10))), ["", "c", "b"]);
+    // Of 4 + 3 + 5 + 8 + 7 bytes, and the principals' 5 more.
+    for (bytes, fit) in [(26, &[][..]), (27, &[""]), (58, &[""]), (59, &["", "c"]), (1_000, &["", "c", "b", "a"])] {
+        let room = Room { bytes, ..Room::default() };
+        assert_eq!(subjects(&handed_within(room, &before, at(10))), fit, "{bytes} bytes");
+    }
     let (_, acme, _) = process(&[]);
     assert_eq!(acme.take_over(handed(&before, 9, at(10)), 2, at(10)), 2);
     let held = acme.held.load();
