@@ -124,6 +124,43 @@ fn keys_that_no_gateway_would_start_with_are_errors() {
     assert!(report.ends_with(": 2 errors\n"), "{report}");
 }
 
+/// The commands that read the keys file, `check` first.
+const READERS: [&[&str]; 6] = [
+    &["check"],
+    &["run"],
+    &["verify-token", "--token", "x"],
+    &["explain", "--token", "x", "--model", "amazon.nova-lite-v1:0"],
+    &["explain", "--key", "x", "--model", "amazon.nova-lite-v1:0"],
+    &["key", "new", "--tenant", "acme", "--add"],
+];
+
+#[test]
+fn every_command_says_the_same_of_a_bad_keys_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let (config, keys) = with_keys(directory.path());
+    let file = directory.path().join("keys.toml");
+    let sealed = keys.lines().find(|line| line.starts_with("sealed_secret")).unwrap();
+    let hash = keys.lines().find(|line| line.starts_with("sha256")).unwrap();
+    for bad in ["nonsense = [", &keys.replacen(hash, "sha256 = \"zz\"", 1), &keys.replacen(sealed, "sealed_secret = \"x\"", 1)] {
+        write_private(&file, bad);
+        let told = READERS.map(|words| {
+            let output = check(&[words, &["-c"]].concat(), &config);
+            let told = String::from_utf8(output.stderr).unwrap();
+            assert_eq!((output.status.code(), output.stdout.len()), (Some(78), 0), "{words:?}: {told}");
+            let report = told.lines().skip_while(|line| !line.starts_with("error: ")).take_while(|line| !line.is_empty());
+            report.map(str::to_owned).collect::<Vec<_>>()
+        });
+        assert!(told[0].iter().any(|line| line.ends_with("^ keys.file")), "{told:#?}");
+        assert!(told.iter().all(|one| *one == told[0]), "{told:#?}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), bad, "nothing is added to it");
+    }
+    // An API key is nothing that seals.
+    write_private(&file, &keys);
+    write_private(&directory.path().join("sealing"), "short");
+    assert_eq!(check(&["key", "new", "--tenant", "acme", "--add", "-c"], &config).status.code(), Some(78));
+    assert_eq!(check(&["key", "new", "--tenant", "acme", "--add", "--api", "-c"], &config).status.code(), Some(0));
+}
+
 #[test]
 fn a_ledger_that_is_some_other_file_is_an_error_and_stays_as_it_is() {
     let directory = tempfile::tempdir().unwrap();

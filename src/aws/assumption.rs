@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use aws_lc_rs::digest::{Context, SHA256};
+use serde::{Deserialize, Serialize};
 
 use super::canonical::push_hex;
 
@@ -20,7 +21,8 @@ const SESSION_NAME_BYTES_MAX: usize = 64;
 const DIGEST_DIGITS: usize = 16;
 
 /// A role, as all sessions of it have it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Role {
     /// `arn:aws:iam::123456789012:role/bedrock`; its account is the account that is billed.
     pub arn: String,
@@ -33,7 +35,8 @@ pub struct Role {
 }
 
 /// A session tag.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SessionTag {
     /// At most [`TAG_KEY_CHARS_MAX`].
     pub key: Arc<str>,

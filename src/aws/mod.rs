@@ -17,5 +17,5 @@ pub use credentials::{CredentialsError, CredentialsSlot};
 pub use event_chain::{EventChain, ReceivedChain};
 pub use received::{Authorization, Received, SignatureError};
 pub use role_session::RoleSession;
-pub use role_sessions::{RoleSessions, SessionKey, TenantSessions};
+pub use role_sessions::{RoleSessions, SessionKey, TenantSessions, handed::HandedSession};
 pub use sigv4::{Signer, Signing};

@@ -10,6 +10,7 @@ use std::{
 };
 
 use aws_credential_types::Credentials;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 
 use super::{Assumption, CredentialsSlot, Signer, credentials::refresh_after};
@@ -56,6 +57,16 @@ struct State {
     pause: Duration,
 }
 
+/// When a session was used and called for, and is to be: what its renewal depends on.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Course {
+    /// Milliseconds since 1970.
+    pub used: u64,
+    pub called: SystemTime,
+    pub due: SystemTime,
+}
+
 impl RoleSession {
     pub(super) fn new(tenant: Arc<str>, assumption: Assumption, lasting: bool, calls: Calls, now: SystemTime) -> RoleSession {
         let state = State { calling: false, called: UNIX_EPOCH, due: UNIX_EPOCH, pause: PAUSE };
@@ -85,6 +96,11 @@ impl RoleSession {
     /// What to sign with at `now`; notes that it is in use.
     pub fn signer(&self, now: SystemTime) -> Option<Arc<Signer>> {
         self.used.store(milliseconds(now), Ordering::Relaxed);
+        self.current(now)
+    }
+
+    /// The same, for who does not use it.
+    pub(super) fn current(&self, now: SystemTime) -> Option<Arc<Signer>> {
         self.slot.current(now).ok()
     }
 
@@ -167,6 +183,19 @@ impl RoleSession {
         };
         self.answered.send_replace(());
         had_failed
+    }
+
+    pub(super) fn course(&self) -> Course {
+        let state = self.state();
+        Course { used: self.last_used(), called: state.called, due: state.due }
+    }
+
+    /// Goes on where another process had it at `now`. It is renewed when it would have been there, and no later than it would be here.
+    pub(super) fn resume(&self, credentials: Credentials, course: Course, now: SystemTime) {
+        let latest = refresh_after(credentials.expiry(), now).and_then(|wait| now.checked_add(wait)).unwrap_or(now);
+        self.used.store(course.used.min(milliseconds(now)), Ordering::Relaxed);
+        *self.state() = State { calling: false, called: course.called.min(now), due: course.due.min(latest), pause: PAUSE };
+        self.slot.store(credentials);
     }
 
     /// The call has ended without. The old credentials serve until they expire.

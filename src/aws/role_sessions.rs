@@ -1,6 +1,8 @@
 //! The sessions of every tenant's role: found by everything that tells them apart, bounded in number for each tenant by itself, renewed
 //! while they are used. Reading takes no lock; a new session copies its tenant's table.
 
+pub mod handed;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
@@ -8,6 +10,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::{
@@ -46,7 +49,8 @@ pub struct TenantSessions {
 }
 
 /// What tells the sessions of one tenant's role apart.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SessionKey {
     /// Whose it is, if each principal has one: who vouches, and for whom.
     pub principal: Option<(Arc<str>, Arc<str>)>,
@@ -63,6 +67,13 @@ pub struct SessionsCondition {
     pub held: usize,
     /// When the first of those expire.
     pub earliest_expiry: Option<SystemTime>,
+}
+
+impl SessionKey {
+    /// Of the one session that all principals without tags share.
+    fn is_shared(&self) -> bool {
+        *self == SessionKey::default()
+    }
 }
 
 impl Default for RoleSessions {
@@ -153,11 +164,14 @@ impl TenantSessions {
             };
             changed.remove(&oldest).iter().for_each(|session| session.evict());
         }
-        let lasting = *key == SessionKey::default();
-        let session = Arc::new(RoleSession::new(self.tenant.clone(), self.assumption(key), lasting, self.calls.clone(), now));
+        let session = Arc::new(self.new_session(key, now));
         changed.insert(key.clone(), session.clone());
         self.held.store(Arc::new(changed));
         session
+    }
+
+    fn new_session(&self, key: &SessionKey, now: SystemTime) -> RoleSession {
+        RoleSession::new(self.tenant.clone(), self.assumption(key), key.is_shared(), self.calls.clone(), now)
     }
 
     fn assumption(&self, key: &SessionKey) -> Assumption {

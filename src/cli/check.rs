@@ -3,14 +3,14 @@
 use std::{
     env,
     io::{self, IsTerminal, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use crate::{
     config::{Config, Problems},
     ledger::{LedgerError, Reader},
-    snapshot,
+    snapshot::{self, CompileError},
 };
 
 /// sysexits.h: something was found in an unconfigured or misconfigured state. The unit does not restart after it.
@@ -67,6 +67,23 @@ fn foreign_ledger(config: &Config) -> Option<LedgerError> {
 pub(super) fn report(problems: &Problems) -> io::Result<()> {
     let mut stderr = io::stderr().lock();
     writeln!(stderr, "{}\n", problems.render(stderr.is_terminal() && env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())))
+}
+
+/// Where a file that the configuration names cannot be used, what `check` says of it, and its exit code.
+pub(super) fn or_refuse(config: &Path, done: anyhow::Result<ExitCode>) -> anyhow::Result<ExitCode> {
+    match done.map_err(|error| error.downcast::<CompileError>()) {
+        Ok(code) => Ok(code),
+        Err(Ok(error)) => refuse(config, &error),
+        Err(Err(error)) => Err(error),
+    }
+}
+
+/// The same of what is known to be so.
+pub(super) fn refuse(config: &Path, error: &CompileError) -> anyhow::Result<ExitCode> {
+    let mut problems = Problems::of_file(config);
+    error.tell(&mut problems);
+    report(&problems)?;
+    Ok(ExitCode::from(EX_CONFIG))
 }
 
 fn summary(config: &Config) -> String {

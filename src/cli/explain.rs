@@ -18,7 +18,11 @@ use serde_json::json;
 use uuid::Uuid;
 
 use self::caller::CallerArgs;
-use super::{check::EX_CONFIG, groups, usage::read_config};
+use super::{
+    check::{EX_CONFIG, or_refuse},
+    groups,
+    usage::read_config,
+};
 use crate::{
     bedrock::{Dialect, Operation, RawPath, operations, terms::takes_tier, usage::Metering},
     config::Config,
@@ -99,8 +103,13 @@ struct Findings {
 /// Prints the way of a request; succeeds if it would be admitted.
 ///
 /// # Errors
-/// Standard output or standard error cannot be written to. A bad configuration is exit code 78, as `check` has it.
+/// Standard output or standard error cannot be written to. A bad configuration, or a file that it names, is exit code 78, as `check` has it.
 pub fn run(mut args: ExplainArgs) -> anyhow::Result<ExitCode> {
+    let explained = explain(&mut args);
+    or_refuse(&args.config, explained)
+}
+
+fn explain(args: &mut ExplainArgs) -> anyhow::Result<ExitCode> {
     let Some(config) = read_config(&args.config)? else { return Ok(ExitCode::from(EX_CONFIG)) };
     if let Some(found) = args.caller.find(&config)? {
         writeln!(io::stdout(), "caller     {}", found.line)?;
@@ -108,7 +117,7 @@ pub fn run(mut args: ExplainArgs) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::FAILURE);
         }
     }
-    let args = &args;
+    let args = &*args;
     let caller = &args.caller;
     let prices = match config.prices.book() {
         Ok(prices) => prices,

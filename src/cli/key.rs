@@ -14,13 +14,14 @@ use clap::Subcommand;
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
 
-use super::check::EX_CONFIG;
+use super::check::{EX_CONFIG, or_refuse};
 use crate::{
     auth::{
         SealingKeys, claims,
         key_ring::{NewKey, NewKeyFor, new_access_key, new_api_key},
     },
-    config::{self, Config},
+    config::{self, Config, KeysFile},
+    snapshot::{self, CompileError},
 };
 
 /// What to do about keys.
@@ -67,9 +68,14 @@ const NO_KEYS: &str =
 /// Makes the key.
 ///
 /// # Errors
-/// The tenant is not configured, nothing seals, or the keys file cannot be written. A configuration that cannot be read is exit code 78.
+/// The tenant is not configured, nothing seals, or the keys file cannot be written. A configuration that cannot be read is exit code 78,
+/// and so is a sealing key or a keys file that the gateway could not use.
 pub fn run(args: KeyArgs) -> anyhow::Result<ExitCode> {
     let KeyCommand::New(args) = args.command;
+    or_refuse(&args.config, new_key(&args))
+}
+
+fn new_key(args: &NewArgs) -> anyhow::Result<ExitCode> {
     // Not `config::read`: the keys file may not be there before its first key is.
     let config = match config::examine(&args.config) {
         (Some(config), _) => config,
@@ -80,7 +86,10 @@ pub fn run(args: KeyArgs) -> anyhow::Result<ExitCode> {
     };
     let no_file = "the configuration has no `[keys]`: add `file = \"keys.toml\"`";
     let file = args.add.then(|| config.keys.as_ref().map(|keys| &keys.file).context(no_file)).transpose()?;
-    let key = make(&args, &config)?;
+    if let Some(file) = file.filter(|file| file.exists()) {
+        examine(file, args.api, &config)?;
+    }
+    let key = make(args, &config)?;
     let mut out = io::stdout().lock();
     let (id, secret) = (&key.id, key.secret.expose_secret());
     match args.api {
@@ -117,7 +126,16 @@ fn make(args: &NewArgs, config: &Config) -> anyhow::Result<NewKey> {
     let Some(vending) = &config.vending else {
         bail!("an access key's secret is sealed: the configuration needs `[vending]` with a sealing key");
     };
-    Ok(new_access_key(&holder, &SealingKeys::read(&vending.sealing_keys)?)?)
+    let sealing = SealingKeys::read(&vending.sealing_keys).map_err(CompileError::from)?;
+    Ok(new_access_key(&holder, &sealing)?)
+}
+
+/// Whether the gateway takes the keys that are there already. An API key is nothing that seals, and whoever makes one need not have it.
+fn examine(file: &Path, api: bool, config: &Config) -> Result<(), CompileError> {
+    match snapshot::issued(config) {
+        Err(CompileError::Sealing(_)) if api => Ok(KeysFile::read(file).map(drop)?),
+        examined => examined.map(drop),
+    }
 }
 
 fn expiry(text: &str) -> Result<Timestamp, String> {
@@ -138,7 +156,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::{auth::KeyRing, config::KeysFile, snapshot};
+    use crate::auth::KeyRing;
 
     #[derive(Parser)]
     struct Command {

@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal as ToSend, kill_process};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::check::EX_CONFIG;
+use super::check::{self, EX_CONFIG};
 use crate::{
     server::{self, Prepared, Running, StartError, UpgradeError},
     telemetry::logging,
@@ -30,10 +30,11 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     super::runtime()?.block_on(async {
         // Before anybody can know that this process serves: what nobody listens to would end it.
         let (mut signals, mut upgrade) = (Signals::new()?, signal(SignalKind::user_defined2())?);
-        let running = match server::start(args.config, &log).await {
+        let running = match server::start(args.config.clone(), &log).await {
             Ok(running) => running,
             Err(StartError::Other(error)) => return Err(error),
-            Err(bad @ (StartError::Config(_) | StartError::Compile(_))) => {
+            Err(StartError::Compile(error)) => return check::refuse(&args.config, &error),
+            Err(bad @ StartError::Config(_)) => {
                 eprintln!("{bad}");
                 return Ok(ExitCode::from(EX_CONFIG));
             }

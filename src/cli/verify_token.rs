@@ -15,7 +15,10 @@ use anyhow::Context;
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use jiff::Timestamp;
 
-use super::{check::EX_CONFIG, groups};
+use super::{
+    check::{EX_CONFIG, or_refuse},
+    groups,
+};
 use crate::{
     auth::{Authenticator, ClaimTag, IdentityError, Issued, KeySets, Principal, TokenCache},
     config::{self, Config},
@@ -47,8 +50,12 @@ pub struct VerifyTokenArgs {
 /// Prints a line for the token, and one for each listener that asks for certificates; succeeds if a request would be accepted.
 ///
 /// # Errors
-/// The token cannot be read, or the line not be written. A bad configuration is exit code 78, as `check` has it.
+/// The token cannot be read, or the line not be written. A bad configuration, or a file that it names, is exit code 78, as `check` has it.
 pub fn run(args: VerifyTokenArgs) -> anyhow::Result<ExitCode> {
+    or_refuse(&args.config, verify_for(&args))
+}
+
+fn verify_for(args: &VerifyTokenArgs) -> anyhow::Result<ExitCode> {
     let config = match config::read(&args.config) {
         Ok(config) => config,
         Err(problems) => {

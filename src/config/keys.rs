@@ -99,6 +99,16 @@ pub enum KeysFileError {
     },
 }
 
+impl KeysFileError {
+    /// What to do about it.
+    pub fn help(&self) -> &'static str {
+        match self {
+            KeysFileError::Unreadable { .. } => "relative paths start from the directory of the configuration",
+            KeysFileError::Malformed { .. } => "it holds what `tollgate key new` prints, and comments",
+        }
+    }
+}
+
 impl KeysFile {
     /// Reads a file.
     ///

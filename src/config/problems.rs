@@ -1,6 +1,6 @@
 //! What is wrong with a configuration, all of it, in the order of the file, shown as rustc shows it.
 
-use std::{borrow::Cow, fmt, ops::Range};
+use std::{borrow::Cow, fmt, fs, ops::Range, path::Path};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
@@ -48,6 +48,12 @@ pub struct Problems {
 impl Problems {
     pub(super) fn new(name: String, text: String) -> Self {
         Problems { name, text, list: Vec::new(), partial: false }
+    }
+
+    /// None yet, of this file.
+    pub fn of_file(path: &Path) -> Self {
+        // One that cannot be read any more has no lines to show.
+        Problems::new(path.display().to_string(), fs::read_to_string(path).unwrap_or_default())
     }
 
     /// Keeps the order of the file; what has no place in it comes first.

@@ -19,7 +19,8 @@ use tokio::{
 pub use self::sts::{AssumeRoleError, Sts};
 use super::chance::chance;
 use crate::{
-    aws::{RoleSession, RoleSessions},
+    aws::{HandedSession, RoleSession, RoleSessions},
+    snapshot::Snapshot,
     telemetry::Metrics,
 };
 
@@ -43,6 +44,21 @@ pub struct Assuming {
 struct Rooms {
     all: Arc<Semaphore>,
     tenants: HashMap<Arc<str>, Weak<Semaphore>>,
+}
+
+/// Takes what a predecessor held of every tenant that has the same role still.
+pub(super) fn take_over(handed: Vec<HandedSession>, snapshot: &Snapshot, now: SystemTime) {
+    let given = handed.len();
+    let mut of_tenants: HashMap<Arc<str>, Vec<HandedSession>> = HashMap::new();
+    for session in handed {
+        of_tenants.entry(session.tenant().clone()).or_default().push(session);
+    }
+    let role = |tenant: &str| snapshot.tenants.get(tenant).and_then(|tenant| tenant.role.as_ref());
+    let taken: usize =
+        of_tenants.into_iter().filter_map(|(tenant, sessions)| Some(role(&tenant)?.take_over(sessions, now))).sum();
+    if given > 0 {
+        tracing::info!(given, taken, "the process before this one gave its sessions of tenants' roles");
+    }
 }
 
 /// Calls for sessions until `ending` is true.

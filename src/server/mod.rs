@@ -37,7 +37,7 @@ use self::{
     account::Orphans,
     assembly::{Keeping, Parts},
     drain::Drain,
-    handover::{Given, Giving, Inheritance, Owned, Predecessors},
+    handover::{Given, Giving, Inheritance, Offer, Owned, Predecessors},
     reload::Reloader,
     sockets::Bound,
     watch::Fingerprint,
@@ -165,22 +165,25 @@ async fn start_after(
     }
     // Before anything takes time: what changes from now on is a change.
     let seen = watch::fingerprint(&reload::files(&path, &config)).await;
-    let inherited = match predecessor {
-        Some(predecessor) => predecessor.sockets().await?,
-        None => Vec::new(),
+    let offer = match predecessor {
+        Some(predecessor) => predecessor.offer().await?,
+        None => Offer::default(),
     };
     // Sockets first, so that an address in use is found before anything else starts.
-    let sockets = sockets::bind(&config, inherited)?;
+    let sockets = sockets::bind(&config, offer.sockets)?;
     let parts = Parts::new(&config, log).await.map_err(StartError::of)?;
     parts.chronicle.read_from(&path, chronicle::prints(&reload::files(&path, &config)).await);
     let resolved = resolving::prepare(&parts.gateway_addresses, &parts.live.load().snapshot);
     let reloader = Arc::new(Reloader::new(path, &config, &parts, log_filter));
     reloader.keep_credentials_fresh(&config)?;
-    if predecessor.is_some() {
+    if let Some(predecessor) = predecessor {
         // The predecessor serves on, without waiting for names.
         resolved.await;
         let there = timeout(CREDENTIALS_MAX, until_credentials(&parts.credentials)).await;
         there.context("there are no AWS credentials; the log has the reason")?;
+        // Late, so that they are what it signs with still.
+        let handed = predecessor.role_sessions(offer.role_sessions).await?;
+        assume_role::take_over(handed, &parts.live.load().snapshot, SystemTime::now());
     }
     Ok(Ready { config, sockets, parts, reloader, seen })
 }
@@ -317,7 +320,9 @@ impl Running {
     /// # Errors
     /// It cannot serve; nothing has changed.
     pub async fn prepare_successor(&self) -> Result<Prepared, UpgradeError> {
-        handover::prepare(&self.drain).await.inspect_err(|_| self.metrics.upgrades_failed.inc())
+        handover::prepare(&self.drain, &self.giving.lasting.role_sessions)
+            .await
+            .inspect_err(|_| self.metrics.upgrades_failed.inc())
     }
 
     /// Gives it everything, and says which process it is. What is left then is [`Running::leave`].

@@ -139,17 +139,21 @@ pub enum CompileError {
 }
 
 impl CompileError {
+    /// Puts what is wrong beside the other problems of the configuration's file.
+    pub fn tell(&self, problems: &mut config::Problems) {
+        let (keys, faults, help) = self.told();
+        faults.iter().for_each(|fault| problems.refuse(keys, fault, help));
+    }
+
     /// What is wrong, for whoever reads the configuration: the keys that lead to it, if they are known, each fault, and what to do.
-    pub fn told(&self) -> (&'static [&'static str], Vec<String>, &'static str) {
+    fn told(&self) -> (&'static [&'static str], Vec<String>, &'static str) {
         match self {
             CompileError::KeyRing(error) => (
                 &["keys", "file"],
                 error.keys().iter().map(ToString::to_string).collect(),
                 "put its lines back as `tollgate key new` printed them, or take the key out and make another",
             ),
-            CompileError::KeysFile(error) => {
-                (&["keys", "file"], vec![error.to_string()], "it holds what `tollgate key new` prints")
-            }
+            CompileError::KeysFile(error) => (&["keys", "file"], vec![error.to_string()], error.help()),
             CompileError::Sealing(error) => {
                 (&["vending", "sealing_keys"], vec![error.to_string()], "make one with `openssl rand -base64 32`")
             }
@@ -168,8 +172,7 @@ pub fn examine(path: &Path) -> (Option<Config>, config::Problems) {
     match Snapshot::compile(&config, 1, &Lasting::default()) {
         Ok(_) => (Some(config), problems),
         Err(error) => {
-            let (keys, faults, help) = error.told();
-            faults.iter().for_each(|fault| problems.refuse(keys, fault, help));
+            error.tell(&mut problems);
             (None, problems)
         }
     }

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     auth::Principal,
-    aws::{Role, RoleSession, RoleSessions, SessionKey, SessionTag, TenantSessions},
+    aws::{HandedSession, Role, RoleSession, RoleSessions, SessionKey, SessionTag, TenantSessions},
     config::{Config, RoleOfTenant, Tenant},
 };
 
@@ -50,6 +50,15 @@ impl AssumedRole {
         let owner = || (principal.issuer.clone(), principal.subject.clone());
         let key = SessionKey { principal: self.per_principal.then(owner), tags: self.tags(principal)? };
         Ok(self.sessions.session(&key, self.sessions_max, now))
+    }
+
+    /// Takes those sessions of a predecessor that a principal of this configuration could be signed for with, at `now`; says how many.
+    pub fn take_over(&self, mut handed: Vec<HandedSession>, now: SystemTime) -> usize {
+        handed.retain(|session| {
+            let SessionKey { principal, tags } = session.key();
+            principal.is_some() == self.per_principal && tags.iter().all(|tag| self.tag_keys.contains(&tag.key))
+        });
+        self.sessions.take_over(handed, self.sessions_max, now)
     }
 
     /// Sealed credentials may bring tags of an older configuration.

@@ -159,7 +159,11 @@ key_set = {{ file = "keys.json" }}
     }
 
     pub fn bearer(&self, tenant: &str) -> String {
-        let token = self.issuer.mint(ISSUER, AUDIENCE, tenant, "user-1", Duration::from_secs(600), SystemTime::now());
+        self.bearer_of(tenant, "user-1")
+    }
+
+    pub fn bearer_of(&self, tenant: &str, subject: &str) -> String {
+        let token = self.issuer.mint(ISSUER, AUDIENCE, tenant, subject, Duration::from_secs(600), SystemTime::now());
         format!("Bearer {token}")
     }
 
@@ -225,6 +229,16 @@ key_set = {{ file = "keys.json" }}
         let lines: Vec<&str> = log.lines().filter(|line| !line.contains(r#""msg":"request""#)).collect();
         lines[lines.len().saturating_sub(20)..].join("\n")
     }
+}
+
+/// Waits until it is so.
+pub async fn until(claim: &str, condition: impl Fn() -> bool) {
+    let looked = timeout(DEADLINE, async {
+        while !condition() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    });
+    looked.await.unwrap_or_else(|_| panic!("in vain waited for: {claim}"));
 }
 
 /// What must happen before the deadline.

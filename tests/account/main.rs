@@ -12,6 +12,9 @@ mod conversation;
 #[path = "../gateway/signing.rs"]
 #[allow(dead_code, reason = "made for tests/gateway")]
 mod signing;
+#[path = "../gateway/sts.rs"]
+#[allow(dead_code, reason = "made for tests/gateway")]
+mod sts;
 
 mod activation;
 mod audit;
@@ -25,6 +28,7 @@ mod kills;
 mod load;
 mod long_streams;
 mod restarts;
+mod role_sessions;
 mod service;
 mod upgrades;
 mod watch;

@@ -38,6 +38,30 @@ async fn beyond_the_cap_connections_are_closed_at_once_and_those_within_are_serv
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn operators_get_through_to_an_admin_listener_that_strangers_fill() {
+    let world = World::start("[\"*\"]", "").await;
+    let mut strangers = Vec::new();
+    for number in 0..200 {
+        let mut stranger = Raw::to(world.gateway.admin).await;
+        let says: &[u8] = [&b""[..], b"G", b"GET /metrics HTTP/1.1\r\nHost: local"][number % 3];
+        stranger.send(says).await;
+        strangers.push(stranger);
+    }
+    for _ in 0..20 {
+        world.metric("connections{", "listener").await;
+    }
+    let mut scrape = Raw::to(world.gateway.admin).await;
+    scrape.send(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert!(scrape.answer().await.starts_with("HTTP/1.1 200 "));
+    // 64 have room, and this is one of them.
+    for stranger in strangers.iter_mut().take(200 - 63) {
+        assert!(stranger.rest().await.is_some(), "it is open still");
+    }
+    scrape.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert!(scrape.answer().await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_is_elsewhere_does_not_get_a_word_in() {
     let world = World::listening("allow_from = [\"10.0.0.0/8\", \"::1\"]", "[\"*\"]", "").await;
     let mut raw = Raw::connect(&world).await;

@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use secrecy::ExposeSecret;
 
 use super::{Check, KeyPath};
-use crate::config::{Config, KeysFile, KeysFileError, SealingKey, Vending};
+use crate::config::{Config, KeysFile, SealingKey, Vending};
 
 /// Shorter, and SDKs that refresh five minutes early would refresh for every request.
 const LIFETIME_SECONDS_MIN: u64 = 900;
@@ -48,10 +48,7 @@ pub(super) fn files(check: &mut Check<'_>, config: &Config) {
     let path = KeyPath::of("keys").key("file");
     match KeysFile::read(&keys.file) {
         Ok(file) => keys_file(check, config, &file, &path),
-        Err(error @ KeysFileError::Unreadable { .. }) => {
-            check.error(path, error.to_string(), "relative paths start from the directory of the configuration");
-        }
-        Err(error) => check.error(path, error.to_string(), "it holds what `tollgate key new` prints, and comments"),
+        Err(error) => check.error(path, error.to_string(), error.help()),
     }
 }
 

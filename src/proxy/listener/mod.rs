@@ -3,6 +3,7 @@
 
 mod gate;
 pub mod handshake;
+mod latest;
 mod own;
 pub mod phase;
 mod preface;
@@ -25,7 +26,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout},
 };
 
-use self::{gate::Place, proxy_protocol::Source};
+use self::{gate::Place, latest::Latest, proxy_protocol::Source};
 pub use self::{
     gate::{Connections, Gate},
     own::{OwnConnection, OwnConnections},
@@ -92,7 +93,7 @@ struct Greeted {
 }
 
 impl<F: Application> Listener<F> {
-    /// Accepts plaintext, from everybody.
+    /// Accepts plaintext, from everybody; of too many the oldest are closed.
     pub fn plaintext(socket: std::net::TcpListener, application: F) -> std::io::Result<Self> {
         Listener::new(socket, Welcome { gate: None, application })
     }
@@ -117,6 +118,7 @@ impl<F: Application> Listener<F> {
         // The socket ends with this loop, while connections go on: what is not accepted any more has to be refused.
         let Listener { socket: listening, welcome } = self;
         let welcome = Arc::new(welcome);
+        let mut latest = Latest::default();
         let mut until_closed = phases.clone();
         loop {
             let accepted = tokio::select! {
@@ -126,11 +128,14 @@ impl<F: Application> Listener<F> {
             match accepted {
                 Ok((socket, peer)) => {
                     let Some(place) = welcome.place(&connections, peer) else { continue };
-                    let (welcome, phases) = (welcome.clone(), phases.clone());
-                    tokio::spawn(async move {
-                        welcome.serve_connection(socket, peer, phases).await;
+                    let (serving, phases) = (welcome.clone(), phases.clone());
+                    let connection = tokio::spawn(async move {
+                        serving.serve_connection(socket, peer, phases).await;
                         drop(place);
                     });
+                    if welcome.gate.is_none() {
+                        latest.add(connection.abort_handle());
+                    }
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept connections");
@@ -142,7 +147,7 @@ impl<F: Application> Listener<F> {
 }
 
 impl<F: Application> Welcome<F> {
-    /// `None`: there is no room. Listeners without a gate do not count their connections, and the gateway's own are not counted.
+    /// `None`: there is no room. Listeners without a gate make room, and the gateway's own connections are not counted.
     fn place(&self, connections: &Connections, peer: SocketAddr) -> Option<Option<Place>> {
         match &self.gate {
             Some(gate) if !gate.is_own(peer) => gate.admit(connections).map(Some),

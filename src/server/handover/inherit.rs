@@ -9,8 +9,10 @@ use super::{
     link::Link,
     message::{FromNew, FromOld, Owner, PROTOCOL},
     predecessors::Predecessors,
+    sessions,
 };
 use crate::{
+    aws::HandedSession,
     proxy::custody::{Custody, Predecessor, predecessor::Open},
     quota::{Counted, Portion},
     server::sockets::Bound,
@@ -28,6 +30,13 @@ const ANNOUNCE_MAX: Duration = Duration::from_secs(5);
 /// The old process, before it has given the account.
 pub(in crate::server) struct Inheritance {
     link: Link,
+}
+
+/// What there is to be had of the old process while it serves.
+#[derive(Default)]
+pub(in crate::server) struct Offer {
+    pub sockets: Vec<Bound>,
+    pub role_sessions: bool,
 }
 
 /// The account, as the old process gave it.
@@ -52,25 +61,35 @@ impl Inheritance {
         rustix::stdio::dup2_stdin(std::fs::File::open("/dev/null")?)?;
         let link =
             Link::of(end).with_context(|| format!("{VARIABLE} is set, but standard input is no link to a running gateway"))?;
-        Ok(Some(Inheritance { link }))
+        Ok(Some(Inheritance::of(link)))
     }
 
-    /// The sockets that it has.
-    pub async fn sockets(&self) -> anyhow::Result<Vec<Bound>> {
-        let mut sockets = Vec::new();
+    /// What comes by this link.
+    pub(super) fn of(link: Link) -> Inheritance {
+        Inheritance { link }
+    }
+
+    /// The sockets that it has, and what it can be asked for.
+    pub async fn offer(&self) -> anyhow::Result<Offer> {
+        let mut offer = Offer::default();
         loop {
             match self.link.receive().await.context("cannot hear the running gateway")? {
-                Some((FromOld::Hello { protocol: PROTOCOL }, _)) => {}
-                Some((FromOld::Hello { protocol }, _)) => {
+                Some((FromOld::Hello { protocol: PROTOCOL, role_sessions }, _)) => offer.role_sessions = role_sessions,
+                Some((FromOld::Hello { protocol, .. }, _)) => {
                     bail!("the running gateway hands over by protocol {protocol}, this one takes {PROTOCOL}: restart instead")
                 }
                 Some((FromOld::Socket { configured, admin }, Some(fd))) => {
-                    sockets.push(Bound { configured, admin, socket: TcpListener::from(fd) });
+                    offer.sockets.push(Bound { configured, admin, socket: TcpListener::from(fd) });
                 }
-                Some((FromOld::Offered, _)) => return Ok(sockets),
+                Some((FromOld::Offered, _)) => return Ok(offer),
                 _ => bail!("the running gateway does not hand over as expected: restart instead"),
             }
         }
+    }
+
+    /// The sessions of tenants' roles that it has; none of one that does not offer any.
+    pub async fn role_sessions(&self, offered: bool) -> anyhow::Result<Vec<HandedSession>> {
+        if offered { sessions::ask(&self.link).await } else { Ok(Vec::new()) }
     }
 
     /// Why this process cannot take over; the other one goes on.

@@ -14,7 +14,8 @@ use rustix::net::{
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{io::Interest, net::UnixDatagram};
 
-/// A refusal with what is left of 32 quotas is the longest message, and has a tenth of this.
+/// What has to be said is a tenth of this at most, by a refusal with what is left of 32 quotas. A role's session with all the tags that STS
+/// takes may come near it, and one that is longer stays behind.
 const MESSAGE_BYTES_MAX: usize = 128 * 1024;
 
 /// One end. A socket of another type than the name says: it is borrowed for its place among tokio's, since `AsyncFd` is unsafe to make.

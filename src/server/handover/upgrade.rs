@@ -24,8 +24,10 @@ use super::{
     inherit::VARIABLE,
     link::Link,
     message::{FromNew, FromOld, Owner, PROTOCOL},
+    sessions,
 };
 use crate::{
+    aws::RoleSessions,
     ledger::Ledger,
     proxy::{
         Live,
@@ -119,16 +121,19 @@ fn reap(child: Option<Child>) {
 }
 
 /// Starts a successor, and waits until it is ready.
-pub(in crate::server) async fn prepare(drain: &Drain) -> Result<Prepared, UpgradeError> {
+pub(in crate::server) async fn prepare(drain: &Drain, role_sessions: &RoleSessions) -> Result<Prepared, UpgradeError> {
     let (link, end) = Link::pair()?;
     let process = start(end)?;
     let ready = async {
         let offered = offer(&link, drain).await;
-        // Why it does not take what is offered, it may have said.
-        match link.receive().await? {
-            Some((FromNew::Prepared, _)) => Ok(()),
-            Some((FromNew::Failed(reason), _)) => Err(UpgradeError::Failed(reason)),
-            _ => offered.map_or_else(|error| Err(error.into()), |()| Err(UpgradeError::Ended)),
+        loop {
+            // Why it does not take what is offered, it may have said.
+            match link.receive().await? {
+                Some((FromNew::RoleSessions, _)) => sessions::give(&link, role_sessions).await?,
+                Some((FromNew::Prepared, _)) => return Ok(()),
+                Some((FromNew::Failed(reason), _)) => return Err(UpgradeError::Failed(reason)),
+                _ => return offered.map_or_else(|error| Err(error.into()), |()| Err(UpgradeError::Ended)),
+            }
         }
     };
     timeout(PREPARE_MAX, ready).await.map_err(|_| UpgradeError::Late(PREPARE_MAX))??;
@@ -136,7 +141,7 @@ pub(in crate::server) async fn prepare(drain: &Drain) -> Result<Prepared, Upgrad
 }
 
 async fn offer(link: &Link, drain: &Drain) -> io::Result<()> {
-    link.send(&FromOld::Hello { protocol: PROTOCOL }).await?;
+    link.send(&FromOld::Hello { protocol: PROTOCOL, role_sessions: true }).await?;
     for bound in drain.sockets()? {
         let socket = FromOld::Socket { configured: bound.configured, admin: bound.admin };
         link.send_with(&socket, Some(bound.socket.as_fd())).await?;

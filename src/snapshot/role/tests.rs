@@ -2,8 +2,11 @@
 
 use std::{path::Path, time::UNIX_EPOCH};
 
+use aws_credential_types::Credentials;
+
 use crate::{
     auth::{ClaimTag, Proof},
+    aws::role_sessions::handed::Room,
     config::parse,
 };
 
@@ -77,4 +80,31 @@ fn a_claim_that_can_be_no_tag_makes_no_session() {
     let acme = role("acme", &sessions);
     let refused = acme.session(&principal("corp", "alice", &[("team", None)]), UNIX_EPOCH);
     assert_eq!(refused.err(), Some(UntaggableError("team".into())));
+}
+
+#[test]
+fn a_predecessors_sessions_are_taken_if_a_principal_could_be_signed_for_with_them() {
+    let now = UNIX_EPOCH + Duration::from_secs(1_795_305_600);
+    let held = |tenant, principal: &Principal| {
+        let sessions = RoleSessions::default();
+        let _calls = sessions.take_calls();
+        let role = role(tenant, &sessions);
+        let expires = Some(now + Duration::from_secs(3_600));
+        let credentials = Credentials::new("AKID", "secret", Some("token".to_owned()), expires, "test");
+        role.session(principal, now).unwrap().succeed(credentials, now, 0.0);
+        sessions.hand_over(Room::default(), now)
+    };
+    let alice = principal("corp", "alice", &[("team", Some("search"))]);
+    for tenant in ["acme", "globex"] {
+        let sessions = RoleSessions::default();
+        let mut successor = role(tenant, &sessions);
+        successor.tag_keys.clear();
+        assert_eq!(successor.take_over(held(tenant, &alice), now), 0, "no claim makes tags any more");
+        let mut successor = role(tenant, &sessions);
+        successor.per_principal = !successor.per_principal;
+        assert_eq!(successor.take_over(held(tenant, &alice), now), 0, "sessions are whose they were not");
+        let successor = role(tenant, &sessions);
+        assert_eq!(successor.take_over(held(tenant, &alice), now), 1);
+        assert!(successor.session(&alice, now).unwrap().signer(now).is_some());
+    }
 }
