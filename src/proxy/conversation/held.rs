@@ -93,3 +93,82 @@ impl Loans {
         (room, self.window.as_ref().map(Lent::of))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use prometheus::IntGauge;
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    const MIB: u64 = STREAM_WINDOW_BYTES as u64;
+
+    /// Room for four windows, what is taken of it, and its bounds.
+    fn budget() -> (Arc<BodyBudget>, IntGauge, Bodies) {
+        let gauge = IntGauge::new("held", "held").unwrap();
+        let bodies = Bodies { in_flight_bytes_max: 4 * MIB, wait_seconds_max: 5, ..Bodies::default() };
+        (BodyBudget::new(gauge.clone()), gauge, bodies)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn events_take_room_and_give_it_back_and_wait_for_it_only_so_long() {
+        let (budget, gauge, bodies) = budget();
+        let [mut first, mut second] = [(); 2].map(|()| Held::new(&budget, &bodies));
+        for bytes in [100, 3 * MIB, 50] {
+            first.hold(bytes).await.unwrap();
+        }
+        assert_eq!(gauge.get() as u64, 3 * MIB, "it keeps what it has until it says otherwise");
+        second.hold(MIB).await.unwrap();
+        let began = Instant::now();
+        assert!(matches!(second.hold(MIB + WITHOUT_ROOM_MAX).await, Err(Denial::NoRoom)));
+        assert_eq!(began.elapsed().as_secs(), 5);
+        let waiting = async {
+            sleep(Duration::from_secs(1)).await;
+            first.keep(2 * MIB);
+        };
+        let (held, ()) = tokio::join!(second.hold(2 * MIB), waiting);
+        assert_eq!((held.is_ok(), gauge.get() as u64), (true, 4 * MIB));
+        drop((first, second));
+        assert_eq!(gauge.get(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn short_events_wait_for_no_room() {
+        let (budget, gauge, bodies) = budget();
+        let [mut large, mut live] = [(); 2].map(|()| Held::new(&budget, &bodies));
+        large.hold(4 * MIB).await.unwrap();
+        let began = Instant::now();
+        live.hold(WITHOUT_ROOM_MAX).await.unwrap();
+        assert!(began.elapsed().is_zero());
+        assert!(live.hold(WITHOUT_ROOM_MAX + 1).await.is_err());
+        drop(live);
+        assert_eq!(gauge.get() as u64, 4 * MIB, "what had no room gives none back");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_is_not_read_for_a_while_borrows_and_all_together_half() {
+        let (budget, gauge, bodies) = budget();
+        let window = Arc::new(Window::default());
+        let loans = [(); 3].map(|()| Loans { window: Some(window.clone()), ..Loans::new(&budget, &bodies) });
+        loans[0].cover(sleep(LENT_AFTER - Duration::from_millis(1))).await;
+        assert_eq!(gauge.get(), 0);
+        let long = Duration::from_secs(300);
+        let waiting =
+            async { tokio::join!(loans[0].cover(sleep(long)), loans[1].cover(sleep(long)), loans[2].cover(sleep(2 * long))) };
+        let looking = async {
+            let mut held = Vec::new();
+            for seconds in [1, 298, 2] {
+                sleep(Duration::from_secs(seconds)).await;
+                held.push(gauge.get() as u64 / MIB);
+            }
+            held
+        };
+        let (_, held) = tokio::join!(waiting, looking);
+        assert_eq!(held, [2, 2, 1], "the third borrows when the others have given back");
+        assert_eq!(gauge.get(), 0);
+        assert!(timeout(long, loans[0].cover(pending::<()>())).await.is_err());
+        assert_eq!(gauge.get(), 0);
+    }
+}
