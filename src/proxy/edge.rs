@@ -34,6 +34,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
+pub use self::window::{Lent, Window};
 use super::{
     Gateway, Live,
     listener::{Application, Opening},
@@ -48,8 +49,6 @@ pub const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 2 << 20;
 const RESETS_PENDING_MAX: usize = 20;
 const FAULTS_MAX: usize = 100;
-
-pub use self::window::{Lent, Window};
 
 tokio::task_local! {
     static PROGRESS: Arc<Progress>;

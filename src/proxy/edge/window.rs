@@ -25,7 +25,8 @@ pub struct Window {
     changed: Notify,
 }
 
-/// One stream's window more, until it is dropped.
+/// One stream's window more, until it is dropped. HTTP/2 takes nothing back that a client was told it may send; that much is then not told
+/// again.
 pub struct Lent(Arc<Window>);
 
 impl Window {
