@@ -61,6 +61,8 @@
 //! - Connections are accepted by [`proxy::listener`], not by `pingora_core::server::Server`: that one tells nobody which port it took,
 //!   has no cap, no PROXY protocol and no deadline for a request's head, waits for its whole grace period whether or not anything runs, and ends the process on
 //!   SIGHUP. `HttpProxy` behind it is stock.
+//! - The streams of an HTTP/2 connection are accepted by `proxy::edge`, by Pingora's own calls: its loop keeps the connection to itself, and a
+//!   window that grows with what is not read needs it. What accepts, carries and ends each stream is stock.
 //! - The canonical request is made in [`aws::sigv4`]; aws-sigv4 derives the key and computes the HMAC, and its own signer is the oracle
 //!   of the tests. Its `sign()` derives the key for every request and reads the path through `http::Uri`.
 //! - Policy is a module of its own beside `auth`: who somebody is and what they may do change for different reasons.

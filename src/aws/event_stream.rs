@@ -132,6 +132,12 @@ impl Splitter {
     pub fn held(&self) -> usize {
         self.piece.len() + self.buffer.len()
     }
+
+    /// Bytes of the frame that has begun: of all of it, once it has told.
+    pub fn begun(&self) -> usize {
+        let prelude = Prelude::read(&self.buffer, self.bytes_max).ok().flatten();
+        prelude.map_or(0, |prelude| prelude.total).max(self.held())
+    }
 }
 
 /// The first bytes of a frame.

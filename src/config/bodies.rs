@@ -9,11 +9,11 @@ use serde::Deserialize;
 pub struct Bodies {
     /// Bytes of one body; more is a 413. Default 25,000,000: InvokeModel's own limit.
     pub bytes_max: u64,
-    /// Bytes of all bodies held at once; half of it for callers who are known only by their body. Default 1,000,000,000.
+    /// Bytes of all bodies and begun events held at once; half of it for callers who are known only by their body. Default 1,000,000,000.
     pub in_flight_bytes_max: u64,
-    /// Seconds a request waits for room among all bodies before it gets a 503. Default 5.
+    /// Seconds a request or an event waits for room among them before it gets a 503. Default 5.
     pub wait_seconds_max: u64,
-    /// Seconds a client may take to send its body. Default 300.
+    /// Seconds a client may take to send its body, or an event that it has begun. Default 300.
     pub read_seconds_max: u64,
     /// Seconds of them that it may take however little comes; for more, bytes have to come. Default 20.
     pub head_start_seconds: u64,

@@ -1,4 +1,4 @@
-//! Room for the request bodies that are held at once. Whoever finds none waits; the limit is a parameter, since it reloads.
+//! Room for the request bodies, and for what is held of events, at once. Whoever finds none waits; the limit is a parameter, since it reloads.
 
 use std::{
     sync::{
@@ -80,13 +80,27 @@ impl Room {
     }
 }
 
-impl Drop for Room {
-    fn drop(&mut self) {
-        if self.bytes > 0 {
-            self.budget.held.fetch_sub(self.bytes, Ordering::AcqRel);
-            self.budget.gauge.sub(i64::try_from(self.bytes).unwrap_or(i64::MAX));
+impl Room {
+    /// The share.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Gives back what is more than `bytes` of the share.
+    pub fn shrink_to(&mut self, bytes: u64) {
+        let freed = self.bytes.saturating_sub(bytes);
+        if freed > 0 {
+            self.bytes -= freed;
+            self.budget.held.fetch_sub(freed, Ordering::AcqRel);
+            self.budget.gauge.sub(i64::try_from(freed).unwrap_or(i64::MAX));
             self.budget.freed.notify_waiters();
         }
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.shrink_to(0);
     }
 }
 
@@ -112,5 +126,24 @@ mod tests {
         assert_eq!(gauge.get(), 40);
         drop(second);
         assert_eq!(gauge.get(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_share_that_shrinks_makes_room_for_others() {
+        let gauge = IntGauge::new("held", "held").unwrap();
+        let budget = BodyBudget::new(gauge.clone());
+        let mut first = budget.room();
+        first.try_grow(100, 100).unwrap();
+        let mut second = budget.room();
+        let wait = Duration::from_secs(5);
+        let growing = second.grow(60, 100, wait);
+        let shrinking = async {
+            tokio::task::yield_now().await;
+            for bytes in [200, 100, 70, 40] {
+                first.shrink_to(bytes);
+            }
+        };
+        let (grown, ()) = tokio::join!(growing, shrinking);
+        assert_eq!((grown, first.bytes(), second.bytes(), gauge.get()), (Ok(()), 40, 60, 100));
     }
 }

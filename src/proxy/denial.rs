@@ -58,6 +58,8 @@ pub enum Denial {
     EventAfterEnd,
     #[error("The stream's events have more than {bytes_max} bytes.")]
     StreamTooLarge { bytes_max: u64 },
+    #[error("An event that had begun did not arrive within {seconds_max} seconds.")]
+    EventTooSlow { seconds_max: u64 },
     #[error("Nothing was sent in either direction for {seconds_max} seconds.")]
     StreamIdle { seconds_max: u64 },
     #[error("A stream may last {seconds_max} seconds.")]
@@ -165,6 +167,7 @@ impl Denial {
             Denial::Chain(_) => invalid(400, "event_signature"),
             // Without a hint when to try again: nobody waits for a stream that is over.
             Denial::StreamTooLarge { .. } => throttled("stream_too_large", None),
+            Denial::EventTooSlow { .. } => timed_out("event_too_slow"),
             Denial::StreamIdle { .. } => timed_out("stream_idle"),
             Denial::StreamTooLong { .. } => timed_out("stream_too_long"),
             Denial::Overloaded => unavailable(503, "overloaded"),

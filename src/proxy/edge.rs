@@ -1,6 +1,9 @@
 //! What stands between an accepted connection and Pingora's proxy: the deadline for a request's head, which Pingora has per read only
 //! (pingora#447), and the connection's own settings.
 
+mod http2;
+mod window;
+
 use std::{
     future::poll_fn,
     pin::{Pin, pin},
@@ -15,10 +18,13 @@ use std::{
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use pingora_core::{
-    apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream},
-    protocols::http::{
-        ServerSession,
-        v2::server::{H2Options, default_h2_options},
+    apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp},
+    protocols::{
+        ALPN, Stream,
+        http::{
+            ServerSession,
+            v2::server::{H2Options, default_h2_options},
+        },
     },
     server::ShutdownWatch,
 };
@@ -28,6 +34,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
+pub use self::window::{Lent, Window};
 use super::{
     Gateway, Live,
     listener::{Application, Opening},
@@ -36,9 +43,9 @@ use super::{
 use crate::config::Downstream;
 
 /// 64 KiB, the protocol's default, would make a 25 MB upload take 19 s at a round trip of 50 ms.
-const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+pub const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 /// What a client can make the gateway hold before anybody has room for it: `connections_max` times this is the worst there is, and only
-/// for callers with a valid token, since everybody else's bytes are thrown away as they come.
+/// for callers with a valid token, since everybody else's bytes are thrown away as they come. What is [`Lent`] beyond has room among bodies.
 const CONNECTION_WINDOW_BYTES: u32 = 2 << 20;
 const RESETS_PENDING_MAX: usize = 20;
 const FAULTS_MAX: usize = 100;
@@ -74,10 +81,10 @@ pub struct Edges {
 }
 
 impl Application for Edges {
-    type App = Edge;
+    type App = Entrance;
     const H2C: bool = true;
 
-    fn serve(&self, opening: Opening) -> Arc<Edge> {
+    fn serve(&self, opening: Opening) -> Arc<Entrance> {
         let bounds = self.live.load().snapshot.downstream.clone();
         let mut options = HttpServerOptions::default();
         // No h2_idle_timeout: the listener ends what idles, in order.
@@ -85,7 +92,26 @@ impl Application for Edges {
         // Pingora counts the requests after the first.
         options.keepalive_request_limit = Some(bounds.requests_per_connection_max.saturating_sub(1));
         let Opening { progress, end, lapses, .. } = opening;
-        Arc::new(Edge { proxy: self.proxy.clone(), bounds, options, progress, end, lapses, requests: AtomicU64::new(0) })
+        let (proxy, window, requests) = (self.proxy.clone(), Arc::default(), AtomicU64::new(0));
+        Arc::new(Entrance(Arc::new(Edge { proxy, bounds, options, progress, end, lapses, window, requests })))
+    }
+}
+
+/// Leads a connection to its edge: Pingora's own way for HTTP/1, and for HTTP/2 one on which a window can grow.
+pub struct Entrance(Arc<Edge>);
+
+#[async_trait]
+impl ServerApp for Entrance {
+    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        if self.0.options.h2c || matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
+            http2::serve(&self.0, stream, shutdown.clone()).await;
+            return None;
+        }
+        self.0.process_new(stream, shutdown).await
+    }
+
+    async fn cleanup(&self) {
+        self.0.http_cleanup().await;
     }
 }
 
@@ -98,6 +124,8 @@ pub struct Edge {
     progress: Arc<Progress>,
     end: watch::Sender<bool>,
     lapses: Option<Instant>,
+    /// All streams' (HTTP/2 only).
+    window: Arc<Window>,
     /// Begun so far.
     requests: AtomicU64,
 }
@@ -121,7 +149,8 @@ impl HttpServerApp for Edge {
             if self.progress.asks() || count >= u64::from(self.bounds.requests_per_connection_max) {
                 self.end.send_replace(true);
             }
-            let (running, serve) = (Running::on(&self.progress), self.proxy.process_new_http(session, shutdown));
+            let serve = self.window.clone().scope(self.proxy.process_new_http(session, shutdown));
+            let running = Running::on(&self.progress);
             return Box::pin(async move {
                 let _running = running;
                 serve.await

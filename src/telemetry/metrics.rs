@@ -140,7 +140,7 @@ impl Metrics {
                 "Response body bytes received from Bedrock.",
                 &["tenant"],
             )?,
-            bodies_held_bytes: t.gauge("tollgate_bodies_held_bytes", "Room taken by request bodies in memory.")?,
+            bodies_held_bytes: t.gauge("tollgate_bodies_held_bytes", "Room taken in memory by request bodies, and by events in conversations.")?,
             upstream_connections: t.counters("tollgate_upstream_connections_total",
                 "Upstream connections used by requests; state is new or reused.",
                 &["service", "state"],

@@ -65,9 +65,16 @@ impl Client {
 
     /// HTTP/2 by prior knowledge; takes only so many bytes of an answer that nobody reads.
     pub async fn h2c_taking(window: u32, address: SocketAddr, authorization: String) -> Client {
-        let stream = TokioIo::new(TcpStream::connect(address).await.unwrap());
+        Client::http2_taking(window, TcpStream::connect(address).await.unwrap(), authorization).await
+    }
+
+    /// The same over a stream of one's own.
+    pub async fn http2_taking<S>(window: u32, stream: S, authorization: String) -> Client
+    where
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    {
         let mut builder = http2::Builder::new(TokioExecutor::new());
-        let (sender, connection) = builder.initial_stream_window_size(window).handshake(stream).await.unwrap();
+        let (sender, connection) = builder.initial_stream_window_size(window).handshake(TokioIo::new(stream)).await.unwrap();
         let driver = tokio::spawn(async move { drop(connection.await) });
         Client { sender: Sender::H2(sender), driver, authorization }
     }

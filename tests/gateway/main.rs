@@ -27,6 +27,7 @@ mod forwarding;
 mod groups;
 mod heads;
 mod held_back;
+mod held_events;
 mod holds;
 mod identity;
 mod idle;

@@ -38,6 +38,23 @@ fn frames_are_found_in_two_pieces_split_anywhere() {
 }
 
 #[test]
+fn a_frame_that_has_begun_tells_its_length_with_the_prelude() {
+    let frame = signed(7, &[b'x'; 300]).freeze();
+    for at in 0..frame.len() {
+        let mut splitter = Splitter::new(frame.len());
+        for piece in frame[..at].chunks(5) {
+            splitter.push(Bytes::copy_from_slice(piece));
+            assert_eq!(splitter.next_frame(), Ok(None));
+        }
+        let begun = if at < PRELUDE { at } else { frame.len() };
+        assert_eq!((splitter.held(), splitter.begun()), (at, begun));
+        splitter.push(frame.slice(at..));
+        assert!(splitter.next_frame().unwrap().is_some());
+        assert_eq!(splitter.begun(), 0);
+    }
+}
+
+#[test]
 fn a_flipped_bit_is_found_wherever_it_is() {
     let bytes = signed(1_763_817_300_000, b"an event of some length");
     for bit in 0..bytes.len() * 8 {

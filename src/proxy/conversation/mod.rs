@@ -9,14 +9,18 @@
 //! | [`client_chain`] | the client's chain, where its keys are ours |
 //! | [`output`] | Bedrock's events on their way: whole, counted, read for usage |
 //! | [`relay`] | the two directions, and what ends them |
+//! | [`sending`] | the one that leads to Bedrock |
+//! | [`held`] | room for what is held of events, and for what is not read meanwhile |
 //! | [`limits`] | events a second, bytes, silence, duration |
 
 pub mod client_chain;
 pub mod connect;
+pub mod held;
 pub mod limits;
 pub mod output;
 pub mod relay;
 pub mod resign;
+pub mod sending;
 
 use std::{
     sync::Mutex,
@@ -26,7 +30,14 @@ use std::{
 use pingora_core::protocols::http::{ServerSession, client::HttpSession as UpstreamSession};
 use pingora_proxy::Session;
 
-use self::{client_chain::ClientChain, limits::Clock, output::Output, relay::Ended, resign::Resigner};
+use self::{
+    client_chain::ClientChain,
+    held::{Held, Loans},
+    limits::Clock,
+    output::Output,
+    relay::Ended,
+    resign::Resigner,
+};
 use super::{
     Denial, Gateway, Passage, admit,
     content::Content,
@@ -70,7 +81,9 @@ pub async fn carry(session: &mut Session, passage: &mut Passage, gateway: &Gatew
     let signer = passage.admitted.as_ref().ok_or(Denial::Internal)?.signer(now)?;
     let client = passage.live.snapshot.authenticator.event_chain(&admit::received(session)?, now)?;
     let client = client.map_or_else(ClientChain::of_placeholders, ClientChain::of_keys);
-    let connected = connect::connect(passage, gateway).await?;
+    let bodies = passage.live.snapshot.bodies.clone();
+    let (held, loans) = (Held::new(&gateway.budget, &bodies), Loans::new(&gateway.budget, &bodies));
+    let connected = loans.cover(connect::connect(passage, gateway)).await?;
     let (head, seed) = connect::head(session, passage, &signer, now)?;
     let service = passage.admitted.as_ref().ok_or(Denial::Internal)?.route().service;
     let chain = EventChain::new(signer, &passage.live.snapshot.region, service.signing_name(), seed);
@@ -83,8 +96,9 @@ pub async fn carry(session: &mut Session, passage: &mut Passage, gateway: &Gatew
     passage.arrival.goes_upstream(Instant::now());
     let upstream = Mutex::new(upstream);
     let (downstream, clock) = (Mutex::new(downstream), Clock::new(&bounds));
-    let both = relay::Both { downstream: &downstream, upstream: &upstream, clock: &clock, metrics: &gateway.metrics };
-    let ended = both.relay(&mut resigner, &mut output, passage).await;
+    let (bodies, loans, metrics) = (&bodies, &loans, &*gateway.metrics);
+    let both = relay::Both { downstream: &downstream, upstream: &upstream, clock: &clock, bodies, loans, metrics };
+    let ended = both.relay(&mut resigner, held, &mut output, passage).await;
 
     let stream = UpstreamSession::H2(upstream.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner));
     gateway.conversations.release_http_session(stream, &*connected.peer, connected.peer.options.idle_timeout).await;

@@ -5,7 +5,7 @@ use std::{
     future::poll_fn,
     pin::pin,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -13,26 +13,26 @@ use http::header;
 use pingora_core::protocols::http::v2::{client::Http2Session, server::HttpSession, write_body};
 use pingora_http::ResponseHeader;
 use serde_json::json;
-use tokio::{
-    sync::oneshot,
-    time::{sleep, timeout},
-};
+use tokio::{sync::oneshot, time::timeout};
 
-use super::{Account, Content, Denial, Passage, Verdict, limits::Clock, outcome, output::Output, resign::Resigner};
+use super::{
+    Account, Content, Denial, Passage, Verdict,
+    held::{Held, Loans},
+    limits::Clock,
+    outcome,
+    output::Output,
+    resign::Resigner,
+    sending::Sent,
+};
 use crate::{
     aws::event_stream::text_frame,
+    config::Bodies,
     proxy::{charge, meter, respond::blame},
     telemetry::{Metrics, Outcome},
 };
 
 /// How long a client that reads nothing may take to read the event that ends its stream.
 const LAST_EVENT_MAX: Duration = Duration::from_secs(5);
-
-/// RFC 9113 §7.
-const CANCEL: u32 = 8;
-
-/// How long a client that is held back is not looked at; less than any silence that can be configured.
-const HELD_BACK_STEP: Duration = Duration::from_millis(500);
 
 /// How a conversation ended.
 #[derive(Debug)]
@@ -64,14 +64,6 @@ impl Ended {
     }
 }
 
-/// How one side's part ended: the client's.
-enum Sent {
-    /// All of it went to Bedrock, or Bedrock wants no more of it.
-    Done,
-    ClientLeft,
-    Refused(Denial),
-}
-
 /// What comes after a piece of Bedrock's answer.
 enum Next {
     More,
@@ -87,6 +79,10 @@ pub struct Both<'a> {
     pub upstream: &'a Mutex<Http2Session>,
     /// What the conversation's time is measured by.
     pub clock: &'a Clock,
+    /// How long the client may take over an event.
+    pub bodies: &'a Bodies,
+    /// Makes good what the client's connection has to hold while this stream is not read.
+    pub loans: &'a Loans,
     /// Counters.
     pub metrics: &'a Metrics,
 }
@@ -96,9 +92,9 @@ type Stop = oneshot::Receiver<Denial>;
 
 impl Both<'_> {
     /// Carries events until either side ends, or something has to end it.
-    pub async fn relay(&self, resigner: &mut Resigner, output: &mut Output, passage: &mut Passage) -> Ended {
+    pub async fn relay(&self, resigner: &mut Resigner, held: Held, output: &mut Output, passage: &mut Passage) -> Ended {
         let (stop, stopped) = oneshot::channel();
-        let mut sending = pin!(self.send(resigner));
+        let mut sending = pin!(self.send(resigner, held));
         let mut receiving = pin!(self.receive(output, passage, stopped));
         let mut expired = pin!(self.clock.expired());
         let mut sent = false;
@@ -118,49 +114,6 @@ impl Both<'_> {
         let _ = stop.send(denial);
         // It may wait for a client that reads nothing; then the stream is reset without a word.
         timeout(LAST_EVENT_MAX, receiving).await.unwrap_or(ended)
-    }
-
-    /// The client's events, to Bedrock.
-    async fn send(&self, resigner: &mut Resigner) -> Sent {
-        let Some(mut writer) = lock(self.upstream).take_request_body_writer() else { return Sent::Done };
-        loop {
-            let (signed, end) = match poll_fn(|cx| lock(self.downstream).poll_read_body_bytes(cx)).await {
-                Some(Ok(piece)) => (resigner.take(piece, SystemTime::now()), false),
-                Some(Err(_)) => {
-                    writer.send_reset(CANCEL.into());
-                    return Sent::ClientLeft;
-                }
-                None => (resigner.end(SystemTime::now()), true),
-            };
-            self.clock.moved();
-            let signed = match signed {
-                Ok(signed) => signed,
-                Err(denial) => {
-                    writer.send_reset(CANCEL.into());
-                    return Sent::Refused(denial);
-                }
-            };
-            self.hold_back(resigner.wait()).await;
-            if (end || !signed.is_empty()) && write_body(&mut writer, signed, end, None).await.is_err() {
-                // Bedrock's answer says why.
-                return Sent::Done;
-            }
-            if end {
-                return Sent::Done;
-            }
-            self.clock.moved();
-        }
-    }
-
-    /// A client that is faster than its tenant may be waits, and is not cut off: its window fills meanwhile, and it has to stop.
-    async fn hold_back(&self, mut wait: Duration) {
-        while !wait.is_zero() {
-            let step = wait.min(HELD_BACK_STEP);
-            sleep(step).await;
-            // It is not silent meanwhile.
-            self.clock.moved();
-            wait = wait.saturating_sub(step);
-        }
     }
 
     /// Bedrock's events, to the client.
@@ -267,7 +220,7 @@ impl Both<'_> {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -55,6 +55,16 @@ impl Resigner {
         self.allowance.bytes()
     }
 
+    /// Bytes of the event that has begun.
+    pub fn held(&self) -> u64 {
+        self.frames.held() as u64
+    }
+
+    /// What it will have, once it has told; 0 between events.
+    pub fn begun(&self) -> u64 {
+        self.frames.begun() as u64
+    }
+
     /// How long what was taken last has to wait before it goes on.
     pub fn wait(&mut self) -> Duration {
         let wait = self.allowance.wait();
