@@ -81,8 +81,9 @@ pub async fn answer(
         annotate(&mut response, passage, denial)?;
     }
     let status = response.status.as_u16();
-    // After a chunk that cannot be read nobody knows where the next request begins, though Pingora takes the body to be done then.
-    let lost_count = matches!(denial, Some(Denial::BodyBroken));
+    // After a chunk that cannot be read nobody knows where the next request begins, though Pingora takes the body to be done then. Behind
+    // a head that two parsers could read differently nothing is believed either.
+    let lost_count = matches!(denial, Some(Denial::BodyBroken | Denial::Head(_)));
     let close = lost_count || !will_read_on(session.as_mut());
     let downstream = session.as_mut();
     if close {

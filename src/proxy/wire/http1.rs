@@ -21,6 +21,8 @@ pub(super) struct Requests {
     has_request_line: bool,
     trailer_bytes: usize,
     begun: u64,
+    /// An empty line before the next request was passed over.
+    passed_over: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -63,13 +65,36 @@ impl Requests {
         self.begun
     }
 
-    /// Takes note of bytes that arrived.
-    pub fn follow(&mut self, bytes: &[u8]) -> Result<(), BrokenAt> {
+    /// Whether so many requests are whole, and nothing of the next is there.
+    pub fn are_whole(&self, requests: u64) -> bool {
+        matches!(self.part, Part::Between) && self.begun >= requests
+    }
+
+    /// How many of these bytes stand before the next request and are to be dropped: one empty line (RFC 9112 §2.2), which some clients
+    /// send behind a body. `None` if more of them must come to tell.
+    pub fn pass_over(&mut self, bytes: &[u8]) -> Option<usize> {
+        match bytes {
+            [b'\r'] if self.may_pass_over() => None,
+            [b'\r', b'\n', ..] if self.may_pass_over() => {
+                self.passed_over = true;
+                Some(2)
+            }
+            _ => Some(0),
+        }
+    }
+
+    /// Whether an empty line that came now would be passed over.
+    pub fn may_pass_over(&self) -> bool {
+        matches!(self.part, Part::Between) && !self.passed_over
+    }
+
+    /// Takes note of bytes that arrived, up to the end of the connection's `most`-th request. Says how many those were.
+    pub fn follow(&mut self, bytes: &[u8], most: u64) -> Result<usize, BrokenAt> {
         let mut at = 0;
-        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty() && !self.are_whole(most)) {
             at += self.step(rest).ok_or(BrokenAt(at))?;
         }
-        Ok(())
+        Ok(at)
     }
 
     /// Goes on by some bytes; `None` if they are wrong.
@@ -77,7 +102,7 @@ impl Requests {
         match self.part {
             Part::Between => {
                 self.begun += 1;
-                self.part = Part::Head;
+                (self.part, self.passed_over) = (Part::Head, false);
                 (self.length, self.has_request_line, self.head_bytes, self.trailer_bytes) = (Length::None, false, 0, 0);
                 Some(0)
             }
@@ -142,7 +167,7 @@ impl Requests {
     fn head_line(&mut self, line: &[u8]) -> Option<()> {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if line.is_empty() && !self.has_request_line {
-            // An empty line before a request is passed over (RFC 9112 §2.2).
+            // Pingora passes over it as well; `head` refuses the request.
             return Some(());
         }
         self.has_request_line = true;
@@ -214,9 +239,10 @@ mod tests {
     /// As the bytes arrive one by one, and at once.
     fn follow(text: &str) -> Result<u64, usize> {
         let mut whole = Requests::new(HEAD_BYTES_MAX);
-        let at_once = whole.follow(text.as_bytes()).map(|()| whole.begun()).map_err(|e| e.0);
+        let at_once = whole.follow(text.as_bytes(), u64::MAX).map(|_| whole.begun()).map_err(|e| e.0);
         let mut slow = Requests::new(HEAD_BYTES_MAX);
-        let one_by_one = text.bytes().try_for_each(|byte| slow.follow(&[byte]).map_err(drop)).map(|()| slow.begun());
+        let one_by_one =
+            text.bytes().try_for_each(|byte| slow.follow(&[byte], u64::MAX).map(drop).map_err(drop)).map(|()| slow.begun());
         assert_eq!(at_once.ok(), one_by_one.ok(), "{text:?}");
         at_once
     }
@@ -237,6 +263,33 @@ mod tests {
         ] {
             assert_eq!(follow(&text), Ok(requests), "{text:?}");
         }
+    }
+
+    #[test]
+    fn one_request_is_followed_to_its_end_and_no_further() {
+        let post = "POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nGET /".to_owned();
+        let chunks = format!("{CHUNKED}5\r\nGET /\r\n0\r\n\r\n");
+        let (text, mut at, mut requests) = ([&*post, &chunks, &post].concat(), 0, Requests::new(HEAD_BYTES_MAX));
+        for (most, request) in (1..).zip([&post, &chunks, &post]) {
+            assert!(!requests.are_whole(most));
+            assert_eq!(requests.follow(&text.as_bytes()[at..], most), Ok(request.len()));
+            assert!(requests.are_whole(most) && requests.begun() == most);
+            at += request.len();
+        }
+    }
+
+    #[test]
+    fn one_empty_line_is_passed_over_and_only_before_a_request() {
+        let mut requests = Requests::new(HEAD_BYTES_MAX);
+        assert_eq!(
+            [&b"\r"[..], b"", b"\n", b"G", b"\rG"].map(|bytes| requests.pass_over(bytes)),
+            [None, Some(0), Some(0), Some(0), Some(0)]
+        );
+        assert_eq!([&b"\r\n"[..], b"\r\n", b"\r"].map(|bytes| requests.pass_over(bytes)), [Some(2), Some(0), Some(0)]);
+        requests.follow(b"GET / HTTP/1.1\r\n", 1).unwrap();
+        assert_eq!(requests.pass_over(b"\r\n"), Some(0), "it ends the head");
+        requests.follow(b"\r\n", 1).unwrap();
+        assert_eq!(requests.pass_over(b"\r\n"), Some(2));
     }
 
     #[test]
@@ -321,8 +374,8 @@ mod tests {
                 text += "0\r\n\r\n";
             }
             let (mut requests, at) = (Requests::new(HEAD_BYTES_MAX), cut.index(text.len()));
-            prop_assert_eq!(requests.follow(&text.as_bytes()[..at]), Ok(()));
-            prop_assert_eq!(requests.follow(&text.as_bytes()[at..]), Ok(()));
+            prop_assert_eq!(requests.follow(&text.as_bytes()[..at], u64::MAX), Ok(at));
+            prop_assert_eq!(requests.follow(&text.as_bytes()[at..], u64::MAX), Ok(text.len() - at));
             prop_assert_eq!(requests.begun(), bodies.len() as u64);
             prop_assert!(matches!(requests.part, Part::Between));
         }

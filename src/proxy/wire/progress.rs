@@ -88,6 +88,11 @@ impl Progress {
         self.serving.store(count, Ordering::Relaxed);
     }
 
+    /// Which one that is; 0 if nobody said.
+    pub(super) fn serving(&self) -> u64 {
+        self.serving.load(Ordering::Relaxed)
+    }
+
     /// It could read the head.
     pub fn take_head(&self) {
         self.taken.store(self.serving.load(Ordering::Relaxed), Ordering::Relaxed);
