@@ -67,11 +67,13 @@ pub struct Terms {
     pub write_wait_max: Duration,
     /// Streams of HTTP/2 beyond those that may be open.
     pub streams_refused: Option<IntCounter>,
+    /// Requests of HTTP/2 that the stations never saw, for their heads.
+    pub heads_refused: Option<IntCounter>,
 }
 
 impl Default for Terms {
     fn default() -> Terms {
-        Terms { head_bytes_max: HEAD_BYTES_MIN, write_wait_max: READ_UP_MAX, streams_refused: None }
+        Terms { head_bytes_max: HEAD_BYTES_MIN, write_wait_max: READ_UP_MAX, streams_refused: None, heads_refused: None }
     }
 }
 
@@ -82,6 +84,7 @@ pub struct Watched {
     protocol: Protocol,
     progress: Arc<Progress>,
     streams_refused: Option<IntCounter>,
+    heads_refused: Option<IntCounter>,
     broken: bool,
     /// Of HTTP/1's next requests.
     ahead: Ahead,
@@ -104,14 +107,26 @@ enum Protocol {
 impl Watched {
     /// `http2`: what the connection is known to speak, by ALPN or by its first bytes.
     pub fn new(inner: Stream, http2: bool, progress: Arc<Progress>, terms: Terms) -> Watched {
-        let Terms { head_bytes_max, write_wait_max, streams_refused } = terms;
+        let Terms { head_bytes_max, write_wait_max, streams_refused, heads_refused } = terms;
         let protocol = match http2 {
             true => Protocol::Http2(Frames::new(Instant::now()), Refused::default()),
             false => Protocol::Http1(Requests::new(head_bytes_max)),
         };
         let (head, stall, parting) = (HeldHead::default(), Stall::new(write_wait_max), None);
         let ahead = Ahead::default();
-        Watched { inner, protocol, progress, streams_refused, broken: false, ahead, answer: None, head, stall, parting }
+        Watched {
+            inner,
+            protocol,
+            progress,
+            streams_refused,
+            heads_refused,
+            broken: false,
+            ahead,
+            answer: None,
+            head,
+            stall,
+            parting,
+        }
     }
 
     /// The request that Pingora reads or serves, by number; on connections of which it is not said, all of them.
@@ -179,16 +194,17 @@ impl Watched {
     /// Takes note of what was written: the first `length` bytes of all these.
     fn wrote<'a>(&mut self, bufs: impl IntoIterator<Item = &'a [u8]>, mut length: usize) {
         let Protocol::Http2(_, refused) = &mut self.protocol else { return };
-        let mut streams = 0;
         for buf in bufs {
             let written = buf.get(..length).unwrap_or(buf);
-            streams += refused.follow(written);
+            let counts = refused.follow(written);
+            for (counter, count) in [(&self.streams_refused, counts.beyond), (&self.heads_refused, counts.heads)] {
+                if let Some(counter) = counter.as_ref().filter(|_| count > 0) {
+                    counter.inc_by(count);
+                }
+            }
             length -= written.len();
         }
         self.progress.move_on();
-        if let Some(refused) = self.streams_refused.as_ref().filter(|_| streams > 0) {
-            refused.inc_by(streams);
-        }
     }
 
     /// Whether what is written now is Pingora's own refusal of a head that it could not read: without a body, and unknown to the stations.
