@@ -3,10 +3,46 @@
 //! and an empty size line for the end. Heads are not judged here, but for being too unclear to follow, and for having no end: Pingora
 //! gathers a megabyte of one before it gives up.
 
+use std::mem;
+
 /// Bytes of a line that are looked at: enough for a framing field and for any chunk line that is meant well.
 const LINE_BYTES_MAX: usize = 256;
 /// Of all trailers together.
 const TRAILER_BYTES_MAX: usize = 16 * 1024;
+
+/// Of a request line: method, prefix of a service and the segment that says in whose words to answer.
+const START_BYTES: usize = 80;
+
+/// How a request begins, for those whose head cannot be read.
+#[derive(Debug, Default)]
+pub(super) struct Beginning {
+    start: Vec<u8>,
+    /// Spaces and control bytes of the request line.
+    gaps: usize,
+    /// Header fields so far.
+    pub fields: usize,
+}
+
+/// Two spaces, CR and LF.
+const GAPS_MAX: usize = 4;
+
+impl Beginning {
+    /// The path, as far as it is known.
+    pub fn path(&self) -> &[u8] {
+        self.start.split(|b| b.is_ascii_whitespace() || *b == b'?').nth(1).unwrap_or_default()
+    }
+
+    /// Whether the target has bytes that Pingora percent-encodes in order to read it.
+    pub fn is_respelled(&self) -> bool {
+        self.gaps > GAPS_MAX
+    }
+
+    fn line(&mut self, bytes: &[u8]) {
+        let room = START_BYTES.saturating_sub(self.start.len());
+        self.start.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.gaps += bytes.iter().filter(|&&b| b <= b' ' || b == 0x7f).count();
+    }
+}
 
 /// Follows one connection.
 #[derive(Debug, Default)]
@@ -18,6 +54,7 @@ pub(super) struct Requests {
     line: Vec<u8>,
     /// Of the request whose head is being read.
     length: Length,
+    beginning: Beginning,
     has_request_line: bool,
     trailer_bytes: usize,
     begun: u64,
@@ -65,6 +102,11 @@ impl Requests {
         self.begun
     }
 
+    /// How the last of them began.
+    pub fn beginning(&self) -> &Beginning {
+        &self.beginning
+    }
+
     /// Whether so many requests are whole, and nothing of the next is there.
     pub fn are_whole(&self, requests: u64) -> bool {
         matches!(self.part, Part::Between) && self.begun >= requests
@@ -104,10 +146,16 @@ impl Requests {
                 self.begun += 1;
                 (self.part, self.passed_over) = (Part::Head, false);
                 (self.length, self.has_request_line, self.head_bytes, self.trailer_bytes) = (Length::None, false, 0, 0);
+                self.beginning.start.clear();
+                (self.beginning.gaps, self.beginning.fields) = (0, 0);
                 Some(0)
             }
             Part::Head => {
+                let begins = !self.has_request_line;
                 let taken = self.line(rest, Requests::head_line)?;
+                if begins {
+                    self.beginning.line(rest.get(..taken).unwrap_or_default());
+                }
                 self.head_bytes = self.head_bytes.saturating_add(taken);
                 (self.head_bytes <= self.head_bytes_max).then_some(taken)
             }
@@ -146,7 +194,7 @@ impl Requests {
             self.trailer_bytes = self.trailer_bytes.saturating_add(piece.len());
         }
         let Some(end) = end else { return self.is_short().then_some(rest.len()) };
-        let line = std::mem::take(&mut self.line);
+        let line = mem::take(&mut self.line);
         if !matches!(self.part, Part::Head) && (!self.is_short() || line.len() > LINE_BYTES_MAX) {
             return None;
         }
@@ -170,7 +218,7 @@ impl Requests {
             // Pingora passes over it as well; `head` refuses the request.
             return Some(());
         }
-        self.has_request_line = true;
+        self.beginning.fields += usize::from(mem::replace(&mut self.has_request_line, true) && !line.is_empty());
         if line.is_empty() {
             self.part = match self.length {
                 Length::None | Length::Known(0) => Part::Between,
@@ -275,6 +323,29 @@ mod tests {
             assert_eq!(requests.follow(&text.as_bytes()[at..], most), Ok(request.len()));
             assert!(requests.are_whole(most) && requests.begun() == most);
             at += request.len();
+        }
+    }
+
+    #[test]
+    fn a_beginning_is_known_however_it_is_cut() {
+        for (head, path, fields, respelled) in [
+            ("GET /v1/x?y HTTP/1.1\r\nA: b\r\nC: d\r\n\r\n", "/v1/x", 2, false),
+            ("GET /v1/x\"<> HTTP/1.1\r\nA: b", "/v1/x\"<>", 0, false),
+            ("GET /v1/x?a b HTTP/1.1\r\nA\r\n", "/v1/x", 1, true),
+            ("GET /\x01 HTTP/1.1\r\n", "/\x01", 0, true),
+            ("GET /a\rb HTTP/1.1\r\n", "/a", 0, true),
+            ("\0\r\n\r\n", "", 0, false),
+        ] {
+            for piece in [1, 7, head.len()] {
+                let mut requests = Requests::new(HEAD_BYTES_MAX);
+                requests.follow(b"POST /before HTTP/1.1\r\n1: 2\r\n\r\n", 1).unwrap();
+                for bytes in head.as_bytes().chunks(piece) {
+                    requests.follow(bytes, 2).unwrap();
+                }
+                let found = requests.beginning();
+                assert_eq!((found.path(), found.fields), (path.as_bytes(), fields), "{head:?} by {piece}");
+                assert_eq!(found.is_respelled(), respelled, "{head:?} by {piece}");
+            }
         }
     }
 

@@ -171,6 +171,7 @@ impl Watched {
             Protocol::Http1(requests) => {
                 let followed = requests.follow(bytes, most);
                 self.progress.count_begun(requests.begun());
+                self.progress.respell(requests.beginning().is_respelled());
                 followed.map_err(|BrokenAt(at)| (at, "framing"))
             }
             Protocol::Http2(frames, _) => {
@@ -215,7 +216,8 @@ impl Watched {
     /// Writes our answer for `length` bytes of Pingora's.
     fn poll_answer(&mut self, cx: &mut Context<'_>, length: usize) -> Poll<Result<usize>> {
         self.progress.blame("malformed");
-        let mut left = self.answer.take().unwrap_or_else(answer::malformed);
+        let Protocol::Http1(requests) = &self.protocol else { return Poll::Ready(Ok(length)) };
+        let mut left = self.answer.take().unwrap_or_else(|| answer::malformed(requests.beginning()));
         while !left.is_empty() {
             let written = match Pin::new(&mut self.inner).poll_write(cx, &left) {
                 Poll::Ready(written) => written?,
