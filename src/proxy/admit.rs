@@ -13,7 +13,16 @@ use memchr::memchr;
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
-use super::{Denial, Passage, allow, assume::UpstreamIdentity, awaited, charge::Charge, head, listener::handshake, load::Burden};
+use super::{
+    Denial, Passage, allow,
+    assume::UpstreamIdentity,
+    awaited,
+    charge::Charge,
+    edge,
+    head::{self, HeadError},
+    listener::handshake,
+    load::Burden,
+};
 use crate::{
     auth::{Claim, Identity, IdentityError, Principal, Signed, query_carries_credential},
     aws::{Received, SignatureError, Signer, received::Payload, sigv4::EMPTY_SHA256},
@@ -327,11 +336,13 @@ pub fn check_head(session: &Session, snapshot: &Snapshot) -> Result<(), Denial> 
     let bytes_max = snapshot.downstream.header_bytes_max;
     let request = session.req_header();
     match session.as_http1() {
+        Some(_) if edge::target_is_respelled() => return Err(HeadError::RequestLine.into()),
         Some(http1) => head::check_http1(&http1.get_headers_raw_bytes(), bytes_max)?,
         None => head::check_http2(&request.method, &request.headers, request.uri.authority().map(|a| a.as_str()), bytes_max)?,
     }
     head::check_signable(&request.headers)?;
     head::check_target(&request.headers)?;
+    head::check_endpoint_prefix(&request.headers)?;
     head::check_query(request.raw_path())?;
     match split_target(request).1 {
         "" => Ok(()),

@@ -134,7 +134,7 @@ impl Denial {
     /// The table.
     pub fn verdict(&self) -> Verdict {
         match self {
-            Denial::Head(HeadError::TooLarge(_)) => invalid(431, "head_too_large"),
+            Denial::Head(HeadError::TooLarge(_) | HeadError::TooMany) => invalid(431, "head_too_large"),
             Denial::Head(_) => invalid(400, "head"),
             Denial::Path(_) => invalid(400, "path"),
             Denial::CredentialInQuery => invalid(400, "credential_in_query"),

@@ -65,6 +65,11 @@ pub fn is_own() -> bool {
     PROGRESS.try_with(|progress| progress.is_own()).unwrap_or(false)
 }
 
+/// Whether Pingora percent-encoded what it could not read in the target of this task's request: its bytes cannot go on unchanged.
+pub fn target_is_respelled() -> bool {
+    PROGRESS.try_with(|progress| progress.target_is_respelled()).unwrap_or(false)
+}
+
 /// A client that takes nothing of its answer for as long as an idle connection may last is gone: it would hold its stream, its slot
 /// among the tenant's requests and an upstream connection for ever.
 pub fn bound_writes(session: &mut ServerSession, bounds: &Downstream) {

@@ -7,12 +7,21 @@ use http::{HeaderMap, Method, Request, header, request::Parts};
 use memchr::{memchr, memrchr};
 use pingora_http::RequestHeader;
 
+/// Pingora takes no more header fields than that.
+pub const HEADERS_MAX: usize = 256;
+
 /// Why a head is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeadError {
     /// Larger than `downstream.header_bytes_max`.
     #[error("the request's headers are larger than {0} bytes")]
     TooLarge(usize),
+    /// More than Pingora takes.
+    #[error("the request has more than {HEADERS_MAX} headers")]
+    TooMany,
+    /// Pingora could not read it.
+    #[error("the request line or a header is malformed")]
+    Unreadable,
     /// A line that does not end in CRLF, or a lone CR.
     #[error("a header line does not end in CRLF")]
     LineEnd,
@@ -47,6 +56,9 @@ pub enum HeadError {
     /// `X-Amz-Target` names two operations: the gateway and Bedrock could each believe another one.
     #[error("the request has X-Amz-Target twice")]
     Target,
+    /// Two services are named, of which routing could believe either.
+    #[error("the request has aws-endpoint-prefix twice")]
+    EndpointPrefix,
     /// The query has a byte that is not visible ASCII. Signing and forwarding take the query for text.
     #[error("the query has a byte that must be percent-encoded")]
     Query,
@@ -156,6 +168,14 @@ pub fn check_target(headers: &HeaderMap) -> Result<(), HeadError> {
     let mut targets = headers.get_all("x-amz-target").iter();
     let one = targets.next().is_none_or(|target| !target.as_bytes().contains(&b','));
     if one && targets.next().is_none() { Ok(()) } else { Err(HeadError::Target) }
+}
+
+/// Checks that `aws-endpoint-prefix`, which names the service, is there once at most.
+pub fn check_endpoint_prefix(headers: &HeaderMap) -> Result<(), HeadError> {
+    match headers.get_all("aws-endpoint-prefix").iter().nth(1) {
+        None => Ok(()),
+        Some(_) => Err(HeadError::EndpointPrefix),
+    }
 }
 
 /// Takes a head apart, and forgets how the client spelled the names: Pingora keeps that in a second map, which makes every change to the
@@ -375,6 +395,20 @@ mod tests {
         }
         for target in [&b"/?a=\xff"[..], "/?a=é".as_bytes(), b"/?a b", b"/?a\x7f"] {
             assert_eq!(check_query(target), Err(HeadError::Query));
+        }
+    }
+
+    #[test]
+    fn what_names_operation_or_service_is_there_once() {
+        let mut headers = HeaderMap::new();
+        for (name, check) in
+            [("x-amz-target", check_target as fn(&HeaderMap) -> _), ("aws-endpoint-prefix", check_endpoint_prefix)]
+        {
+            assert_eq!(check(&headers), Ok(()));
+            headers.append(name, http::HeaderValue::from_static("bedrock"));
+            assert_eq!(check(&headers), Ok(()));
+            headers.append(name, http::HeaderValue::from_static("bedrock-agent"));
+            assert!(check(&headers).is_err(), "{name}");
         }
     }
 

@@ -81,8 +81,9 @@ pub async fn answer(
         annotate(&mut response, passage, denial)?;
     }
     let status = response.status.as_u16();
-    // After a chunk that cannot be read nobody knows where the next request begins, though Pingora takes the body to be done then.
-    let lost_count = matches!(denial, Some(Denial::BodyBroken));
+    // After a chunk that cannot be read nobody knows where the next request begins, though Pingora takes the body to be done then. Behind
+    // a head that two parsers could read differently nothing is believed either.
+    let lost_count = matches!(denial, Some(Denial::BodyBroken | Denial::Head(_)));
     let close = lost_count || !will_read_on(session.as_mut());
     let downstream = session.as_mut();
     if close {
@@ -172,9 +173,8 @@ pub fn blame(e: &Error) -> Denial {
     }
 }
 
-/// Below a service prefix the route's own path decides.
-fn dialect(session: &Session) -> Dialect {
-    let path = session.req_header().raw_path();
+/// In whose words a request is answered. Below a service prefix the route's own path decides.
+pub fn dialect(path: &[u8]) -> Dialect {
     let mut segments = path.split(|&b| b == b'/').filter(|segment| !segment.is_empty());
     let first = segments.next().unwrap_or_default();
     let is_prefix = std::str::from_utf8(first).is_ok_and(|name| name.parse::<Service>().is_ok());
@@ -183,16 +183,10 @@ fn dialect(session: &Session) -> Dialect {
 }
 
 fn compose(session: &Session, passage: &Passage, denial: &Denial, verdict: &Verdict) -> Result<(ResponseHeader, Bytes)> {
-    let dialect = dialect(session);
+    let dialect = dialect(session.req_header().raw_path());
     let status = if dialect == Dialect::Aws { verdict.status } else { verdict.surface_status };
     let id = passage.arrival.request_id.as_str();
-    let text = denial.to_string();
-    let body = match dialect {
-        Dialect::Aws => json!({"__type": verdict.aws, "message": text}),
-        Dialect::OpenAi => json!({"error": {"message": text, "type": verdict.openai, "param": null, "code": verdict.reason}}),
-        Dialect::Anthropic => json!({"type": "error", "error": {"type": verdict.anthropic, "message": text}, "request_id": id}),
-    };
-    let body = Bytes::from(body.to_string());
+    let body = body(dialect, denial, verdict, id);
 
     let mut response = ResponseHeader::build(status, Some(16))?;
     response.insert_header(header::CONTENT_TYPE, "application/json")?;
@@ -215,6 +209,17 @@ fn compose(session: &Session, passage: &Passage, denial: &Denial, verdict: &Verd
     };
     rate_limit_headers(&mut response, dialect, standings)?;
     Ok((response, body))
+}
+
+/// A refusal in somebody's words.
+pub fn body(dialect: Dialect, denial: &Denial, verdict: &Verdict, id: &str) -> Bytes {
+    let text = denial.to_string();
+    let body = match dialect {
+        Dialect::Aws => json!({"__type": verdict.aws, "message": text}),
+        Dialect::OpenAi => json!({"error": {"message": text, "type": verdict.openai, "param": null, "code": verdict.reason}}),
+        Dialect::Anthropic => json!({"type": "error", "error": {"type": verdict.anthropic, "message": text}, "request_id": id}),
+    };
+    Bytes::from(body.to_string())
 }
 
 /// AWS SDKs read milliseconds in their own header, the JS SDK seconds, OpenAI's and Anthropic's SDKs either, and `x-should-retry`.

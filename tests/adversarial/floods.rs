@@ -136,6 +136,42 @@ async fn streams_beyond_those_allowed_are_refused_and_counted_and_the_others_are
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn heads_that_are_refused_below_the_stations_are_counted() {
+    let world = World::start("[\"*\"]", "").await;
+    let mut http2 = Http2::connect(&world).await;
+    let authority = |value: &str| {
+        let fields = [field(":method", "POST"), field(":scheme", "http"), field(":path", CONVERSE), field(":authority", value)];
+        fields.concat()
+    };
+    let differs = [authority("localhost"), field("host", "elsewhere")].concat();
+    let large = [authority("localhost"), field("x-large", &"x".repeat(100)).repeat(700)].concat();
+    let (first, rest) = large.split_at(16_000);
+    let mut frames = [
+        frame(HEADERS, END_STREAM | END_HEADERS, 1, &differs),
+        frame(HEADERS, END_STREAM | END_HEADERS, 3, &authority("a@localhost")),
+    ]
+    .concat();
+    frames.extend(frame(HEADERS, END_STREAM, 5, first));
+    let pieces: Vec<&[u8]> = rest.chunks(16_000).collect();
+    for (n, piece) in pieces.iter().enumerate() {
+        let flags = if n + 1 == pieces.len() { END_HEADERS } else { 0 };
+        frames.extend(frame(CONTINUATION, flags, 5, piece));
+    }
+    // And one that the stations refuse, and count themselves.
+    frames.extend(request(7, CONVERSE));
+    http2.send(&frames).await;
+    let mut answered = Vec::new();
+    while answered.len() < 4 {
+        let Frame { kind, stream, .. } = http2.next().await.unwrap();
+        if matches!(kind, HEADERS | RST_STREAM) && !answered.contains(&stream) {
+            answered.push(stream);
+        }
+    }
+    world.until_metric("denials_total", "reason=\"head\"", 3.0).await;
+    assert_eq!(world.served(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_connection_may_hold_two_mebibytes_and_a_hundred_streams() {
     let world = World::start("[\"*\"]", "").await;
     let mut http2 = Http2::connect(&world).await;

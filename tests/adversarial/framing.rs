@@ -98,6 +98,53 @@ async fn heads_that_pingora_cannot_read_are_refused_in_our_words_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn heads_that_pingora_cannot_read_are_refused_in_the_words_of_their_route() {
+    let world = World::start("[\"*\"]", "").await;
+    let many = "a: b\r\n".repeat(300);
+    for (path, body) in [
+        ("/model/m/converse", "{\"__type\":\"ValidationException\""),
+        ("/v1/chat/completions", "{\"error\":{"),
+        ("/openai/v1/chat/completions", "{\"error\":{"),
+        ("/bedrock-runtime/openai/v1/chat/completions", "{\"error\":{"),
+        ("/anthropic/v1/messages", "{"),
+    ] {
+        for (fields, status) in [("no colon\r\n", "400 "), (&*many, "431 ")] {
+            let mut raw = Raw::connect(&world).await;
+            raw.send(world.head(path, fields).as_bytes()).await;
+            let answer = raw.rest().await.unwrap();
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {answer}");
+            let (head, found) = answer.split_once("\r\n\r\n").unwrap();
+            assert!(
+                head.contains("\r\nx-tollgate-source: gateway\r\n") && head.contains("\r\nx-tollgate-request-id: "),
+                "{head}"
+            );
+            assert!(found.starts_with(body), "{path}: {found}");
+            assert_eq!(found.contains("\"type\":\"error\""), path.starts_with("/anthropic"), "{found}");
+        }
+    }
+    assert_eq!(world.served(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_cannot_go_on_as_it_came_is_refused() {
+    let world = World::start("[\"*\"]", "").await;
+    for query in ["a b", "a=\"<> é", "a=\x01", "a=\t", " ", "a\rb", "a#b"] {
+        let mut raw = Raw::connect(&world).await;
+        raw.send((world.head(&format!("{CONVERSE}?{query}"), "Content-Length: 2\r\n") + "{}").as_bytes()).await;
+        let answer = raw.answer().await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{query:?}: {answer}");
+    }
+    assert_eq!(world.served(), 0);
+    let fields = "Content-Length: 2\r\naws-endpoint-prefix: bedrock-runtime\r\n";
+    for (twice, status) in [("", "200 "), ("aws-endpoint-prefix: bedrock\r\n", "400 ")] {
+        let mut raw = Raw::connect(&world).await;
+        raw.send((world.head(CONVERSE, &(fields.to_owned() + twice)) + "{}").as_bytes()).await;
+        let answer = raw.answer().await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{twice}: {answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn chunks_that_pingora_takes_but_others_read_differently_end_the_connection() {
     let world = World::start("[\"*\"]", "").await;
     let after = smuggled(&world);

@@ -7,6 +7,7 @@ mod connections;
 mod floods;
 mod frames;
 mod framing;
+mod pipelining;
 mod raw;
 mod slow;
 mod world;

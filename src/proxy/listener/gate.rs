@@ -19,7 +19,7 @@ use crate::{
         wire::{Terms, head_bytes_read},
     },
     snapshot,
-    telemetry::{Counted, Metrics},
+    telemetry::{Counted, Metrics, NONE},
 };
 
 /// The number of open connections, over several listeners.
@@ -76,6 +76,7 @@ pub struct Gate {
     open: IntGauge,
     refused: IntCounterVec,
     streams_refused: IntCounter,
+    heads_refused: IntCounter,
 }
 
 /// A place among the open connections.
@@ -102,7 +103,8 @@ impl Gate {
             refused.with_label_values(&[label.as_str(), reason]).inc_by(0);
         }
         let streams_refused = metrics.streams_refused.with_label_values(&[&label]);
-        Gate { live, index, own, files_max, label, open, refused, streams_refused }
+        let heads_refused = metrics.denials.with_label_values(&[NONE, "head"]);
+        Gate { live, index, own, files_max, label, open, refused, streams_refused, heads_refused }
     }
 
     /// A place for a connection, if there is one.
@@ -149,6 +151,7 @@ impl Gate {
             head_bytes_max: head_bytes_read(header_bytes_max),
             write_wait_max: self.idle_max(),
             streams_refused: Some(self.streams_refused.clone()),
+            heads_refused: Some(self.heads_refused.clone()),
         }
     }
 

@@ -3,10 +3,46 @@
 //! and an empty size line for the end. Heads are not judged here, but for being too unclear to follow, and for having no end: Pingora
 //! gathers a megabyte of one before it gives up.
 
+use std::mem;
+
 /// Bytes of a line that are looked at: enough for a framing field and for any chunk line that is meant well.
 const LINE_BYTES_MAX: usize = 256;
 /// Of all trailers together.
 const TRAILER_BYTES_MAX: usize = 16 * 1024;
+
+/// Of a request line: method, prefix of a service and the segment that says in whose words to answer.
+const START_BYTES: usize = 80;
+
+/// How a request begins, for those whose head cannot be read.
+#[derive(Debug, Default)]
+pub(super) struct Beginning {
+    start: Vec<u8>,
+    /// Spaces and control bytes of the request line.
+    gaps: usize,
+    /// Header fields so far.
+    pub fields: usize,
+}
+
+/// Two spaces, CR and LF.
+const GAPS_MAX: usize = 4;
+
+impl Beginning {
+    /// The path, as far as it is known.
+    pub fn path(&self) -> &[u8] {
+        self.start.split(|b| b.is_ascii_whitespace() || *b == b'?').nth(1).unwrap_or_default()
+    }
+
+    /// Whether the target has bytes that Pingora percent-encodes in order to read it.
+    pub fn is_respelled(&self) -> bool {
+        self.gaps > GAPS_MAX
+    }
+
+    fn line(&mut self, bytes: &[u8]) {
+        let room = START_BYTES.saturating_sub(self.start.len());
+        self.start.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.gaps += bytes.iter().filter(|&&b| b <= b' ' || b == 0x7f).count();
+    }
+}
 
 /// Follows one connection.
 #[derive(Debug, Default)]
@@ -18,9 +54,12 @@ pub(super) struct Requests {
     line: Vec<u8>,
     /// Of the request whose head is being read.
     length: Length,
+    beginning: Beginning,
     has_request_line: bool,
     trailer_bytes: usize,
     begun: u64,
+    /// An empty line before the next request was passed over.
+    passed_over: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -63,13 +102,41 @@ impl Requests {
         self.begun
     }
 
-    /// Takes note of bytes that arrived.
-    pub fn follow(&mut self, bytes: &[u8]) -> Result<(), BrokenAt> {
+    /// How the last of them began.
+    pub fn beginning(&self) -> &Beginning {
+        &self.beginning
+    }
+
+    /// Whether so many requests are whole, and nothing of the next is there.
+    pub fn are_whole(&self, requests: u64) -> bool {
+        matches!(self.part, Part::Between) && self.begun >= requests
+    }
+
+    /// How many of these bytes stand before the next request and are to be dropped: one empty line (RFC 9112 §2.2), which some clients
+    /// send behind a body. `None` if more of them must come to tell.
+    pub fn pass_over(&mut self, bytes: &[u8]) -> Option<usize> {
+        match bytes {
+            [b'\r'] if self.may_pass_over() => None,
+            [b'\r', b'\n', ..] if self.may_pass_over() => {
+                self.passed_over = true;
+                Some(2)
+            }
+            _ => Some(0),
+        }
+    }
+
+    /// Whether an empty line that came now would be passed over.
+    pub fn may_pass_over(&self) -> bool {
+        matches!(self.part, Part::Between) && !self.passed_over
+    }
+
+    /// Takes note of bytes that arrived, up to the end of the connection's `most`-th request. Says how many those were.
+    pub fn follow(&mut self, bytes: &[u8], most: u64) -> Result<usize, BrokenAt> {
         let mut at = 0;
-        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty() && !self.are_whole(most)) {
             at += self.step(rest).ok_or(BrokenAt(at))?;
         }
-        Ok(())
+        Ok(at)
     }
 
     /// Goes on by some bytes; `None` if they are wrong.
@@ -77,12 +144,18 @@ impl Requests {
         match self.part {
             Part::Between => {
                 self.begun += 1;
-                self.part = Part::Head;
+                (self.part, self.passed_over) = (Part::Head, false);
                 (self.length, self.has_request_line, self.head_bytes, self.trailer_bytes) = (Length::None, false, 0, 0);
+                self.beginning.start.clear();
+                (self.beginning.gaps, self.beginning.fields) = (0, 0);
                 Some(0)
             }
             Part::Head => {
+                let begins = !self.has_request_line;
                 let taken = self.line(rest, Requests::head_line)?;
+                if begins {
+                    self.beginning.line(rest.get(..taken).unwrap_or_default());
+                }
                 self.head_bytes = self.head_bytes.saturating_add(taken);
                 (self.head_bytes <= self.head_bytes_max).then_some(taken)
             }
@@ -121,7 +194,7 @@ impl Requests {
             self.trailer_bytes = self.trailer_bytes.saturating_add(piece.len());
         }
         let Some(end) = end else { return self.is_short().then_some(rest.len()) };
-        let line = std::mem::take(&mut self.line);
+        let line = mem::take(&mut self.line);
         if !matches!(self.part, Part::Head) && (!self.is_short() || line.len() > LINE_BYTES_MAX) {
             return None;
         }
@@ -142,10 +215,10 @@ impl Requests {
     fn head_line(&mut self, line: &[u8]) -> Option<()> {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if line.is_empty() && !self.has_request_line {
-            // An empty line before a request is passed over (RFC 9112 §2.2).
+            // Pingora passes over it as well; `head` refuses the request.
             return Some(());
         }
-        self.has_request_line = true;
+        self.beginning.fields += usize::from(mem::replace(&mut self.has_request_line, true) && !line.is_empty());
         if line.is_empty() {
             self.part = match self.length {
                 Length::None | Length::Known(0) => Part::Between,
@@ -214,9 +287,10 @@ mod tests {
     /// As the bytes arrive one by one, and at once.
     fn follow(text: &str) -> Result<u64, usize> {
         let mut whole = Requests::new(HEAD_BYTES_MAX);
-        let at_once = whole.follow(text.as_bytes()).map(|()| whole.begun()).map_err(|e| e.0);
+        let at_once = whole.follow(text.as_bytes(), u64::MAX).map(|_| whole.begun()).map_err(|e| e.0);
         let mut slow = Requests::new(HEAD_BYTES_MAX);
-        let one_by_one = text.bytes().try_for_each(|byte| slow.follow(&[byte]).map_err(drop)).map(|()| slow.begun());
+        let one_by_one =
+            text.bytes().try_for_each(|byte| slow.follow(&[byte], u64::MAX).map(drop).map_err(drop)).map(|()| slow.begun());
         assert_eq!(at_once.ok(), one_by_one.ok(), "{text:?}");
         at_once
     }
@@ -237,6 +311,56 @@ mod tests {
         ] {
             assert_eq!(follow(&text), Ok(requests), "{text:?}");
         }
+    }
+
+    #[test]
+    fn one_request_is_followed_to_its_end_and_no_further() {
+        let post = "POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nGET /".to_owned();
+        let chunks = format!("{CHUNKED}5\r\nGET /\r\n0\r\n\r\n");
+        let (text, mut at, mut requests) = ([&*post, &chunks, &post].concat(), 0, Requests::new(HEAD_BYTES_MAX));
+        for (most, request) in (1..).zip([&post, &chunks, &post]) {
+            assert!(!requests.are_whole(most));
+            assert_eq!(requests.follow(&text.as_bytes()[at..], most), Ok(request.len()));
+            assert!(requests.are_whole(most) && requests.begun() == most);
+            at += request.len();
+        }
+    }
+
+    #[test]
+    fn a_beginning_is_known_however_it_is_cut() {
+        for (head, path, fields, respelled) in [
+            ("GET /v1/x?y HTTP/1.1\r\nA: b\r\nC: d\r\n\r\n", "/v1/x", 2, false),
+            ("GET /v1/x\"<> HTTP/1.1\r\nA: b", "/v1/x\"<>", 0, false),
+            ("GET /v1/x?a b HTTP/1.1\r\nA\r\n", "/v1/x", 1, true),
+            ("GET /\x01 HTTP/1.1\r\n", "/\x01", 0, true),
+            ("GET /a\rb HTTP/1.1\r\n", "/a", 0, true),
+            ("\0\r\n\r\n", "", 0, false),
+        ] {
+            for piece in [1, 7, head.len()] {
+                let mut requests = Requests::new(HEAD_BYTES_MAX);
+                requests.follow(b"POST /before HTTP/1.1\r\n1: 2\r\n\r\n", 1).unwrap();
+                for bytes in head.as_bytes().chunks(piece) {
+                    requests.follow(bytes, 2).unwrap();
+                }
+                let found = requests.beginning();
+                assert_eq!((found.path(), found.fields), (path.as_bytes(), fields), "{head:?} by {piece}");
+                assert_eq!(found.is_respelled(), respelled, "{head:?} by {piece}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_empty_line_is_passed_over_and_only_before_a_request() {
+        let mut requests = Requests::new(HEAD_BYTES_MAX);
+        assert_eq!(
+            [&b"\r"[..], b"", b"\n", b"G", b"\rG"].map(|bytes| requests.pass_over(bytes)),
+            [None, Some(0), Some(0), Some(0), Some(0)]
+        );
+        assert_eq!([&b"\r\n"[..], b"\r\n", b"\r"].map(|bytes| requests.pass_over(bytes)), [Some(2), Some(0), Some(0)]);
+        requests.follow(b"GET / HTTP/1.1\r\n", 1).unwrap();
+        assert_eq!(requests.pass_over(b"\r\n"), Some(0), "it ends the head");
+        requests.follow(b"\r\n", 1).unwrap();
+        assert_eq!(requests.pass_over(b"\r\n"), Some(2));
     }
 
     #[test]
@@ -321,8 +445,8 @@ mod tests {
                 text += "0\r\n\r\n";
             }
             let (mut requests, at) = (Requests::new(HEAD_BYTES_MAX), cut.index(text.len()));
-            prop_assert_eq!(requests.follow(&text.as_bytes()[..at]), Ok(()));
-            prop_assert_eq!(requests.follow(&text.as_bytes()[at..]), Ok(()));
+            prop_assert_eq!(requests.follow(&text.as_bytes()[..at], u64::MAX), Ok(at));
+            prop_assert_eq!(requests.follow(&text.as_bytes()[at..], u64::MAX), Ok(text.len() - at));
             prop_assert_eq!(requests.begun(), bodies.len() as u64);
             prop_assert!(matches!(requests.part, Part::Between));
         }

@@ -1,6 +1,7 @@
 //! The bytes of a connection on their way to Pingora: passed on as they come, and looked at for what Pingora does not see or does not
 //! mind. What is wrong ends the stream with an error at that byte.
 
+mod ahead;
 mod answer;
 mod head;
 mod http1;
@@ -12,6 +13,7 @@ mod stall;
 
 use std::{
     io::{Error, ErrorKind, IoSlice, Result},
+    mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -38,6 +40,7 @@ pub use self::{
 };
 
 use self::{
+    ahead::Ahead,
     head::HeldHead,
     http1::{BrokenAt, Requests},
     http2::{Flood, Frames},
@@ -64,11 +67,13 @@ pub struct Terms {
     pub write_wait_max: Duration,
     /// Streams of HTTP/2 beyond those that may be open.
     pub streams_refused: Option<IntCounter>,
+    /// Requests of HTTP/2 that the stations never saw, for their heads.
+    pub heads_refused: Option<IntCounter>,
 }
 
 impl Default for Terms {
     fn default() -> Terms {
-        Terms { head_bytes_max: HEAD_BYTES_MIN, write_wait_max: READ_UP_MAX, streams_refused: None }
+        Terms { head_bytes_max: HEAD_BYTES_MIN, write_wait_max: READ_UP_MAX, streams_refused: None, heads_refused: None }
     }
 }
 
@@ -79,7 +84,10 @@ pub struct Watched {
     protocol: Protocol,
     progress: Arc<Progress>,
     streams_refused: Option<IntCounter>,
+    heads_refused: Option<IntCounter>,
     broken: bool,
+    /// Of HTTP/1's next requests.
+    ahead: Ahead,
     /// What is left of an answer in place of Pingora's.
     answer: Option<Bytes>,
     /// Of a response whose body may follow at once.
@@ -99,33 +107,83 @@ enum Protocol {
 impl Watched {
     /// `http2`: what the connection is known to speak, by ALPN or by its first bytes.
     pub fn new(inner: Stream, http2: bool, progress: Arc<Progress>, terms: Terms) -> Watched {
-        let Terms { head_bytes_max, write_wait_max, streams_refused } = terms;
+        let Terms { head_bytes_max, write_wait_max, streams_refused, heads_refused } = terms;
         let protocol = match http2 {
             true => Protocol::Http2(Frames::new(Instant::now()), Refused::default()),
             false => Protocol::Http1(Requests::new(head_bytes_max)),
         };
         let (head, stall, parting) = (HeldHead::default(), Stall::new(write_wait_max), None);
-        Watched { inner, protocol, progress, streams_refused, broken: false, answer: None, head, stall, parting }
+        let ahead = Ahead::default();
+        Watched {
+            inner,
+            protocol,
+            progress,
+            streams_refused,
+            heads_refused,
+            broken: false,
+            ahead,
+            answer: None,
+            head,
+            stall,
+            parting,
+        }
     }
 
-    /// How many of the bytes may be passed on; fewer than all if something is wrong with the rest.
+    /// The request that Pingora reads or serves, by number; on connections of which it is not said, all of them.
+    fn request_read(&self) -> u64 {
+        Some(self.progress.serving()).filter(|count| *count > 0).unwrap_or(u64::MAX)
+    }
+
+    /// Whether what comes belongs to a request that Pingora does not read yet.
+    fn is_ahead(&self) -> bool {
+        matches!(&self.protocol, Protocol::Http1(requests) if requests.are_whole(self.request_read()))
+    }
+
+    /// Whether these bytes have to wait for others.
+    fn must_keep(&self, bytes: &[u8]) -> bool {
+        let Protocol::Http1(requests) = &self.protocol else { return false };
+        !self.ahead.bytes().is_empty() || (bytes.first() == Some(&b'\r') && requests.may_pass_over())
+    }
+
+    /// Passes on what was kept, as far as its time has come; `None` if there is nothing.
+    fn read_kept(&mut self, buf: &mut ReadBuf<'_>) -> Option<Result<()>> {
+        let Protocol::Http1(requests) = &mut self.protocol else { return None };
+        let passed_over = requests.pass_over(self.ahead.bytes())?;
+        self.ahead.advance(passed_over);
+        let mut ahead = mem::take(&mut self.ahead);
+        let piece = ahead.bytes().get(..buf.remaining()).unwrap_or(ahead.bytes());
+        if piece.is_empty() {
+            self.ahead = ahead;
+            return None;
+        }
+        let sound = self.look_at(piece);
+        buf.put_slice(&piece[..sound]);
+        ahead.advance(sound);
+        self.ahead = ahead;
+        // No bytes would mean the end.
+        Some(if sound == 0 { Err(Watched::error()) } else { Ok(()) })
+    }
+
+    /// How many of the bytes may be passed on; fewer than all if something is wrong with the rest, or its time has not come.
     fn look_at(&mut self, bytes: &[u8]) -> usize {
+        let most = self.request_read();
         let sound = match &mut self.protocol {
             Protocol::Http1(requests) => {
-                let followed = requests.follow(bytes);
+                let followed = requests.follow(bytes, most);
                 self.progress.count_begun(requests.begun());
+                self.progress.respell(requests.beginning().is_respelled());
                 followed.map_err(|BrokenAt(at)| (at, "framing"))
             }
             Protocol::Http2(frames, _) => {
                 self.progress.move_on();
                 let followed = frames.follow(bytes, Instant::now());
                 self.progress.greet(frames.greeted());
-                followed.map_err(|Flood| (0, "flood"))
+                followed.map(|()| bytes.len()).map_err(|Flood| (0, "flood"))
             }
         };
         self.progress.advance();
         match sound {
-            Ok(()) => bytes.len(),
+            Ok(sound) => sound,
             Err((at, reason)) => {
                 self.broken = true;
                 self.progress.blame(reason);
@@ -137,16 +195,17 @@ impl Watched {
     /// Takes note of what was written: the first `length` bytes of all these.
     fn wrote<'a>(&mut self, bufs: impl IntoIterator<Item = &'a [u8]>, mut length: usize) {
         let Protocol::Http2(_, refused) = &mut self.protocol else { return };
-        let mut streams = 0;
         for buf in bufs {
             let written = buf.get(..length).unwrap_or(buf);
-            streams += refused.follow(written);
+            let counts = refused.follow(written);
+            for (counter, count) in [(&self.streams_refused, counts.beyond), (&self.heads_refused, counts.heads)] {
+                if let Some(counter) = counter.as_ref().filter(|_| count > 0) {
+                    counter.inc_by(count);
+                }
+            }
             length -= written.len();
         }
         self.progress.move_on();
-        if let Some(refused) = self.streams_refused.as_ref().filter(|_| streams > 0) {
-            refused.inc_by(streams);
-        }
     }
 
     /// Whether what is written now is Pingora's own refusal of a head that it could not read: without a body, and unknown to the stations.
@@ -157,7 +216,8 @@ impl Watched {
     /// Writes our answer for `length` bytes of Pingora's.
     fn poll_answer(&mut self, cx: &mut Context<'_>, length: usize) -> Poll<Result<usize>> {
         self.progress.blame("malformed");
-        let mut left = self.answer.take().unwrap_or_else(answer::malformed);
+        let Protocol::Http1(requests) = &self.protocol else { return Poll::Ready(Ok(length)) };
+        let mut left = self.answer.take().unwrap_or_else(|| answer::malformed(requests.beginning()));
         while !left.is_empty() {
             let written = match Pin::new(&mut self.inner).poll_write(cx, &left) {
                 Poll::Ready(written) => written?,
@@ -218,15 +278,33 @@ impl AsyncRead for Watched {
         // Whoever reads has nothing more to write for now.
         let Watched { inner, head, .. } = &mut *self;
         let _ = head.poll_write(inner, cx)?;
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
-        let sound = match buf.filled().get(before..) {
-            Some(bytes) if !bytes.is_empty() => self.look_at(bytes),
-            _ => return Poll::Ready(Ok(())),
-        };
-        buf.set_filled(before + sound);
-        // No bytes would mean the end.
-        Poll::Ready(if sound == 0 { Err(Watched::error()) } else { Ok(()) })
+        if self.is_ahead() {
+            let Watched { inner, ahead, .. } = &mut *self;
+            return ahead.poll_end(inner, cx);
+        }
+        loop {
+            if let Some(read) = self.read_kept(buf) {
+                return Poll::Ready(read);
+            }
+            let before = buf.filled().len();
+            ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+            let bytes = match buf.filled().get(before..) {
+                Some(bytes) if !bytes.is_empty() => bytes,
+                _ => return Poll::Ready(Ok(())),
+            };
+            if self.must_keep(bytes) {
+                self.ahead.keep(bytes);
+                buf.set_filled(before);
+                continue;
+            }
+            let sound = self.look_at(bytes);
+            if !self.broken {
+                self.ahead.keep(bytes.get(sound..).unwrap_or_default());
+            }
+            buf.set_filled(before + sound);
+            // No bytes would mean the end.
+            return Poll::Ready(if sound == 0 { Err(Watched::error()) } else { Ok(()) });
+        }
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Progress {
     /// The request that Pingora reads or serves, and the last whose head it could read (HTTP/1 only).
     serving: AtomicU64,
     taken: AtomicU64,
+    /// The request line being read has bytes that Pingora spells otherwise (HTTP/1 only).
+    respelled: AtomicBool,
     greeted: AtomicBool,
     own: bool,
     /// A request has begun, and the connection is to go (HTTP/2 only).
@@ -46,6 +48,7 @@ impl Progress {
             rested: AtomicU64::default(),
             serving: AtomicU64::default(),
             taken: AtomicU64::default(),
+            respelled: AtomicBool::default(),
             greeted: AtomicBool::default(),
             own,
             asked: AtomicBool::default(),
@@ -62,6 +65,15 @@ impl Progress {
 
     pub(super) fn count_begun(&self, requests: u64) {
         self.requests_begun.store(requests, Ordering::Relaxed);
+    }
+
+    pub(super) fn respell(&self, respelled: bool) {
+        self.respelled.store(respelled, Ordering::Relaxed);
+    }
+
+    /// Whether Pingora percent-encoded what it could not read in the target of the request being served (HTTP/1 only).
+    pub fn target_is_respelled(&self) -> bool {
+        self.respelled.load(Ordering::Relaxed)
     }
 
     pub(super) fn greet(&self, greeted: bool) {
@@ -86,6 +98,11 @@ impl Progress {
     /// Pingora reads the connection's `count`-th request from now on.
     pub fn serve(&self, count: u64) {
         self.serving.store(count, Ordering::Relaxed);
+    }
+
+    /// Which one that is; 0 if nobody said.
+    pub(super) fn serving(&self) -> u64 {
+        self.serving.load(Ordering::Relaxed)
     }
 
     /// It could read the head.
