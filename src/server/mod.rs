@@ -20,6 +20,7 @@ mod traces;
 mod vitals;
 mod watch;
 mod watchdog;
+mod writing;
 mod zeros;
 
 use std::{
@@ -36,11 +37,11 @@ use tokio::{sync::watch as signal, time::timeout};
 use self::{
     account::Orphans,
     assembly::{Keeping, Parts},
+    chronicle::Prints,
     drain::Drain,
     handover::{Given, Giving, Inheritance, Offer, Owned, Predecessors},
     reload::Reloader,
     sockets::Bound,
-    watch::Fingerprint,
     watchdog::Doors,
 };
 pub use self::{
@@ -150,7 +151,7 @@ struct Ready {
     parts: Parts,
     reloader: Arc<Reloader>,
     /// What the files contained when they were first read.
-    seen: Fingerprint,
+    seen: Prints,
 }
 
 async fn start_after(
@@ -164,7 +165,7 @@ async fn start_after(
         filter.set(&config.log.level);
     }
     // Before anything takes time: what changes from now on is a change.
-    let seen = watch::fingerprint(&reload::files(&path, &config)).await;
+    let seen = chronicle::prints(&reload::files(&path, &config)).await;
     let offer = match predecessor {
         Some(predecessor) => predecessor.offer().await?,
         None => Offer::default(),

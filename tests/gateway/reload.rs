@@ -1,13 +1,14 @@
 //! A new configuration takes over at once and whole, or not at all; nobody who is being served notices.
 
 use std::{
-    fs,
+    fs::{self, File},
+    io::Write,
     os::unix::fs::symlink,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use tokio::task::JoinSet;
@@ -86,6 +87,101 @@ async fn a_mounted_directory_that_is_swapped_by_a_link_is_noticed() {
         let answer = client.post(INVOKE, "{}").await;
         assert_eq!(answer.status, [403, 200][count], "{answer:?}");
     }
+}
+
+/// What forbids stands at the end of the file.
+fn forbidding(world: &World, comment: &str) -> (String, &'static str) {
+    (world.config_text(&world.settings) + "\n# " + comment + "\n", "[tenants.acme.deny]\nmodels = [\"*\"]\n")
+}
+
+/// For longer than a file has to be quiet, what the file said before is in force.
+async fn assert_still_forbidden(client: &mut Client, pause: Duration) {
+    let begun = Instant::now();
+    while begun.elapsed() < pause {
+        client.post(INVOKE, "{}").await.assert_refused(403, "AccessDeniedException");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_is_not_read_before_its_writer_is_done() {
+    let world = World::start().await;
+    let mut client = world.h1().await;
+    let (allows, forbids) = forbidding(&world, "first");
+    fs::write(world.config_file(), allows + forbids).unwrap();
+    world.until_metrics("the second configuration", |metrics| generation(metrics) == 2.0).await;
+
+    let (allows, forbids) = forbidding(&world, "second");
+    let mut file = File::create(world.config_file()).unwrap();
+    file.write_all(allows.as_bytes()).unwrap();
+    assert_still_forbidden(&mut client, Duration::from_secs(2)).await;
+    file.write_all(forbids.as_bytes()).unwrap();
+    drop(file);
+    world.until_metrics("the third configuration", |metrics| generation(metrics) == 3.0).await;
+    client.post(INVOKE, "{}").await.assert_refused(403, "AccessDeniedException");
+
+    // The operator may ask for it as it is.
+    let mut file = File::create(world.config_file()).unwrap();
+    file.write_all(world.config_text(&world.settings).as_bytes()).unwrap();
+    assert!(world.gateway.reload().await);
+    client.post(INVOKE, "{}").await.assert_served();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_whose_writer_nobody_hears_is_read_after_a_longer_quiet() {
+    let world = World::start().await;
+    let mut client = world.h1().await;
+    let (allows, forbids) = forbidding(&world, "first");
+    // Under its other name it is written in a directory that is not watched.
+    let elsewhere = tempfile::tempdir_in(world.directory.path()).unwrap();
+    let other = elsewhere.path().join("tollgate.toml");
+    fs::write(&other, allows + forbids).unwrap();
+    fs::remove_file(world.config_file()).unwrap();
+    fs::hard_link(&other, world.config_file()).unwrap();
+    world.until_metrics("the linked configuration", |metrics| generation(metrics) == 2.0).await;
+
+    let (allows, forbids) = forbidding(&world, "second");
+    let mut file = File::create(&other).unwrap();
+    file.write_all(allows.as_bytes()).unwrap();
+    // Whatever else happens in the directory makes the gateway look.
+    fs::write(world.directory.path().join("noise"), "").unwrap();
+    assert_still_forbidden(&mut client, Duration::from_secs(2)).await;
+    file.write_all(forbids.as_bytes()).unwrap();
+    world.until_metrics("the third configuration", |metrics| generation(metrics) == 3.0).await;
+    client.post(INVOKE, "{}").await.assert_refused(403, "AccessDeniedException");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_that_took_anothers_place_is_watched() {
+    let world = World::start().await;
+    let [first, second] = ["first", "second"].map(|name| world.directory.path().join(name));
+    for directory in [&first, &second] {
+        fs::create_dir(directory).unwrap();
+        for file in ["keys.json", "secret", "session-token", "simulator-ca.pem", "server.pem", "server.key"] {
+            fs::copy(world.directory.path().join(file), directory.join(file)).unwrap();
+        }
+        let (allows, forbids) = forbidding(&world, &directory.display().to_string());
+        fs::write(directory.join("tollgate.toml"), allows + forbids).unwrap();
+    }
+    let gateway = server::start_logging_to(first.join("tollgate.toml"), None, std::io::sink()).await.unwrap();
+    gateway.ready().await;
+    let reaches = async |number: f64| {
+        within(async { while generation(&Metrics(client::get(gateway.admin, "/metrics").await.unwrap().1)) != number {} }).await
+    };
+    fs::rename(&first, world.directory.path().join("old")).unwrap();
+    fs::rename(&second, &first).unwrap();
+    reaches(2.0).await;
+
+    let mut client = Client::h1(gateway.traffic[0], world.bearer("acme")).await;
+    let (allows, forbids) = forbidding(&world, "third");
+    let mut file = File::create(first.join("tollgate.toml")).unwrap();
+    file.write_all(allows.as_bytes()).unwrap();
+    // Longer than what nobody hears of may rest.
+    assert_still_forbidden(&mut client, Duration::from_secs(6)).await;
+    file.write_all(forbids.as_bytes()).unwrap();
+    drop(file);
+    reaches(3.0).await;
+    client.post(INVOKE, "{}").await.assert_refused(403, "AccessDeniedException");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
