@@ -67,6 +67,17 @@ pub enum HeadError {
     RequestLine,
 }
 
+impl HeadError {
+    /// Whether another parser could find the end of such a request elsewhere: nothing behind it is believed.
+    pub fn is_about_framing(self) -> bool {
+        use HeadError::*;
+        match self {
+            LineEnd | Folded | Name | ControlByte | Length | Host | Nominated | RequestLine | TooMany | Unreadable => true,
+            TooLarge(_) | Whitespace | NotSignable | Method | Target | EndpointPrefix | Query => false,
+        }
+    }
+}
+
 /// Checks the bytes of an HTTP/1 head, from the method to the empty line.
 pub fn check_http1(raw: &[u8], bytes_max: usize) -> Result<(), HeadError> {
     if raw.len() > bytes_max {

@@ -83,7 +83,11 @@ pub async fn answer(
     let status = response.status.as_u16();
     // After a chunk that cannot be read nobody knows where the next request begins, though Pingora takes the body to be done then. Behind
     // a head that two parsers could read differently nothing is believed either.
-    let lost_count = matches!(denial, Some(Denial::BodyBroken | Denial::Head(_)));
+    let lost_count = match denial {
+        Some(Denial::BodyBroken) => true,
+        Some(Denial::Head(error)) => error.is_about_framing(),
+        _ => false,
+    };
     let close = lost_count || !will_read_on(session.as_mut());
     let downstream = session.as_mut();
     if close {

@@ -168,6 +168,7 @@ async fn heads_that_are_refused_below_the_stations_are_counted() {
         }
     }
     world.until_metric("denials_total", "reason=\"head\"", 3.0).await;
+    assert_eq!(world.metric("denials_total", "reason=\"head\"").await, 3.0, "once each");
     assert_eq!(world.served(), 0);
 }
 

@@ -32,6 +32,8 @@ pub(super) struct Refused {
     gathered: usize,
     /// Bytes until the next frame.
     skip: usize,
+    /// The last stream that got a bare status; h2 may reset it as well.
+    bare: [u8; 4],
 }
 
 impl Refused {
@@ -47,18 +49,22 @@ impl Refused {
             self.frame[self.gathered..self.gathered + taken].copy_from_slice(&bytes[..taken]);
             self.gathered += taken;
             bytes = &bytes[taken..];
-            let [a, b, c, kind, flags, _, _, _, _, code @ ..] = self.frame;
+            let [a, b, c, kind, flags, s0, s1, s2, s3, code @ ..] = self.frame;
+            let stream = [s0, s1, s2, s3];
             match self.gathered {
                 HEADER_BYTES if kind != RST_STREAM => {
                     self.gathered = 0;
                     self.skip = u32::from_be_bytes([0, a, b, c]) as usize;
                     let is_bare = kind == HEADERS && flags & END_STREAM != 0 && self.skip <= BARE_BYTES_MAX;
-                    refused.heads += u64::from(is_bare);
+                    if is_bare {
+                        self.bare = stream;
+                        refused.heads += 1;
+                    }
                 }
                 RESET_BYTES => {
                     self.gathered = 0;
                     refused.beyond += u64::from(code == REFUSED_STREAM);
-                    refused.heads += u64::from(code == PROTOCOL_ERROR);
+                    refused.heads += u64::from(code == PROTOCOL_ERROR && stream != self.bare);
                 }
                 _ => {}
             }
@@ -74,8 +80,12 @@ mod tests {
     use super::*;
 
     fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
+        frame_of(1, kind, flags, payload)
+    }
+
+    fn frame_of(stream: u8, kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
         let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();
-        frame.extend([kind, flags, 0, 0, 0, 1]);
+        frame.extend([kind, flags, 0, 0, 0, stream]);
         frame.extend(payload);
         frame
     }
@@ -88,7 +98,11 @@ mod tests {
         let one = prop_oneof![
             Just((refusal(), Counts { beyond: 1, heads: 0 })),
             Just((frame(RST_STREAM, 0, &PROTOCOL_ERROR), Counts { beyond: 0, heads: 1 })),
-            Just((frame(HEADERS, END_STREAM | 4, &[0x8c]), Counts { beyond: 0, heads: 1 })),
+            Just((frame_of(3, HEADERS, END_STREAM | 4, &[0x8c]), Counts { beyond: 0, heads: 1 })),
+            Just((
+                [frame_of(3, HEADERS, END_STREAM | 4, &[0x8c]), frame_of(3, RST_STREAM, 0, &PROTOCOL_ERROR)].concat(),
+                Counts { beyond: 0, heads: 1 }
+            )),
             Just((frame(HEADERS, 4, &[0x88]), none)),
             Just((frame(HEADERS, END_STREAM | 4, &[0x8c; 30]), none)),
             Just((frame(RST_STREAM, 0, &[0, 0, 0, 8]), none)),
