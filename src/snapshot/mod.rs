@@ -3,6 +3,7 @@
 
 mod certificates;
 mod endpoints;
+mod key_sets;
 pub mod listeners;
 pub mod role;
 mod tls;
@@ -162,8 +163,9 @@ impl CompileError {
 pub fn examine(path: &Path) -> (Option<Config>, config::Problems) {
     let (config, mut problems) = config::examine(path);
     let Some(config) = config.filter(|_| problems.errors().next().is_none()) else { return (None, problems) };
+    key_sets::examine(&config, &mut problems);
     match Snapshot::compile(&config, 1, &Lasting::default()) {
-        Ok(_) => (Some(config), problems),
+        Ok(_) => (Some(config).filter(|_| problems.errors().next().is_none()), problems),
         Err(error) => {
             let (keys, faults, help) = error.told();
             faults.iter().for_each(|fault| problems.refuse(keys, fault, help));
