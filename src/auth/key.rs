@@ -102,7 +102,7 @@ impl Key {
             _ => Err(KeyRefusal::UnsupportedType),
         }?;
         if let Some(declared) = members.get("alg") {
-            key.algorithms.retain(|algorithm| declared.as_str() == Some(name(*algorithm)));
+            key.algorithms.retain(|algorithm| declared.as_str().is_some_and(|declared| is_named(*algorithm, declared)));
         }
         if key.algorithms.is_empty() { Err(KeyRefusal::UnfitAlgorithm) } else { Ok(key) }
     }
@@ -144,6 +144,12 @@ pub fn name(algorithm: Algorithm) -> &'static str {
         Algorithm::ES384 => "ES384",
         Algorithm::EdDSA => "EdDSA",
     }
+}
+
+/// Whether a header's or a key's `alg` means `algorithm`. RFC 9864 §2.2 gives EdDSA with Ed25519 a name of its own, and no other curve's keys
+/// are taken here.
+pub fn is_named(algorithm: Algorithm, written: &str) -> bool {
+    written == name(algorithm) || (algorithm == Algorithm::EdDSA && written == "Ed25519")
 }
 
 fn implementation(algorithm: Algorithm) -> jsonwebtoken::Algorithm {

@@ -238,7 +238,7 @@ impl Rules {
 
     /// The algorithm that `key` is pinned to, if the header says the same.
     fn agreed(&self, key: &Key, header: &Header) -> Option<Algorithm> {
-        key.pinned(&self.algorithms).filter(|algorithm| key::name(*algorithm) == header.algorithm)
+        key.pinned(&self.algorithms).filter(|algorithm| key::is_named(*algorithm, &header.algorithm))
     }
 
     /// All times, which jsonwebtoken would compare with the system's clock, against `now`. Nothing here can overflow: dates end in 9999.

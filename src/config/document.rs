@@ -148,6 +148,32 @@ impl Node {
         }
     }
 
+    /// Shows the path of every key there is.
+    pub(super) fn each_key(&self, see: &mut impl FnMut(&[Step])) {
+        self.walk(&mut Vec::new(), see);
+    }
+
+    fn walk(&self, path: &mut Vec<Step>, see: &mut impl FnMut(&[Step])) {
+        match &self.value {
+            Value::Table(entries) => {
+                for entry in entries {
+                    path.push(Step::Key(entry.key.clone()));
+                    see(path);
+                    entry.node.walk(path, see);
+                    path.pop();
+                }
+            }
+            Value::Array(nodes) => {
+                for (index, node) in nodes.iter().enumerate() {
+                    path.push(Step::Index(index));
+                    node.walk(path, see);
+                    path.pop();
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// Where the last key of a path stands; else as [`Node::span_of`].
     pub(super) fn key_span_of(&self, path: &[Step]) -> Option<Range<usize>> {
         let around = self.span_of(path)?;

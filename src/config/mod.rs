@@ -34,6 +34,7 @@ pub mod changes;
 mod check;
 mod deserialize;
 mod document;
+mod duplicates;
 mod fault;
 mod mask;
 mod suggest;

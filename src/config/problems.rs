@@ -65,10 +65,19 @@ impl Problems {
 
     /// One more error, of those who look further than at the text; `keys` lead to what it is about, if it is there.
     pub fn refuse(&mut self, keys: &[&str], message: &str, help: &str) {
+        self.look_further(Severity::Error, keys, message, help);
+    }
+
+    /// One more warning, as [`Problems::refuse`] adds errors.
+    pub fn warn(&mut self, keys: &[&str], message: &str, help: &str) {
+        self.look_further(Severity::Warning, keys, message, help);
+    }
+
+    fn look_further(&mut self, severity: Severity, keys: &[&str], message: &str, help: &str) {
         let path = keys.iter().fold(KeyPath::default(), |path, key| path.key(key));
         let span = DeTable::parse(&self.text).ok().and_then(|table| Node::root(table).span_of(&path.0));
         let (message, help) = (message.to_owned(), help.to_owned());
-        self.add(Problem { severity: Severity::Error, message, key_path: path.to_string(), span, help });
+        self.add(Problem { severity, message, key_path: path.to_string(), span, help });
     }
 
     /// Whether something was not looked at, because only the service itself can.

@@ -17,6 +17,7 @@ use super::{
     Config, KeySetSource, Problem, Problems, Secret, Severity, Written,
     check::Check,
     document::{KeyPath, Node, Value},
+    duplicates,
     fault::{Fault, Kind},
     suggest::suggest,
     syntax,
@@ -87,9 +88,13 @@ pub(super) fn read_text(path: &Path, what: &str) -> Result<String, Problems> {
         return Err(refuse(format!("{what} is over 16 MiB"), "is it the right file?"));
     }
     String::from_utf8(bytes).map_err(|error| {
-        let valid = error.utf8_error().valid_up_to();
-        let line = error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count() + 1;
-        refuse(format!("{what} is not UTF-8: the first bad byte is on line {line}"), "save it as UTF-8")
+        // Up to the first bad byte, which a replacement character shows, the text stands where it stood.
+        let bad = error.utf8_error().valid_up_to();
+        let mut problems = Problems::new(name.clone(), String::from_utf8_lossy(error.as_bytes()).into_owned());
+        let (message, help) = (format!("{what} is not UTF-8 from here on"), "save it as UTF-8".to_owned());
+        let span = Some(bad..bad + char::REPLACEMENT_CHARACTER.len_utf8());
+        problems.add(Problem { severity: Severity::Error, message, key_path: String::new(), span, help });
+        problems
     })
 }
 
@@ -120,17 +125,12 @@ pub(super) fn typed<T: DeserializeOwned>(text: &str, reference: &str, problems: 
         problems.add(problem);
         return None;
     }
-    for (_, span) in duplicates {
-        problems.add(duplicate(span));
-    }
+    duplicates::problems(text, duplicates.into_iter().map(|(_, span)| span).collect())
+        .into_iter()
+        .for_each(|it| problems.add(it));
     let mut root = Node::root(table);
     let value = deserialize(&mut root, reference, problems)?;
     Some((value, root))
-}
-
-fn duplicate(span: Range<usize>) -> Problem {
-    let (message, help) = ("this key or section has been written before".to_owned(), "remove one of the two".to_owned());
-    Problem { severity: Severity::Error, message, key_path: String::new(), span: Some(span), help }
 }
 
 /// Nothing only if a placeholder does not satisfy a type, or there were too many errors; then something has been reported.

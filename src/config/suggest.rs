@@ -5,10 +5,23 @@ pub(super) fn suggest<'a>(word: &str, allowed: impl IntoIterator<Item = &'a str>
     let word = normal(word);
     allowed
         .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&word, &normal(candidate)), candidate))
+        .map(|candidate| (distance(&word, &normal(candidate)), candidate))
         .filter(|(distance, candidate)| *distance <= (word.len().min(candidate.len()) / 3).max(1))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
+}
+
+/// One number for another is one slip, however it is spelt.
+fn distance(word: &str, candidate: &str) -> usize {
+    let slips = strsim::damerau_levenshtein(word, candidate);
+    if singular(word) == singular(candidate) { slips.min(1) } else { slips }
+}
+
+fn singular(word: &str) -> String {
+    match word.strip_suffix("ies") {
+        Some(stem) => format!("{stem}y"),
+        None => word.strip_suffix('s').unwrap_or(word).to_owned(),
+    }
 }
 
 /// Case and the choice between `-`, `_` and nothing are not what people mistake words for.
@@ -37,6 +50,9 @@ mod tests {
         assert_eq!(suggest("Limits", keys), Some("limits"));
         assert_eq!(suggest("model", keys), Some("models"));
         assert_eq!(suggest("budget", keys), None);
+        for bodies in ["body", "bodys", "bodies", "Bodie"] {
+            assert_eq!(suggest(bodies, ["bodies", "roles"]), Some("bodies"), "{bodies}");
+        }
         assert_eq!(suggest("", keys), None);
         assert_eq!(suggest("BEDROCK_RUNTIME", ["bedrock", "bedrock-runtime"]), Some("bedrock-runtime"));
     }

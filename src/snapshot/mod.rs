@@ -3,6 +3,7 @@
 
 mod certificates;
 mod endpoints;
+mod key_sets;
 pub mod listeners;
 pub mod role;
 mod tls;
@@ -166,16 +167,13 @@ impl CompileError {
 pub fn examine(path: &Path) -> (Option<Config>, config::Problems) {
     let (config, mut problems) = config::examine(path);
     let Some(config) = config.filter(|_| problems.errors().next().is_none()) else { return (None, problems) };
-    if problems.are_partial() {
-        return (Some(config), problems);
+    key_sets::examine(&config, &mut problems);
+    // What is withheld only the service itself can compile.
+    let compiled = if problems.are_partial() { Ok(()) } else { Snapshot::compile(&config, 1, &Lasting::default()).map(drop) };
+    if let Err(error) = compiled {
+        error.tell(&mut problems);
     }
-    match Snapshot::compile(&config, 1, &Lasting::default()) {
-        Ok(_) => (Some(config), problems),
-        Err(error) => {
-            error.tell(&mut problems);
-            (None, problems)
-        }
-    }
+    (Some(config).filter(|_| problems.errors().next().is_none()), problems)
 }
 
 impl Snapshot {

@@ -81,6 +81,20 @@ fn bad_keys_are_set_aside_and_good_ones_serve() {
 }
 
 #[test]
+fn ed25519_is_eddsas_other_name() {
+    let named = |alg: &str| key_set(&json!([with(keys().ed_jwk(), json!({ "alg": alg }))]));
+    assert!(named("Ed25519").same_keys(&named("EdDSA")));
+    for alg in ["Ed448", "ed25519", "ES256", ""] {
+        assert_set_aside(with(keys().ed_jwk(), json!({ "kid": "okp", "alg": alg })), UnfitAlgorithm);
+    }
+    assert_set_aside(ec(json!({ "alg": "Ed25519" })), UnfitAlgorithm);
+    assert_set_aside(rsa(json!({ "alg": "Ed25519" })), UnfitAlgorithm);
+    let token = |alg: &str| keys().sign_ed(&json!({ "alg": alg, "kid": "ed" }), &claims());
+    let verdicts = ["Ed25519", "EdDSA", "Ed448", "ed25519"].map(|alg| fixture().verdict(&token(alg)));
+    assert_eq!(verdicts, ["acme/alice", "acme/alice", "algorithm", "algorithm"]);
+}
+
+#[test]
 fn numbers_must_make_a_key() {
     let x = keys().ec_jwk()["x"].as_str().unwrap().to_owned();
     for value in

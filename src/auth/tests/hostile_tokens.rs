@@ -83,6 +83,7 @@ fn headers_choose_a_key_and_nothing_else() {
     case(json!({ "kid": "rsa", "alg": "RS256" }), "signature");
     case(json!({ "kid": "ed" }), "algorithm");
     case(json!({ "kid": "ed", "alg": "EdDSA" }), "signature");
+    case(json!({ "kid": "ed", "alg": "Ed25519" }), "signature");
     case(json!({ "x5t": "thumbprint", "nonce": "Entra's" }), "acme/alice");
     assert_verdicts(cases);
 }

@@ -15,6 +15,10 @@ pub(super) fn check(check: &mut Check<'_>, tenants: &BTreeMap<String, Tenant>) {
             let help = "use 1 to 64 of `A-Z a-z 0-9 . _ -`: it becomes a metric label";
             check.key_error(path.clone(), "not a name for a tenant", help);
         }
+        if words::NOBODY.contains(&name.as_str()) {
+            let message = format!("`{name}` is what metrics call those who have no name there");
+            check.key_error(path.clone(), message, "use another name: the tenant would share its series with unknown callers");
+        }
         limits(check, &tenant.limits, &path.clone().key("limits"));
         quotas::check(check, tenant, &path);
     }

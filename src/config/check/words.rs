@@ -23,6 +23,9 @@ pub(super) fn is_tenant(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
 }
 
+/// What metrics call somebody without a tenant, and what has no series of its own.
+pub(super) const NOBODY: [&str; 2] = ["none", "other"];
+
 /// The regions there are, of all partitions: botocore's `partitions.json`.
 pub(super) const REGIONS: [&str; 46] = [
     "us-east-1",

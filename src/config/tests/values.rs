@@ -128,6 +128,8 @@ fn a_bad_value_is_reported_once_where_it_stands() {
         ("key_set", "tenant_prefix = \"\"\nkey_set", "issuers.corporate.tenant_prefix", "every value"),
         ("{ url =", "{ file = \"k\", url =", "issuers.corporate.key_set", "exactly one key"),
         ("tenants.acme", "tenants.\"a b\"", "tenants.\"a b\"", "not a name for a tenant"),
+        ("tenants.acme", "tenants.none", "tenants.none", "share its series with unknown callers"),
+        ("tenants.acme", "tenants.other", "tenants.other", "share its series with unknown callers"),
         ("models = [\"*\"]", "models = [\"\"]", "tenants.acme.models[0]", "allows nothing"),
         ("models = [\"*\"]", "models = []", "tenants.acme.models", "allowed nothing"),
         ("models = [\"*\"]", "", "tenants.acme.models", "allowed nothing"),
