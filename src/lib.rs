@@ -26,7 +26,7 @@
 //! | station | phase | runs | does | fails as |
 //! |---|---|---|---|---|
 //! | [`listener`](proxy::listener) | – | per connection | room, PROXY header, source, TLS, protocol | closed |
-//! | [`edge`](proxy::edge), [`wire`](proxy::wire) | – | per connection | the deadline for a head, strict chunks, floods of frames | closed |
+//! | [`edge`](proxy::edge), [`wire`](proxy::wire) | – | per connection | the deadline for a head, one request at a time, strict chunks, floods of frames | closed |
 //! | [`arrival`](proxy::arrival) | early_request_filter | once | the request's id and clock | – |
 //! | [`trace`](proxy::trace) | early_request_filter; with `sign`, `upstream`, `finish` | once | the caller's trace, and spans if they are wanted | never |
 //! | [`admit`](proxy::admit) | request_filter | once | [`load`](proxy::load); [`head`](proxy::head) strict; principal; tenant; route; policy ([`allow`](proxy::allow)); rate → `Admitted` | 400 401 403 404 429 431 503 |

@@ -10,7 +10,7 @@ use tokio::{io::AsyncWriteExt, task::JoinSet};
 use crate::{
     client::{Answer, Client, Raw, post, with},
     harness::{CONVERSE_STREAM, INVOKE, Settings, World, tenant, until, within},
-    puppet::Puppet,
+    puppet::{Puppet, Strings},
 };
 
 async fn with_puppet() -> (Puppet, World) {
@@ -238,29 +238,46 @@ async fn what_is_cut_from_a_client_that_takes_nothing_does_not_end_cleanly() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_cut_from_a_client_that_says_more_than_a_request_has_no_last_chunk() {
-    let (puppet, world) = with_puppet().await;
+/// A stream that has begun, over a connection on which the client may say more.
+async fn begun(puppet: &Puppet, world: &World) -> (Raw, Strings, String) {
     let bearer = world.bearer("acme");
     let head = format!("POST {CONVERSE_STREAM} HTTP/1.1\r\nHost: h\r\nAuthorization: {bearer}\r\nContent-Length: 2\r\n\r\n{{}}");
-    for more in ["\r\n", &head, ""] {
-        let mut raw = Raw::connect(world.gateway.traffic[0]).await;
-        raw.write(&head).await;
-        let mut upstream = puppet.request().await;
-        upstream.say_head().await;
-        upstream.say_chunk("first").await;
-        raw.read_until("first").await;
-        if more.is_empty() {
-            raw.0.shutdown().await.unwrap();
-        } else {
-            raw.write(more).await;
-        }
-        world.until_sum("tollgate_answers_read_on", &[], 1.0).await;
+    let mut raw = Raw::connect(world.gateway.traffic[0]).await;
+    raw.write(&head).await;
+    let mut upstream = puppet.request().await;
+    upstream.say_head().await;
+    upstream.say_chunk("first").await;
+    raw.read_until("first").await;
+    (raw, upstream, head)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_cut_from_a_client_that_closed_its_side_has_no_last_chunk() {
+    let (puppet, world) = with_puppet().await;
+    let (mut raw, mut upstream, _) = begun(&puppet, &world).await;
+    raw.0.shutdown().await.unwrap();
+    world.until_sum("tollgate_answers_read_on", &[], 1.0).await;
+    upstream.say_chunk("second").await;
+    upstream.say("0\r\n\r\n").await;
+    let rest = raw.read_to_end().await;
+    assert!(!rest.ends_with(b"0\r\n\r\n"), "{:?}", String::from_utf8_lossy(&rest));
+    world.until_sum("tollgate_answers_read_on", &[], 0.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_client_says_ahead_cuts_nothing_and_is_served_in_its_turn() {
+    let (puppet, world) = with_puppet().await;
+    for more in ["\r\n", ""] {
+        let (mut raw, mut upstream, head) = begun(&puppet, &world).await;
+        raw.write(&format!("{more}{head}")).await;
         upstream.say_chunk("second").await;
         upstream.say("0\r\n\r\n").await;
-        let rest = raw.read_to_end().await;
-        assert!(!rest.ends_with(b"0\r\n\r\n"), "{more:?}: {:?}", String::from_utf8_lossy(&rest));
-        world.until_sum("tollgate_answers_read_on", &[], 0.0).await;
+        assert!(raw.read_until("0\r\n\r\n").await.contains("second"));
+        upstream.read_request().await;
+        upstream.say_head().await;
+        upstream.say_chunk("third").await;
+        upstream.say("0\r\n\r\n").await;
+        assert!(raw.read_until("0\r\n\r\n").await.contains("third"));
     }
 }
 
