@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use super::http1::Beginning;
+use super::beginning::Beginning;
 use crate::{
     bedrock::Dialect,
     proxy::{

@@ -5,44 +5,12 @@
 
 use std::mem;
 
+use super::beginning::Beginning;
+
 /// Bytes of a line that are looked at: enough for a framing field and for any chunk line that is meant well.
 const LINE_BYTES_MAX: usize = 256;
 /// Of all trailers together.
 const TRAILER_BYTES_MAX: usize = 16 * 1024;
-
-/// Of a request line: method, prefix of a service and the segment that says in whose words to answer.
-const START_BYTES: usize = 80;
-
-/// How a request begins, for those whose head cannot be read.
-#[derive(Debug, Default)]
-pub(super) struct Beginning {
-    start: Vec<u8>,
-    /// Spaces and control bytes of the request line.
-    gaps: usize,
-    /// Header fields so far.
-    pub fields: usize,
-}
-
-/// Two spaces, CR and LF.
-const GAPS_MAX: usize = 4;
-
-impl Beginning {
-    /// The path, as far as it is known.
-    pub fn path(&self) -> &[u8] {
-        self.start.split(|b| b.is_ascii_whitespace() || *b == b'?').nth(1).unwrap_or_default()
-    }
-
-    /// Whether the target has bytes that Pingora percent-encodes in order to read it.
-    pub fn is_respelled(&self) -> bool {
-        self.gaps > GAPS_MAX
-    }
-
-    fn line(&mut self, bytes: &[u8]) {
-        let room = START_BYTES.saturating_sub(self.start.len());
-        self.start.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        self.gaps += bytes.iter().filter(|&&b| b <= b' ' || b == 0x7f).count();
-    }
-}
 
 /// Follows one connection.
 #[derive(Debug, Default)]
@@ -146,8 +114,7 @@ impl Requests {
                 self.begun += 1;
                 (self.part, self.passed_over) = (Part::Head, false);
                 (self.length, self.has_request_line, self.head_bytes, self.trailer_bytes) = (Length::None, false, 0, 0);
-                self.beginning.start.clear();
-                (self.beginning.gaps, self.beginning.fields) = (0, 0);
+                self.beginning.clear();
                 Some(0)
             }
             Part::Head => {

@@ -3,6 +3,7 @@
 
 mod ahead;
 mod answer;
+mod beginning;
 mod head;
 mod http1;
 mod http2;
