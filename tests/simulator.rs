@@ -260,6 +260,33 @@ async fn usage_is_reported_as_scripted_and_recorded() {
 }
 
 #[tokio::test]
+async fn no_number_is_too_large_to_be_answered() {
+    let simulator = start().await;
+    let mut client = Client::connect(&simulator).await;
+    let most = u64::MAX.to_string();
+    let tokens =
+        ["input", "output", "cache-read", "cache-write", "cache-write-1h"].map(|kind| format!("x-simulator-{kind}-tokens"));
+    for path in [CONVERSE, INVOKE, CONVERSE_STREAM, INVOKE_STREAM] {
+        let headers: Vec<(&str, &str)> = tokens.iter().map(|name| (name.as_str(), most.as_str())).collect();
+        let (status, ..) = client.send(post(path, &headers, b"{}")).await;
+        assert_eq!(status, 200, "{path}");
+    }
+    assert_eq!(simulator.record().totals().usage.input_tokens, u64::MAX);
+
+    for name in ["x-simulator-event-bytes", "x-simulator-response-bytes"] {
+        for size in ["67108865", &most] {
+            let (status, _, body) = client.send(post(CONVERSE, &[(name, size)], b"{}")).await;
+            assert_eq!(status, 400);
+            assert!(parse(&body)["message"].as_str().unwrap().contains(name), "{name}");
+        }
+    }
+    // As many events as fit into a text.
+    let (status, _, body) = client.send(post(CONVERSE, &[("x-simulator-events", &most)], b"{}")).await;
+    assert_eq!(status, 200);
+    assert!(body.len() > 60 << 20 && body.len() < 70 << 20, "{}", body.len());
+}
+
+#[tokio::test]
 async fn event_streams_decode_whatever_the_pieces() {
     let simulator = start().await;
     let mut client = Client::connect(&simulator).await;

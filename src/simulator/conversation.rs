@@ -152,6 +152,6 @@ fn usage_event(input: u64, output: u64) -> Value {
         "sessionId": "simulated",
         "totalInputTokens": input,
         "totalOutputTokens": output,
-        "totalTokens": input + output,
+        "totalTokens": input.saturating_add(output),
     }}})
 }

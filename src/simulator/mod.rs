@@ -38,7 +38,7 @@ use tokio::task::JoinHandle;
 use self::exchange::Exchange;
 pub use self::{
     record::{Heard, Record, Served, Totals, Usage},
-    script::{Behaviour, Moment, Rule, Script},
+    script::{Behaviour, Moment, Rule, Script, Size},
 };
 
 /// What a simulator is started with.

@@ -41,12 +41,14 @@ pub struct Usage {
 impl Usage {
     /// All tokens.
     pub fn total(&self) -> u64 {
-        self.input_tokens + self.output_tokens + self.cache_read_tokens + self.cache_write_total()
+        [self.input_tokens, self.output_tokens, self.cache_read_tokens, self.cache_write_total()]
+            .into_iter()
+            .fold(0, u64::saturating_add)
     }
 
     /// Written to the cache, for whatever time.
     pub fn cache_write_total(&self) -> u64 {
-        self.cache_write_tokens + self.cache_write_1h_tokens
+        self.cache_write_tokens.saturating_add(self.cache_write_1h_tokens)
     }
 
     /// As a shape reports it that does not say for how long the cache was written.
@@ -55,11 +57,11 @@ impl Usage {
     }
 
     fn add(&mut self, other: &Usage) {
-        self.input_tokens += other.input_tokens;
-        self.output_tokens += other.output_tokens;
-        self.cache_read_tokens += other.cache_read_tokens;
-        self.cache_write_tokens += other.cache_write_tokens;
-        self.cache_write_1h_tokens += other.cache_write_1h_tokens;
+        self.input_tokens = self.input_tokens.saturating_add(other.input_tokens);
+        self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
+        self.cache_read_tokens = self.cache_read_tokens.saturating_add(other.cache_read_tokens);
+        self.cache_write_tokens = self.cache_write_tokens.saturating_add(other.cache_write_tokens);
+        self.cache_write_1h_tokens = self.cache_write_1h_tokens.saturating_add(other.cache_write_1h_tokens);
     }
 }
 

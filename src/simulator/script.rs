@@ -34,6 +34,45 @@ impl FromStr for Moment {
     }
 }
 
+/// So many bytes are made up and held at once, and no more.
+const SIZE_MAX: usize = 64 << 20;
+
+/// A size in bytes of something the simulator makes up; at most 67,108,864, because it lies in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "usize", into = "usize")]
+pub struct Size(usize);
+
+impl Size {
+    /// The most there is.
+    pub(super) const MAX: Size = Size(SIZE_MAX);
+}
+
+impl TryFrom<usize> for Size {
+    type Error = String;
+
+    fn try_from(bytes: usize) -> Result<Size, String> {
+        if bytes <= SIZE_MAX {
+            Ok(Size(bytes))
+        } else {
+            Err(format!("{bytes} bytes are more than the {SIZE_MAX} that the simulator makes up"))
+        }
+    }
+}
+
+impl From<Size> for usize {
+    fn from(size: Size) -> usize {
+        size.0
+    }
+}
+
+impl FromStr for Size {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Size, ()> {
+        Size::try_from(text.parse::<usize>().map_err(drop)?).map_err(drop)
+    }
+}
+
 /// Declares [`Behaviour`] once: its fields, how a later one overrides an earlier one, and the header of each field.
 macro_rules! behaviour {
     ($($(#[$doc:meta])* $field:ident: $kind:ty,)*) => {
@@ -73,7 +112,7 @@ behaviour! {
     /// Waits this long before each event but the first. Default 0: events go out as fast as they can.
     event_delay_ms: u64,
     /// Characters of text an event. Default 25.
-    event_bytes: usize,
+    event_bytes: Size,
     /// Input tokens that were not read from the cache. Default 12.
     input_tokens: u64,
     /// Output tokens. Default 34.
@@ -95,7 +134,7 @@ behaviour! {
     /// Sends the body in pieces of so many bytes, each flushed by itself.
     chunk_bytes: usize,
     /// Pads `InvokeModel`'s and `Converse`'s body to this size; smaller than the shape itself: the shape's.
-    response_bytes: usize,
+    response_bytes: Size,
     /// 429 `ThrottlingException`.
     throttle: bool,
     /// Answers with this status, as an error.

@@ -40,7 +40,7 @@ pub(in super::super) struct Events {
 impl Events {
     /// How many.
     pub fn count(&self) -> u64 {
-        self.first.len() as u64 + self.repeats + self.last.len() as u64
+        (self.first.len() as u64 + self.last.len() as u64).saturating_add(self.repeats)
     }
 
     /// The event of that index, framed.

@@ -14,7 +14,11 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 
 pub(super) use self::events::{Events, chunk_of, event, exception};
-use super::{exchange::json, record::Usage, script::Behaviour};
+use super::{
+    exchange::json,
+    record::Usage,
+    script::{Behaviour, Size},
+};
 use crate::bedrock::{Operation, Service, Streams};
 
 const JSON: &str = "application/json";
@@ -156,18 +160,20 @@ impl Asked<'_> {
     /// The text of one event.
     fn piece(&self) -> String {
         const WORDS: &str = "The simulator says this. ";
-        WORDS.chars().cycle().take(self.behaviour.event_bytes.unwrap_or(25)).collect()
+        WORDS.chars().cycle().take(self.behaviour.event_bytes.map_or(25, usize::from)).collect()
     }
 
-    /// The text of all events.
+    /// The text of all events, or of the first ones that may lie in memory together.
     fn text(&self) -> String {
-        self.piece().repeat(usize::try_from(self.events()).unwrap_or(usize::MAX).min(1 << 20))
+        let piece = self.piece();
+        let fit = usize::from(Size::MAX) / piece.len().max(1);
+        piece.repeat(usize::try_from(self.events()).unwrap_or(usize::MAX).min(fit))
     }
 
     /// A body made of its text; where the script names a size, the text is as long as it takes to reach it.
     fn sized(&self, make: impl Fn(&str) -> String) -> String {
         const MARK: &str = "~TEXT~";
-        let Some(size) = self.behaviour.response_bytes else { return make(&self.text()) };
+        let Some(size) = self.behaviour.response_bytes.map(usize::from) else { return make(&self.text()) };
         let frame = make(MARK);
         let filling = size.saturating_sub(frame.len() - MARK.len());
         frame.replacen(MARK, &"x".repeat(filling), 1)

@@ -122,7 +122,10 @@ pub(super) fn responses(asked: &Asked) -> Answer {
         first: (0..).zip(first).map(|(number, event)| numbered(event, number)).collect(),
         middle: Middle::Numbered(Box::new(move |index| numbered(delta.clone(), before + index))),
         repeats,
-        last: (before + repeats..).zip(last).map(|(number, event)| numbered(event, number)).collect(),
+        last: (0..)
+            .zip(last)
+            .map(|(index, event)| numbered(event, before.saturating_add(repeats).saturating_add(index)))
+            .collect(),
     };
     openai_told(asked, SSE, Content::Events(events))
 }
