@@ -114,8 +114,10 @@ impl Follower {
             return patience;
         }
         (self.refused_for, self.unread) = (None, None);
+        // Before it is read: what comes while it is being refused is another state than the refused one.
+        let problems = self.reloader.problems().await;
         if !self.reloader.reload().await {
-            self.refused_for = Some(self.reloader.problems().await);
+            self.refused_for = Some(problems);
         }
         // The new configuration may name other files; those were read just now.
         let named = self.reloader.files();
