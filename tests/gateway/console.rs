@@ -69,7 +69,7 @@ async fn operators_see_who_spends_and_what_is_refused() {
 
     let overview = console(&world, "/console").await;
     // $0.25 and $1.25 per million tokens.
-    for said in ["$0.0011", "56 % of its $0.0020 per day", "nobody known", "no token came with the request", id.as_str()] {
+    for said in ["$0.0011", "56 % of $0.0020 per day", "nobody known", "no token came with the request", id.as_str()] {
         assert!(overview.contains(said), "{said}: {overview}");
     }
     let tenant = console(&world, "/console/tenants/acme").await;
