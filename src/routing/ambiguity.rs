@@ -6,6 +6,10 @@ use std::borrow::Cow;
 use super::{Head, KnownOperation};
 use crate::bedrock::{Operation, Service};
 
+/// What `X-Amz-Target` begins with for bedrock-data-automation-runtime, the one Bedrock service whose operations are all `POST /`. Those of
+/// DynamoDB, Secrets Manager and many more are that as well: who points a whole SDK here must not have their secrets sent to Bedrock.
+const DATA_AUTOMATION_RUNTIME: &str = "AmazonBedrockKeystoneRuntimeService";
+
 /// What in the body decides, where method and path leave two services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peek {
@@ -70,8 +74,11 @@ pub(super) fn settle(
     let of = |service| matches.iter().copied().find(|operation| operation.service == service);
     let first = *matches.first()?;
     if first.service == Service::BedrockDataAutomationRuntime {
-        let target = head.amz_target.and_then(|target| target.rsplit_once('.')).map(|(_, name)| name);
-        let operation = matches.iter().copied().find(|operation| Some(operation.name) == target);
+        let (prefix, target) = head.amz_target?.rsplit_once('.')?;
+        if prefix != DATA_AUTOMATION_RUNTIME {
+            return None;
+        }
+        let operation = matches.iter().copied().find(|operation| operation.name == target);
         return Some(Chosen { operation: operation.unwrap_or(first), unnamed: operation.is_none(), peek: None });
     }
     if matches.iter().all(|operation| operation.service == first.service) {

@@ -77,6 +77,10 @@ fn same_shape(a: &Pattern, b: &Pattern) -> bool {
 
 /// The service whose patterns agree with a path for longest, for operations nobody knows yet.
 pub fn nearest_service(segments: &[Cow<'_, str>]) -> Result<Service, RouteError> {
+    // The root is every service's.
+    if segments.iter().all(|segment| segment.is_empty()) {
+        return Err(RouteError::UnknownPath);
+    }
     let mut best: Option<(usize, Service)> = None;
     let mut tied = false;
     for pattern in below(segments) {

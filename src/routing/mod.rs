@@ -64,10 +64,15 @@ pub enum RouteError {
     #[error("the path has an empty segment")]
     EmptySegment,
     /// No Bedrock service has a path like this.
-    #[error("no Bedrock service has this path; put the service before it, as in /bedrock-runtime/…, if it is new")]
+    #[error(
+        "no Bedrock service has this path or X-Amz-Target; other AWS services are not served here: set the endpoint of Bedrock's alone. \
+         Put the service before the path, as in /bedrock-runtime/…, if it is new"
+    )]
     UnknownPath,
     /// The path is of an operation nobody knows, and its first segment belongs to several services.
-    #[error("this path could belong to several Bedrock services; put the service before it, as in /{0}/…")]
+    #[error(
+        "no Bedrock service is known to have this path, and several have some like it; put the service before it, as in /{0}/…"
+    )]
     Ambiguous(Service),
 }
 

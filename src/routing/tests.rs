@@ -86,6 +86,20 @@ fn the_same_operations_are_found_below_a_prefix_and_by_host() {
 }
 
 #[test]
+fn what_is_for_another_service_goes_nowhere() {
+    for target in
+        [None, Some("secretsmanager.PutSecretValue"), Some("DynamoDB_20120810.PutItem"), Some("InvokeDataAutomation"), Some(".")]
+    {
+        for method in ["POST", "GET", "PUT"] {
+            let head = Head { method, amz_target: target, ..Head::default() };
+            assert_eq!(find_with(head, "/").unwrap_err(), RouteError::UnknownPath, "{method} {target:?}");
+        }
+    }
+    let new = Head { method: "POST", amz_target: Some("AmazonBedrockKeystoneRuntimeService.New"), ..Head::default() };
+    assert_eq!(service_and_operation(&find_with(new, "/").unwrap()), ("bedrock-data-automation-runtime", "Unknown"));
+}
+
+#[test]
 fn trailing_slash_and_case_tell_operations_apart() {
     for (method, path, expected) in [
         ("POST", "/agents/", ("bedrock-agent", "ListAgents")),
