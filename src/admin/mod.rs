@@ -7,8 +7,9 @@ mod rebinding;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use http::{Method, Response, StatusCode, header};
+use http::{Method, Response, StatusCode, Uri, header};
 use pingora_core::{apps::http_app::ServeHttp, protocols::http::ServerSession};
+use tokio::sync::Mutex;
 
 use crate::console::Figures;
 
@@ -27,8 +28,27 @@ pub trait Vitals: Send + Sync + 'static {
 }
 
 /// The listener's application.
-#[derive(Clone)]
-pub struct Admin(pub Arc<dyn Vitals>);
+pub struct Admin {
+    vitals: Arc<dyn Vitals>,
+    /// Pages of all tenants are made one after another: they are work, and nobody's requests are to wait for it.
+    turn: Mutex<()>,
+}
+
+impl Admin {
+    /// Shows these.
+    pub fn new(vitals: impl Vitals) -> Admin {
+        Admin { vitals: Arc::new(vitals), turn: Mutex::default() }
+    }
+
+    /// What is made of figures, on another thread than those that serve traffic.
+    async fn beside(&self, make: impl FnOnce(&dyn Vitals) -> Response<Vec<u8>> + Send + 'static) -> Response<Vec<u8>> {
+        let vitals = self.vitals.clone();
+        tokio::task::spawn_blocking(move || make(&*vitals)).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "a page was not made");
+            text(StatusCode::INTERNAL_SERVER_ERROR, "cannot make the page\n")
+        })
+    }
+}
 
 #[async_trait]
 impl ServeHttp for Admin {
@@ -43,32 +63,47 @@ impl ServeHttp for Admin {
         let path = request.uri.path();
         let mut response = match path {
             "/healthz" => text(StatusCode::OK, "ok\n"),
-            "/readyz" => match self.0.unready().as_slice() {
+            "/readyz" => match self.vitals.unready().as_slice() {
                 [] => text(StatusCode::OK, "ready\n"),
                 reasons => text(StatusCode::SERVICE_UNAVAILABLE, &format!("{}\n", reasons.join("\n"))),
             },
             // Whoever checks health may do so by any name; everything else says who spends what.
             _ if rebinding::is_rebound(session) => rebinding::refusal(),
-            "/metrics" => match self.0.metrics() {
-                Ok(body) => build(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", body),
-                Err(error) => {
-                    tracing::error!(%error, "cannot render metrics");
-                    text(StatusCode::INTERNAL_SERVER_ERROR, "cannot render metrics\n")
-                }
-            },
-            "/usage" => json(self.0.usage()),
+            "/metrics" => self.beside(metrics).await,
             "/" => pages::redirect(),
-            _ if path.starts_with("/console") => pages::page(session, &*self.0),
-            _ => match path.strip_prefix("/usage/").map(|tenant| self.0.usage_of(tenant)) {
-                Some(Some(usage)) => json(usage),
-                Some(None) => text(StatusCode::NOT_FOUND, "no tenant of that name\n"),
-                None => text(StatusCode::NOT_FOUND, "here are /console, /metrics, /healthz, /readyz, /usage and /usage/TENANT\n"),
-            },
+            _ => {
+                let _turn = self.turn.lock().await;
+                let uri = request.uri.clone();
+                self.beside(move |vitals| figures(&uri, vitals)).await
+            }
         };
         if head {
             response.body_mut().clear();
         }
         response
+    }
+}
+
+fn metrics(vitals: &dyn Vitals) -> Response<Vec<u8>> {
+    match vitals.metrics() {
+        Ok(body) => build(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", body),
+        Err(error) => {
+            tracing::error!(%error, "cannot render metrics");
+            text(StatusCode::INTERNAL_SERVER_ERROR, "cannot render metrics\n")
+        }
+    }
+}
+
+fn figures(uri: &Uri, vitals: &dyn Vitals) -> Response<Vec<u8>> {
+    let path = uri.path();
+    match path {
+        "/usage" => json(vitals.usage()),
+        _ if path.starts_with("/console") => pages::page(uri, vitals),
+        _ => match path.strip_prefix("/usage/").map(|tenant| vitals.usage_of(tenant)) {
+            Some(Some(usage)) => json(usage),
+            Some(None) => text(StatusCode::NOT_FOUND, "no tenant of that name\n"),
+            None => text(StatusCode::NOT_FOUND, "here are /console, /metrics, /healthz, /readyz, /usage and /usage/TENANT\n"),
+        },
     }
 }
 

@@ -1,14 +1,12 @@
 //! The console over HTTP.
 
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
-use pingora_core::protocols::http::ServerSession;
+use http::{HeaderName, HeaderValue, Response, StatusCode, Uri, header};
 
 use super::{Vitals, text};
 use crate::console::{Page, headers};
 
 /// A page of the console.
-pub(super) fn page(session: &ServerSession, vitals: &dyn Vitals) -> Response<Vec<u8>> {
-    let uri = &session.req_header().uri;
+pub(super) fn page(uri: &Uri, vitals: &dyn Vitals) -> Response<Vec<u8>> {
     let Some(page) = Page::of(uri.path(), uri.query().unwrap_or_default()) else {
         return text(StatusCode::NOT_FOUND, "the console has no such page; it begins at /console\n");
     };

@@ -138,7 +138,7 @@ pub(super) fn serve(
     let (draining, traffic, looking) = (drain.begun(), addresses.clone(), Mutex::default());
     let vitals = GatewayVitals { parts, keeping, draining, traffic, looking };
     let Bound { socket, .. } = admin.into_iter().next().context("there is no admin socket")?;
-    let admin = Listener::plaintext(socket, AdminPages(Arc::new(Admin(Arc::new(vitals)))))?;
+    let admin = Listener::plaintext(socket, AdminPages(Arc::new(Admin::new(vitals))))?;
     let address = admin.address()?;
     tokio::spawn(admin.serve(drain.admin(), Default::default()));
     Ok((addresses, address))
