@@ -215,8 +215,15 @@ async fn an_sts_that_is_not_well_has_failed_and_denied_nobody() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_without_whole_credentials_makes_no_session() {
     let (world, sts) = world("wait_seconds_max = 1", &role("acme", &format!("arn = \"{SHARED}\""))).await;
+    let good = "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>A</AccessKeyId><SecretAccessKey>S</SecretAccessKey>\
+         <SessionToken>T</SessionToken><Expiration>2100-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult>\
+         </AssumeRoleResponse>";
+    let endless: &str = (good.replace("<SessionToken>", &format!("{}<SessionToken>", " ".repeat(100_000)))).leak();
+    let two_lines: &str = good.replace(">T<", ">T\nT<").leak();
     for answer in [
         "no XML",
+        endless,
+        two_lines,
         "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>A</AccessKeyId><SecretAccessKey>S</SecretAccessKey>\
          <SessionToken></SessionToken><Expiration>2100-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult>\
          </AssumeRoleResponse>",
@@ -233,7 +240,12 @@ async fn an_answer_without_whole_credentials_makes_no_session() {
         .await;
     }
     assert_eq!(world.served_count(), 0);
-    assert_eq!(world.metrics().await.sum("tollgate_role_sessions", &["tenant=\"acme\""]), 0.0);
+    let metrics = world.metrics().await;
+    assert_eq!(metrics.sum("tollgate_role_sessions", &["tenant=\"acme\""]), 0.0);
+    assert_eq!(metrics.sum("tollgate_assume_role_calls_total", &["outcome=\"denied\""]), 0.0, "STS said no word");
+    // What was wrong is what was added.
+    sts.is(Mood::Says(good));
+    until_answer(&world, "acme", |_| world.served_count() > 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

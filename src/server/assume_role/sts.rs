@@ -1,6 +1,6 @@
 //! One call of AssumeRole, through AWS's own SDK.
 
-use std::{fmt, sync::Arc, time::Duration, time::SystemTime};
+use std::{fmt, mem, sync::Arc, time::Duration, time::SystemTime};
 
 use aws_config::{BehaviorVersion, Region, identity::IdentityCache, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_credential_types::{
@@ -9,12 +9,16 @@ use aws_credential_types::{
 };
 use aws_sdk_sts::{
     Client,
-    config::http::HttpResponse,
-    error::{ProvideErrorMetadata, SdkError},
+    config::{
+        ConfigBag, Intercept, RuntimeComponents, http::HttpResponse, interceptors::BeforeDeserializationInterceptorContextMut,
+    },
+    error::{BoxError, ProvideErrorMetadata, SdkError},
     operation::assume_role::AssumeRoleError as ServiceError,
     types::Tag,
 };
-
+use aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint;
+use aws_smithy_types::body::SdkBody;
+use http_body_util::Limited;
 use tokio::sync::OnceCell;
 
 use crate::{
@@ -29,6 +33,9 @@ pub(super) const OK: AssumeRoleOutcome = AssumeRoleOutcome::Ok;
 const ATTEMPT_MAX: Duration = Duration::from_secs(4);
 const CALL_MAX: Duration = Duration::from_secs(10);
 const ATTEMPTS_MAX: u32 = 2;
+
+/// An answer has two or three kilobytes.
+const ANSWER_BYTES_MAX: usize = 64 << 10;
 
 const TOO_MANY_REQUESTS: u16 = 429;
 /// What AWS says of callers that come too often, mostly with 400. As its SDKs know it.
@@ -111,7 +118,8 @@ impl Sts {
             Some(endpoint) => loader.endpoint_url(endpoint).use_fips(false).use_dual_stack(false),
             None => loader.use_fips(self.fips).use_dual_stack(self.dual_stack),
         };
-        Client::new(&loader.load().await)
+        let config = aws_sdk_sts::config::Builder::from(&loader.load().await).interceptor(Bounded).build();
+        Client::from_conf(config)
     }
 
     /// Makes a session.
@@ -139,7 +147,7 @@ impl Sts {
         let answer = request.send().await.map_err(|error| told(&error))?;
         let keys = answer.credentials.ok_or(AssumeRoleError::Empty)?;
         let expiry = SystemTime::try_from(keys.expiration).map_err(|_| AssumeRoleError::Empty)?;
-        let is_whole = [&keys.access_key_id, &keys.secret_access_key, &keys.session_token].iter().all(|text| !text.is_empty());
+        let is_whole = [&keys.access_key_id, &keys.secret_access_key, &keys.session_token].iter().all(|text| is_one_word(text));
         if !is_whole || expiry <= SystemTime::now() {
             return Err(AssumeRoleError::Empty);
         }
@@ -153,7 +161,10 @@ fn told(error: &SdkError<ServiceError, HttpResponse>) -> AssumeRoleError {
     match error {
         SdkError::ServiceError(context) => {
             let (status, error) = (context.raw().status(), context.err());
-            let code = error.code().unwrap_or("an error");
+            // Whatever answers so is not STS.
+            let Some(code) = error.code() else {
+                return AssumeRoleError::Failed(format!("the answer, {}, is none of STS's", status.as_u16()));
+            };
             let message = error.message().unwrap_or("nothing more");
             if status.is_server_error() || status.as_u16() == TOO_MANY_REQUESTS || THROTTLING.contains(&code) {
                 return AssumeRoleError::Failed(format!("{} {code}: {message}", status.as_u16()));
@@ -163,6 +174,33 @@ fn told(error: &SdkError<ServiceError, HttpResponse>) -> AssumeRoleError {
         SdkError::ResponseError(_) => AssumeRoleError::Empty,
         SdkError::TimeoutError(_) => AssumeRoleError::Failed("no answer in time".to_owned()),
         _ => AssumeRoleError::Failed(with_causes(&error)),
+    }
+}
+
+/// As AWS makes them; anything else cannot be sent on in a header.
+fn is_one_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// Reads no more of an answer than [`ANSWER_BYTES_MAX`]: whatever is at the endpoint, it is not to fill the memory of all tenants.
+#[derive(Debug)]
+struct Bounded;
+
+#[dyn_dispatch_hint]
+impl Intercept for Bounded {
+    fn name(&self) -> &'static str {
+        "bounded answers"
+    }
+
+    fn modify_before_deserialization(
+        &self,
+        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let body = context.response_mut().body_mut();
+        *body = SdkBody::from_body_1_x(Limited::new(mem::replace(body, SdkBody::taken()), ANSWER_BYTES_MAX));
+        Ok(())
     }
 }
 
