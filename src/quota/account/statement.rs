@@ -3,7 +3,11 @@
 
 use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 
-use jiff::{Timestamp, civil::Date, tz::Offset};
+use jiff::{
+    Timestamp,
+    civil::Date,
+    tz::{Offset, TimeZone},
+};
 use serde::{Serialize, Serializer};
 
 use super::{
@@ -182,7 +186,7 @@ impl Taken {
             tenant: tenant.clone(),
             time_zone: quotas.zone.iana_name().unwrap_or("UTC").to_owned(),
             time: Moment(now.wall, quotas.zone.to_offset(now.wall)),
-            limits: self.balances.iter().map(Line::of).collect(),
+            limits: self.balances.iter().map(|balance| Line::of(balance, &quotas.zone)).collect(),
             running: Running {
                 requests: running,
                 holding,
@@ -202,7 +206,7 @@ impl Taken {
 }
 
 impl Line {
-    fn of(balance: &Balance) -> Line {
+    fn of(balance: &Balance, zone: &TimeZone) -> Line {
         let Balance { measure, span, .. } = *balance;
         let (resets, offset) = balance.resets;
         Line {
@@ -215,7 +219,7 @@ impl Line {
             reserved: Amount(measure, balance.reserved),
             remaining: Amount(measure, balance.remaining),
             resets: Moment(resets, offset),
-            exhausted_at: balance.exhausted.map(|at| Moment(at, offset)),
+            exhausted_at: balance.exhausted.map(|at| Moment(at, zone.to_offset(at))),
         }
     }
 }
