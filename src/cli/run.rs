@@ -30,6 +30,8 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     super::runtime()?.block_on(async {
         // Before anybody can know that this process serves: what nobody listens to would end it.
         let (mut signals, mut upgrade) = (Signals::new()?, signal(SignalKind::user_defined2())?);
+        // A ledger that has reached a limit on the size of files is an error of its write, and not the end of the process.
+        let _too_large = signal(SignalKind::from_raw(libc::SIGXFSZ))?;
         let running = match server::start(args.config.clone(), &log).await {
             Ok(running) => running,
             Err(StartError::Other(error)) => return Err(error),
