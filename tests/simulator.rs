@@ -260,6 +260,27 @@ async fn usage_is_reported_as_scripted_and_recorded() {
 }
 
 #[tokio::test]
+async fn ranks_and_embeddings_are_as_many_as_what_is_asked_about() {
+    let simulator = start().await;
+    let mut client = Client::connect(&simulator).await;
+    let (signing, host) = (Signing::default(), "bedrock-agent-runtime.us-east-1.amazonaws.com");
+    let rerank = |most: &str| {
+        format!(
+            r#"{{"queries":[],"sources":[{{"a":1}},{{}},{{}}],"rerankingConfiguration":{{"bedrockRerankingConfiguration":{{{most}}}}}}}"#
+        )
+    };
+    for (most, expected) in [("", 3), (r#""numberOfResults":2"#, 2), (r#""numberOfResults":9"#, 3)] {
+        let (status, headers, body) = client.send(signing.request("POST", host, "/rerank", &[], rerank(most).as_bytes())).await;
+        assert_eq!((status.as_u16(), headers["x-simulator-operation"].to_str().unwrap()), (200, "Rerank"));
+        let results = parse(&body)["results"].as_array().unwrap().clone();
+        assert_eq!(results.len(), expected);
+        assert!(results.windows(2).all(|two| two[0]["relevanceScore"].as_f64() > two[1]["relevanceScore"].as_f64()));
+    }
+    let (_, _, body) = client.send(post("/model/cohere.embed-english-v3/invoke", &[], br#"{"texts":["a","b","c"]}"#)).await;
+    assert_eq!(parse(&body)["embeddings"].as_array().unwrap().len(), 3);
+}
+
+#[tokio::test]
 async fn no_number_is_too_large_to_be_answered() {
     let simulator = start().await;
     let mut client = Client::connect(&simulator).await;

@@ -264,11 +264,13 @@ fn names(classified: &Classified) -> (&'static str, &'static str) {
     (classified.service.map_or("Unknown", |service| service.name()), classified.operation.unwrap_or("Unknown"))
 }
 
-/// The OpenAI- and Anthropic-shaped routes say model and streaming in the body, where AWS's have them in the path. Converse's say the
+/// The OpenAI- and Anthropic-shaped routes say model and streaming in the body, where AWS's have them in the path. Ranks and embeddings
+/// are as many as what is to be ranked or embedded. Converse's say the
 /// service tier there; it is not looked for in large ones.
 fn kept_bytes_max(classified: &Classified) -> usize {
     match classified.operation {
-        Some("ChatCompletions" | "Responses" | "Messages" | "CountMessageTokens") => KEPT_BYTES_MAX,
+        Some("ChatCompletions" | "Responses" | "Messages" | "CountMessageTokens" | "Rerank") => KEPT_BYTES_MAX,
+        Some("InvokeModel") if classified.model.as_deref().is_some_and(|model| model.contains("embed")) => KEPT_BYTES_MAX,
         Some("Converse" | "ConverseStream") => 4096,
         _ => 0,
     }

@@ -1,6 +1,7 @@
 //! Control-plane and agent answers that clients look into.
 
 use http::StatusCode;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Value, json};
 
 use super::{Answer, Asked, JSON};
@@ -68,6 +69,31 @@ pub(super) fn guardrail() -> Answer {
         "assessments": [{}],
         "guardrailCoverage": {"textCharacters": {"guarded": 1, "total": 1}},
     }))
+}
+
+/// The sources as they came, each a little less relevant than the one before it; as many as are asked for.
+pub(super) fn reranked(asked: &Asked) -> Answer {
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Request {
+        sources: Vec<IgnoredAny>,
+        reranking_configuration: Configuration,
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Configuration {
+        bedrock_reranking_configuration: Wanted,
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Wanted {
+        number_of_results: Option<usize>,
+    }
+    let request: Request = serde_json::from_slice(asked.body).unwrap_or_default();
+    let wanted = request.reranking_configuration.bedrock_reranking_configuration.number_of_results;
+    let result = |index: usize| json!({"index": index, "relevanceScore": 1.0 / (index + 1) as f64});
+    let results: Vec<Value> = (0..request.sources.len()).take(wanted.unwrap_or(usize::MAX)).map(result).collect();
+    answer(&json!({"results": results}))
 }
 
 pub(super) fn retrieved() -> Answer {

@@ -3,6 +3,7 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderName, HeaderValue};
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Value, json};
 
 use super::{
@@ -130,6 +131,16 @@ fn without_usage(asked: &Asked, mut document: Value) -> Value {
     document
 }
 
+/// How many texts are to be embedded.
+fn texts(asked: &Asked) -> usize {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Request {
+        texts: Vec<IgnoredAny>,
+    }
+    serde_json::from_slice(asked.body).map_or(1, |request: Request| request.texts.len().max(1))
+}
+
 fn body(asked: &Asked, text: &str) -> Value {
     let usage = asked.usage();
     let embedding = [0.1, -0.2, 0.3, -0.4];
@@ -144,8 +155,8 @@ fn body(asked: &Asked, text: &str) -> Value {
         Provider::TitanEmbed => json!({"embedding": embedding, "inputTextTokenCount": usage.input_tokens}),
         Provider::CohereEmbed => json!({
             "id": asked.id,
-            "texts": [text],
-            "embeddings": [embedding],
+            "texts": vec![text; texts(asked)],
+            "embeddings": vec![embedding; texts(asked)],
             "response_type": "embeddings_floats",
             "meta": {"billed_units": {"input_tokens": usage.input_tokens}},
         }),

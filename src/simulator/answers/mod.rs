@@ -85,6 +85,7 @@ pub(super) fn answer(asked: &Asked) -> Answer {
         "ListInferenceProfiles" => control::inference_profiles(asked),
         "ApplyGuardrail" => control::guardrail(),
         "Retrieve" => control::retrieved(),
+        "Rerank" => control::reranked(asked),
         _ => empty(operation),
     }
 }
