@@ -50,6 +50,7 @@ impl Exports {
         add("TOLLGATE_CREDENTIALS_URL", &format!("http://{plaintext}/credentials"));
         add("TOLLGATE_STS_URL", &format!("{url}/sts"));
         add("TOLLGATE_SIMULATOR_URL", &simulator.url());
+        add("TOLLGATE_SIMULATOR_CA_BUNDLE", &files.simulator_ca.display().to_string());
         add("TOLLGATE_CONFIG", &files.config.display().to_string());
         // Last: whoever waits for this line finds the others above it.
         add("TOLLGATE_URL", &url);

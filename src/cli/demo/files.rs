@@ -49,6 +49,8 @@ pub struct DemoFiles {
     pub access_key: NewKey,
     /// An API key of acme.
     pub api_key: NewKey,
+    /// The authority of the simulator, whom the gateway alone has to trust.
+    pub simulator_ca: PathBuf,
     directory: PathBuf,
 }
 
@@ -78,7 +80,7 @@ impl DemoFiles {
         let ca_bundle = write("ca.pem", &certificates.ca)?;
         write("certificate.pem", &certificates.leaf)?;
         write("private-key.pem", &certificates.leaf_key)?;
-        write("simulator-ca.pem", simulator.ca_pem())?;
+        let simulator_ca = write("simulator-ca.pem", simulator.ca_pem())?;
         write("simulator-secret", &key.secret_access_key)?;
         write("simulator-session-token", key.session_token.as_deref().unwrap_or_default())?;
 
@@ -94,7 +96,16 @@ impl DemoFiles {
         let now = SystemTime::now();
         let token = |tenant: &str| issuer.mint(DEMO_ISSUER, DEMO_AUDIENCE, tenant, "demo-user", TOKEN_LIFETIME, now);
         let config = write("tollgate.toml", &config(args, simulator))?;
-        Ok(DemoFiles { config, ca_bundle, acme: token("acme"), globex: token("globex"), access_key, api_key, directory })
+        Ok(DemoFiles {
+            config,
+            ca_bundle,
+            acme: token("acme"),
+            globex: token("globex"),
+            access_key,
+            api_key,
+            simulator_ca,
+            directory,
+        })
     }
 }
 
