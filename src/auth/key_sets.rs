@@ -4,16 +4,20 @@
 //! Keys belong to an issuer *and* to where they came from. When a reload points an issuer at another key set, keys from the old
 //! place must not vouch under the new rules, nor may a refused reload take the running configuration's keys away.
 
+mod handed;
+
 use std::{
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use arc_swap::ArcSwapOption;
+
+pub use self::handed::HandedKeySet;
 
 use super::{
     key_set::KeySet,
@@ -41,12 +45,16 @@ struct Slot {
     loaded: ArcSwapOption<Loaded>,
     /// When its origin last had it, in seconds since 1970.
     confirmed: AtomicU64,
+    /// When its origin was last asked, it did not say.
+    unconfirmed: AtomicBool,
     wanted: Wanted,
 }
 
 /// A key set in use.
 pub(super) struct Loaded {
     pub(super) set: KeySet,
+    /// As it was published, for a successor; nothing where nobody has to have it.
+    document: Option<Box<str>>,
     pub(super) generation: u64,
 }
 
@@ -88,6 +96,11 @@ impl IssuerKeys {
         self.outage_max.and_then(|_| self.from_origin.wanted.want(now))
     }
 
+    /// Whether its origin could not be asked the last time: then it may have keys that are not known here.
+    pub(super) fn are_unconfirmed(&self) -> bool {
+        self.from_origin.unconfirmed.load(Ordering::Relaxed)
+    }
+
     fn holds(&self, now: SystemTime) -> bool {
         self.outage_max.is_none_or(|max| self.from_origin.age(now) <= max)
     }
@@ -118,13 +131,13 @@ impl KeySets {
 
     /// Hands over the keys of `issuer`, wherever its configuration says they are. Keys from there win once they are loaded.
     pub fn store(&self, issuer: &str, set: KeySet) {
-        self.replace((issuer.to_owned(), None), set, UNIX_EPOCH);
+        self.replace((issuer.to_owned(), None), set, None, UNIX_EPOCH);
     }
 
-    /// Sets the keys that `issuer` had published at `origin` at a time; true if they are not the ones in use already. Only then
+    /// Sets the keys that `issuer` had published at `origin` at a time, in this document; true if they are not the ones in use already. Only then
     /// the generation moves and cached verdicts lapse.
-    pub fn store_from(&self, issuer: &str, origin: &KeyOrigin, set: KeySet, at: SystemTime) -> bool {
-        self.replace((issuer.to_owned(), Some(origin.clone())), set, at)
+    pub fn store_from(&self, issuer: &str, origin: &KeyOrigin, set: KeySet, document: Option<&str>, at: SystemTime) -> bool {
+        self.replace((issuer.to_owned(), Some(origin.clone())), set, document, at)
     }
 
     /// The number of the newest key set of `issuer`; 0 before the first. Numbers only grow.
@@ -152,8 +165,15 @@ impl KeySets {
     }
 
     /// A fetch has ended, well or not: whoever waited for its keys looks again.
-    pub fn answer(&self, issuer: &str, origin: &KeyOrigin) {
-        self.slot((issuer.to_owned(), Some(origin.clone()))).wanted.answer();
+    pub fn answer(&self, issuer: &str, origin: &KeyOrigin, is_good: bool) {
+        let slot = self.slot((issuer.to_owned(), Some(origin.clone())));
+        slot.unconfirmed.store(!is_good, Ordering::Relaxed);
+        slot.wanted.answer();
+    }
+
+    /// Takes the keys from `origin` away from `issuer`, which has none there any more: its tokens are refused as if there had never been any.
+    pub fn forget(&self, issuer: &str, origin: &KeyOrigin) {
+        self.slot((issuer.to_owned(), Some(origin.clone()))).loaded.store(None);
     }
 
     /// How the keys of every issuer that has some are at `now`.
@@ -183,7 +203,7 @@ impl KeySets {
         }
     }
 
-    fn replace(&self, name: SlotName, set: KeySet, at: SystemTime) -> bool {
+    fn replace(&self, name: SlotName, set: KeySet, document: Option<&str>, at: SystemTime) -> bool {
         let slot = self.slot(name);
         // Before the keys: they must not be found too old in between.
         slot.confirmed.store(unix_seconds(at), Ordering::Relaxed);
@@ -191,7 +211,7 @@ impl KeySets {
             return false;
         }
         let generation = GENERATIONS.fetch_add(1, Ordering::Relaxed);
-        slot.loaded.store(Some(Arc::new(Loaded { set, generation })));
+        slot.loaded.store(Some(Arc::new(Loaded { set, document: document.map(Box::from), generation })));
         true
     }
 

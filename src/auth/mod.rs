@@ -53,7 +53,7 @@ pub use error::IdentityError;
 pub use issued::Issued;
 pub use key_ring::{KeyRing, KeyRingError};
 pub use key_set::{KeyProblem, KeySet, KeySetError};
-pub use key_sets::KeySets;
+pub use key_sets::{HandedKeySet, KeySets};
 pub use mint::DevelopmentIssuer;
 pub use principal::{ClaimTag, Principal, Proof};
 pub use sealing::{SealError, SealingKeys};

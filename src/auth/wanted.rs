@@ -15,7 +15,7 @@ use tokio::sync::{Notify, watch};
 pub const COOL_DOWN: Duration = Duration::from_secs(30);
 
 /// A fetch that has not ended by then is not waited for any more.
-pub const WAIT_MAX: Duration = Duration::from_millis(1_500);
+pub const WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// More requests than this do not wait.
 const WAITING_MAX: usize = 1_024;

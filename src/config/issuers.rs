@@ -87,7 +87,7 @@ impl Default for KeySetSource {
 }
 
 /// A place that keys come from. Keys of one are not believed for another.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum KeyOrigin {
     /// This file.
     File(PathBuf),

@@ -5,7 +5,8 @@ use std::time::SystemTime;
 
 use crate::auth::{Authenticator, IdentityError, wanted::WAIT_MAX};
 
-/// Runs `identify`, and again if it met a key that nobody had.
+/// Runs `identify`, and again if it met a key that nobody had. While the issuer cannot be asked, nobody can say that such a key is not its
+/// own: that is no refusal.
 pub async fn identity<T>(
     authenticator: &Authenticator,
     identify: impl Fn(SystemTime) -> Result<T, IdentityError>,
@@ -18,7 +19,12 @@ pub async fn identity<T>(
                 let _ = tokio::time::timeout(WAIT_MAX, fetched.changed()).await;
             }
             // Without a wait, too: the keys may have come between the look and the question.
-            identify(SystemTime::now())
+            match identify(SystemTime::now()) {
+                Err(IdentityError::UnknownKey(issuer)) if authenticator.keys_are_unconfirmed(&issuer) => {
+                    Err(IdentityError::KeysUnavailable)
+                }
+                identified => identified,
+            }
         }
         identified => identified,
     }

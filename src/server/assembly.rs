@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     admin::Admin,
+    auth::HandedKeySet,
     aws::CredentialsSlot,
     config::Config,
     ledger::Ledger,
@@ -75,14 +76,20 @@ pub(super) struct Keeping {
 }
 
 impl Parts {
-    pub async fn new(config: &Config, log: LogLines) -> anyhow::Result<Parts> {
+    /// `keys`: what a predecessor had, for want of anything newer.
+    pub async fn new(config: &Config, log: LogLines, keys: &[HandedKeySet]) -> anyhow::Result<Parts> {
         let lasting = Lasting::default();
+        key_sets::take_over(keys, config, &lasting.key_sets);
         let credentials = Arc::<CredentialsSlot>::default();
         let metrics = Arc::new(Metrics::new()?);
         log.count_lost(metrics.access_log_lost.clone());
         let records = Records { directory: config.state_directory.clone(), metrics: Some(Arc::clone(&metrics)) };
         for failure in key_sets::load_once(config, &lasting.key_sets, &records).await {
-            let until = if failure.restored { "the keys of the last run serve" } else { "its tokens are refused" };
+            let until = match (failure.restored, failure.has_keys) {
+                (true, _) => "the keys of the last run serve",
+                (_, true) => "the keys of the process before this one serve",
+                _ => "its tokens are refused",
+            };
             tracing::warn!(%failure, "key set not loaded; {until} until it is");
         }
         let snapshot = Snapshot::compile(config, 1, &lasting)?;

@@ -1,6 +1,7 @@
 //! Brings issuers' key sets in: from files once, from URLs again and again, and when a token names a key that nobody has. What arrives
 //! replaces the old keys only if it is a key set with a usable key; on any failure the last good keys stay, and they outlive a restart
-//! where there is a directory for them. Says nothing about tokens.
+//! where there is a directory for them. A file is another matter: it is the operator's own word, and one without a key takes the old ones
+//! away. Says nothing about tokens.
 
 mod fetch;
 mod saved;
@@ -20,7 +21,7 @@ use tokio::{fs::File, io::AsyncReadExt, sync::watch, task::JoinSet, time};
 use super::chance::chance;
 use crate::{
     auth::{
-        KeySet, KeySetError, KeySets,
+        HandedKeySet, KeySet, KeySetError, KeySets,
         key_set::{KEY_SET_BYTES_MAX, KeyProblem},
         wanted::COOL_DOWN,
     },
@@ -28,7 +29,7 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// Longest fetch, from the name's resolution to the last byte; a discovery document's included.
+/// Longest fetch of a document, from the name's resolution to the last byte.
 const FETCH_MAX: Duration = Duration::from_millis(1_500);
 /// Pause between fetches while an issuer has no keys at all, and at least this between any two.
 const RETRY: Duration = Duration::from_secs(5);
@@ -53,6 +54,21 @@ pub struct KeySetFailure {
     pub error: LoadError,
     /// The last good keys were still on disk.
     pub restored: bool,
+    /// There are keys, these or others.
+    pub has_keys: bool,
+    /// It would have been in a file.
+    in_file: bool,
+}
+
+impl KeySetFailure {
+    /// Whether a file has something else in it than a key set: a mistake, and not a word on which keys are good.
+    pub fn is_mistake(&self) -> bool {
+        match &self.error {
+            LoadError::File(_) => true,
+            LoadError::KeySet(error) => self.in_file && !matches!(error, KeySetError::NoUsableKey(_)),
+            _ => false,
+        }
+    }
 }
 
 /// Why a key set could not be loaded. For operators; `error` texts of reqwest are stripped of URLs, which may hold credentials.
@@ -69,7 +85,7 @@ pub enum LoadError {
     Fetch(String),
     #[error("the key-set URL answered {0}, not 200; redirects are not followed")]
     Status(StatusCode),
-    #[error("fetching the key set took longer than {} ms", FETCH_MAX.as_millis())]
+    #[error("a document took longer than {} ms to fetch", FETCH_MAX.as_millis())]
     Slow,
     #[error("no discovery document: {0}")]
     Discovery(Box<LoadError>),
@@ -97,8 +113,18 @@ struct Feed {
     records: Records,
 }
 
-/// Loads every issuer's key set once, all at the same time, and says which could not be. URLs take 1.5 seconds at most. Keys that
-/// are there already stay where loading fails; where there are none, those of the last run serve.
+/// Takes what a predecessor had of the issuers that have their keys in the same place still.
+pub fn take_over(handed: &[HandedKeySet], config: &Config, key_sets: &KeySets) {
+    for key_set in handed {
+        let same = config.issuers.get(&key_set.issuer).is_some_and(|issuer| issuer.key_origin() == *key_set.origin());
+        if same && let Err(error) = key_sets.take_over(key_set) {
+            tracing::warn!(issuer = key_set.issuer, %error, "the key set of the process before this one is not used");
+        }
+    }
+}
+
+/// Loads every issuer's key set once, all at the same time, and says which could not be. URLs take 1.5 seconds at most, those that have to be discovered twice that. Keys that
+/// are there already stay where loading fails, but for a file's that has none any more; where there are none, those of the last run serve.
 pub async fn load_once(config: &Config, key_sets: &Arc<KeySets>, records: &Records) -> Vec<KeySetFailure> {
     let mut loads = JoinSet::new();
     for (name, issuer) in &config.issuers {
@@ -171,11 +197,16 @@ impl Feed {
             }
             Err(error) => error,
         };
+        if !self.is_published() && matches!(error, LoadError::KeySet(KeySetError::NoUsableKey(_))) {
+            self.key_sets.forget(&self.name, &self.origin);
+        }
         let restored = match directory {
             Some(directory) if !self.has_keys() && self.is_published() => self.restore(directory).await,
             _ => false,
         };
-        Some(KeySetFailure { issuer: self.name, error, restored })
+        let in_file = !self.is_published();
+        let has_keys = self.has_keys();
+        Some(KeySetFailure { issuer: self.name, error, restored, has_keys, in_file })
     }
 
     async fn poll(self, pace: Pace) {
@@ -185,7 +216,9 @@ impl Feed {
                 () = time::sleep(jittered(self.pause(&pace))) => {}
                 () = self.key_sets.wanted(&self.name, &self.origin) => {}
             }
-            match self.load().await {
+            let loaded = self.load().await;
+            let is_good = loaded.is_ok();
+            match loaded {
                 Ok(arrived) => {
                     if failing {
                         tracing::info!(issuer = %self.name, "the key set can be fetched again");
@@ -202,7 +235,7 @@ impl Feed {
                     failing = true;
                 }
             }
-            self.key_sets.answer(&self.name, &self.origin);
+            self.key_sets.answer(&self.name, &self.origin, is_good);
         }
     }
 
@@ -223,7 +256,8 @@ impl Feed {
     async fn keep(&self, Arrived { set, problems, json }: Arrived) {
         let now = SystemTime::now();
         let usable = set.usable();
-        if self.key_sets.store_from(&self.name, &self.origin, set, now) {
+        let document = std::str::from_utf8(&json).ok();
+        if self.key_sets.store_from(&self.name, &self.origin, set, document, now) {
             tracing::info!(issuer = %self.name, usable, set_aside = problems.len(), "key set changed");
             for problem in problems {
                 tracing::warn!(issuer = %self.name, %problem, "a key of the key set is not used");
@@ -255,7 +289,7 @@ impl Feed {
         }
         match KeySet::parse(&json) {
             Ok((set, _)) => {
-                self.key_sets.store_from(&self.name, &self.origin, set, at);
+                self.key_sets.store_from(&self.name, &self.origin, set, std::str::from_utf8(&json).ok(), at);
                 true
             }
             Err(error) => {
@@ -277,10 +311,8 @@ impl Feed {
 async fn load(origin: &KeyOrigin) -> Result<Arrived, LoadError> {
     let json = match origin {
         KeyOrigin::File(path) => read(path).await.map_err(LoadError::File)?,
-        KeyOrigin::Url(url) => time::timeout(FETCH_MAX, fetch::key_set(url)).await.map_err(|_| LoadError::Slow)??,
-        KeyOrigin::Discovery(issuer) => {
-            time::timeout(FETCH_MAX, fetch::discovered(issuer)).await.map_err(|_| LoadError::Slow)??
-        }
+        KeyOrigin::Url(url) => fetch::key_set(url).await?,
+        KeyOrigin::Discovery(issuer) => fetch::discovered(issuer).await?,
     };
     let (set, problems) = KeySet::parse(&json)?;
     Ok(Arrived { set, problems, json })

@@ -172,7 +172,11 @@ async fn start_after(
     };
     // Sockets first, so that an address in use is found before anything else starts.
     let sockets = sockets::bind(&config, offer.sockets)?;
-    let parts = Parts::new(&config, log).await.map_err(StartError::of)?;
+    let keys = match predecessor {
+        Some(predecessor) => predecessor.key_sets(offer.key_sets).await?,
+        None => Vec::new(),
+    };
+    let parts = Parts::new(&config, log, &keys).await.map_err(StartError::of)?;
     parts.chronicle.read_from(&path, chronicle::prints(&reload::files(&path, &config)).await);
     let resolved = resolving::prepare(&parts.gateway_addresses, &parts.live.load().snapshot);
     let reloader = Arc::new(Reloader::new(path, &config, &parts, log_filter));
@@ -321,9 +325,7 @@ impl Running {
     /// # Errors
     /// It cannot serve; nothing has changed.
     pub async fn prepare_successor(&self) -> Result<Prepared, UpgradeError> {
-        handover::prepare(&self.drain, &self.giving.lasting.role_sessions)
-            .await
-            .inspect_err(|_| self.metrics.upgrades_failed.inc())
+        handover::prepare(&self.drain, &self.giving.lasting).await.inspect_err(|_| self.metrics.upgrades_failed.inc())
     }
 
     /// Gives it everything, and says which process it is. What is left then is [`Running::leave`].

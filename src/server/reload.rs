@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 use arc_swap::ArcSwap;
 use sd_notify::NotifyState;
 use tokio::sync::{Mutex, watch};
@@ -126,6 +126,9 @@ impl Reloader {
             tracing::warn!("{what} changed; {STAYS}");
         }
         for failure in key_sets::load_once(&config, &self.lasting.key_sets, &self.records(&config)).await {
+            if failure.is_mistake() {
+                bail!("{failure}");
+            }
             tracing::warn!(%failure, "key set not loaded");
         }
         let prints = chronicle::prints(&files(&self.path, &config)).await;

@@ -30,5 +30,6 @@ mod long_streams;
 mod restarts;
 mod role_sessions;
 mod service;
+mod upgraded_issuers;
 mod upgrades;
 mod watch;

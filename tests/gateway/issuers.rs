@@ -26,6 +26,11 @@ struct Provider {
 
 impl Provider {
     async fn start(keys: String) -> Provider {
+        Provider::start_slow(keys, Duration::ZERO).await
+    }
+
+    /// Thinks so long before each answer.
+    async fn start_slow(keys: String, thinks: Duration) -> Provider {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (keys, fetches) = (Arc::new(Mutex::new(Some(keys))), Arc::new(AtomicUsize::new(0)));
@@ -33,7 +38,11 @@ impl Provider {
         tokio::spawn(async move {
             while let Ok((connection, _)) = listener.accept().await {
                 let body = current.lock().unwrap().clone();
-                tokio::spawn(answer(connection, issuer.clone(), body, Arc::clone(&count)));
+                let (issuer, count) = (issuer.clone(), Arc::clone(&count));
+                tokio::spawn(async move {
+                    tokio::time::sleep(thinks).await;
+                    answer(connection, issuer, body, count).await;
+                });
             }
         });
         Provider { url, keys, fetches }
@@ -118,6 +127,20 @@ async fn identity_survives_a_restart_while_the_issuer_is_out() {
     client.post(INVOKE, "{}").await.assert_served();
     let metrics = world.metrics().await;
     assert_eq!(metrics.sum("tollgate_key_set_fetches_total", &["issuer=\"op\"", "result=\"failed\""]), 1.0);
-    client.authorization = provider.bearer(&DevelopmentIssuer::generate().unwrap());
-    client.post(INVOKE, "{}").await.assert_refused(403, "UnrecognizedClientException");
+    // Perhaps it is a new one.
+    let new = DevelopmentIssuer::generate().unwrap();
+    client.authorization = provider.bearer(&new);
+    let answer = client.post(INVOKE, "{}").await;
+    answer.assert_refused(503, "ServiceUnavailableException");
+    assert!(!answer.header("retry-after").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_document_of_discovery_and_the_keys_may_each_take_their_time() {
+    let issuer = DevelopmentIssuer::generate().unwrap();
+    let provider = Provider::start_slow(issuer.key_set_json(), Duration::from_millis(800)).await;
+    let world = World::with(provider.settings()).await;
+    let mut client = world.h1().await;
+    client.authorization = provider.bearer(&issuer);
+    client.post(INVOKE, "{}").await.assert_served();
 }

@@ -278,6 +278,29 @@ async fn withdrawn_keys_stop_and_new_ones_start_by_reload() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_without_keys_takes_them_away_and_one_that_is_no_key_set_is_a_mistake() {
+    let world = World::start().await;
+    let file = world.directory.path().join("keys.json");
+    let keys = fs::read_to_string(&file).unwrap();
+    let mut client = world.h1().await;
+    client.post(INVOKE, "{}").await.assert_served();
+    for mistake in ["", "<html>", "{\"keys\":{}}"] {
+        fs::write(&file, mistake).unwrap();
+        assert!(!world.gateway.reload().await, "{mistake}");
+        client.post(INVOKE, "{}").await.assert_served();
+    }
+    let other = r#"{"keys":[{"kty":"EC","crv":"P-521","x":"AA","y":"AA","kid":"a"}]}"#;
+    for none in ["{\"keys\":[]}", other] {
+        fs::write(&file, none).unwrap();
+        assert!(world.gateway.reload().await, "{none}");
+        client.post(INVOKE, "{}").await.assert_refused(503, "ServiceUnavailableException");
+        fs::write(&file, &keys).unwrap();
+        assert!(world.gateway.reload().await);
+        client.post(INVOKE, "{}").await.assert_served();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn certificates_of_listeners_change_by_reload() {
     let world = World::start().await;
     let mut before = world.h2().await;

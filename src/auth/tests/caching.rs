@@ -158,10 +158,10 @@ fn keys_belong_to_the_place_they_came_from() {
     let new = Authenticator::new(&issuers(&elsewhere), Arc::clone(&key_sets), Arc::clone(&cache));
     let good = |authenticator: &Authenticator| authenticator.authenticate_token(&good_token(), at(NOW)).is_ok();
 
-    assert!(key_sets.store_from("corp", &source, keys().set(), at(NOW)));
-    assert!(!key_sets.store_from("corp", &source, keys().set(), at(NOW)));
+    assert!(key_sets.store_from("corp", &source, keys().set(), None, at(NOW)));
+    assert!(!key_sets.store_from("corp", &source, keys().set(), None, at(NOW)));
     assert!(good(&old) && !good(&new));
-    key_sets.store_from("corp", &elsewhere, keys().set(), at(NOW));
+    key_sets.store_from("corp", &elsewhere, keys().set(), None, at(NOW));
     assert!(good(&old) && good(&new));
     key_sets.retain(|_, known| known == Some(&elsewhere));
     assert!(!key_sets.has_keys("corp", &source) && key_sets.has_keys("corp", &elsewhere));

@@ -196,7 +196,7 @@ fn keys_that_nobody_confirms_lapse_and_take_cached_verdicts_along() {
     let discovered = Issuer { key_set: KeySetSource::Discovery(true), key_set_outage_seconds_max: 600, ..issuer() };
     let origin = discovered.key_origin();
     let key_sets = Arc::new(KeySets::new());
-    key_sets.store_from("corp", &origin, keys().set(), at(NOW));
+    key_sets.store_from("corp", &origin, keys().set(), None, at(NOW));
     let issuers = BTreeMap::from([("corp".to_owned(), discovered)]);
     let cache = Arc::new(TokenCache::default());
     let authenticator = Authenticator::new(&issuers, Arc::clone(&key_sets), Arc::clone(&cache));
@@ -206,7 +206,7 @@ fn keys_that_nobody_confirms_lapse_and_take_cached_verdicts_along() {
     assert_eq!(fixture.verdict_at(&token, at(NOW + 600)), "acme/alice");
     assert_eq!(fixture.verdict_at(&token, at(NOW + 601)), "keys_unavailable"); // the verdict of 400 is 201 seconds old
     assert_eq!(key_sets.conditions(at(NOW + 601))[0].age, Duration::from_secs(601));
-    assert!(!key_sets.store_from("corp", &origin, keys().set(), at(NOW + 601))); // confirmed: the same keys
+    assert!(!key_sets.store_from("corp", &origin, keys().set(), None, at(NOW + 601))); // confirmed: the same keys
     assert_eq!(fixture.verdict_at(&token, at(NOW + 602)), "acme/alice");
     assert_eq!(fixture.verdict_at(&token, at(NOW - 5)), "acme/alice"); // a clock that was set back
 }

@@ -6,12 +6,14 @@ use anyhow::{Context, bail};
 use tokio::time::timeout;
 
 use super::{
+    key_sets,
     link::Link,
     message::{FromNew, FromOld, Owner, PROTOCOL},
     predecessors::Predecessors,
     sessions,
 };
 use crate::{
+    auth::HandedKeySet,
     aws::HandedSession,
     proxy::custody::{Custody, Predecessor, predecessor::Open},
     quota::{Counted, Portion},
@@ -37,6 +39,7 @@ pub(in crate::server) struct Inheritance {
 pub(in crate::server) struct Offer {
     pub sockets: Vec<Bound>,
     pub role_sessions: bool,
+    pub key_sets: bool,
 }
 
 /// The account, as the old process gave it.
@@ -74,7 +77,9 @@ impl Inheritance {
         let mut offer = Offer::default();
         loop {
             match self.link.receive().await.context("cannot hear the running gateway")? {
-                Some((FromOld::Hello { protocol: PROTOCOL, role_sessions }, _)) => offer.role_sessions = role_sessions,
+                Some((FromOld::Hello { protocol: PROTOCOL, role_sessions, key_sets }, _)) => {
+                    offer = Offer { role_sessions, key_sets, ..offer };
+                }
                 Some((FromOld::Hello { protocol, .. }, _)) => {
                     bail!("the running gateway hands over by protocol {protocol}, this one takes {PROTOCOL}: restart instead")
                 }
@@ -90,6 +95,11 @@ impl Inheritance {
     /// The sessions of tenants' roles that it has; none of one that does not offer any.
     pub async fn role_sessions(&self, offered: bool) -> anyhow::Result<Vec<HandedSession>> {
         if offered { sessions::ask(&self.link).await } else { Ok(Vec::new()) }
+    }
+
+    /// The key sets of issuers that it has; none of one that does not offer any.
+    pub async fn key_sets(&self, offered: bool) -> anyhow::Result<Vec<HandedKeySet>> {
+        if offered { key_sets::ask(&self.link).await } else { Ok(Vec::new()) }
     }
 
     /// Why this process cannot take over; the other one goes on.

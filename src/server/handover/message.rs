@@ -4,9 +4,10 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
 use crate::{
+    auth::HandedKeySet,
     aws::HandedSession,
     proxy::custody::{Call, Reply},
     quota::{Counted, Portion},
@@ -27,6 +28,9 @@ pub(super) enum FromOld {
         /// Sessions of roles are there to be asked for.
         #[serde(default)]
         role_sessions: bool,
+        /// So are issuers' key sets.
+        #[serde(default)]
+        key_sets: bool,
     },
     /// A listening socket comes with it.
     Socket { configured: SocketAddr, admin: bool },
@@ -36,6 +40,10 @@ pub(super) enum FromOld {
     RoleSession(#[serde(deserialize_with = "if_understood")] Option<Box<HandedSession>>),
     /// These were all sessions of roles.
     RoleSessionsGiven,
+    /// Of an issuer; nothing if this process does not understand it.
+    KeySet(#[serde(deserialize_with = "if_understood")] Option<Box<HandedKeySet>>),
+    /// These were all key sets.
+    KeySetsGiven,
     /// Of a tenant's account. A hold without an owner is of a process that died.
     Account { tenant: Arc<str>, owner: Option<Owner>, portion: Portion },
     /// Of a tenant's request rates.
@@ -55,6 +63,8 @@ pub(super) enum FromOld {
 pub(super) enum FromNew {
     /// It asks for the sessions of roles, which were offered.
     RoleSessions,
+    /// It asks for issuers' key sets, which were offered.
+    KeySets,
     /// It could serve.
     Prepared,
     /// It cannot, and this is why.
@@ -66,6 +76,6 @@ pub(super) enum FromNew {
 }
 
 /// Why it is not understood is told to nobody: serde's words have what they are about in them.
-fn if_understood<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<HandedSession>>, D::Error> {
+fn if_understood<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Option<Box<T>>, D::Error> {
     Ok(serde_json::from_value(serde_json::Value::deserialize(deserializer)?).ok())
 }

@@ -22,12 +22,12 @@ use tokio::{
 
 use super::{
     inherit::VARIABLE,
+    key_sets,
     link::Link,
     message::{FromNew, FromOld, Owner, PROTOCOL},
     sessions,
 };
 use crate::{
-    aws::RoleSessions,
     ledger::Ledger,
     proxy::{
         Live,
@@ -121,7 +121,7 @@ fn reap(child: Option<Child>) {
 }
 
 /// Starts a successor, and waits until it is ready.
-pub(in crate::server) async fn prepare(drain: &Drain, role_sessions: &RoleSessions) -> Result<Prepared, UpgradeError> {
+pub(in crate::server) async fn prepare(drain: &Drain, lasting: &Lasting) -> Result<Prepared, UpgradeError> {
     let (link, end) = Link::pair()?;
     let process = start(end)?;
     let ready = async {
@@ -129,7 +129,8 @@ pub(in crate::server) async fn prepare(drain: &Drain, role_sessions: &RoleSessio
         loop {
             // Why it does not take what is offered, it may have said.
             match link.receive().await? {
-                Some((FromNew::RoleSessions, _)) => sessions::give(&link, role_sessions).await?,
+                Some((FromNew::RoleSessions, _)) => sessions::give(&link, &lasting.role_sessions).await?,
+                Some((FromNew::KeySets, _)) => key_sets::give(&link, &lasting.key_sets).await?,
                 Some((FromNew::Prepared, _)) => return Ok(()),
                 Some((FromNew::Failed(reason), _)) => return Err(UpgradeError::Failed(reason)),
                 _ => return offered.map_or_else(|error| Err(error.into()), |()| Err(UpgradeError::Ended)),
@@ -141,7 +142,7 @@ pub(in crate::server) async fn prepare(drain: &Drain, role_sessions: &RoleSessio
 }
 
 async fn offer(link: &Link, drain: &Drain) -> io::Result<()> {
-    link.send(&FromOld::Hello { protocol: PROTOCOL, role_sessions: true }).await?;
+    link.send(&FromOld::Hello { protocol: PROTOCOL, role_sessions: true, key_sets: true }).await?;
     for bound in drain.sockets()? {
         let socket = FromOld::Socket { configured: bound.configured, admin: bound.admin };
         link.send_with(&socket, Some(bound.socket.as_fd())).await?;

@@ -1,12 +1,13 @@
 //! One document from an issuer, over a network that may be hostile: bounded in bytes, by certificate or on this machine, from where
-//! it was asked for and nowhere else. The caller bounds the time.
+//! it was asked for and nowhere else.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use reqwest::{Client, StatusCode, Url, redirect};
 use serde::Deserialize;
+use tokio::time::timeout;
 
-use super::LoadError;
+use super::{FETCH_MAX, LoadError};
 use crate::{
     auth::{KeySetError, key_set::KEY_SET_BYTES_MAX},
     telemetry::with_causes,
@@ -43,6 +44,10 @@ fn parsed(url: &str) -> Result<Url, LoadError> {
 }
 
 async fn get(url: Url) -> Result<Vec<u8>, LoadError> {
+    timeout(FETCH_MAX, get_slowly(url)).await.map_err(|_| LoadError::Slow)?
+}
+
+async fn get_slowly(url: Url) -> Result<Vec<u8>, LoadError> {
     let client = client(&url).map_err(fetch_error)?;
     let request = client.get(url).header(reqwest::header::ACCEPT, "application/jwk-set+json, application/json");
     let mut response = request.send().await.map_err(fetch_error)?;

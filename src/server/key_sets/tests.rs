@@ -378,7 +378,7 @@ async fn polling_ends_when_told_and_when_nobody_is_left_to_tell() {
     let issuers = config(&[("corp", &server.source())]).issuers;
     let gone = KeyOrigin::Url("https://gone.example/".into());
     let key_sets = Arc::new(KeySets::new());
-    key_sets.store_from("gone", &gone, KeySet::parse(new_key_set().as_bytes()).unwrap().0, SystemTime::now());
+    key_sets.store_from("gone", &gone, KeySet::parse(new_key_set().as_bytes()).unwrap().0, None, SystemTime::now());
     let (tell, told) = watch::channel(false);
     let polling = tokio::spawn(poll(issuers.clone(), Arc::clone(&key_sets), Records::default(), told));
     until(|| key_sets.generation("gone") == 0).await; // it is not configured any more
