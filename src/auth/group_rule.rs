@@ -1,13 +1,22 @@
-//! Which groups a caller is in: from an issuer's rule and a token's claims to the groups that the configuration knows. All others are
-//! left out at once, so that a token in hundreds of them costs nothing later. What a group may is asked later.
+//! Which groups a caller is in: from an issuer's rule and a token's claims to the groups that the configuration knows. Of all
+//! others eight bytes are left, so that a token in hundreds of them costs little later. What a group may is asked later.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
-use super::{claims::Unverified, error::IdentityError};
+use super::{claims::Unverified, error::IdentityError, principal::GroupPrint};
 use crate::config;
+
+/// The groups of a caller.
+#[derive(Debug, Default)]
+pub struct Groups {
+    /// Those that the configuration knows.
+    pub known: Vec<Arc<str>>,
+    /// All others.
+    pub others: Vec<GroupPrint>,
+}
 
 /// How an issuer's tokens name groups.
 #[derive(Debug)]
@@ -24,19 +33,19 @@ impl GroupRule {
         GroupRule { claim: groups_claim.clone(), prefix: groups_prefix.clone(), table: groups.clone() }
     }
 
-    /// Of the known groups those that the token names, each once. A token without the claim is in none.
+    /// The groups that the token names, each once, those that are known apart. A token without the claim is in none.
     ///
     /// # Errors
     /// The claim is neither a string nor an array of strings: nobody can tell what would be denied.
-    pub fn groups(&self, claims: &Unverified, known: &BTreeSet<String>) -> Result<Vec<Arc<str>>, IdentityError> {
-        let Some(claim) = &self.claim else { return Ok(Vec::new()) };
+    pub fn groups(&self, claims: &Unverified, known: &BTreeSet<String>) -> Result<Groups, IdentityError> {
+        let Some(claim) = &self.claim else { return Ok(Groups::default()) };
         let values = match claims.texts(claim) {
-            Err(IdentityError::ClaimMissing(_)) => return Ok(Vec::new()),
+            Err(IdentityError::ClaimMissing(_)) => return Ok(Groups::default()),
             values => values?,
         };
         let named = values.into_iter().filter_map(|value| self.group(value));
-        let groups: BTreeSet<&str> = named.filter(|group| known.contains(*group)).collect();
-        Ok(groups.into_iter().map(Arc::from).collect())
+        let (named, others): (BTreeSet<&str>, BTreeSet<&str>) = named.partition(|group| known.contains(*group));
+        Ok(Groups { known: named.into_iter().map(Arc::from).collect(), others: others.into_iter().map(GroupPrint::of).collect() })
     }
 
     fn group<'a>(&'a self, value: &'a str) -> Option<&'a str> {
@@ -56,7 +65,7 @@ mod tests {
         let issuer: config::Issuer = toml::from_str(&format!("issuer = \"i\"\naudiences = []\n{rule}")).unwrap();
         let known = ["opus", "beta"].map(str::to_owned).into();
         let groups = GroupRule::of(&issuer).groups(&Unverified::parse(claims.as_bytes()).unwrap(), &known)?;
-        Ok(groups.iter().map(|group| group.to_string()).collect())
+        Ok(groups.known.iter().map(|group| group.to_string()).collect())
     }
 
     #[test]

@@ -1,7 +1,12 @@
 //! Credentials that this gateway gave out itself: vended sessions, and the keys of the keys file. Says whose key signed a request, and
 //! keeps the signing keys derived from it, which cost more than the signature.
 
-use std::{collections::HashMap, fmt, sync::Arc, time::Duration, time::SystemTime};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use quick_cache::sync::Cache;
 use secrecy::ExposeSecret;
@@ -11,7 +16,7 @@ use super::{
     fingerprint::Fingerprint,
     issuer_print::IssuerPrint,
     key_ring::KeyRing,
-    principal::{Principal, Proof},
+    principal::{GroupPrint, Principal, Proof},
     sealing::{SealError, SealingKeys},
     session::{self, Session, SessionCredentials},
 };
@@ -29,6 +34,8 @@ pub struct Issued {
     regions: Vec<String>,
     /// Whose tokens are believed, by name, and by which rules.
     issuers: HashMap<Arc<str>, Arc<IssuerPrint>>,
+    /// Groups that are worth knowing of.
+    groups: HashMap<GroupPrint, Arc<str>>,
     /// Of this configuration alone: a key that a reload takes away is gone at once.
     signers: Cache<[u8; 32], Arc<Signer>>,
 }
@@ -54,12 +61,22 @@ impl fmt::Debug for Issued {
 impl Issued {
     /// `sealing`: what vended credentials are sealed with, if any are, for `lifetime` at most.
     pub fn new(sealing: Option<SealingKeys>, lifetime: Duration, ring: KeyRing, regions: Vec<String>) -> Issued {
-        Issued { sealing, lifetime, ring, regions, issuers: HashMap::new(), signers: Cache::new(SIGNING_KEYS_MAX) }
+        Issued {
+            sealing,
+            lifetime,
+            ring,
+            regions,
+            issuers: HashMap::new(),
+            groups: HashMap::new(),
+            signers: Cache::new(SIGNING_KEYS_MAX),
+        }
     }
 
-    /// The same, vending for these issuers' tokens, and believing what was vended for them by the same rules.
-    pub(super) fn for_issuers(self, issuers: HashMap<Arc<str>, Arc<IssuerPrint>>) -> Issued {
-        Issued { issuers, ..self }
+    /// The same, vending for these issuers' tokens, and believing what was vended for them by the same rules; who was in one of these
+    /// groups then is in it now.
+    pub(super) fn for_issuers(self, issuers: HashMap<Arc<str>, Arc<IssuerPrint>>, groups: &BTreeSet<String>) -> Issued {
+        let groups = groups.iter().map(|group| (GroupPrint::of(group), group.as_str().into())).collect();
+        Issued { issuers, groups, ..self }
     }
 
     /// Makes credentials for a principal: for `wanted` at most, if it is said, and no longer than configured or than the principal's own.
@@ -127,10 +144,17 @@ impl Issued {
         let key = SigningKey::derive(session.secret_access_key.expose_secret(), authorization);
         let principal = match &session.api_key {
             Some(id) => as_its_key(session.principal, self.ring.holder_of_api_key(id)?)?,
-            None if self.is_vouched_for(&session) => session.principal,
+            None if self.is_vouched_for(&session) => self.grouped(session.principal),
             None => return None,
         };
         Some(Signer { principal: Arc::new(principal), key })
+    }
+
+    /// In the groups that are known by now, too.
+    fn grouped(&self, principal: Principal) -> Principal {
+        let known = principal.other_groups.iter().filter_map(|other| self.groups.get(other).cloned());
+        let groups = principal.groups.iter().cloned().chain(known).collect();
+        Principal { groups, ..principal }
     }
 
     /// Whether the issuer that a session was vended for is there, and is who it was. One without a print is believed by the name alone:

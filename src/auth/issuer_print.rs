@@ -91,6 +91,7 @@ mod tests {
             subject: "alice".into(),
             tenant: "acme".into(),
             groups: vec!["beta".into()],
+            other_groups: Vec::new(),
             expires_at: Principal::never(),
             proof: Proof::Token,
             tags: Vec::new(),

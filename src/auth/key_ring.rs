@@ -233,6 +233,7 @@ fn principal(
         subject: subject.into(),
         tenant: tenant.into(),
         groups: groups.iter().map(|group| group.as_str().into()).collect(),
+        other_groups: Vec::new(),
         expires_at: expires.map_or_else(Principal::never, SystemTime::from),
         proof,
         tags: Vec::new(),

@@ -55,7 +55,7 @@ pub use key_ring::{KeyRing, KeyRingError};
 pub use key_set::{KeyProblem, KeySet, KeySetError};
 pub use key_sets::{HandedKeySet, KeySets};
 pub use mint::DevelopmentIssuer;
-pub use principal::{ClaimTag, Principal, Proof};
+pub use principal::{ClaimTag, GroupPrint, Principal, Proof};
 pub use sealing::{SealError, SealingKeys};
 pub use session::SessionCredentials;
 pub use verify::Authenticator;

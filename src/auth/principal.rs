@@ -5,6 +5,10 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use serde::{Deserialize, Serialize};
+
+use super::fingerprint::Fingerprint;
+
 /// Who calls, acting for a tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
@@ -16,12 +20,27 @@ pub struct Principal {
     pub tenant: Arc<str>,
     /// The groups that the credential names and the configuration knows; what they may is policy's question, too.
     pub groups: Vec<Arc<str>>,
+    /// Short [`GroupPrint`]s of those that it names besides: what is vended for it has to know them when the configuration does.
+    pub other_groups: Vec<GroupPrint>,
     /// When the credential expires.
     pub expires_at: SystemTime,
     /// What proved it.
     pub proof: Proof,
     /// What AWS is to know the caller by, besides the tenant.
     pub tags: Vec<ClaimTag>,
+}
+
+/// A group in eight bytes, the first of its name's SHA-256.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
+pub struct GroupPrint(u64);
+
+impl GroupPrint {
+    /// Of the group of this name.
+    pub fn of(name: &str) -> GroupPrint {
+        let mut print = Fingerprint::new();
+        print.add(name.as_bytes());
+        GroupPrint(print.finish().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte)))
+    }
 }
 
 /// A session tag that a claim of the token makes.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     access_key_id,
-    principal::{ClaimTag, Principal, Proof},
+    principal::{ClaimTag, GroupPrint, Principal, Proof},
     sealing::{Purpose, SealError, SealingKeys},
 };
 
@@ -38,6 +38,9 @@ struct Sealed<'a> {
     /// Left out where there are none, so that a gateway that knows of no groups opens what is sealed here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     groups: Vec<Cow<'a, str>>,
+    /// Those that the configuration did not know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    other_groups: Vec<GroupPrint>,
     /// Seconds since 1970.
     expires: u64,
     /// The API key that it was vended for.
@@ -76,6 +79,7 @@ pub(super) fn vend(
         subject: Cow::Borrowed(&principal.subject),
         tenant: Cow::Borrowed(&principal.tenant),
         groups: principal.groups.iter().map(|group| Cow::Borrowed(&**group)).collect(),
+        other_groups: principal.other_groups.clone(),
         expires,
         api_key: if let Proof::ApiKey(id) = &principal.proof { Some(Cow::Borrowed(id)) } else { None },
         rules,
@@ -103,6 +107,7 @@ pub(super) fn open(keys: &SealingKeys, access_key_id: &str, session_token: &str)
         subject: sealed.subject.as_ref().into(),
         tenant: sealed.tenant.as_ref().into(),
         groups: sealed.groups.iter().map(|group| group.as_ref().into()).collect(),
+        other_groups: sealed.other_groups,
         expires_at: UNIX_EPOCH.checked_add(Duration::from_secs(sealed.expires))?,
         proof: Proof::Session(Arc::from(access_key_id)),
         tags: sealed

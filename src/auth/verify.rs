@@ -15,7 +15,7 @@ use super::{
     credential,
     error::IdentityError,
     fingerprint::Fingerprint,
-    group_rule::GroupRule,
+    group_rule::{GroupRule, Groups},
     header::{self, Header},
     install_crypto,
     issued::Issued,
@@ -105,7 +105,7 @@ impl Authenticator {
     /// The same, believing credentials that the gateway itself gave out, too.
     pub fn with_issued(self, issued: Issued) -> Authenticator {
         let prints = self.issuers.iter().map(|rules| (rules.name.clone(), rules.print.clone())).collect();
-        Authenticator { issued: issued.for_issuers(prints), ..self }
+        Authenticator { issued: issued.for_issuers(prints, &self.groups), ..self }
     }
 
     /// What the gateway itself gave out, and gives out.
@@ -174,8 +174,9 @@ impl Authenticator {
         rules.check_purpose(&unverified)?;
         let tenant = rules.tenant.tenant(&unverified)?;
         let groups = rules.groups.groups(&unverified, &self.groups)?;
-        let principal = rules.principal(claims, tenant, groups)?;
-        let principal = Principal { tags: self.tags(&unverified), ..principal };
+        let principal = rules.principal(claims, tenant)?;
+        let Groups { known, others } = groups;
+        let principal = Principal { groups: known, other_groups: others, tags: self.tags(&unverified), ..principal };
         Ok(Verdict { principal: Arc::new(principal), issuer, generation: loaded.generation, verified_at: now })
     }
 
@@ -288,13 +289,14 @@ impl Rules {
         Ok(())
     }
 
-    fn principal(&self, claims: Claims, tenant: String, groups: Vec<Arc<str>>) -> Result<Principal, IdentityError> {
+    fn principal(&self, claims: Claims, tenant: String) -> Result<Principal, IdentityError> {
         let expires_at = UNIX_EPOCH.checked_add(claims.expires);
         Ok(Principal {
             issuer: Arc::clone(&self.name),
             subject: claims.subject.into(),
             tenant: tenant.into(),
-            groups,
+            groups: Vec::new(),
+            other_groups: Vec::new(),
             expires_at: expires_at.ok_or_else(|| IdentityError::ClaimInvalid("exp".into()))?,
             proof: Proof::Token,
             tags: Vec::new(),

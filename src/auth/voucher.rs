@@ -72,6 +72,7 @@ impl CertificateRules {
                     subject: name.into(),
                     tenant: tenant.into(),
                     groups: Vec::new(),
+                    other_groups: Vec::new(),
                     expires_at: certificate.expires_at,
                     proof: Proof::Certificate(certificate.fingerprint.as_str().into()),
                     tags: Vec::new(),

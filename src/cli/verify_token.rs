@@ -243,6 +243,7 @@ mod tests {
             subject: "alice".into(),
             tenant: tenant.into(),
             groups: Vec::new(),
+            other_groups: Vec::new(),
             expires_at: UNIX_EPOCH + Duration::from_millis(1_795_305_600_500),
             proof: Proof::Token,
             tags: Vec::new(),

@@ -242,3 +242,26 @@ async fn a_groups_demands_hold_on_every_way_in_and_for_what_was_vended_before() 
     }
     client.ask(long(&of_stranger)).await.assert_served();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_that_is_configured_later_binds_what_was_vended_before() {
+    let settings = Settings {
+        issuers: issuer("test", "https://issuer.example") + "groups_claim = \"sub\"\n",
+        tenants: tenant("acme", ""),
+        ..vending(&["a"], "")
+    };
+    let world = World::with(settings.clone()).await;
+    let token = |subject: &str| {
+        world.issuer.mint("https://issuer.example", "gateway", "acme", subject, Duration::from_secs(600), SystemTime::now())
+    };
+    let mut client = bare(&world).await;
+    let (of_member, of_stranger) = (vend(&mut client, &token("team")).await, vend(&mut client, &token("other")).await);
+    let signed = |signer: &crate::signing::Signer| signer.sign(Message::post(CONVERSE, "{}")).request();
+    client.ask(signed(&of_member)).await.assert_served();
+    let denies = "[groups.team]\ntenants = [\"*\"]\ndeny = { operations = [\"Converse*\"] }\n";
+    assert!(world.reload(&Settings { tenants: tenant("acme", "") + denies, ..settings.clone() }).await);
+    client.ask(signed(&of_member)).await.assert_refused(403, "AccessDeniedException");
+    client.ask(signed(&of_stranger)).await.assert_served();
+    assert!(world.reload(&settings).await);
+    client.ask(signed(&of_member)).await.assert_served();
+}

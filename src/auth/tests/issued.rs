@@ -23,6 +23,7 @@ fn principal(proof: Proof, expires: u64) -> Principal {
         issuer: "corp".into(),
         subject: "\"Alice\" \\ \u{e9}".into(),
         groups: Vec::new(),
+        other_groups: Vec::new(),
         tenant: "acme".into(),
         expires_at: at(expires),
         proof,

@@ -44,6 +44,7 @@ mod tests {
             subject: subject.into(),
             tenant: "acme".into(),
             groups: Vec::new(),
+            other_groups: Vec::new(),
             expires_at: Principal::never(),
             proof: Proof::Token,
             tags: Vec::new(),

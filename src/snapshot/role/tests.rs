@@ -41,6 +41,7 @@ fn principal(issuer: &str, subject: &str, tags: &[(&str, Option<&str>)]) -> Prin
         subject: subject.into(),
         tenant: "acme".into(),
         groups: Vec::new(),
+        other_groups: Vec::new(),
         expires_at: UNIX_EPOCH,
         proof: Proof::Token,
         tags: tags.iter().map(tag).collect(),
