@@ -5,13 +5,13 @@ use std::{sync::Arc, time::Duration};
 use aws_smithy_types::event_stream::Message;
 use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
-use tokio::task::JoinSet;
+use tokio::{runtime::Builder, task::JoinSet};
 use tollgate::simulator::Served;
 
 use crate::{
     client::{Answer, Client, post, with},
     conversation::{self, Conversation, SONIC, Signer, chunk, encoded, request},
-    harness::{CONVERSE, INVOKE, Settings, World, tenant, until, within},
+    harness::{CONVERSE, DEADLINE, INVOKE, Settings, World, tenant, until, within},
     puppet::Puppet,
 };
 
@@ -276,9 +276,13 @@ async fn a_client_that_leaves_resets_bedrocks_stream_and_frees_its_slot() {
     let tenants = tenant("acme", "concurrent_requests = 1");
     let world = World::with(Settings { tenants, ..Settings::default() }).await;
     for (count, ended) in [false, true].into_iter().enumerate() {
+        // A runtime that is shut down closes its sockets and says no more. Whoever only lets go of a request would end it in order.
+        let elsewhere = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let inside = elsewhere.enter();
         let mut client = world.h2().await;
         // With its request still open, and after it: then only the answer shows that nobody is there.
         let mut conversation = Conversation::open_with(&mut client, &[("x-simulator-event-delay-ms", "1")]).await;
+        drop(inside);
         conversation.say(b"hello");
         conversation.hear().await;
         if ended {
@@ -286,12 +290,13 @@ async fn a_client_that_leaves_resets_bedrocks_stream_and_frees_its_slot() {
             conversation.close();
         }
         world.h1().await.post(INVOKE, "{}").await.assert_refused(429, "ThrottlingException");
+        tokio::task::spawn_blocking(|| elsewhere.shutdown_timeout(DEADLINE)).await.unwrap();
         drop((conversation, client));
         world.until_sum("tollgate_requests_in_flight", &["acme"], 0.0).await;
         world.until_sum("tollgate_bidirectional_streams_open", &["acme"], 0.0).await;
         let lines = world.log_lines(2 * (count + 1)).await;
         assert_eq!(lines.iter().filter(|line| line["outcome"] == "client_left").count(), count + 1, "{lines:#?}");
-        assert!(!last(&world).heard().unwrap().closed());
+        assert!(!last(&world).heard().unwrap().closed(), "ended: {ended}");
     }
 }
 
