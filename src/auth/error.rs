@@ -29,13 +29,13 @@ pub enum IdentityError {
     /// No configured issuer has this `iss`.
     #[error("The token's issuer is not one that this gateway trusts. Check which identity provider issued it.")]
     UnknownIssuer,
-    /// There are no keys of the issuer, or not this one, and it cannot be asked: our trouble, not the caller's. 503.
+    /// The issuer's keys have never been loaded: our trouble, not the caller's. 503.
     #[error("The keys of the token's issuer are not available yet. Try again shortly.")]
     KeysUnavailable,
     /// No key for the token's `kid`. The issuer's name in the configuration is for whoever fetches keys, not for the caller.
     #[error(
-        "The token is signed with a key that its issuer did not publish when it was last asked. Request a new token; \
-         one of a key that is new is taken within 30 seconds."
+        "The token is signed with a key that its issuer does not publish. Request a new token; if the key is new, send this one again in \
+         30 seconds."
     )]
     UnknownKey(Arc<str>),
     /// The header's `alg` is not what the key is pinned to, or the key is for an algorithm this issuer may not use.

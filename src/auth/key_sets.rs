@@ -10,7 +10,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -45,8 +45,6 @@ struct Slot {
     loaded: ArcSwapOption<Loaded>,
     /// When its origin last had it, in seconds since 1970.
     confirmed: AtomicU64,
-    /// When its origin was last asked, it did not say.
-    unconfirmed: AtomicBool,
     wanted: Wanted,
 }
 
@@ -94,11 +92,6 @@ impl IssuerKeys {
     /// Asks for a fetch; a file is read when the configuration is.
     pub(super) fn want(&self, now: SystemTime) -> Option<Fetched> {
         self.outage_max.and_then(|_| self.from_origin.wanted.want(now))
-    }
-
-    /// Whether its origin could not be asked the last time: then it may have keys that are not known here.
-    pub(super) fn are_unconfirmed(&self) -> bool {
-        self.from_origin.unconfirmed.load(Ordering::Relaxed)
     }
 
     fn holds(&self, now: SystemTime) -> bool {
@@ -165,10 +158,8 @@ impl KeySets {
     }
 
     /// A fetch has ended, well or not: whoever waited for its keys looks again.
-    pub fn answer(&self, issuer: &str, origin: &KeyOrigin, is_good: bool) {
-        let slot = self.slot((issuer.to_owned(), Some(origin.clone())));
-        slot.unconfirmed.store(!is_good, Ordering::Relaxed);
-        slot.wanted.answer();
+    pub fn answer(&self, issuer: &str, origin: &KeyOrigin) {
+        self.slot((issuer.to_owned(), Some(origin.clone()))).wanted.answer();
     }
 
     /// Takes the keys from `origin` away from `issuer`, which has none there any more: its tokens are refused as if there had never been any.

@@ -150,11 +150,6 @@ impl Authenticator {
         rules.keys.want(now)
     }
 
-    /// Whether an issuer, by its name, may have keys that are not known here: it could not be asked the last time.
-    pub fn keys_are_unconfirmed(&self, issuer: &str) -> bool {
-        self.issuers.iter().any(|rules| &*rules.name == issuer && rules.keys.are_unconfirmed())
-    }
-
     fn is_current(&self, issuer: usize, generation: u64, now: SystemTime) -> bool {
         self.issuers.get(issuer).and_then(|rules| rules.keys.generation(now)) == Some(generation)
     }

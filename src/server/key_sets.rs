@@ -216,9 +216,7 @@ impl Feed {
                 () = time::sleep(jittered(self.pause(&pace))) => {}
                 () = self.key_sets.wanted(&self.name, &self.origin) => {}
             }
-            let loaded = self.load().await;
-            let is_good = loaded.is_ok();
-            match loaded {
+            match self.load().await {
                 Ok(arrived) => {
                     if failing {
                         tracing::info!(issuer = %self.name, "the key set can be fetched again");
@@ -235,7 +233,7 @@ impl Feed {
                     failing = true;
                 }
             }
-            self.key_sets.answer(&self.name, &self.origin, is_good);
+            self.key_sets.answer(&self.name, &self.origin);
         }
     }
 
