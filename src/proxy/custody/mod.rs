@@ -70,7 +70,9 @@ impl Custody {
 
     /// Whether new requests may spend. A successor says that when it is asked for a hold.
     pub fn admits(&self) -> bool {
-        self.keeper().is_some() || self.ledger.admits()
+        // Kept until both are known: a process that hands over in between closes its ledger.
+        let keeper = self.keeper();
+        keeper.is_some() || self.ledger.admits()
     }
 
     /// Holds what a request asks for, or says why not. The hold's day is the account's to say.
