@@ -15,6 +15,7 @@
 //! and no process is in the middle of two others. If the new process dies while an old one drains, the old one lets its requests finish
 //! and takes no new ones; their holds are in the ledger, and who opens it next charges them by estimate.
 
+mod asked;
 mod inherit;
 mod key_sets;
 mod link;

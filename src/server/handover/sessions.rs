@@ -1,57 +1,36 @@
 //! The sessions of tenants' roles, given before anything else is: nobody waits for it, and a successor that has them asks STS for nothing.
 //! They go over the link from memory to memory.
 
-use std::{
-    io,
-    time::{Duration, SystemTime},
-};
-
-use anyhow::{Context, bail};
-use tokio::time::timeout;
+use std::{io, time::SystemTime};
 
 use super::{
+    asked::{self, Said},
     link::Link,
     message::{FromNew, FromOld},
 };
 use crate::aws::{HandedSession, RoleSessions, role_sessions::handed::Room};
 
-/// For the old process to say all of them.
-const GIVE_MAX: Duration = Duration::from_secs(20);
-
-/// The old process's part.
+/// The old process's part. A session whose tags are longer than a message may be stays behind: STS is asked for it.
 pub(super) async fn give(link: &Link, sessions: &RoleSessions) -> io::Result<()> {
-    for session in sessions.hand_over(Room::default(), SystemTime::now()) {
-        match link.send(&FromOld::RoleSession(Some(Box::new(session)))).await {
-            // Its tags are longer than a message may be.
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
-            sent => sent?,
-        }
-    }
-    link.send(&FromOld::RoleSessionsGiven).await
+    let each = sessions.hand_over(Room::default(), SystemTime::now());
+    let each = each.into_iter().map(|session| FromOld::RoleSession(Some(Box::new(session))));
+    asked::give(link, each, &FromOld::RoleSessionsGiven).await.map(drop)
 }
 
 /// The new one's.
 pub(super) async fn ask(link: &Link) -> anyhow::Result<Vec<HandedSession>> {
-    link.send(&FromNew::RoleSessions).await?;
-    timeout(GIVE_MAX, given(link)).await.context("the running gateway does not give the sessions of roles")?
-}
-
-async fn given(link: &Link) -> anyhow::Result<Vec<HandedSession>> {
-    let (mut handed, mut room) = (Vec::new(), Room::default());
-    loop {
-        match link.receive().await? {
-            Some((FromOld::RoleSession(session), _)) => {
-                handed.extend(session.map(|one| *one).filter(|session| room.takes(session)));
-            }
-            Some((FromOld::RoleSessionsGiven, _)) => return Ok(handed),
-            _ => bail!("the running gateway has not given the sessions of roles; it goes on"),
-        }
-    }
+    let mut room = Room::default();
+    let hear = |message| match message {
+        FromOld::RoleSession(session) => Said::One(session.map(|one| *one).filter(|session| room.takes(session))),
+        FromOld::RoleSessionsGiven => Said::All,
+        _ => Said::Other,
+    };
+    asked::ask(link, &FromNew::RoleSessions, hear).await
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{sync::Arc, time::Duration};
 
     use aws_credential_types::Credentials;
     use serde_json::json;
