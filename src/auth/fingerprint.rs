@@ -24,4 +24,9 @@ impl Fingerprint {
         bytes.iter_mut().zip(self.0.finish().as_ref()).for_each(|(to, from)| *to = *from);
         bytes
     }
+
+    /// Its first eight bytes, as a number.
+    pub fn short(self) -> u64 {
+        self.finish().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+    }
 }

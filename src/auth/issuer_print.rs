@@ -73,7 +73,7 @@ impl IssuerPrint {
         for (value, group) in self.groups.iter().filter(|(_, group)| principal.groups.iter().any(|of| **of == **group)) {
             print.add(format!("group {value:?} {group:?}").as_bytes());
         }
-        print.finish().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+        print.short()
     }
 }
 

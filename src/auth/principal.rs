@@ -39,7 +39,7 @@ impl GroupPrint {
     pub fn of(name: &str) -> GroupPrint {
         let mut print = Fingerprint::new();
         print.add(name.as_bytes());
-        GroupPrint(print.finish().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte)))
+        GroupPrint(print.short())
     }
 }
 
