@@ -254,7 +254,7 @@ impl Feed {
     async fn keep(&self, Arrived { set, problems, json }: Arrived) {
         let now = SystemTime::now();
         let usable = set.usable();
-        let document = std::str::from_utf8(&json).ok();
+        let document = std::str::from_utf8(&json).ok().filter(|_| self.is_published());
         if self.key_sets.store_from(&self.name, &self.origin, set, document, now) {
             tracing::info!(issuer = %self.name, usable, set_aside = problems.len(), "key set changed");
             for problem in problems {
