@@ -3,6 +3,8 @@
 
 mod pages;
 mod rebinding;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -31,13 +33,13 @@ pub trait Vitals: Send + Sync + 'static {
 pub struct Admin {
     vitals: Arc<dyn Vitals>,
     /// Pages of all tenants are made one after another: they are work, and nobody's requests are to wait for it.
-    turn: Mutex<()>,
+    turn: Arc<Mutex<()>>,
 }
 
 impl Admin {
     /// Shows these.
     pub fn new(vitals: impl Vitals) -> Admin {
-        Admin { vitals: Arc::new(vitals), turn: Mutex::default() }
+        Admin { vitals: Arc::new(vitals), turn: Arc::default() }
     }
 
     /// What is made of figures, on another thread than those that serve traffic.
@@ -72,9 +74,13 @@ impl ServeHttp for Admin {
             "/metrics" => self.beside(metrics).await,
             "/" => pages::redirect(),
             _ => {
-                let _turn = self.turn.lock().await;
-                let uri = request.uri.clone();
-                self.beside(move |vitals| figures(&uri, vitals)).await
+                let (turn, uri) = (self.turn.clone().lock_owned().await, request.uri.clone());
+                // Its turn lasts as long as the work, whether or not somebody is left who wants the page.
+                let make = move |vitals: &dyn Vitals| {
+                    let _turn = turn;
+                    figures(&uri, vitals)
+                };
+                self.beside(make).await
             }
         };
         if head {
