@@ -169,15 +169,16 @@ impl Authenticator {
         rules.check_purpose(&unverified)?;
         let tenant = rules.tenant.tenant(&unverified)?;
         let groups = rules.groups.groups(&unverified, &self.groups)?;
-        let principal = rules.principal(claims, tenant)?;
-        let Groups { known, others } = groups;
-        let principal = Principal { groups: known, other_groups: others, tags: self.tags(&unverified), ..principal };
+        let principal = rules.principal(claims, tenant, groups)?;
+        let principal = Principal { tags: self.tags(&unverified), ..principal };
         Ok(Verdict { principal: Arc::new(principal), issuer, generation: loaded.generation, verified_at: now })
     }
 
-    /// Whether the first issuer's keys have signed a token, whatever it says: vectors for signatures say no claims.
-    #[cfg(test)]
-    pub(super) fn check_signature_alone(&self, token: &str, now: SystemTime) -> Result<(), IdentityError> {
+    /// Whether the first issuer's keys have signed a token, whatever it says: vectors for signatures say no claims. Nobody is let in by it.
+    ///
+    /// # Errors
+    /// Not a token, no keys, or none of them has signed it as its issuer may.
+    pub fn check_signature_alone(&self, token: &str, now: SystemTime) -> Result<(), IdentityError> {
         let segments = segments::split(token).ok_or(IdentityError::Malformed)?;
         let header = header::parse(&segments.header)?;
         let rules = self.issuers.first().ok_or(IdentityError::UnknownIssuer)?;
@@ -284,14 +285,14 @@ impl Rules {
         Ok(())
     }
 
-    fn principal(&self, claims: Claims, tenant: String) -> Result<Principal, IdentityError> {
+    fn principal(&self, claims: Claims, tenant: String, groups: Groups) -> Result<Principal, IdentityError> {
         let expires_at = UNIX_EPOCH.checked_add(claims.expires);
         Ok(Principal {
             issuer: Arc::clone(&self.name),
             subject: claims.subject.into(),
             tenant: tenant.into(),
-            groups: Vec::new(),
-            other_groups: Vec::new(),
+            groups: groups.known,
+            other_groups: groups.others,
             expires_at: expires_at.ok_or_else(|| IdentityError::ClaimInvalid("exp".into()))?,
             proof: Proof::Token,
             tags: Vec::new(),

@@ -12,7 +12,6 @@ mod properties;
 mod providers;
 mod vectors;
 mod wycheproof;
-mod wycheproof_sets;
 
 use std::{
     collections::BTreeMap,
