@@ -16,6 +16,8 @@ use crate::{
     harness::{MODEL, World},
 };
 
+const BODY: &str = r#"{"inferenceConfig":{"maxTokens":100}}"#;
+
 const CLIENTS: usize = 8;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -28,6 +30,28 @@ async fn closed_refuses_new_spend_while_the_ledger_cannot_be_written_and_recover
 async fn open_goes_on_while_the_ledger_cannot_be_written_and_loses_nothing() {
     suffers("on_failure = \"open\"", true).await;
     suffers("on_failure = \"open\"\ndurability = \"strict\"", true).await;
+}
+
+/// As `ulimit -f` sets it: the kernel's signal ends a process that does not expect it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_on_the_size_of_files_is_a_disk_that_is_full() {
+    let world = World::new("on_failure = \"closed\"", ["[[tenants.acme.quotas]]\nusd_per_day = \"1000\"", ""]).await;
+    let gateway = world.start().await;
+    let mut client = Client::h1(world.traffic, world.bearer("acme")).await;
+    let target = format!("/model/{MODEL}/converse");
+    client.post(&target, BODY).await.assert_served();
+    world.until_metric("tollgate_ledger_waiting_rows", 0.0).await;
+
+    gateway.limit_files(Some(1));
+    client.post(&target, BODY).await.assert_served();
+    world.until_metric("tollgate_ledger_writable", 0.0).await;
+    client.post(&target, BODY).await.assert_refused(503, "ServiceUnavailableException");
+
+    gateway.limit_files(None);
+    world.until_metric("tollgate_ledger_writable", 1.0).await;
+    client.post(&target, BODY).await.assert_served();
+    world.until_metric("tollgate_ledger_waiting_rows", 0.0).await;
+    assert_eq!(world.rows().len(), 3);
 }
 
 /// What clients were told.
@@ -79,7 +103,7 @@ async fn suffers(ledger: &str, goes_on: bool) {
 async fn ask_on(world: Arc<World>, told: Arc<Told>) {
     let mut client = Client::h1(world.traffic, world.bearer("acme")).await;
     while !told.stop.load(Ordering::Acquire) {
-        let answer = client.post(&format!("/model/{MODEL}/converse"), r#"{"inferenceConfig":{"maxTokens":100}}"#).await;
+        let answer = client.post(&format!("/model/{MODEL}/converse"), BODY).await;
         match answer.status {
             200 => told.served.fetch_add(1, Ordering::AcqRel),
             _ => {

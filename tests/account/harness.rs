@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 use tollgate::{
@@ -46,6 +46,13 @@ impl Gateway {
 
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.0), signal).unwrap();
+    }
+
+    /// No file that it writes may become longer, from now on; nothing: as long as this process may.
+    pub fn limit_files(&self, bytes: Option<u64>) {
+        let own = getrlimit(Resource::Fsize);
+        let limit = Rlimit { current: bytes.or(own.current), ..own };
+        prlimit(Some(Pid::from_child(&self.0)), Resource::Fsize, limit).unwrap();
     }
 
     pub async fn ends(&mut self) {

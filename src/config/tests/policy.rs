@@ -136,3 +136,12 @@ fn rules_that_nothing_meets_are_found_where_they_stand() {
     let paths: Vec<_> = both.errors().map(|problem| problem.key_path.as_str()).collect();
     assert_eq!(paths, ["issuers.corporate.groups_prefix"]);
 }
+
+#[test]
+fn no_tenant_has_the_name_that_metrics_give_to_nobody() {
+    for name in [crate::telemetry::NONE, "other"] {
+        let (_, _, path, words) = only_problem("[tenants.acme]", &format!("[tenants.{name}]"));
+        assert_eq!(path, format!("tenants.{name}"), "{words}");
+        assert!(words.contains("is what metrics call those who have no name there"), "{words}");
+    }
+}

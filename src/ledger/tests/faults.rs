@@ -142,6 +142,18 @@ fn beyond_the_bound_sums_are_kept_and_rows_are_not() {
 }
 
 #[test]
+fn what_is_on_disk_is_durable_whatever_became_of_the_ledger_since() {
+    let queue = Queue::new(10, std::iter::empty());
+    queue.settle(entry("a"));
+    let queue::Turn::Write(batch) = queue.next(Duration::ZERO, Instant::now()) else { panic!("nothing to write") };
+    queue.committed(&batch);
+    queue.failed("closed".to_owned());
+    assert_eq!(wait(queue.durable()), Ok(()));
+    queue.settle(entry("b"));
+    assert_eq!(wait(queue.durable()), Err(NotDurable));
+}
+
+#[test]
 fn a_writer_that_died_admits_nobody() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = open_with_a_row(directory.path(), OnFailure::Closed);

@@ -62,3 +62,17 @@ fn what_is_restored_is_in_the_statement_and_other_months_are_not() {
     assert_eq!((&shown["month"]["requests"], &shown["month"]["estimated"]), (&json!(3), &json!(2)));
     assert_eq!((&shown["limits"], &shown["time_zone"]), (&json!([]), &json!("UTC")));
 }
+
+/// Havana's clocks go back at one in the morning of the first of November.
+#[test]
+fn each_moment_is_shown_as_the_tenants_clock_stands_then() {
+    let (account, now) = (account(), at("2026-11-01T04:30:00Z"));
+    let quotas = quotas("time_zone = \"America/Havana\"\n[[quotas]]\ntokens_per_day = 1_000");
+    let spent = Spent::request(usage(900, 0), NanoUsd(0));
+    account.reserve(&quotas, &ask(CLAUDE, 900, 0), &now).unwrap().reservation.settle(&spent, &now);
+    let shown = shown(&account, &quotas, 0, &now);
+    let limit = &shown["limits"][0];
+    assert_eq!(shown["time"], "2026-11-01T00:30:00-04:00");
+    assert_eq!((&limit["spent"], &limit["exhausted_at"]), (&json!(900), &json!("2026-11-01T00:33:20-04:00")));
+    assert_eq!(limit["resets"], "2026-11-02T00:00:00-05:00");
+}
