@@ -21,6 +21,7 @@ use pingora_core::{
     utils::tls::{WrappedX509, parse_x509},
 };
 use pingora_proxy::{HttpProxy, ProxyHttp, Session};
+use rustix::process::{Pid, Signal, kill_process};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use tollgate::{
     auth::DevelopmentIssuer,
@@ -35,6 +36,8 @@ const AUDIENCE: &str = "bench";
 const ISSUER: &str = "https://issuer.bench.invalid";
 /// A TLS handshake or a start may take so long on a busy machine.
 const START_MAX: Duration = Duration::from_secs(20);
+/// So may an end, with streams that are open.
+const END_MAX: Duration = Duration::from_secs(20);
 
 /// Of all that is measured: one worker, and as the unit file has it, memory of large bodies is kept for the next ones.
 const ENVIRONMENT: [(&str, &str); 2] = [("TOKIO_WORKER_THREADS", "1"), ("MIMALLOC_PURGE_DELAY", "5000")];
@@ -53,7 +56,13 @@ impl Running {
 }
 
 impl Drop for Running {
+    /// Asks it to end, since some write down what they saw only then; one that does not is killed.
     fn drop(&mut self) {
+        let _ = kill_process(Pid::from_child(&self.0), Signal::TERM);
+        let began = Instant::now();
+        while self.0.try_wait().is_ok_and(|ended| ended.is_none()) && began.elapsed() < END_MAX {
+            std::thread::sleep(Duration::from_millis(10));
+        }
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use self::{
     edit::Places,
-    prompt::{Prompt, TOOLS_TOKENS},
+    prompt::{Extras, Prompt},
     shape::{Field, Shape, TREE},
 };
 use super::{
@@ -87,6 +87,7 @@ impl Ask {
         let mut scanner = Scanner::new(&TREE);
         let mut reading = Reading::new(shape, Caching::unasked(model));
         pieces.iter().for_each(|piece| scanner.push(piece, &mut reading));
+        reading.prompt.add(reading.extras.tokens(model));
         reading.into_ask(scanner.is_done(), pieces)
     }
 
@@ -120,7 +121,7 @@ struct Reading {
     thinking_budget: Option<u64>,
     background: bool,
     caching: Caching,
-    tools: bool,
+    extras: Extras,
     /// The name before the value is `ttl`.
     is_ttl: bool,
     word: Vec<u8>,
@@ -141,16 +142,13 @@ impl Reading {
             thinking_budget: None,
             background: false,
             caching,
-            tools: false,
+            extras: Extras::default(),
             is_ttl: false,
             word: Vec::new(),
         }
     }
 
-    fn into_ask(mut self, is_json: bool, pieces: &[Bytes]) -> Ask {
-        if self.tools {
-            self.prompt.add(TOOLS_TOKENS);
-        }
+    fn into_ask(self, is_json: bool, pieces: &[Bytes]) -> Ask {
         let bytes = pieces.iter().fold(0u64, |sum, piece| sum.saturating_add(piece.len() as u64));
         let places = if is_json { self.places } else { Places::default() };
         Ask {
@@ -190,11 +188,10 @@ impl Sink<Field> for Reading {
     fn name(&mut self, name: &[u8]) {
         self.places.named();
         self.prompt.name(name);
+        self.extras.name(name);
         self.is_ttl = name == b"ttl";
-        match name {
-            b"cachePoint" | b"cache_control" => self.caching = self.caching.max(Caching::FiveMinutes),
-            b"tools" | b"toolConfig" => self.tools = true,
-            _ => {}
+        if matches!(name, b"cachePoint" | b"cache_control") {
+            self.caching = self.caching.max(Caching::FiveMinutes);
         }
     }
 

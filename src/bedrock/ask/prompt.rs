@@ -3,14 +3,16 @@
 //! | string | tokens | source |
 //! |---|---|---|
 //! | an image (PNG, JPEG, GIF, WebP by its first bytes) | 2,500 | AWS's sample gateway; Claude needs up to 1,600, its largest models 4,800 |
-//! | another file: PDF, Office, audio, video | one for every four characters of base64, at most 1,000,000 | what a text file of that size would be, and the largest context window there is |
+//! | another file: PDF, Office, audio, video | 2,500, and one for every four characters of base64, at most 1,000,000 | a page of a PDF is an image, too; what a text file of that size would be, and the largest context window there is |
 //! | a link to a file that Bedrock fetches | 2,500 | as an image; a document may be more |
 //!
 //! Beside it, a bound: no tokenizer makes more tokens of a text than it has bytes, so that is what a text and all the JSON around it are
 //! held to be, a text file in base64 included. For images and links there is no such bound, and the table's figures stand in for it.
 //!
-//! Under names that models read as text (`text`, `content`, `prompt`, …) nothing is taken for base64. A request with tools costs
-//! [`TOOLS_TOKENS`] more, for the instructions that the provider adds.
+//! Under names that models read as text (`text`, `content`, `prompt`, …) nothing is taken for base64.
+//!
+//! Providers write instructions before what they are sent, and count them: some before everything, all for [`Extras`]. What these are held
+//! to be is what recorded answers of each model told at most, less what the rule makes of their requests, and some more.
 
 use memchr::memchr3;
 
@@ -18,8 +20,16 @@ use crate::bedrock::text::TextMeter;
 
 const IMAGE_TOKENS: u64 = 2_500;
 const FILE_TOKENS_MAX: u64 = 1_000_000;
+/// A short one is all overhead: a page with nothing on it.
+const FILE_TOKENS_MIN: u64 = 2_500;
 /// Anthropic's are 264 to 530, by model and `tool_choice`.
 pub(super) const TOOLS_TOKENS: u64 = 600;
+/// How to cite: Claude's are 530 to 780.
+const CITATIONS_TOKENS: u64 = 900;
+/// How to answer in a schema: Claude's are 40 beside it.
+const SCHEMA_TOKENS: u64 = 100;
+/// What stands before every prompt, and what is more of tools than [`TOOLS_TOKENS`], by a part of the model's name.
+const PREAMBLES: [(&str, u64, u64); 2] = [("gpt-oss", 75, 0), ("nova-2-", 75, 300)];
 
 /// So many characters of base64 are a file; less is a word, an id, a signature.
 const FILE_CHARACTERS_MIN: usize = 256;
@@ -43,6 +53,37 @@ const TEXT_NAMES: [&[u8]; 14] = [
 const LINK_NAMES: [&[u8]; 4] = [b"file_url", b"image_url", b"uri", b"url"];
 /// What base64 of PNG, JPEG, GIF and RIFF (WebP) begins with.
 const IMAGES: [&[u8]; 4] = [b"iVBORw0KGgo", b"/9j/", b"R0lGOD", b"UklGR"];
+
+/// What a request has that its provider writes instructions for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Extras {
+    tools: bool,
+    citations: bool,
+    schema: bool,
+}
+
+impl Extras {
+    /// A member's name.
+    pub fn name(&mut self, name: &[u8]) {
+        match name {
+            b"tools" | b"toolConfig" => self.tools = true,
+            b"citations" => self.citations = true,
+            b"outputConfig" | b"output_config" | b"output_format" | b"response_format" => self.schema = true,
+            _ => {}
+        }
+    }
+
+    /// The tokens of all instructions.
+    pub fn tokens(self, model: Option<&str>) -> u64 {
+        let preamble = PREAMBLES.iter().find(|(part, ..)| model.is_some_and(|model| model.contains(part)));
+        let (always, more_of_tools) = preamble.map_or((0, 0), |(_, always, more_of_tools)| (*always, *more_of_tools));
+        let of = |is_there: bool, tokens: u64| if is_there { tokens } else { 0 };
+        always
+            + of(self.tools, TOOLS_TOKENS + more_of_tools)
+            + of(self.citations, CITATIONS_TOKENS)
+            + of(self.schema, SCHEMA_TOKENS)
+    }
+}
 
 /// Counts one request's strings.
 pub(super) struct Prompt {
@@ -159,7 +200,8 @@ impl Prompt {
                 self.encoded = self.encoded.saturating_add(characters);
             }
             String::File { characters, .. } => {
-                let [likely, most] = [characters / 4, characters / 4 * 3 + 3].map(|tokens| tokens.min(FILE_TOKENS_MAX));
+                let [likely, most] = [characters / 4, characters / 4 * 3 + 3]
+                    .map(|tokens| tokens.saturating_add(FILE_TOKENS_MIN).min(FILE_TOKENS_MAX));
                 self.add(likely);
                 self.encoded = self.encoded.saturating_add(characters);
                 self.encoded_more = self.encoded_more.saturating_add(most - likely);
