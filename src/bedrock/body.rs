@@ -5,10 +5,8 @@ use std::{fmt, io};
 use bytes::{Buf, Bytes};
 use serde::{
     Deserializer as _,
-    de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    de::{Error as _, IgnoredAny, MapAccess, Visitor},
 };
-
-use super::model::places;
 
 /// A body that should be a JSON object with unique names and is not.
 pub type BodyError = serde_json::Error;
@@ -21,38 +19,6 @@ pub fn top_level_string(pieces: &[Bytes], name: &'static str) -> Result<Option<S
     (&mut json).deserialize_map(TopLevel { name, found: &mut found })?;
     json.end()?;
     Ok(found)
-}
-
-/// What a body names, at any depth.
-#[derive(Debug, Default)]
-pub struct Names {
-    /// Every string under a name by which Bedrock's operations take a model: `modelId`, `modelArn`, `foundationModel`, …
-    pub models: Vec<String>,
-    /// Of these the ones that no other stands further out than: what an operation runs itself, and not one of its helpers or a document.
-    pub outermost: Vec<String>,
-    /// Every string under any name that says by itself where it leads: ARNs, and profiles of guardrails.
-    pub placed: Vec<String>,
-}
-
-/// Reads them.
-///
-/// # Errors
-/// The body is no JSON.
-pub fn names(pieces: &[Bytes]) -> Result<Names, BodyError> {
-    let mut found = Names::default();
-    let mut json = serde_json::Deserializer::from_reader(reader(pieces));
-    let mut depth_min = usize::MAX;
-    Search { named: false, depth: 0, depth_min: &mut depth_min, found: &mut found }.deserialize(&mut json)?;
-    json.end()?;
-    Ok(found)
-}
-
-/// Taken from the members of all operations' inputs in botocore 1.44.5; endings, so that next year's `judgeModelArn` is found as well.
-fn names_a_model(name: &str) -> bool {
-    const ENDINGS: [&str; 7] =
-        ["model", "modelid", "modelarn", "modelidentifier", "modelsourceidentifier", "provisionedthroughput", "copyfrom"];
-    let name = name.to_ascii_lowercase();
-    ENDINGS.iter().any(|ending| name.ends_with(ending))
 }
 
 pub(super) fn reader(pieces: &[Bytes]) -> impl io::Read + '_ {
@@ -102,91 +68,6 @@ impl<'de> Visitor<'de> for TopLevel<'_> {
     }
 }
 
-/// Looks at one value; `named` says that it stands under a model's name.
-struct Search<'f> {
-    named: bool,
-    /// Objects around it.
-    depth: usize,
-    /// Around the outermost model.
-    depth_min: &'f mut usize,
-    found: &'f mut Names,
-}
-
-impl Search<'_> {
-    fn inside(&mut self, named: bool, deeper: usize) -> Search<'_> {
-        Search { named, depth: self.depth + deeper, depth_min: &mut *self.depth_min, found: &mut *self.found }
-    }
-
-    fn model(&mut self, name: &str) {
-        self.found.models.push(name.to_owned());
-        if self.depth < *self.depth_min {
-            *self.depth_min = self.depth;
-            self.found.outermost.clear();
-        }
-        if self.depth == *self.depth_min {
-            self.found.outermost.push(name.to_owned());
-        }
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Search<'_> {
-    type Value = ();
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Search<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_str<E>(mut self, text: &str) -> Result<(), E> {
-        if self.named {
-            self.model(text);
-        }
-        if places(text).next().is_some() {
-            self.found.placed.push(text.to_owned());
-        }
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-        while let Some(name) = map.next_key::<String>()? {
-            map.next_value_seed(self.inside(names_a_model(&name), 1))?;
-        }
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
-        while seq.next_element_seed(self.inside(self.named, 0))?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,31 +94,5 @@ mod tests {
         }
         // The escape is the same name.
         assert!(top_level_string(&pieces(r#"{"model":"a","mod\u0065l":"b"}"#, 5), "model").is_err());
-    }
-
-    #[test]
-    fn models_are_found_at_any_depth_and_more_than_once() {
-        let text = r#"{"retrieveAndGenerateConfiguration":{"knowledgeBaseConfiguration":{"modelArn":"a"}},
-            "models":[{"modelId":"b"}],"foundationModel":"c","modelId":"d","modelId":"e","name":"f","targetModelName":"g",
-            "routingConfiguration":[{"agentVersion":"1","provisionedThroughput":"h"}]}"#;
-        assert_eq!(names(&pieces(text, 7)).unwrap().models, ["a", "b", "c", "d", "e", "h"]);
-        assert!(names(&pieces(&"[".repeat(100_000), 4096)).is_err());
-    }
-
-    #[test]
-    fn what_runs_stands_further_out_than_what_helps() {
-        for (text, expected) in [
-            (r#"{"modelInput":{"modelId":"decoy"},"modelId":"a","tags":[{"model":"decoy"}]}"#, &["a"][..]),
-            (r#"{"modelId":"a","modelId":"b"}"#, &["a", "b"]),
-            (
-                r#"{"retrieveAndGenerateConfiguration":{"knowledgeBaseConfiguration":{
-                    "retrievalConfiguration":{"rerankingConfiguration":{"modelConfiguration":{"modelArn":"helper"}}},"modelArn":"a"}}}"#,
-                &["a"],
-            ),
-            (r#"[{"modelId":"a"},[{"modelId":"b"}]]"#, &["a", "b"]),
-            (r#"{"input":"text"}"#, &[]),
-        ] {
-            assert_eq!(names(&pieces(text, 3)).unwrap().outermost, expected, "{text}");
-        }
     }
 }

@@ -9,6 +9,7 @@ mod json;
 pub mod listing;
 pub mod metadata;
 pub mod model;
+pub mod named;
 pub mod operation;
 pub mod path;
 pub mod service;

@@ -9,9 +9,9 @@ use super::{Denial, admit::unreadable, respond::internal};
 use crate::{
     bedrock::{
         Dialect, Operation, RawPath, Service,
-        body::{self, Names},
         harness::is_harness,
         model::places,
+        named::{self, Names},
         path::decode_segment,
         terms::{GuardrailPlace, Terms, takes_tier},
         usage::Metering,
@@ -173,15 +173,19 @@ fn is_charged_by_name(route: &Route) -> bool {
     is_charged && !matches!(route.service, Service::BedrockAgentcore | Service::BedrockAgentcoreControl)
 }
 
-/// The model that a request is charged as, of those that its body names; `None`: it names none.
+/// The model that a request is charged as, of those that it runs; `None`: it names none.
 ///
 /// # Errors
-/// There are two that no other stands further out than, and some quota has one of them only.
-pub fn charged_model(tenant: &Tenant, outermost: Vec<String>) -> Result<Option<String>, Denial> {
-    let mut names = outermost.into_iter();
+/// There are several, and some quota has not all of them, or the price of one is that of the request.
+pub fn charged_model(tenant: &Tenant, operation: Option<&Operation>, runs: Vec<String>) -> Result<Option<String>, Denial> {
+    let mut names = runs.into_iter();
     let Some(first) = names.next() else { return Ok(None) };
     let profiles = &tenant.policy.profiles;
-    let alike = |other: String| tenant.quotas.treat_alike(profiles.stands_for(&first), profiles.stands_for(&other));
+    // What runs once has one price, that of the one model.
+    let runs_once = operation.is_some_and(Metering::runs_once);
+    let alike = |other: String| {
+        first == other || !runs_once && tenant.quotas.treat_alike(profiles.stands_for(&first), profiles.stands_for(&other))
+    };
     if names.all(alike) { Ok(Some(first)) } else { Err(Denial::SeveralModels) }
 }
 
@@ -201,12 +205,12 @@ pub fn check_unknown_surface(rights: &Rights<'_>, tenant: &Tenant, pieces: &[Byt
     if pieces.is_empty() {
         return Ok(None);
     }
-    let Names { models, outermost, .. } = match body::names(pieces) {
+    let Names { models, runs, .. } = match named::names(None, pieces) {
         Err(_) if !rights.restrict_models() && !tenant.quotas.tell_models_apart() => Names::default(),
         names => names.map_err(unreadable)?,
     };
     models.iter().try_for_each(|model| rights.check_model(model))?;
-    let charged = charged_model(tenant, outermost)?;
+    let charged = charged_model(tenant, None, runs)?;
     check_surface_model(rights, charged.as_deref())?;
     Ok(charged)
 }
@@ -226,8 +230,9 @@ pub fn check_models(rights: &Rights<'_>, tenant: &Tenant, route: &Route, pieces:
     // Where bytes are taken that are no JSON, those name no model. Elsewhere a lenient parser may find one where ours gives up.
     let takes_bytes = takes_bytes(route);
     let charges = is_charged_by_name(route);
-    let matters = rights.restrict_models() || (charges && tenant.quotas.tell_models_apart());
-    let Names { models, outermost, placed } = match body::names(pieces) {
+    let matters = rights.restrict_models() || may_run_named(route) || (charges && tenant.quotas.tell_models_apart());
+    let operation = route.operation.map(|known| known.0);
+    let Names { models, runs, placed } = match named::names(operation, pieces) {
         Err(_) if takes_bytes || pieces.is_empty() || !matters => Names::default(),
         names => names.map_err(unreadable)?,
     };
@@ -242,5 +247,5 @@ pub fn check_models(rights: &Rights<'_>, tenant: &Tenant, route: &Route, pieces:
         // Whatever it is, it may run a model that the tenant may not use.
         return Err(rights.unknown_inference(route.service).into());
     }
-    if charges { charged_model(tenant, outermost) } else { Ok(None) }
+    if charges { charged_model(tenant, operation, runs) } else { Ok(None) }
 }

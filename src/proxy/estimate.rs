@@ -27,6 +27,10 @@ use crate::{
 const MODEL_BYTES_MAX: usize = 256;
 const LONG_MODEL: &str = "other";
 
+const RERANK: &str = "Rerank";
+/// <https://aws.amazon.com/bedrock/pricing/>: more documents are so many queries.
+const DOCUMENTS_OF_A_QUERY: u64 = 100;
+
 /// Says its usage only if it is asked to.
 const CHAT: &str = "ChatCompletions";
 
@@ -60,7 +64,7 @@ pub struct Tokens {
     pub output: u64,
     /// What of its input may be written to a cache.
     pub caching: Caching,
-    /// How many answers or images.
+    /// How many answers or images, or queries that a request to rank is billed as.
     pub choices: u64,
     /// What it asks to be served in.
     pub tier: ServiceTier,
@@ -176,8 +180,9 @@ impl Tariff {
     /// can be, so that a spent limit refuses it.
     fn least(&self, operation: Option<&Operation>, pieces: &[Bytes]) -> Tokens {
         let least = u64::from(self.tells_tokens);
-        let images = || operation.map(|operation| Asked::read(operation, Some(&*self.model), pieces).choices);
-        let choices = self.is_named.then(images).flatten().unwrap_or(1);
+        let asked = operation.filter(|operation| self.is_named || operation.name == RERANK);
+        let asked = asked.map(|operation| Asked::read(operation, Some(&*self.model), pieces));
+        let choices = asked.map_or(1, |asked| asked.choices.max(asked.documents.div_ceil(DOCUMENTS_OF_A_QUERY)));
         Tokens { input: least, output: least, choices, ..Tokens::default() }
     }
 

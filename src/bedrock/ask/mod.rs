@@ -28,6 +28,8 @@ pub struct Ask {
     pub max_tokens: Option<u64>,
     /// How many answers it asks for, or images: `n`.
     pub choices: u64,
+    /// Documents to be ranked.
+    pub documents: u64,
     /// It generates tokens, as embeddings, ranks, images and videos do not.
     pub generates: bool,
     /// `"stream": true` in the body, on the routes that have it there.
@@ -116,6 +118,7 @@ struct Reading {
     prompt: Prompt,
     places: Places,
     choices: u64,
+    documents: u64,
     stream: bool,
     tier: Option<ServiceTier>,
     thinking_budget: Option<u64>,
@@ -137,6 +140,7 @@ impl Reading {
             prompt: Prompt::new(),
             places: Places::default(),
             choices: 1,
+            documents: 0,
             stream: false,
             tier: None,
             thinking_budget: None,
@@ -154,6 +158,7 @@ impl Reading {
         Ask {
             max_tokens: if is_json { places.max_tokens() } else { None },
             choices: self.choices.max(1),
+            documents: self.documents,
             generates: self.shape.generates,
             stream: self.stream,
             include_usage: places.asks_for_usage(),
@@ -179,10 +184,13 @@ impl Sink<Field> for Reading {
 
     fn open(&mut self, at: Option<Field>, kind: Container, start: u64) {
         self.places.open(at, kind, start);
+        self.prompt.open();
+        self.documents += u64::from(at == Some(Field::Ranked) && kind == Container::Object);
     }
 
     fn close(&mut self, _: Option<Field>, _: Container, _: u64) {
         self.places.closed();
+        self.prompt.close();
     }
 
     fn name(&mut self, name: &[u8]) {
@@ -204,6 +212,8 @@ impl Sink<Field> for Reading {
 
     fn text_end(&mut self, at: Option<Field>, start: u64, end: u64) {
         self.prompt.end();
+        self.background |= at == Some(Field::Background);
+        self.documents += u64::from(at == Some(Field::Ranked));
         if at == Some(Field::Tier) {
             self.tier = std::str::from_utf8(&self.word).ok().and_then(ServiceTier::parse).or(self.tier);
         } else if self.is_ttl && self.word == b"1h" {
@@ -215,12 +225,13 @@ impl Sink<Field> for Reading {
 
     fn scalar(&mut self, at: Option<Field>, word: &[u8], start: u64, end: u64) {
         let value = count(word);
-        // Token ids, as embeddings take them, are a token each; so are the numbers in schemas.
-        self.prompt.add(1);
+        // A token id, as embeddings take them, is a token, and so are three digits of a number in a schema or a tool's result.
+        let characters = end.saturating_sub(start);
+        self.prompt.add(if word.contains(&b'.') { characters.div_ceil(2) } else { characters.div_ceil(3) });
         match at {
             Some(Field::Choices) => self.choices = self.choices.max(value.unwrap_or(1)),
             Some(Field::Stream) => self.stream |= word == b"true",
-            Some(Field::Background) => self.background |= word == b"true",
+            Some(Field::Background) => self.background |= !matches!(word, b"false" | b"null"),
             Some(Field::ThinkingBudget) => self.thinking_budget = self.thinking_budget.max(value),
             _ => {}
         }

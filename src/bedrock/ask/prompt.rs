@@ -2,9 +2,12 @@
 //!
 //! | string | tokens | source |
 //! |---|---|---|
-//! | an image (PNG, JPEG, GIF, WebP by its first bytes) | 2,500 | AWS's sample gateway; Claude needs up to 1,600, its largest models 4,800 |
+//! | an image (PNG, JPEG, GIF, WebP by its first bytes, where an image stands) | 2,500 | AWS's sample gateway; Claude needs up to 1,600, its largest models 4,800 |
 //! | another file: PDF, Office, audio, video | 2,500, and one for every four characters of base64, at most 1,000,000 | a page of a PDF is an image, too; what a text file of that size would be, and the largest context window there is |
 //! | a link to a file that Bedrock fetches | 2,500 | as an image; a document may be more |
+//!
+//! An image stands under a name that says so (`image`, `image_url`), beside a media type that does, or after one (`data:image/png`): a text
+//! file that begins as one is read as the text that it is.
 //!
 //! Beside it, a bound: no tokenizer makes more tokens of a text than it has bytes, so that is what a text and all the JSON around it are
 //! held to be, a text file in base64 included. For images and links there is no such bound, and the table's figures stand in for it.
@@ -50,6 +53,10 @@ const TEXT_NAMES: [&[u8]; 14] = [
     b"texts",
     b"thinking",
 ];
+/// Whatever is below them is an image, or of one.
+const IMAGE_NAMES: [&[u8]; 7] =
+    [b"image", b"image_url", b"images", b"inputImage", b"input_image", b"maskImage", b"referenceImages"];
+const MEDIA_TYPE_NAMES: [&[u8]; 4] = [b"media_type", b"mediaType", b"mime_type", b"mimeType"];
 const LINK_NAMES: [&[u8]; 4] = [b"file_url", b"image_url", b"uri", b"url"];
 /// What base64 of PNG, JPEG, GIF and RIFF (WebP) begins with.
 const IMAGES: [&[u8]; 4] = [b"iVBORw0KGgo", b"/9j/", b"R0lGOD", b"UklGR"];
@@ -90,13 +97,18 @@ pub(super) struct Prompt {
     meter: TextMeter,
     /// Tokens of what is no text.
     other: u64,
-    /// Characters of base64: not text, though bytes of the body.
+    /// Characters of images in base64: no text, though bytes of the body.
     encoded: u64,
-    /// What is in it, at a token a byte, less what `other` has of it.
-    encoded_more: u64,
     name: Name,
     string: String,
     start: Vec<u8>,
+    depth: usize,
+    /// The depth of what stands under an image's name.
+    image_depth: Option<usize>,
+    /// Beside the string: its media type says that it is an image.
+    image_beside: bool,
+    /// A string that begins as an image beside no media type yet, and its characters.
+    unclear: Option<(usize, u64)>,
 }
 
 /// The kind of the name that the string stands under.
@@ -104,6 +116,8 @@ pub(super) struct Prompt {
 enum Name {
     Text,
     Link,
+    Image,
+    MediaType,
     Other,
 }
 
@@ -126,10 +140,13 @@ impl Prompt {
             meter: TextMeter::default(),
             other: 0,
             encoded: 0,
-            encoded_more: 0,
             name: Name::Other,
             string: String::Undecided,
             start: Vec::with_capacity(FILE_CHARACTERS_MIN),
+            depth: 0,
+            image_depth: None,
+            image_beside: false,
+            unclear: None,
         }
     }
 
@@ -140,7 +157,7 @@ impl Prompt {
 
     /// At most, in a body of so many bytes.
     pub fn tokens_at_most(&self, bytes: u64) -> u64 {
-        bytes.saturating_sub(self.encoded).saturating_add(self.other).saturating_add(self.encoded_more)
+        bytes.saturating_sub(self.encoded).saturating_add(self.other)
     }
 
     /// Tokens that no string has.
@@ -154,7 +171,9 @@ impl Prompt {
         self.meter.end();
         self.name = match () {
             () if TEXT_NAMES.contains(&name) => Name::Text,
+            () if IMAGE_NAMES.contains(&name) => Name::Image,
             () if LINK_NAMES.contains(&name) => Name::Link,
+            () if MEDIA_TYPE_NAMES.contains(&name) => Name::MediaType,
             () => Name::Other,
         };
     }
@@ -178,38 +197,75 @@ impl Prompt {
             String::Text => self.meter.push(fragment),
             String::File { characters, spoiled, .. } => {
                 *characters = characters.saturating_add(fragment.len() as u64);
-                *spoiled |= memchr3(b' ', b'\n', b'"', fragment).is_some();
+                *spoiled |= !fragment.is_ascii() || memchr3(b' ', b'\n', b'"', fragment).is_some();
             }
         }
+    }
+
+    /// An object or a list begins.
+    pub fn open(&mut self) {
+        if self.name == Name::Image && self.image_depth.is_none() {
+            self.image_depth = Some(self.depth);
+        }
+        self.depth = self.depth.saturating_add(1);
+        self.image_beside = false;
+    }
+
+    /// It ended.
+    pub fn close(&mut self) {
+        if let Some((_, characters)) = self.unclear.take_if(|(depth, _)| *depth == self.depth) {
+            self.file(characters);
+        }
+        self.depth = self.depth.saturating_sub(1);
+        self.image_beside = false;
+        self.image_depth.take_if(|depth| *depth >= self.depth);
     }
 
     /// The string ended.
     pub fn end(&mut self) {
         match self.string {
             String::Undecided => {
-                if self.name == Name::Link && is_link(&self.start) {
+                if matches!(self.name, Name::Link | Name::Image) && is_link(&self.start) {
                     self.add(IMAGE_TOKENS);
+                }
+                if self.name == Name::MediaType && self.start.starts_with(b"image/") {
+                    self.image_beside = true;
+                    if let Some((_, characters)) = self.unclear.take_if(|(depth, _)| *depth == self.depth) {
+                        self.image(characters);
+                    }
                 }
                 self.meter.push(&self.start);
             }
             String::Text => {}
             // Text after all, that began like a file.
             String::File { characters, spoiled: true, .. } => self.add(characters / 2),
-            String::File { image: true, characters, .. } => {
-                self.add(IMAGE_TOKENS);
-                self.encoded = self.encoded.saturating_add(characters);
-            }
-            String::File { characters, .. } => {
-                let [likely, most] = [characters / 4, characters / 4 * 3 + 3]
-                    .map(|tokens| tokens.saturating_add(FILE_TOKENS_MIN).min(FILE_TOKENS_MAX));
-                self.add(likely);
-                self.encoded = self.encoded.saturating_add(characters);
-                self.encoded_more = self.encoded_more.saturating_add(most - likely);
-            }
+            String::File { image: true, characters, .. } => self.image_or_file(characters),
+            String::File { characters, .. } => self.file(characters),
         }
         self.meter.end();
         self.start.clear();
         self.string = String::Undecided;
+    }
+
+    fn image_or_file(&mut self, characters: u64) {
+        if self.image_beside || self.image_depth.is_some() || self.name == Name::Image || self.start.starts_with(b"data:image/") {
+            self.image(characters);
+        } else if let Some((_, before)) = self.unclear.replace((self.depth, characters)) {
+            self.file(before);
+        }
+    }
+
+    fn image(&mut self, characters: u64) {
+        self.add(IMAGE_TOKENS);
+        self.encoded = self.encoded.saturating_add(characters);
+    }
+
+    fn file(&mut self, characters: u64) {
+        let [likely, most] =
+            [characters / 4, characters].map(|tokens| tokens.saturating_add(FILE_TOKENS_MIN).min(FILE_TOKENS_MAX));
+        self.add(likely);
+        // Of its bytes so many are no tokens beside these.
+        self.encoded = self.encoded.saturating_add(characters.saturating_sub(most - likely));
     }
 
     /// Enough of the string was seen to say what it is.

@@ -47,11 +47,27 @@ pub(super) enum Field {
     ThinkingBudget,
     /// Answered before it is generated.
     Background,
+    /// What is to be ranked.
+    Ranked,
 }
 
 type N = Node<Field>;
 
-const CONFIGURED: &[N] = &[N::leaf("maxTokens", Field::Limit(Limit::Configured))];
+const CONFIGURED: &[N] = &[
+    N::leaf("maxTokens", Field::Limit(Limit::Configured)),
+    N::way(
+        "additionalParams",
+        &[
+            N::leaf("max_tokens", Field::Limit(Limit::Configured)),
+            N::leaf("maxTokens", Field::Limit(Limit::Configured)),
+            N::leaf("max_completion_tokens", Field::Limit(Limit::Configured)),
+            N::leaf("max_output_tokens", Field::Limit(Limit::Configured)),
+            N::leaf("service_tier", Field::Tier),
+            N::leaf("n", Field::Choices),
+            THINKING,
+        ],
+    ),
+];
 
 /// A provider's own objects, where a Converse request has them besides.
 const ADDITIONAL: &[N] = &[
@@ -95,6 +111,7 @@ pub(super) static TREE: N = N::tree(
                 N::way("textGenerationConfig", ADDITIONAL),
                 THINKING,
                 N::way("reasoning_config", &[N::leaf("budget_tokens", Field::ThinkingBudget)]),
+                N::leaf("n", Field::Choices),
             ],
         ),
         N::way(
@@ -103,12 +120,15 @@ pub(super) static TREE: N = N::tree(
                 N::way("bedrockModelConfig", CONFIGURED),
                 N::way("openAiModelConfig", CONFIGURED),
                 N::way("geminiModelConfig", CONFIGURED),
+                N::way("liteLlmModelConfig", CONFIGURED),
             ],
         ),
         N::leaf("n", Field::Choices),
         N::leaf("num_generations", Field::Choices),
         N::leaf("numResults", Field::Choices),
         N::way("imageGenerationConfig", &[N::leaf("numberOfImages", Field::Choices)]),
+        N::leaf("documents", Field::Ranked),
+        N::leaf("sources", Field::Ranked),
         N::leaf("stream", Field::Stream),
         N::leaf("background", Field::Background),
         N::tree("stream_options", Field::StreamOptions, &[N::leaf("include_usage", Field::IncludeUsage)]),

@@ -232,7 +232,8 @@ fn thoughts_that_do_not_fit_into_the_limit_come_on_top_of_it() {
     assert_eq!(most(u64::MAX), Some(u64::MAX));
     assert!(
         ask("Responses", "x", r#"{"background":true}"#).background
-            && !ask("Responses", "x", r#"{"background":"true"}"#).background
+            && ask("Responses", "x", r#"{"background":"true"}"#).background
+            && !ask("Responses", "x", r#"{"background":false}"#).background
     );
 }
 
@@ -275,6 +276,8 @@ fn files_are_not_counted_as_text() {
     let close = |estimate: u64, expected: u64| assert!((expected..expected + 60).contains(&estimate), "{estimate} {expected}");
     close(estimate(json!({"messages": [{"content": [{"image": {"format": "png", "source": {"bytes": image}}}]}]})), 2_500);
     close(estimate(json!({"image_url": {"url": format!("data:image/png;base64,{image}")}})), 2_500);
+    close(estimate(json!({"source": {"type": "base64", "media_type": "image/png", "data": image}})), 2_500);
+    close(estimate(json!({"source": {"data": image, "media_type": "image/png"}, "images": [image]})), 5_000);
     close(estimate(json!({"image_url": {"url": "https://example.com/image.png"}})), 2_500);
     close(estimate(json!({"document": {"source": {"bytes": "JVBERi0".to_owned() + &"A".repeat(400_000)}}})), 102_501);
     close(estimate(json!({"document": {"source": {"bytes": "A".repeat(8_000_000)}}})), 1_000_000);
@@ -288,6 +291,8 @@ fn tools_and_numbers_and_other_bodies_count() {
     let estimate = |body: &str| ask("InvokeModel", CLAUDE, body).input_estimate;
     assert!(estimate(r#"{"tools":[]}"#) >= 600);
     assert_eq!(estimate("[1,2,3]"), 3);
+    assert_eq!(estimate("[0.123456789, 123456]"), 6 + 2);
+    assert_eq!(estimate(&"1".repeat(3_000)), 1_000);
     assert_eq!(estimate("no JSON at all"), 5);
     assert_eq!(estimate(""), 0);
 }
@@ -303,10 +308,13 @@ fn what_providers_write_before_a_prompt_is_held_with_it() {
             {"text": "What color is the grass?"}]}])
     };
     let page = "JVBERi0xLjQKMSAwIG9iaiA8PCAvVHlwZSAvQ2F0YWxvZyAvUGFnZXMgMiAwIFIgPj4gZW5kb2Jq".repeat(7);
-    let tool = json!({"tools": [{"toolSpec": {"name": "get_time", "inputSchema": {"json": {"type": "object", "properties": {}}}}}]});
-    let schema = r#"{"type":"object","properties":{"name":{"type":"string"},"age":{"type":"integer"}},"required":["name","age"]}"#;
+    let tool =
+        json!({"tools": [{"toolSpec": {"name": "get_time", "inputSchema": {"json": {"type": "object", "properties": {}}}}}]});
+    let schema =
+        r#"{"type":"object","properties":{"name":{"type":"string"},"age":{"type":"integer"}},"required":["name","age"]}"#;
     let person = json!([{"role": "user", "content": [{"text": "Generate a person named Bob"}]}]);
-    let format = json!({"textFormat": {"type": "json_schema", "structure": {"jsonSchema": {"schema": schema, "name": "response"}}}});
+    let format =
+        json!({"textFormat": {"type": "json_schema", "structure": {"jsonSchema": {"schema": schema, "name": "response"}}}});
     for (model, body, told) in [
         ("openai.gpt-oss-120b-1:0", json!({"messages": capital}), 74),
         ("us.amazon.nova-2-lite-v1:0", json!({"messages": capital}), 57),
@@ -337,9 +345,22 @@ fn a_bound_has_text_by_the_byte_and_images_by_the_table() {
     let (bytes, picture) =
         bounded(json!({"messages": [{"content": [{"image": {"format": "png", "source": {"bytes": image}}}]}]}));
     assert_eq!(picture.input_bound, bytes - image.len() as u64 + 2_500);
-    // A text file: as many tokens as it has bytes.
-    let (_, file) = bounded(json!({"document": {"format": "txt", "source": {"bytes": "A".repeat(40_000)}}}));
-    assert!((32_500..32_600).contains(&file.input_bound) && file.input_estimate < 12_600, "{file:?}");
+    // A text file: no more tokens than it has bytes in base64, also if it begins like an image.
+    for start in ["", "UklGR", "R0lGOD"] {
+        let text = start.to_owned() + &"A".repeat(40_000);
+        for body in [
+            json!({"document": {"format": "txt", "source": {"bytes": text}}}),
+            json!({"source": {"media_type": "text/plain", "data": text}, "x": [{"media_type": "image/png"}]}),
+            json!({"x": {"image": {}}, "source": {"data": text}}),
+            json!({"source": [{"media_type": "image/png"}, {"data": text}]}),
+        ] {
+            let (_, file) = bounded(body);
+            assert!((42_500..42_620).contains(&file.input_bound), "{} {file:?}", start);
+            assert!((12_500..12_600).contains(&file.input_estimate), "{file:?}");
+        }
+    }
+    let (bytes, text) = bounded(json!({"description": "iVBORw0KGgo".to_owned() + &"A".repeat(300) + &"字".repeat(1_000)}));
+    assert!(text.input_bound >= bytes && text.input_estimate > 1_000, "{text:?}");
     let (_, tools) = bounded(json!({"tools": []}));
     assert!(tools.input_bound > 600);
     assert_eq!(ask("InvokeModel", CLAUDE, "no JSON at all").input_bound, 14);

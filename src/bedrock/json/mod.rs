@@ -4,7 +4,8 @@
 //! What is wanted of a document is a tree of names ([`Node`]): a value is known by the whole way to it, so that a `usage` inside a message
 //! is not taken for the answer's. Arrays are transparent: `results[].tokenCount` is `results.tokenCount`.
 //!
-//! It is no validator. What it takes for JSON a strict parser may refuse; what it calls broken no parser takes.
+//! It is no validator. What it takes for JSON a strict parser may refuse; what it calls broken no parser takes, or two could read in two ways:
+//! names that are no UTF-8.
 
 mod escape;
 mod scanner;

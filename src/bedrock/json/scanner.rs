@@ -220,7 +220,7 @@ impl<F: Copy> Scanner<F> {
         if ends && self.state == State::InName && self.word_length == 0 {
             // Nearly every name comes whole, and need not be gathered; its colon stands right behind it.
             self.name_ends(run, sink);
-            let colon = input.get(run.len() + 1) == Some(&b':');
+            let colon = self.state == State::Colon && input.get(run.len() + 1) == Some(&b':');
             if colon {
                 self.state = State::Value;
             }
@@ -289,6 +289,10 @@ impl<F: Copy> Scanner<F> {
     /// A name ended, of which this is all that could be kept.
     fn name_ends<S: Sink<F>>(&mut self, name: &[u8], sink: &mut S) {
         let kept = name.get(..WORD_BYTES).unwrap_or(name);
+        if !kept.is_ascii() && is_misspelt(kept) {
+            self.state = State::Broken;
+            return;
+        }
         if S::EVERYTHING {
             sink.name(kept);
         }
@@ -313,6 +317,13 @@ impl<F: Copy> Scanner<F> {
         }
         run.len()
     }
+}
+
+/// Whether a name, of which this is the start, is no UTF-8. Lenient parsers, Jackson among them, read `\xc1\x83` as a `C`, and would find a
+/// name where others see none.
+fn is_misspelt(name: &[u8]) -> bool {
+    // A character may be cut at the end of what is kept.
+    std::str::from_utf8(name).is_err_and(|error| error.error_len().is_some() || name.len() < WORD_BYTES)
 }
 
 /// Where a quotation mark or a backslash stands. Names and most values end soon: they are looked at eight bytes at a time, before what is

@@ -98,6 +98,35 @@ fn what_is_no_json_is_broken() {
     assert!(scanner.is_broken());
 }
 
+/// Wants to know every name, as those do that decide on requests.
+struct All;
+
+impl Sink<u8> for All {
+    const EVERYTHING: bool = true;
+}
+
+#[test]
+fn a_name_that_is_no_utf8_breaks_the_document_wherever_it_stands() {
+    let is_read = |document: &[u8], length: usize| {
+        let mut scanner = Scanner::new(&ROOT);
+        document.chunks(length).for_each(|piece| scanner.push(piece, &mut All));
+        scanner.is_done()
+    };
+    let long = [b"\xe0\x81\xa1".repeat(30), b"a".repeat(40)].concat();
+    for name in [&b"t\xc1\xa9er"[..], b"ti\xe0\x81\xa5r", b"\xff", b"tier\xc3", &long] {
+        for document in [[b"{\"", name, b"\":1}"].concat(), [b"{\"x\":[{\"", name, b"\":1}]}"].concat()] {
+            for length in [1, 3, 1_000] {
+                assert!(!is_read(&document, length), "{document:?}");
+            }
+        }
+    }
+    for name in ["tiér", "名前", "😀", "\\ud800", &"é".repeat(40), &("a".to_owned() + &"é".repeat(40))] {
+        for length in [1, 3, 1_000] {
+            assert!(is_read(format!("{{\"{name}\":1}}").as_bytes(), length), "{name}");
+        }
+    }
+}
+
 #[test]
 fn counts_are_read_as_json_writes_them() {
     let cases = [
