@@ -24,20 +24,29 @@ pub enum GuardrailPlace {
 }
 
 /// What is charged, and yet generates no text that a guardrail would be asked about.
-const GENERATE_NOTHING: [&str; 13] = [
+const GENERATE_NOTHING: [&str; 22] = [
     "ApplyGuardrail",
+    "BatchCreateMemoryRecords",
+    "CreateCapacityProvider",
+    "CreateEvent",
+    "CreateMarketplaceModelEndpoint",
     "CreateModelCustomizationJob",
+    "CreateModelImportJob",
     "CreateProvisionedModelThroughput",
+    "IngestKnowledgeBaseDocuments",
     "InvokeBrowser",
     "InvokeCodeInterpreter",
     "InvokeGuardrailChecks",
     "InvokeWebSearch",
+    "ProcessPayment",
     "Rerank",
     "Retrieve",
     "RetrieveMemoryRecords",
     "StartBrowserSession",
     "StartCodeInterpreterSession",
     "StartIngestionJob",
+    "UpdateCapacityProvider",
+    "UpdateMarketplaceModelEndpoint",
 ];
 
 impl GuardrailPlace {

@@ -31,7 +31,7 @@ use crate::{
     proxy::{
         allow,
         denial::Denial,
-        estimate::{Changes, Tariff, Tokens},
+        estimate::{Changes, Tariff, Tokens, metering},
     },
     quota::{Explanation, Now},
     routing::{self, Head, KnownOperation, Route},
@@ -169,7 +169,7 @@ impl Findings {
             route.model = Some(args.model.clone());
         }
         let operation = route.operation.map(|known| known.0);
-        let metering = operation.map_or(Metering::PerRequest, Metering::of);
+        let metering = metering(prices, route);
         if metering == Metering::Free {
             return Ok(());
         }
@@ -202,7 +202,8 @@ fn check_policy(args: &ExplainArgs, config: &Config, tenant: &Tenant, route: &Ro
     }
     allow::check_route(&rights, route)?;
     check_length(args.body_bytes, config.bodies.bytes_max, &rights)?;
-    if route.model.is_none() && allow::may_run_named(route) {
+    let takes_body = route.operation.is_some_and(|known| known.0.method != "GET" && known.0.method != "DELETE");
+    if route.model.is_none() && takes_body && (rights.restrict_models() || allow::may_run_named(route)) {
         rights.check_model(&args.model)?;
     }
     if rights.restrict_tiers() && route.operation.is_some_and(|known| takes_tier(known.0)) {

@@ -31,14 +31,14 @@ fn never_by_request(operation: &str) -> Option<(&'static str, &'static str)> {
     }
     let of_name = operations().iter().filter(|known| known.name == operation).map(Metering::of);
     // Services share a few names.
-    match of_name.min_by_key(|metering| *metering != Metering::PerRequest) {
-        Some(Metering::PerRequest) => None,
+    match of_name.min_by_key(|metering| *metering == Metering::Tokens) {
+        // Whoever is billed for what is held to cost nothing may say so.
+        Some(Metering::PerRequest | Metering::Free) => None,
         None => Some(("no such operation", "operations are spelled as in AWS's API reference, `ApplyGuardrail`")),
         Some(Metering::Tokens) => Some((
             "the operation is charged by its model's tokens",
             "give the model `prices`, or `request` if it is not sold by the token",
         )),
-        Some(Metering::Free) => Some(("the operation costs nothing", "remove the line")),
     }
 }
 

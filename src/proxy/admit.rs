@@ -26,7 +26,7 @@ use super::{
 use crate::{
     auth::{Claim, Identity, IdentityError, Principal, Signed, query_carries_credential},
     aws::{Received, SignatureError, Signer, received::Payload, sigv4::EMPTY_SHA256},
-    bedrock::{Dialect, RawPath, Streams, body, harness, sonic::SpeechUsage, usage::Metering},
+    bedrock::{Dialect, RawPath, Streams, body, harness, sonic::SpeechUsage},
     policy::Rights,
     quota::{self, Admission},
     routing::{self, Head, KnownOperation, Peek, Route},
@@ -111,11 +111,6 @@ impl Admitted {
     /// For whom.
     pub fn tenant(&self) -> &Arc<Tenant> {
         &self.tenant
-    }
-
-    /// How it is charged. Operations that nobody knows yet may run a model: they are charged as requests.
-    pub fn metering(&self) -> Metering {
-        self.route.operation.map_or(Metering::PerRequest, |known| Metering::of(known.0))
     }
 
     /// A conversation has used so much, and goes on.

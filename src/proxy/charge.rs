@@ -12,7 +12,7 @@ use super::{
     admit::Admitted,
     body::ReadBody,
     custody::{Granted, Held},
-    estimate::{Tariff, Tokens},
+    estimate::{Tariff, Tokens, metering},
 };
 use crate::{
     bedrock::{
@@ -65,7 +65,7 @@ pub struct Bill {
     pub estimated: bool,
     /// Charged as a request, because the answer says no usage.
     pub by_request: bool,
-    /// Somebody said what it costs.
+    /// Somebody said what all of it costs.
     pub priced: bool,
     /// It used more than was held.
     pub overdrawn: bool,
@@ -77,15 +77,15 @@ impl Bill {
     /// Of a request whose process is gone, as it was charged by estimate.
     pub fn of_lost(entry: &ledger::Entry) -> Bill {
         // The second is what older versions wrote.
-        let priced = ![UNPRICED, NONE].contains(&&*entry.price_source);
+        let is_named = ![UNPRICED, NONE].contains(&&*entry.price_source) && !entry.by_request;
         Bill {
             usage: entry.usage,
             cost: entry.cost,
             estimated: entry.estimated,
             by_request: entry.by_request,
-            priced,
+            priced: !entry.price_source.contains(UNPRICED) && *entry.price_source != *NONE,
             overdrawn: false,
-            model: if priced && !entry.by_request { entry.request.model.clone() } else { "other".into() },
+            model: if is_named { entry.request.model.clone() } else { "other".into() },
         }
     }
 
@@ -144,11 +144,11 @@ pub async fn hold(
     body: &mut ReadBody,
     Gateway { custody, metrics, .. }: &Gateway,
 ) -> Result<(), Denial> {
-    let metering = admitted.metering();
+    let live = passage.live.clone();
+    let metering = metering(&live.snapshot.prices, admitted.route());
     if metering == Metering::Free {
         return Ok(());
     }
-    let live = passage.live.clone();
     let tenant = admitted.tenant().clone();
     let now = Now::read();
     let tariff = Tariff::of(&live.snapshot.prices, &tenant.policy.profiles, admitted.route(), metering, now.wall);
@@ -268,6 +268,11 @@ fn usage_of_speech(SpeechUsage { input_tokens, output_tokens, .. }: SpeechUsage)
 }
 
 impl Charge {
+    /// The model as sums are kept for it: what stands behind a profile.
+    pub fn model(&self) -> &str {
+        &self.held.hold().request.model
+    }
+
     /// The bill, once there is one.
     pub fn bill(&self) -> Option<&Bill> {
         self.bill.as_ref()
@@ -335,7 +340,7 @@ impl Charge {
             cost,
             estimated,
             by_request: self.by_request,
-            priced: charged.is_some() || self.request_price.is_some(),
+            priced: charged.map_or(self.request_price.is_some(), |charged| charged.gaps.is_empty()),
             overdrawn,
             model,
         });
@@ -357,6 +362,9 @@ impl Charge {
             // Generated later, for whoever asks for it, and as often as they ask.
             let most = Usage { input_tokens: self.input_estimate, output_tokens: output, ..Usage::default() };
             return (!reading.failed).then_some((most, true));
+        }
+        if reading.blocked {
+            return None;
         }
         let generated_nothing = reading.usage.is_none() && reading.output_seen == 0;
         if reading.failed && generated_nothing {

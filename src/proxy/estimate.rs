@@ -85,6 +85,15 @@ pub struct Changes {
     pub shadowed: Vec<CapDenial>,
 }
 
+/// How a route is charged. Operations that nobody knows yet may run a model: they are charged as requests, and so is what the operator has a
+/// price for.
+pub fn metering(prices: &PriceBook, route: &Route) -> Metering {
+    match route.operation.map_or(Metering::PerRequest, |known| Metering::of(known.0)) {
+        Metering::Free if prices.request_price(route.operation_name()).is_some() => Metering::PerRequest,
+        metering => metering,
+    }
+}
+
 impl Tariff {
     /// What is charged on a route.
     pub fn of(prices: &PriceBook, profiles: &Profiles, route: &Route, metering: Metering, now: Timestamp) -> Tariff {

@@ -128,7 +128,7 @@ pub fn response_head(response: &mut ResponseHeader, passage: &mut Passage) -> Re
     if let Some(admitted) = &passage.admitted {
         let operation = admitted.route().operation.map(|known| known.0);
         let read = || UsageReader::for_answer(operation, response.status, &response.headers);
-        meter.usage = admitted.charge.is_some().then(read);
+        meter.usage = admitted.charge.as_ref().map(|charge| read().of_model(charge.model()));
         if admitted.hide_usage && response.status.is_success() {
             meter.hidden = Some(UsageChunkFilter::default());
             let_length_go(response)?;

@@ -33,13 +33,18 @@ const TRACED: [&str; 2] = ["InvokeAgent", "InvokeInlineAgent"];
 /// Charged by request, and each request runs its model once.
 const RUN_ONCE: [&str; 2] = ["Rerank", "StartAsyncInvoke"];
 
-/// Of the control planes, and of data automation's, whatever starts a job that models work on or rents capacity for them.
-const JOBS: [&str; 12] = [
+/// Of the control planes, and of data automation's, whatever starts a job that models work on, or rents capacity or room for them.
+const JOBS: [&str; 20] = [
     "CreateAdvancedPromptOptimizationJob",
+    "CreateCapacityProvider",
     "CreateEvaluationJob",
+    "CreateMarketplaceModelEndpoint",
     "CreateModelCustomizationJob",
+    "CreateModelImportJob",
     "CreateModelInvocationJob",
+    "CreateOnlineEvaluationConfig",
     "CreateProvisionedModelThroughput",
+    "IngestKnowledgeBaseDocuments",
     "InvokeBlueprintOptimizationAsync",
     "InvokeDataAutomation",
     "InvokeDataAutomationAsync",
@@ -47,7 +52,14 @@ const JOBS: [&str; 12] = [
     "StartAutomatedReasoningPolicyBuildWorkflow",
     "StartAutomatedReasoningPolicyTestWorkflow",
     "StartIngestionJob",
+    "StartPolicyGeneration",
+    "UpdateCapacityProvider",
+    "UpdateMarketplaceModelEndpoint",
 ];
+
+/// At run time, what is billed although it only keeps books: events and records of a memory (<https://aws.amazon.com/bedrock/agentcore/pricing/>),
+/// and payments.
+const BILLED_BOOKS: [&str; 3] = ["BatchCreateMemoryRecords", "CreateEvent", "ProcessPayment"];
 
 /// At run time, what begins so keeps books and runs nothing.
 const BOOKKEEPING: [&str; 21] = [
@@ -87,7 +99,8 @@ impl Metering {
             | Service::BedrockDataAutomation
             | Service::BedrockDataAutomationRuntime => JOBS.contains(&operation.name),
             Service::BedrockRuntime | Service::BedrockAgentRuntime | Service::BedrockAgentcore | Service::BedrockMantle => {
-                !BOOKKEEPING.iter().any(|beginning| operation.name.starts_with(beginning))
+                let keeps_books = BOOKKEEPING.iter().any(|beginning| operation.name.starts_with(beginning));
+                !keeps_books || BILLED_BOOKS.contains(&operation.name)
             }
         };
         if runs { Metering::PerRequest } else { Metering::Free }
@@ -116,7 +129,7 @@ mod tests {
 
     #[test]
     fn every_name_in_a_list_is_an_operation() {
-        for name in TOKENS.iter().chain(&JOBS).chain(&TRACED).chain(&RUN_ONCE) {
+        for name in TOKENS.iter().chain(&JOBS).chain(&TRACED).chain(&RUN_ONCE).chain(&BILLED_BOOKS) {
             assert!(operations().iter().any(|operation| operation.name == *name), "{name}");
         }
         for beginning in BOOKKEEPING {
@@ -156,12 +169,15 @@ mod tests {
         assert_eq!(
             charged(Service::BedrockAgentcore),
             [
+                "BatchCreateMemoryRecords",
+                "CreateEvent",
                 "Evaluate",
                 "InvokeAgentRuntime",
                 "InvokeAgentRuntimeCommand",
                 "InvokeBrowser",
                 "InvokeCodeInterpreter",
                 "InvokeWebSearch",
+                "ProcessPayment",
                 "RetrieveMemoryRecords",
                 "StartBatchEvaluation",
                 "StartBrowserSession",

@@ -28,9 +28,14 @@ const SERVICE_TIER: &str = "service-tier";
 const MODEL_EVENTS: &[&str] = &["chunk", "contentBlockDelta", "metadata"];
 const AGENT_EVENTS: &[&str] = &["trace"];
 
+/// Whose input tokens `ConverseStream` tells with the cached ones among them, and adds those again to its total, where `Converse` and AWS's
+/// documentation do not: measured by others on GPT-5.6 (earendil-works/pi#8752, maximhq/bifrost#6942).
+const GROSS_IN_STREAMS: &str = "openai.";
+
 /// Reads one answer: made at its head, fed its body.
 pub struct UsageReader {
     tally: Tally,
+    streams_converse: bool,
     wire: Wire,
 }
 
@@ -49,10 +54,11 @@ impl UsageReader {
     pub fn for_answer<'a>(operation: impl Into<Option<&'a Operation>>, status: StatusCode, headers: &HeaderMap) -> UsageReader {
         let operation = operation.into();
         let agent = operation.is_some_and(is_traced);
+        let streams_converse = operation.is_some_and(|operation| operation.name == "ConverseStream");
         let mut tally = Tally::new(agent || operation.is_some_and(|operation| operation.name == "InvokeHarness"));
         tally.failed = !status.is_success();
         if tally.failed || !operation.is_none_or(Metering::tells_tokens) {
-            return UsageReader { tally, wire: Wire::Nothing };
+            return UsageReader { tally, streams_converse, wire: Wire::Nothing };
         }
         for (name, value) in headers {
             if let Some(name) = name.as_str().strip_prefix(OF_USAGE)
@@ -61,7 +67,13 @@ impl UsageReader {
                 hear(&mut tally, name, value);
             }
         }
-        UsageReader { tally, wire: Wire::of(headers, agent) }
+        UsageReader { tally, streams_converse, wire: Wire::of(headers, agent) }
+    }
+
+    /// The same, of this model: what stands behind a profile.
+    pub fn of_model(mut self, model: &str) -> UsageReader {
+        self.tally.input_is_gross = self.streams_converse && model.contains(GROSS_IN_STREAMS);
+        self
     }
 
     /// The next piece of the body.

@@ -13,6 +13,9 @@ pub struct Reading {
     pub complete: bool,
     /// The answer is an error: by its status, by its body, or because its stream ended in an exception.
     pub failed: bool,
+    /// A guardrail refused the input, so that no model ran: Bedrock charges the guardrail alone
+    /// (<https://docs.aws.amazon.com/bedrock/latest/userguide/guardrails-how.html>).
+    pub blocked: bool,
     /// Tokens of the generated text that was seen, by the estimate of requests' texts: for answers that did not end.
     pub output_seen: u64,
 }

@@ -55,6 +55,13 @@ impl Counts {
         }
     }
 
+    /// Of counts whose input has what was cached in it as well.
+    fn net(self) -> Counts {
+        let split = self.cache_write_5m.unwrap_or(0).saturating_add(self.cache_write_1h.unwrap_or(0));
+        let cached = self.cache_read.unwrap_or(0).saturating_add(self.cache_write.unwrap_or(0).max(split));
+        Counts { input: self.input.map(|input| input.checked_sub(cached).unwrap_or(input)), ..self }
+    }
+
     /// Bedrock's own counts, and of the provider's what those leave out: among it always how long cache writes live.
     fn or(self, provider: Counts) -> Usage {
         let theirs = provider.usage();
@@ -98,6 +105,10 @@ pub(super) struct Tally {
     word: [u8; WORD_BYTES],
     word_length: usize,
     embedding: bool,
+    /// The input that is told has in it what was read from the cache and written to it.
+    pub input_is_gross: bool,
+    intervened: bool,
+    output_guarded: bool,
     /// Of the event being read.
     final_in_event: bool,
     choice_in_event: bool,
@@ -130,6 +141,9 @@ impl Tally {
             word: [0; WORD_BYTES],
             word_length: 0,
             embedding: false,
+            input_is_gross: false,
+            intervened: false,
+            output_guarded: false,
             final_in_event: false,
             choice_in_event: false,
             only_started: false,
@@ -179,6 +193,8 @@ impl Tally {
             tier: self.bedrocks_tier.or(self.tier),
             complete: complete && self.is_counted(),
             failed: self.failed,
+            // Whatever the provider's counts say: they are those of the guardrail's own words. Of a model that ran, Bedrock tells its own.
+            blocked: self.intervened && !self.output_guarded && self.bedrock == Counts::default(),
             output_seen: self.text.tokens(),
         }
     }
@@ -187,7 +203,7 @@ impl Tally {
         if self.summing {
             return self.sum;
         }
-        let mut provider = self.provider;
+        let mut provider = if self.input_is_gross { self.provider.net() } else { self.provider };
         provider.output = provider.output.or(self.output_parts);
         let nothing = self.bedrock == Counts::default() && provider == Counts::default();
         (!nothing).then(|| {
@@ -217,6 +233,7 @@ impl Sink<Field> for Tally {
             (Some(Field::Iteration), Container::Array) => self.compacting = None,
             (Some(Field::Iteration), Container::Object) => (self.iteration, self.iteration_compacts) = (Counts::default(), false),
             (Some(Field::Embedding), _) => self.embedding = true,
+            (Some(Field::GuardedOutput), Container::Object) => self.output_guarded = true,
             (Some(Field::Error), Container::Object) => self.failed = true,
             _ => {}
         }
@@ -244,7 +261,7 @@ impl Sink<Field> for Tally {
     fn text(&mut self, at: Option<Field>, fragment: &[u8]) {
         match at {
             Some(Field::Text) => self.text.push(fragment),
-            Some(Field::Tier | Field::DetailTtl | Field::IterationKind | Field::ErrorType) => {
+            Some(Field::Tier | Field::DetailTtl | Field::IterationKind | Field::ErrorType | Field::GuardrailAction) => {
                 let end = self.word_length.saturating_add(fragment.len());
                 match self.word.get_mut(self.word_length..end) {
                     Some(place) => place.copy_from_slice(fragment),
@@ -262,6 +279,7 @@ impl Sink<Field> for Tally {
             Some(Field::Tier) => self.tier = ServiceTier::parse(self.word()).or(self.tier),
             Some(Field::DetailTtl) => self.detail_is_1h = self.word() == "1h",
             Some(Field::IterationKind) => self.iteration_compacts = self.word() == "compaction",
+            Some(Field::GuardrailAction) => self.intervened |= self.word() == "INTERVENED",
             Some(Field::ErrorType) => self.failed |= self.word().ends_with("Exception"),
             _ => {}
         }

@@ -47,6 +47,10 @@ pub(super) enum Field {
     Choice,
     /// An embedding: such an answer has no output tokens.
     Embedding,
+    /// What a guardrail did: `INTERVENED`.
+    GuardrailAction,
+    /// What it found in the answer, so that there was one.
+    GuardedOutput,
     /// The provider's event in a `chunk`, in base64.
     Encoded,
     /// `__type` of an error that came with status 200.
@@ -111,6 +115,11 @@ const USAGE: &[N] = &[
 
 const TIER: &[N] = &[N::leaf("type", Tier)];
 
+/// <https://docs.aws.amazon.com/bedrock/latest/userguide/guardrails-use-inference-api.html>: in a body, and inside a chunk.
+const GUARDRAIL_ACTION: N = N::leaf("amazon-bedrock-guardrailAction", Field::GuardrailAction);
+const GUARDRAIL_TRACE: N =
+    N::way("amazon-bedrock-trace", &[N::way("guardrail", &[N::tree("outputs", Field::GuardedOutput, &[])])]);
+
 /// Cohere's.
 const META: &[N] =
     &[N::tree("billed_units", Final, &[N::leaf("input_tokens", Provider(Input)), N::leaf("output_tokens", Provider(Output))])];
@@ -162,6 +171,7 @@ pub(super) static BODY: N = N::way(
         N::tree("embedding", Field::Embedding, &[]),
         N::tree("embeddings", Field::Embedding, &[]),
         N::tree("embeddingsByType", Field::Embedding, &[]),
+        N::way("data", &[N::tree("embedding", Field::Embedding, &[])]),
         // Converse and Nova, Anthropic, OpenAI
         N::way("output", &[N::way("message", &[N::way("content", CONTENT)]), N::way("content", CONTENT)]),
         N::way("content", CONTENT),
@@ -170,6 +180,8 @@ pub(super) static BODY: N = N::way(
         N::tree("error", Field::Error, &[]),
         // What Bedrock answers, with status 200, to a path it does not know
         N::way("Output", &[N::leaf("__type", Field::ErrorType)]),
+        GUARDRAIL_ACTION,
+        GUARDRAIL_TRACE,
     ],
 );
 
@@ -224,6 +236,8 @@ const IN_EVENT: &[N] = &[
         &[N::way("usageEvent", &[N::leaf("totalInputTokens", Provider(Input)), N::leaf("totalOutputTokens", Provider(Output))])],
     ),
     N::tree("error", Field::Error, &[]),
+    GUARDRAIL_ACTION,
+    GUARDRAIL_TRACE,
 ];
 
 /// An event of a stream: one of Bedrock's own, or one after `data:`. In the last of a Responses item its whole `text` stands again.

@@ -167,7 +167,6 @@ fn what_makes_no_sense_is_refused_with_its_place() {
         ("[models.x]\nprices = [{ input = \"1\", tier = \"flex\" }]", "models.x.prices", "no standard price"),
         ("[requests]\nRerank = \"-1\"", "requests.Rerank", "not a price in US dollars per request"),
         ("[requests]\nInvokeModel = \"0.04\"", "requests.InvokeModel", "the operation is charged by its model's tokens"),
-        ("[requests]\nListFoundationModels = \"0\"", "requests.ListFoundationModels", "the operation costs nothing"),
         ("[requests]\nRernak = \"0\"", "requests.Rernak", "no such operation"),
         ("[models.x]\nrequest = \"1e3\"", "models.x.request", "not a price in US dollars per request"),
         (

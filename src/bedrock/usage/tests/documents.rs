@@ -147,6 +147,12 @@ fn each_shape_is_read_exactly() {
 }
 
 #[test]
+fn embeddings_in_a_list_have_no_output() {
+    let body = r#"{"object":"list","data":[{"embedding":[0.1,0.2],"index":0}],"usage":{"prompt_tokens":8,"total_tokens":8}}"#;
+    case("OpenAI's embeddings", "InvokeModel", body, [8, 0, 0, 0, 0]).is_read_exactly();
+}
+
+#[test]
 fn a_compaction_is_not_counted_twice() {
     for (counts, usage) in [(["203010", "4520"], [203_010, 4520, 5, 0, 0]), (["23000", "1000"], [203_010, 4520, 12, 1, 10])] {
         let headers = [("x-amzn-bedrock-input-token-count", counts[0]), ("x-amzn-bedrock-output-token-count", counts[1])];

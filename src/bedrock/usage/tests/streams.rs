@@ -229,6 +229,60 @@ fn an_exception_ends_a_stream_without_usage() {
     }
 }
 
+/// As two clients measured it, and as Claude's are beside it.
+#[test]
+fn input_that_has_the_cached_tokens_in_it_is_told_without_them() {
+    let usage = |input: u64, read: u64, write: u64| {
+        let usage = json!({"inputTokens": input, "outputTokens": 50, "cacheReadInputTokens": read, "cacheWriteInputTokens": write,
+            "totalTokens": input + read + write + 50});
+        event("metadata", &json!({ "usage": usage }).to_string())
+    };
+    let read = |model: &str, operation, body: Vec<u8>| {
+        let case = Case { content_type: EVENT_STREAM, ..Case::new("", operation, body, None) };
+        let mut reader = case.reader().of_model(model);
+        reader.chunk(&case.body);
+        reader.end();
+        reader.reading().usage
+    };
+    for (model, told, expected) in [
+        ("us.openai.gpt-5.6-terra", (8_369, 0, 8_367), [2, 50, 0, 8_367, 0]),
+        ("openai.gpt-5.6-terra", (12_401, 8_367, 4_032), [2, 50, 8_367, 4_032, 0]),
+        ("openai.gpt-5.6-terra", (2, 8_367, 4_032), [2, 50, 8_367, 4_032, 0]),
+        ("us.anthropic.claude-sonnet-5", (9_000, 13, 7_262), [9_000, 50, 13, 7_262, 0]),
+    ] {
+        assert_eq!(read(model, "ConverseStream", usage(told.0, told.1, told.2)), tokens(expected), "{model} {told:?}");
+    }
+    // Where nothing is streamed, it is as documented.
+    let body = r#"{"usage":{"inputTokens":900,"outputTokens":50,"cacheReadInputTokens":300}}"#;
+    let mut reader = Case::new("", "Converse", body, None).reader().of_model("openai.gpt-5.6-terra");
+    reader.chunk(body.as_bytes());
+    assert_eq!(reader.reading().usage, tokens([900, 50, 300, 0, 0]));
+}
+
+/// The first is recorded. What the guardrail says instead of an answer is in none of the model's tokens.
+#[test]
+fn what_a_guardrail_refuses_ran_no_model() {
+    let chunk = |inner: &str| event("chunk", &json!({ "bytes": STANDARD.encode(inner) }).to_string());
+    let blocked = |operation, content_type, body: &[u8], headers: &[(&'static str, &'static str)]| {
+        let case = Case { content_type, headers: headers.to_vec(), ..Case::new("", operation, body, None) };
+        case.read(&[&case.body]).blocked
+    };
+    let titan = r#"{"outputText":"Input blocked","index":0,"totalOutputTextTokenCount":3,"completionReason":"CONTENT_FILTERED",
+        "inputTextTokenCount":6,"amazon-bedrock-guardrailAction":"INTERVENED"}"#;
+    let streams = "InvokeModelWithResponseStream";
+    assert!(blocked(streams, EVENT_STREAM, &chunk(titan), &[]));
+    let ran = titan.replace('}', r#","amazon-bedrock-invocationMetrics":{"inputTokenCount":6,"outputTokenCount":9}}"#);
+    assert!(!blocked(streams, EVENT_STREAM, &chunk(&ran), &[]));
+
+    let claude = r#"{"content":[{"type":"text","text":"No."}],"amazon-bedrock-guardrailAction":"INTERVENED",
+        "amazon-bedrock-trace":{"guardrail":{"input":{"gr-1":{}}}}}"#;
+    assert!(blocked("InvokeModel", JSON, claude.as_bytes(), &[]));
+    assert!(!blocked("InvokeModel", JSON, claude.replace("INTERVENED", "NONE").as_bytes(), &[]));
+    assert!(!blocked("InvokeModel", JSON, claude.replace(r#""input":{"gr-1":{}}"#, r#""outputs":[{"gr-1":{}}]"#).as_bytes(), &[]));
+    let counts = [("x-amzn-bedrock-input-token-count", "39"), ("x-amzn-bedrock-output-token-count", "2")];
+    assert!(!blocked("InvokeModel", JSON, claude.as_bytes(), &counts));
+}
+
 #[test]
 fn a_length_that_makes_no_sense_ends_the_reading() {
     let whole = converse_stream().concat();
