@@ -80,6 +80,23 @@ fn what_costs_nothing_and_what_is_charged_as_a_request_say_so() {
     assert!(code == Some(0) && text.contains("holds      $0.00, as a request"), "{text}");
 }
 
+/// The gateway reads the model out of the body.
+#[test]
+fn a_model_that_a_body_names_meets_the_lists() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = CONFIG.replace("models = [\"*\"]", "models = [\"amazon.*\"]");
+    for operation in ["CreateModelInvocationJob", "CreateInferenceProfile", "CreateAgent", "ChatCompletions", "StartAsyncInvoke"]
+    {
+        let asked = ["--tenant", "acme", "--model", HAIKU, "--operation", operation];
+        let (code, text, _) = explain(directory.path(), &config, &asked);
+        assert!(code == Some(1) && text.contains("403 AccessDenied") || text.contains("\nanswer     403"), "{operation}: {text}");
+        let (code, text, _) = explain(directory.path(), CONFIG, &asked);
+        assert_eq!(code, Some(i32::from(text.contains("has no price"))), "{operation}: {text}");
+    }
+    let listed = explain(directory.path(), &config, &["--tenant", "acme", "--model", HAIKU, "--operation", "ListFoundationModels"]);
+    assert_eq!(listed.0, Some(0), "{}", listed.1);
+}
+
 #[test]
 fn nobody_and_nonsense_are_told_apart_by_the_exit_code() {
     let directory = tempfile::tempdir().unwrap();

@@ -321,6 +321,15 @@ mod tests {
         }
     }
 
+    /// As Jackson reads it, each has a `guardrailConfig` of its own.
+    #[test]
+    fn a_name_that_only_some_can_read_hides_nothing() {
+        for name in [&b"guardrail\xc1\x83onfig"[..], b"gu\xe0\x81\xa1rdrailConfig"] {
+            let body = Bytes::from([b"{\"", name, b"\":{\"guardrailIdentifier\":\"mine\"}}"].concat());
+            assert!(Terms::read(&[body]).is_none());
+        }
+    }
+
     proptest! {
         #[test]
         fn the_edited_body_is_the_same_document_with_the_guardrail(text in "[a-z\"\\\\{}\\[\\],: ]{0,20}", n in 0u32..9, length in 1usize..40) {

@@ -1,5 +1,5 @@
 //! Whose request it is, for Bedrock's invocation logs: the tenant's name put into the request's metadata, where configured. In a header for
-//! `InvokeModel`, in the body for `Converse`; elsewhere there is no place for it.
+//! `InvokeModel`, in the body for `Converse`; elsewhere there is no place for it, but a header that the client sends says no other tenant's.
 
 use http::HeaderValue;
 use pingora_proxy::Session;
@@ -12,21 +12,18 @@ pub fn attribute(session: &Session, passage: &Passage, admitted: &mut Admitted, 
     let Some(key) = &passage.live.snapshot.metadata_tenant_key else { return Ok(()) };
     let place = admitted.route().operation.and_then(|known| metadata::place(known.0));
     let own = [(key.clone(), admitted.tenant().name.to_string())].into();
-    match place {
-        None => {}
-        Some(Place::Body) => {
-            let edited = metadata::body(&body.pieces, &own)?;
-            body.replace(edited);
+    if place == Some(Place::Body) {
+        let edited = metadata::body(&body.pieces, &own)?;
+        body.replace(edited);
+    }
+    let mut sent = session.req_header().headers.get_all(HEADER).iter();
+    let first = sent.next().map(HeaderValue::to_str).transpose().map_err(|_| MetadataError::NotStrings)?;
+    if place == Some(Place::Header) || first.is_some() {
+        if sent.next().is_some() {
+            return Err(MetadataError::Twice.into());
         }
-        Some(Place::Header) => {
-            let mut sent = session.req_header().headers.get_all(HEADER).iter();
-            let first = sent.next().map(HeaderValue::to_str).transpose().map_err(|_| MetadataError::NotStrings)?;
-            if sent.next().is_some() {
-                return Err(MetadataError::Twice.into());
-            }
-            let value = metadata::header(first, &own)?;
-            admitted.metadata = Some(HeaderValue::try_from(value).map_err(|_| MetadataError::NotStrings)?);
-        }
+        let value = metadata::header(first, &own)?;
+        admitted.metadata = Some(HeaderValue::try_from(value).map_err(|_| MetadataError::NotStrings)?);
     }
     Ok(())
 }

@@ -62,7 +62,7 @@ impl AccountMetrics {
             )?,
             unpriced: t.counters(
                 "tollgate_unpriced_requests_total",
-                "Requests served at a cost that nobody knows, by tokens or as requests: add a price.",
+                "Requests served at a cost that nobody knows, or not all of (a tier, a length of input): add a price.",
                 &["tenant"],
             )?,
             overdrawn: t.counters(

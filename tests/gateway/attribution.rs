@@ -72,6 +72,19 @@ async fn converse_has_it_in_its_body_and_nothing_else_changes() {
     client.post(CONVERSE, twice).await.assert_refused(400, "ValidationException");
 }
 
+/// AWS documents the header for `InvokeModel` alone, and does not say that others ignore it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_header_says_no_other_tenants_name_wherever_it_is_sent() {
+    let world = World::with_sections(CONFIGURED).await;
+    let mut client = world.h1().await;
+    for (target, body) in [(CONVERSE, "{}"), ("/openai/v1/chat/completions", r#"{"model":"openai.gpt-oss-20b-1:0"}"#)] {
+        client.ask(with(post(target, body), HEADER, r#"{"tenant":"globex","p":"q"}"#)).await.assert_served();
+        let served = world.simulator.record().requests().pop().unwrap();
+        assert_eq!(served.header(HEADER), Some(r#"{"p":"q","tenant":"acme"}"#), "{target}");
+        assert_eq!(client.ask(with(post(target, body), HEADER, "[]")).await.status, 400, "{target}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_has_no_metadata_and_what_is_not_configured_passes_as_it_came() {
     let body = r#"{"requestMetadata":{"tenant":"globex"}}"#;

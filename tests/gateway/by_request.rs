@@ -1,6 +1,7 @@
 //! What is charged as a request: the limits it meets all the same, and what it costs.
 
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
+use serde_json::json;
 use tollgate::ledger::{Entry, Reader};
 
 use crate::{
@@ -168,6 +169,78 @@ async fn an_image_without_a_price_is_charged_by_request_and_not_in_tokens_that_n
     let charged = (row.cost.0, &*row.price_source, row.usage.total(), row.by_request, row.estimated);
     assert_eq!(charged, (0, "unpriced", 0, true, false));
     world.until_sum("tollgate_unpriced_requests_total", &["acme"], 1.0).await;
+}
+
+/// <https://aws.amazon.com/bedrock/pricing/>: a query is up to 100 documents.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_documents_are_ranked_for_one_price_and_more_for_several() {
+    let puppet = Puppet::start().await;
+    let prices = "[requests]\nRerank = \"0.001\"\n[models.\"cohere.rerank-v3-5:0\"]\nrequest = \"0.002\"\n";
+    let world = with_prices(&puppet, "[[tenants.acme.quotas]]\nusd_per_day = \"0.1\"\n", prices).await;
+    let invoke = |count: usize| json!({"query": "cats", "documents": vec!["a cat"; count]}).to_string();
+    let api = |count: usize, model: &str| {
+        let source = json!({"type": "INLINE", "inlineDocumentSource": {"type": "TEXT", "textDocument": {"text": "a cat"}}});
+        let model = json!({"modelConfiguration": {"modelArn": format!("arn:aws:bedrock:us-west-2::foundation-model/{model}")}});
+        let queries = json!([{"type": "TEXT", "textQuery": {"text": "cats"}}]);
+        json!({"queries": queries, "sources": vec![source; count], "rerankingConfiguration": {"bedrockRerankingConfiguration": model}})
+            .to_string()
+    };
+    const INVOKE: &str = "/model/cohere.rerank-v3-5%3A0/invoke";
+    let asked = [
+        (INVOKE, invoke(100), 2_000_000),
+        (INVOKE, invoke(250), 6_000_000),
+        ("/rerank", api(101, "cohere.rerank-v3-5:0"), 4_000_000),
+        ("/rerank", api(201, "amazon.rerank-v1:0"), 3_000_000),
+    ];
+    for (target, body, _) in &asked {
+        ask(&world, &puppet, target, body.clone().leak(), &json(r#"{"results":[]}"#)).await.0.assert_served();
+    }
+    for ((target, _, cost), row) in asked.iter().zip(rows(&world, 4).await) {
+        assert_eq!((row.cost.0, row.by_request, row.estimated), (*cost, true, false), "{target}");
+    }
+    let refused = world.h1().await.post(INVOKE, invoke(5_000)).await;
+    refused.assert_refused(400, "ServiceQuotaExceededException");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_costs_nothing_costs_what_the_operator_says() {
+    let puppet = Puppet::start().await;
+    let budget = "[[tenants.acme.quotas]]\nusd_per_day = \"1\"\n";
+    let world = with_prices(&puppet, budget, "[requests]\nCreateGuardrail = \"0.6\"\n").await;
+    ask(&world, &puppet, "/guardrails", "{}", &json("{}")).await.0.assert_served();
+    let row = rows(&world, 1).await.remove(0);
+    assert_eq!((row.cost.0, &*row.price_source, &*row.request.operation), (600_000_000, "per request", "CreateGuardrail"));
+    world.h1().await.post("/guardrails", "{}").await.assert_refused(400, "ServiceQuotaExceededException");
+}
+
+/// A tier that has no price of its own is charged as the standard one, which says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_price_that_is_known_in_part_is_flagged_under_the_models_name() {
+    let puppet = Puppet::start().await;
+    let world = with_prices(&puppet, "", "[models.\"acme.model\"]\nprices = [{ input = \"1\", output = \"5\" }]\n").await;
+    let usage = r#"{"usage":{"inputTokens":7,"outputTokens":5}}"#;
+    for body in ["{}", r#"{"serviceTier":{"type":"priority"}}"#] {
+        ask(&world, &puppet, "/model/acme.model/converse", body, &json(usage)).await.0.assert_served();
+    }
+    let sources: Vec<_> = rows(&world, 2).await.into_iter().map(|row| row.price_source).collect();
+    assert_eq!(sources.iter().map(|source| source.contains("unpriced: tier")).collect::<Vec<_>>(), [false, true], "{sources:?}");
+    let metrics = world.until_sum("tollgate_unpriced_requests_total", &["acme"], 1.0).await;
+    assert_eq!(metrics.sum("tollgate_tokens_total", &["acme", "acme.model"]), 24.0);
+}
+
+/// Bedrock charges the guardrail alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn input_that_a_guardrail_refuses_costs_nothing() {
+    let puppet = Puppet::start().await;
+    let world = with_upstream(&puppet, "tokens_per_day = 1_000", "").await;
+    let target = "/model/anthropic.claude-3-haiku-20240307-v1%3A0/invoke";
+    let body = r#"{"max_tokens":500,"messages":[{"role":"user","content":"x"}]}"#;
+    let blocked = r#"{"content":[{"type":"text","text":"No."}],"amazon-bedrock-guardrailAction":"INTERVENED"}"#;
+    ask(&world, &puppet, target, body, &json(blocked)).await.0.assert_served();
+    let told = r#"{"content":[],"usage":{"input_tokens":3,"output_tokens":4}}"#;
+    ask(&world, &puppet, target, body, &json(told)).await.0.assert_served();
+    assert_eq!(rows(&world, 1).await[0].usage.total(), 7);
+    assert_eq!(until_ledger(&world, 1).await.requests, 1);
 }
 
 /// A price by request says what a model costs, not that its tokens are free.

@@ -79,3 +79,72 @@ async fn two_names_are_no_way_around_the_budget_of_one_and_other_models_pass() {
     let explained = explain(&world, &["--operation", "StartAsyncInvoke", "--model", REEL]);
     assert_explained(&explained, "400 ServiceQuotaExceededException", &message(&refused));
 }
+
+/// A member that AWS does not know, or a document, has the name of one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_decoy_is_not_what_a_request_is_charged_as() {
+    let haiku = "anthropic.claude-3-haiku-20240307-v1:0";
+    let ranked = json!({"bedrockRerankingConfiguration": {"modelConfiguration": {"modelArn": haiku}}});
+    let decoy = json!({"inlineDocumentSource": {"jsonDocument": {"modelId": "amazon.rerank-v1:0"}}});
+    let of_base = json!({"knowledgeBaseId": "K", "modelArn": haiku});
+    let overridden = json!({"promptConfigurations": [{"promptType": "ORCHESTRATION", "foundationModel": haiku}]});
+    for (path, body) in [
+        ("/rerank", json!({"modelId": "amazon.rerank-v1:0", "sources": [decoy], "rerankingConfiguration": ranked})),
+        ("/async-invoke", json!({"model": "amazon.rerank-v1:0", "modelId": haiku})),
+        (
+            "/retrieveAndGenerate",
+            json!({"modelId": "amazon.nova-lite-v1:0",
+                   "retrieveAndGenerateConfiguration": {"knowledgeBaseConfiguration": of_base}}),
+        ),
+        (
+            "/agents/S",
+            json!({"model": "amazon.nova-lite-v1:0", "foundationModel": haiku, "promptOverrideConfiguration": overridden}),
+        ),
+    ] {
+        let world = with_budget("*claude-3-haiku*").await;
+        let mut client = world.h1().await;
+        client.ask(post(path, body.to_string())).await.assert_served();
+        client.ask(post(path, body.to_string())).await.assert_refused(400, "ServiceQuotaExceededException");
+    }
+    // Several that run, of which one has a budget.
+    let world = with_budget("*claude-3-haiku*").await;
+    let agent = json!({"foundationModel": "amazon.nova-lite-v1:0", "promptOverrideConfiguration": overridden});
+    world.h1().await.ask(post("/agents/S", agent.to_string())).await.assert_refused(400, "ValidationException");
+    let team = json!({"foundationModel": "amazon.nova-lite-v1:0", "collaborators": [{"foundationModel": haiku}]});
+    world.h1().await.ask(post("/agents/S", team.to_string())).await.assert_refused(400, "ValidationException");
+    assert_eq!(world.served_count(), 0);
+}
+
+/// Whatever a client calls its own attributes, and whatever the list of models: they are no models.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attributes_and_documents_name_no_models() {
+    let acme = tenant("acme", "").replace("models = [\"*\"]", "models = [\"amazon.*\"]");
+    let world = World::with(Settings { tenants: acme, ..Settings::default() }).await;
+    let mut client = world.h1().await;
+    for (path, body) in [
+        (
+            "/agents/A/agentAliases/B/sessions/s/text",
+            json!({"inputText": "x", "sessionState": {"sessionAttributes": {"carModel": "Audi A3/S3"}}}),
+        ),
+        ("/flows/F/aliases/A", json!({"inputs": [{"content": {"document": {"dataModel": "star/snowflake"}}}]})),
+    ] {
+        client.ask(post(path, body.to_string())).await.assert_served();
+    }
+    client
+        .ask(post("/agents/S", json!({"foundationModel": "Audi A3/S3"}).to_string()))
+        .await
+        .assert_refused(403, "AccessDeniedException");
+}
+
+/// Jackson, which AWS's services parse with, finds out by itself in which encoding a body is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_in_another_encoding_hides_no_model() {
+    let world = World::with(Settings { tenants: tenant("acme", ""), ..Settings::default() }).await;
+    let mut client = world.h1().await;
+    let router = "arn:aws:bedrock:us-east-1:111122223333:default-prompt-router/r:1";
+    let text = json!({"foundationModel": router}).to_string();
+    client.ask(post("/agents/S", text.clone())).await.assert_refused(403, "AccessDeniedException");
+    let wide: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+    client.ask(post("/agents/S", wide)).await.assert_refused(400, "ValidationException");
+    assert_eq!(world.served_count(), 0);
+}

@@ -278,7 +278,12 @@ fn what_a_guardrail_refuses_ran_no_model() {
         "amazon-bedrock-trace":{"guardrail":{"input":{"gr-1":{}}}}}"#;
     assert!(blocked("InvokeModel", JSON, claude.as_bytes(), &[]));
     assert!(!blocked("InvokeModel", JSON, claude.replace("INTERVENED", "NONE").as_bytes(), &[]));
-    assert!(!blocked("InvokeModel", JSON, claude.replace(r#""input":{"gr-1":{}}"#, r#""outputs":[{"gr-1":{}}]"#).as_bytes(), &[]));
+    assert!(!blocked(
+        "InvokeModel",
+        JSON,
+        claude.replace(r#""input":{"gr-1":{}}"#, r#""outputs":[{"gr-1":{}}]"#).as_bytes(),
+        &[]
+    ));
     let counts = [("x-amzn-bedrock-input-token-count", "39"), ("x-amzn-bedrock-output-token-count", "2")];
     assert!(!blocked("InvokeModel", JSON, claude.as_bytes(), &counts));
 }
