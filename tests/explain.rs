@@ -93,7 +93,8 @@ fn a_model_that_a_body_names_meets_the_lists() {
         let (code, text, _) = explain(directory.path(), CONFIG, &asked);
         assert_eq!(code, Some(i32::from(text.contains("has no price"))), "{operation}: {text}");
     }
-    let listed = explain(directory.path(), &config, &["--tenant", "acme", "--model", HAIKU, "--operation", "ListFoundationModels"]);
+    let listed =
+        explain(directory.path(), &config, &["--tenant", "acme", "--model", HAIKU, "--operation", "ListFoundationModels"]);
     assert_eq!(listed.0, Some(0), "{}", listed.1);
 }
 

@@ -66,8 +66,7 @@ impl GuardrailPlace {
 
 /// Whether the body of an operation may name a service tier.
 pub fn takes_tier(operation: &Operation) -> bool {
-    let streams_both = operation.name == "InvokeModelWithBidirectionalStream";
-    Metering::of(operation) == Metering::Tokens && operation.name != "InvokeHarness" && !streams_both
+    Metering::of(operation) == Metering::Tokens && operation.name != "InvokeModelWithBidirectionalStream"
 }
 
 /// What a body says, letter for letter; of repeated members everything.
@@ -117,10 +116,22 @@ enum Field {
 const MARKED: Node<Field> = Node::leaf("guardContent", Field::Marked);
 const MODE: Node<Field> = Node::leaf("streamProcessingMode", Field::Mode);
 
+/// What a harness passes on to its model, whoever that is from.
+const PASSED_ON: &[Node<Field>] = &[Node::way("additionalParams", &[Node::leaf("service_tier", Field::Tier)])];
+
 static TREE: Node<Field> = Node::tree(
     "",
     Field::Root,
     &[
+        Node::way(
+            "model",
+            &[
+                Node::way("bedrockModelConfig", PASSED_ON),
+                Node::way("openAiModelConfig", PASSED_ON),
+                Node::way("geminiModelConfig", PASSED_ON),
+                Node::way("liteLlmModelConfig", PASSED_ON),
+            ],
+        ),
         Node::leaf("service_tier", Field::Tier),
         Node::way("serviceTier", &[Node::leaf("type", Field::Tier)]),
         Node::tree(
@@ -363,8 +374,9 @@ mod tests {
 
     #[test]
     fn every_tier_that_is_named_is_read() {
-        let text = r#"{"service_tier":"flex","serviceTier":{"type":"priority"},"serv\u0069ce_tier":"x","messages":[{"service_tier":"no"}]}"#;
-        assert_eq!(Terms::read(&cut(text, 3)).unwrap().tiers, ["flex", "priority", "x"]);
+        let text = r#"{"service_tier":"flex","serviceTier":{"type":"priority"},"serv\u0069ce_tier":"x","messages":[{"service_tier":"no"}],
+            "model":{"bedrockModelConfig":{"additionalParams":{"service_tier":"y"}}}}"#;
+        assert_eq!(Terms::read(&cut(text, 3)).unwrap().tiers, ["flex", "priority", "x", "y"]);
     }
 
     #[test]

@@ -237,6 +237,23 @@ fn thoughts_that_do_not_fit_into_the_limit_come_on_top_of_it() {
     );
 }
 
+/// Whatever it passes on to its model beside its own limit counts with it.
+#[test]
+fn a_harness_is_held_to_the_largest_limit_that_it_passes_on() {
+    for (config, most) in [
+        (r#""bedrockModelConfig":{"maxTokens":50}"#, 50),
+        (r#""bedrockModelConfig":{"maxTokens":50,"additionalParams":{"max_tokens":64000}}"#, 64_000),
+        (r#""bedrockModelConfig":{"maxTokens":50,"additionalParams":{"thinking":{"budget_tokens":60000}}}"#, 60_050),
+        (r#""openAiModelConfig":{"additionalParams":{"max_completion_tokens":700}}"#, 700),
+        (r#""liteLlmModelConfig":{"maxTokens":9999}"#, 9_999),
+    ] {
+        let body = format!(r#"{{"maxTokens":40,"model":{{{config}}}}}"#);
+        assert_eq!(ask("InvokeHarness", "x", &body).answer_max(), Some(most), "{body}");
+    }
+    let several = r#"{"inferenceConfig":{"maxTokens":50},"additionalModelRequestFields":{"n":16}}"#;
+    assert_eq!(ask("Converse", "ai21.jamba-1-5-large-v1:0", several).output_max(), Some(800));
+}
+
 #[test]
 fn usage_is_asked_for_only_where_it_must_be() {
     for (operation, body, expected) in [
