@@ -184,7 +184,7 @@ impl Sink<Field> for Reading {
 
     fn open(&mut self, at: Option<Field>, kind: Container, start: u64) {
         self.places.open(at, kind, start);
-        self.prompt.open();
+        self.prompt.open(kind);
         self.documents += u64::from(at == Some(Field::Ranked) && kind == Container::Object);
     }
 

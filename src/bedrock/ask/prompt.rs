@@ -7,7 +7,7 @@
 //! | a link to a file that Bedrock fetches | 2,500 | as an image; a document may be more |
 //!
 //! An image stands under a name that says so (`image`, `image_url`), beside a media type that does, or after one (`data:image/png`): a text
-//! file that begins as one is read as the text that it is.
+//! file that begins as one is read as the text that it is, and so is everything in what tools are called with and answer.
 //!
 //! Beside it, a bound: no tokenizer makes more tokens of a text than it has bytes, so that is what a text and all the JSON around it are
 //! held to be, a text file in base64 included. For images and links there is no such bound, and the table's figures stand in for it.
@@ -19,7 +19,7 @@
 
 use memchr::memchr3;
 
-use crate::bedrock::text::TextMeter;
+use crate::bedrock::{json::Container, text::TextMeter};
 
 const IMAGE_TOKENS: u64 = 2_500;
 const FILE_TOKENS_MAX: u64 = 1_000_000;
@@ -37,11 +37,10 @@ const PREAMBLES: [(&str, u64, u64); 2] = [("gpt-oss", 75, 0), ("nova-2-", 75, 30
 /// So many characters of base64 are a file; less is a word, an id, a signature.
 const FILE_CHARACTERS_MIN: usize = 256;
 
-const TEXT_NAMES: [&[u8]; 14] = [
+const TEXT_NAMES: [&[u8]; 13] = [
     b"arguments",
     b"content",
     b"documents",
-    b"input",
     b"inputText",
     b"inputs",
     b"instructions",
@@ -56,6 +55,10 @@ const TEXT_NAMES: [&[u8]; 14] = [
 /// Whatever is below them is an image, or of one.
 const IMAGE_NAMES: [&[u8]; 7] =
     [b"image", b"image_url", b"images", b"inputImage", b"input_image", b"maskImage", b"referenceImages"];
+/// A text or a list of contents to OpenAI's models, but what a tool is called with to Converse and Anthropic's.
+const INPUT: &[u8] = b"input";
+/// What is below them models read letter for letter.
+const DATA_NAMES: [&[u8]; 5] = [b"inputSchema", b"input_schema", b"json", b"parameters", b"schema"];
 const MEDIA_TYPE_NAMES: [&[u8]; 4] = [b"media_type", b"mediaType", b"mime_type", b"mimeType"];
 const LINK_NAMES: [&[u8]; 4] = [b"file_url", b"image_url", b"uri", b"url"];
 /// What base64 of PNG, JPEG, GIF and RIFF (WebP) begins with.
@@ -105,6 +108,8 @@ pub(super) struct Prompt {
     depth: usize,
     /// The depth of what stands under an image's name.
     image_depth: Option<usize>,
+    /// The depth of what models read letter for letter.
+    data_depth: Option<usize>,
     /// Beside the string: its media type says that it is an image.
     image_beside: bool,
     /// A string that begins as an image beside no media type yet, and its characters.
@@ -115,6 +120,8 @@ pub(super) struct Prompt {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Name {
     Text,
+    Input,
+    Data,
     Link,
     Image,
     MediaType,
@@ -145,6 +152,7 @@ impl Prompt {
             start: Vec::with_capacity(FILE_CHARACTERS_MIN),
             depth: 0,
             image_depth: None,
+            data_depth: None,
             image_beside: false,
             unclear: None,
         }
@@ -171,6 +179,8 @@ impl Prompt {
         self.meter.end();
         self.name = match () {
             () if TEXT_NAMES.contains(&name) => Name::Text,
+            () if name == INPUT => Name::Input,
+            () if DATA_NAMES.contains(&name) => Name::Data,
             () if IMAGE_NAMES.contains(&name) => Name::Image,
             () if LINK_NAMES.contains(&name) => Name::Link,
             () if MEDIA_TYPE_NAMES.contains(&name) => Name::MediaType,
@@ -181,7 +191,7 @@ impl Prompt {
     /// A fragment of a string.
     pub fn push(&mut self, fragment: &[u8]) {
         match &mut self.string {
-            String::Undecided if self.name == Name::Text => {
+            String::Undecided if matches!(self.name, Name::Text | Name::Input) => {
                 self.string = String::Text;
                 self.meter.push(fragment);
             }
@@ -203,10 +213,19 @@ impl Prompt {
     }
 
     /// An object or a list begins.
-    pub fn open(&mut self) {
-        if self.name == Name::Image && self.image_depth.is_none() {
-            self.image_depth = Some(self.depth);
+    pub fn open(&mut self, kind: Container) {
+        match self.name {
+            Name::Image => drop(self.image_depth.get_or_insert(self.depth)),
+            Name::Data => drop(self.data_depth.get_or_insert(self.depth)),
+            Name::Input if kind == Container::Object => drop(self.data_depth.get_or_insert(self.depth)),
+            _ => {}
         }
+        // What is in a list stands under the list's name.
+        self.name = match (self.name, kind) {
+            (_, Container::Object) => Name::Other,
+            (Name::Input, Container::Array) => Name::Text,
+            (name, Container::Array) => name,
+        };
         self.depth = self.depth.saturating_add(1);
         self.image_beside = false;
     }
@@ -217,8 +236,10 @@ impl Prompt {
             self.file(characters);
         }
         self.depth = self.depth.saturating_sub(1);
+        self.name = Name::Other;
         self.image_beside = false;
         self.image_depth.take_if(|depth| *depth >= self.depth);
+        self.data_depth.take_if(|depth| *depth >= self.depth);
     }
 
     /// The string ended.
@@ -248,7 +269,13 @@ impl Prompt {
     }
 
     fn image_or_file(&mut self, characters: u64) {
-        if self.image_beside || self.image_depth.is_some() || self.name == Name::Image || self.start.starts_with(b"data:image/") {
+        if self.data_depth.is_some() {
+            self.file(characters);
+        } else if self.image_beside
+            || self.image_depth.is_some()
+            || self.name == Name::Image
+            || self.start.starts_with(b"data:image/")
+        {
             self.image(characters);
         } else if let Some((_, before)) = self.unclear.replace((self.depth, characters)) {
             self.file(before);

@@ -295,6 +295,12 @@ fn files_are_not_counted_as_text() {
     close(estimate(json!({"image_url": {"url": format!("data:image/png;base64,{image}")}})), 2_500);
     close(estimate(json!({"source": {"type": "base64", "media_type": "image/png", "data": image}})), 2_500);
     close(estimate(json!({"source": {"data": image, "media_type": "image/png"}, "images": [image]})), 5_000);
+    close(
+        estimate(
+            json!({"input": [{"content": [{"type": "input_image", "image_url": format!("data:image/png;base64,{image}")}]}]}),
+        ),
+        2_500,
+    );
     close(estimate(json!({"image_url": {"url": "https://example.com/image.png"}})), 2_500);
     close(estimate(json!({"document": {"source": {"bytes": "JVBERi0".to_owned() + &"A".repeat(400_000)}}})), 102_501);
     close(estimate(json!({"document": {"source": {"bytes": "A".repeat(8_000_000)}}})), 1_000_000);
@@ -370,6 +376,9 @@ fn a_bound_has_text_by_the_byte_and_images_by_the_table() {
             json!({"source": {"media_type": "text/plain", "data": text}, "x": [{"media_type": "image/png"}]}),
             json!({"x": {"image": {}}, "source": {"data": text}}),
             json!({"source": [{"media_type": "image/png"}, {"data": text}]}),
+            json!({"toolResult": {"content": [{"json": {"media_type": "image/png", "data": text}}]}}),
+            json!({"toolUse": {"input": {"image": {"bytes": text}}}}),
+            json!([{"image": "x"}, {"data": text}]),
         ] {
             let (_, file) = bounded(body);
             assert!((42_500..42_620).contains(&file.input_bound), "{} {file:?}", start);
