@@ -12,7 +12,7 @@ use super::{
     charge::{self, Bill, Charge},
     edge,
     listener::handshake::client_certificate,
-    respond::Refusal,
+    respond::{Refusal, what_broke},
     sample, trace,
 };
 use crate::auth::ClientCertificate;
@@ -35,7 +35,8 @@ pub fn finish(session: &mut Session, e: Option<&Error>, passage: &mut Passage, g
     remember(passage, gateway);
     trace::record(session, e, passage, outcome, gateway);
     let Some(stands_for) = sample::stands_for(passage, outcome, duration) else { return };
-    gateway.access_log.write(&line(session, e, passage, outcome, (duration, stands_for)));
+    let error = e.map(what_broke);
+    gateway.access_log.write(&line(session, error.as_deref(), passage, outcome, (duration, stands_for)));
 }
 
 fn outcome(passage: &Passage, e: Option<&Error>) -> Outcome {
@@ -128,7 +129,7 @@ pub(super) fn bill(passage: &Passage) -> Option<&Bill> {
 
 fn line<'a>(
     session: &'a Session,
-    e: Option<&Error>,
+    error: Option<&'a str>,
     passage: &'a Passage,
     outcome: Outcome,
     (duration, stands_for): (Duration, u32),
@@ -159,7 +160,7 @@ fn line<'a>(
         outcome: outcome.label(),
         reason: refusal(passage).map(|refusal| refusal.reason),
         rule: passage.caller.as_ref().and_then(|caller| caller.rule.as_deref()),
-        error: e.map(|e| e.etype().as_str()),
+        error,
         source: if meter.status.is_some() { "bedrock" } else { "gateway" },
         request_bytes: passage.content.bytes(),
         response_bytes: meter.bytes,

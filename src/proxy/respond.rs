@@ -1,6 +1,6 @@
 //! The gateway's own answers: the one place that writes them. In the words of the route called: AWS's, OpenAI's or Anthropic's.
 
-use std::{error::Error as StdError, time::Duration};
+use std::{borrow::Cow, error::Error as StdError, iter::successors, time::Duration};
 
 use bytes::Bytes;
 use http::{Version, header};
@@ -165,17 +165,47 @@ pub fn blame(e: &Error) -> Denial {
         (Some(Denial::NoSession { tenant }), _) => Denial::NoSession { tenant: tenant.clone() },
         (Some(Denial::CredentialsRefused(kind)), _) => Denial::CredentialsRefused(kind),
         (Some(_), _) => Denial::Internal,
-        (
-            _,
-            ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout | ErrorType::ReadTimedout | ErrorType::WriteTimedout,
-        ) => Denial::UpstreamTimeout,
-        (_, ErrorType::ConnectRefused | ErrorType::ConnectNoRoute | ErrorType::ConnectError | ErrorType::SocketError) => {
-            Denial::Unreachable
-        }
+        (_, etype) if is_of_connecting(etype) => Denial::Unreachable,
+        (_, ErrorType::ReadTimedout | ErrorType::WriteTimedout) => Denial::UpstreamTimeout,
         _ if *e.esource() == ErrorSource::Upstream => Denial::UpstreamBroken,
         _ => Denial::Internal,
     }
 }
+
+/// Whether nothing can have been sent yet.
+fn is_of_connecting(etype: &ErrorType) -> bool {
+    use ErrorType::*;
+    matches!(
+        etype,
+        ConnectTimedout
+            | ConnectRefused
+            | ConnectNoRoute
+            | ConnectError
+            | SocketError
+            | TLSHandshakeTimedout
+            | TLSHandshakeFailure
+            | InvalidCert
+    )
+}
+
+/// What broke, for operators: Pingora's name for it, and where that says too little, why.
+pub fn what_broke(e: &Error) -> Cow<'static, str> {
+    let name = e.etype().as_str();
+    if !is_of_connecting(e.etype()) {
+        return Cow::Borrowed(name);
+    }
+    // The first error; those around it say where it went by.
+    let first = successors(Some(e), |outer| Some(&**outer.cause.as_deref()?.downcast_ref::<Box<Error>>()?)).last().unwrap_or(e);
+    let doing = first.context.as_ref().map(|doing| doing.as_str()).unwrap_or_default();
+    // The cause of a failed handshake is inside that text, and beside it only from which port it was.
+    let doing = doing.rsplit("cause: ").next().unwrap_or_default().trim();
+    let cause = first.cause.as_ref().map(ToString::to_string).filter(|cause| !cause.starts_with("local address"));
+    let why = [Some(name.to_owned()), Some(doing.to_owned()), cause].into_iter().flatten().collect::<Vec<_>>().join(": ");
+    Cow::Owned(why.chars().take(WHY_CHARS_MAX).collect())
+}
+
+/// A certificate can be for many names, all of which rustls tells.
+const WHY_CHARS_MAX: usize = 300;
 
 /// In whose words a request is answered. Below a service prefix the route's own path decides.
 pub fn dialect(path: &[u8]) -> Dialect {

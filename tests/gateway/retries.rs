@@ -161,6 +161,8 @@ async fn a_refused_connection_is_503_with_hints() {
     assert_eq!(answer.header("retry-after"), "1");
     let lines = world.log_lines(1).await;
     assert_eq!((&lines[0]["outcome"], &lines[0]["reason"]), (&"upstream_failed".into(), &"unreachable".into()));
+    let error = lines[0]["error"].as_str().unwrap();
+    assert!(error.starts_with("ConnectRefused: ") && error.contains("Connection refused"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -178,17 +180,27 @@ async fn an_upstream_without_tls_never_sees_the_request() {
     let _ = within(upstream.0.read_to_end(&mut rest)).await;
     drop(upstream);
     let answer = within(asking).await.unwrap();
-    assert!(matches!(answer.status, 502 | 503) && answer.header("x-tollgate-source") == "gateway", "{answer:?}");
+    assert_unreachable(&answer);
     seen.truncate(length);
     seen.extend(rest);
     assert!(!String::from_utf8_lossy(&seen).contains("converse"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_upstream_that_never_greets_is_504_at_the_bound() {
+async fn an_upstream_that_never_greets_is_503_at_the_bound() {
     let puppet = Puppet::start().await;
     let world = World::with_upstream(&format!("connect_to = \"{}\"\nconnect_seconds_max = 1\n", puppet.address())).await;
-    world.h1().await.post(CONVERSE, "{}").await.assert_refused(504, "ServiceUnavailableException");
+    assert_unreachable(&world.h1().await.post(CONVERSE, "{}").await);
+    let line = world.log_lines(1).await.remove(0);
+    assert!(line["error"].as_str().is_some_and(|error| error.starts_with("ConnectTimedout: connecting to ")), "{line}");
+    assert_eq!((&line["reason"], &line["retries"]), (&"unreachable".into(), &0.into()), "{line}");
+}
+
+/// Nothing was sent, so that whoever asks may ask again.
+#[track_caller]
+fn assert_unreachable(answer: &Answer) {
+    answer.assert_refused(503, "ServiceUnavailableException");
+    assert_eq!((answer.header("retry-after"), answer.header("x-should-retry")), ("1", ""), "{answer:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -197,17 +209,24 @@ async fn an_upstream_with_the_wrong_authority_or_name_is_never_spoken_to() {
     std::fs::write(world.directory.path().join("other-ca.pem"), Certificate::new().ca).unwrap();
     let simulator = world.simulator.address();
     let wrong = [
-        "ca_file = \"other-ca.pem\"\n".to_owned(),
-        format!("connect_to = \"{simulator}\"\nendpoints = {{ bedrock-runtime = \"https://wrong.example\" }}\n"),
+        ("ca_file = \"other-ca.pem\"\n".to_owned(), "UnknownIssuer"),
+        (
+            format!("connect_to = \"{simulator}\"\nendpoints = {{ bedrock-runtime = \"https://wrong.example\" }}\n"),
+            "certificate not valid for name \"wrong.example\"",
+        ),
     ];
     let mut client = world.h1().await;
     // A connection that was verified before is in the pool; it must not serve.
     client.post(CONVERSE, "{}").await.assert_served();
-    for upstream in wrong {
+    for (count, (upstream, why)) in wrong.into_iter().enumerate() {
         assert!(world.reload(&Settings { upstream, ..world.settings.clone() }).await);
         let answer = world.h1().await.post(CONVERSE, "{}").await;
-        assert!(matches!(answer.status, 502 | 503) && answer.header("x-tollgate-source") == "gateway", "{answer:?}");
+        assert_unreachable(&answer);
         assert_eq!(world.served_count(), 1);
+        let line = world.log_lines(count + 2).await.pop().unwrap();
+        let error = line["error"].as_str().unwrap();
+        assert!(error.starts_with("TLSHandshakeFailure: invalid peer certificate: ") && error.contains(why), "{line}");
+        assert_eq!((&line["outcome"], &line["reason"]), (&"upstream_failed".into(), &"unreachable".into()), "{line}");
     }
     assert!(world.reload(&world.settings).await);
     world.h1().await.post(CONVERSE, "{}").await.assert_served();
