@@ -94,6 +94,8 @@ pub enum Denial {
     UpstreamTimeout,
     #[error("Bedrock's answer broke off before it began.")]
     UpstreamBroken,
+    #[error("Bedrock's answer cannot be passed on: {0}.")]
+    Unpassable(&'static str),
     #[error("The gateway failed. Its operator finds the request id in the log.")]
     Internal,
 }
@@ -184,7 +186,7 @@ impl Denial {
             Denial::CredentialsRefused(_) => Verdict { retry_after: None, ..unavailable(503, "credentials_refused") },
             Denial::Unreachable => unavailable(503, "unreachable"),
             Denial::UpstreamTimeout => unavailable(504, "upstream_timeout"),
-            Denial::UpstreamBroken => unavailable(502, "upstream_broken"),
+            Denial::UpstreamBroken | Denial::Unpassable(_) => unavailable(502, "upstream_broken"),
             Denial::Internal => Verdict { aws: "InternalServerException", ..unavailable(500, "internal") },
         }
     }

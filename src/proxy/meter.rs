@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue, header};
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 
-use super::{Denial, Passage, listing::HeldList, respond::denied, standings::limits_of};
+use super::{Denial, Passage, hop, listing::HeldList, respond::denied, standings::limits_of};
 use crate::bedrock::usage::{Reading, UsageChunkFilter, UsageReader};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
@@ -21,6 +21,8 @@ const OWN_REQUEST_ID: &str = "x-tollgate-request-id";
 /// What was seen of the response.
 #[derive(Default)]
 pub struct Meter {
+    /// Anything of a response came, if only to say that one is to come.
+    pub heard: bool,
     /// Bedrock's status.
     pub status: Option<u16>,
     /// When its head came.
@@ -41,7 +43,7 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Whether anything of a response came, so that the request was surely processed.
+    /// Whether a response came, so that the request was surely processed.
     pub fn response_began(&self) -> bool {
         self.first_byte.is_some()
     }
@@ -102,9 +104,14 @@ const ABOUT_OUR_CREDENTIALS: [&str; 8] = [
 /// The head of Bedrock's response; what the gateway adds to it says so.
 ///
 /// # Errors
-/// Bedrock refuses the gateway's credentials. That answer is not passed on: its text quotes the canonical request with the session token
-/// in it, and a client would take `ExpiredTokenException` for its own token's.
+/// It is none that can be passed on. Or Bedrock refuses the gateway's credentials: that answer is not passed on, for its text quotes the
+/// canonical request with the session token in it, and a client would take `ExpiredTokenException` for its own token's.
 pub fn response_head(response: &mut ResponseHeader, passage: &mut Passage) -> Result<()> {
+    passage.meter.heard = true;
+    if let Some(why) = hop::fault(response) {
+        return Err(denied(Denial::Unpassable(why)).into_up());
+    }
+    hop::cross(response)?;
     if response.status.is_informational() {
         return Ok(());
     }

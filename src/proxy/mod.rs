@@ -22,6 +22,7 @@ pub mod edge;
 pub mod estimate;
 pub mod finish;
 pub mod head;
+pub mod hop;
 pub mod listener;
 pub mod listing;
 pub mod load;

@@ -164,6 +164,7 @@ pub fn blame(e: &Error) -> Denial {
         (Some(Denial::Credentials(error)), _) => Denial::Credentials(*error),
         (Some(Denial::NoSession { tenant }), _) => Denial::NoSession { tenant: tenant.clone() },
         (Some(Denial::CredentialsRefused(kind)), _) => Denial::CredentialsRefused(kind),
+        (Some(Denial::Unpassable(why)), _) => Denial::Unpassable(why),
         (Some(_), _) => Denial::Internal,
         (_, etype) if is_of_connecting(etype) => Denial::Unreachable,
         (_, ErrorType::ReadTimedout | ErrorType::WriteTimedout) => Denial::UpstreamTimeout,
@@ -190,6 +191,9 @@ fn is_of_connecting(etype: &ErrorType) -> bool {
 
 /// What broke, for operators: Pingora's name for it, and where that says too little, why.
 pub fn what_broke(e: &Error) -> Cow<'static, str> {
+    if let Some(denial @ Denial::Unpassable(_)) = e.root_cause().downcast_ref() {
+        return Cow::Owned(denial.to_string());
+    }
     let name = e.etype().as_str();
     if !is_of_connecting(e.etype()) {
         return Cow::Borrowed(name);

@@ -13,6 +13,7 @@ mod signing;
 mod sts;
 
 mod accounts;
+mod answers;
 mod attribution;
 mod bidirectional;
 mod bodies;

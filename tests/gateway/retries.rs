@@ -5,7 +5,7 @@ use std::{collections::HashSet, net::TcpListener};
 use tokio::{io::AsyncReadExt, task::JoinSet};
 
 use crate::{
-    client::{Answer, post, with},
+    client::{Answer, Client, post, with},
     harness::{CONVERSE, Certificate, INVOKE, Settings, World, within},
     puppet::Puppet,
 };
@@ -76,7 +76,12 @@ async fn a_request_on_a_dead_pooled_connection_goes_out_again_on_a_new_one() {
 async fn second_request_meets(said: &str) -> (Answer, World, Puppet) {
     let puppet = Puppet::start().await;
     let world = World::with_upstream(&puppet.upstream()).await;
-    let mut client = world.h1().await;
+    let client = world.h1().await;
+    let answer = second_request_of(client, &puppet, said).await;
+    (answer, world, puppet)
+}
+
+async fn second_request_of(mut client: Client, puppet: &Puppet, said: &str) -> Answer {
     let asking = tokio::spawn(async move {
         client.post(INVOKE, "{}").await.assert_served();
         client.post(INVOKE, "{}").await
@@ -86,7 +91,7 @@ async fn second_request_meets(said: &str) -> (Answer, World, Puppet) {
     upstream.read_request().await;
     upstream.say(said).await;
     drop(upstream);
-    (asking.await.unwrap(), world, puppet)
+    within(asking).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -98,8 +103,14 @@ async fn a_request_that_got_a_byte_of_an_answer_is_not_sent_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_that_got_an_interim_answer_is_not_sent_again() {
-    let (answer, world, _puppet) = second_request_meets("HTTP/1.1 103 Early Hints\r\n\r\n").await;
-    answer.assert_refused(502, "ServiceUnavailableException");
+    let puppet = Puppet::start().await;
+    let world = World::with_upstream(&puppet.upstream()).await;
+    for said in ["HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"] {
+        for client in [world.h1().await, world.h2().await] {
+            let answer = second_request_of(client, &puppet, said).await;
+            answer.assert_refused(502, "ServiceUnavailableException");
+        }
+    }
     world.until_sum("tollgate_upstream_retries_total", &[], 0.0).await;
 }
 

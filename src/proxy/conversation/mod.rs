@@ -114,7 +114,9 @@ fn conclude(passage: &mut Passage, resigner: &Resigner, output: &Output, ended: 
             passage.answered = Some(Answered { status: None, refusal: Some(Refusal::of(&verdict)), why });
             (Some(outcome(&verdict)), Ok(()))
         }
-        Ended::Unanswered(Denial::UpstreamBroken) => (Some(Outcome::UpstreamFailed), Err(Denial::UpstreamBroken)),
+        Ended::Unanswered(denial @ (Denial::UpstreamBroken | Denial::Unpassable(_))) => {
+            (Some(Outcome::UpstreamFailed), Err(denial))
+        }
         Ended::Unanswered(denial) => (None, Err(denial)),
     };
     let (events_in, bytes_in) = (resigner.events(), resigner.bytes());
