@@ -39,7 +39,7 @@
 //! | [`conversation`](proxy::conversation) | request_filter | once | instead of everything from `body` to `meter`, where both bodies are streams: frame by frame, both ways at once, and holds more as it goes on | 400 403 408 429 502 503 504, or an exception as the last event |
 //! | [`upstream`](proxy::upstream) | upstream_peer, fail_to_connect, error_while_proxy | per attempt | next address; may we try again? | 502 503 504 |
 //! | [`sign`](proxy::sign) | upstream_request_filter | per attempt | strip, set host, SigV4 | 503 |
-//! | [`meter`](proxy::meter) | upstream_response_filter, response_body_filter | per piece | counts on the side; every byte passes as it came, but for the fields of the [`hop`](proxy::hop) behind and a [`listing`](proxy::listing) that is shown in part | 502 for what cannot be passed on; a list that cannot be filtered breaks off |
+//! | [`meter`](proxy::meter) | upstream_response_filter, response_body_filter | per piece | counts on the side; every byte passes as it came, but for the fields of the [`hop`](proxy::hop) behind and a [`listing`](proxy::listing) that is shown in part | 502 for what cannot be passed on, 503 for a refusal of the gateway's own credentials ([`suspect`](proxy::suspect)) |
 //! | [`respond`](proxy::respond) | fail_to_proxy, and every refusal | ≤ once | the one table [`denial`](proxy::denial) → status, exception, retry hints | – |
 //! | [`departure`](proxy::departure) | – | if the client leaves | reads the answer to its end, for its usage | – |
 //! | [`finish`](proxy::finish) | logging | once, always | settles what is not settled, gives back, counts, writes one line | – |

@@ -25,7 +25,7 @@ use super::{
     budget::{BodyBudget, Room},
     custody::Custody,
     departure,
-    replay::{self, Slot},
+    replay::{self, HeldHead, Slot},
 };
 use crate::{
     aws::{canonical::push_hex, sigv4::EMPTY_SHA256},
@@ -160,6 +160,11 @@ fn hexadecimal(hash: Context) -> String {
 }
 
 impl HeldBody {
+    /// Holds the head of the answer; see [`replay::Slot::hold_head`].
+    pub fn hold_head(&self) -> HeldHead {
+        self.slot.hold_head()
+    }
+
     /// Whether the client left and its answer was read on.
     pub fn client_left(&self) -> bool {
         self.slot.client_left.is_so()

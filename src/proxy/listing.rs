@@ -1,13 +1,11 @@
-//! A list of models or profiles on its way to a caller who is shown only what it may use: held whole, then sent on without the rest.
+//! A list of models or profiles on its way to a caller who is shown only what it may use: held whole with its head, then sent on without the rest.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::StatusCode;
-use pingora_error::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
 
-use super::admit::Admitted;
+use super::{Denial, admit::Admitted, replay::HeldHead};
 use crate::{auth::Principal, bedrock::listing::Listing, snapshot::Tenant};
 
 /// All models of a region take some hundred kilobytes; lists of profiles come in pages.
@@ -19,27 +17,29 @@ pub struct HeldList {
     tenant: Arc<Tenant>,
     principal: Arc<Principal>,
     held: Vec<u8>,
+    _head: Option<HeldHead>,
 }
 
 impl HeldList {
-    /// For the answer to a request, if its list is one to filter.
-    pub fn of(admitted: &Admitted, response: &ResponseHeader) -> Option<HeldList> {
+    /// For the answer to a request, if its list is one to filter; its head has to be held with it.
+    pub fn of(admitted: &Admitted, response: &ResponseHeader, hold: impl FnOnce() -> Option<HeldHead>) -> Option<HeldList> {
         let tenant = admitted.tenant();
-        if !tenant.policy.filter_lists || response.status != StatusCode::OK {
+        if !tenant.policy.filter_lists || !response.status.is_success() {
             return None;
         }
         let listing = Listing::of(admitted.route().operation?.0)?;
-        Some(HeldList { listing, tenant: tenant.clone(), principal: admitted.principal().clone(), held: Vec::new() })
+        let (tenant, principal) = (tenant.clone(), admitted.principal().clone());
+        Some(HeldList { listing, tenant, principal, held: Vec::new(), _head: hold() })
     }
 
     /// A piece of it; at the end, what is left of the whole.
     ///
     /// # Errors
     /// It is no list, or too long to hold: what nobody has looked through goes to nobody.
-    pub fn chunk(&mut self, body: &mut Option<Bytes>, end: bool) -> Result<()> {
+    pub fn chunk(&mut self, body: &mut Option<Bytes>, end: bool) -> Result<(), Denial> {
         let piece = body.take().unwrap_or_default();
         if self.held.len().saturating_add(piece.len()) > HELD_BYTES_MAX {
-            return Err(unfiltered("the list is too long to be filtered"));
+            return Err(Denial::Unpassable("the list is too long to be filtered"));
         }
         self.held.extend_from_slice(&piece);
         // An empty piece goes on being one: none at all would be the end.
@@ -47,13 +47,9 @@ impl HeldList {
         Ok(())
     }
 
-    fn filtered(&mut self) -> Result<Bytes> {
+    fn filtered(&mut self) -> Result<Bytes, Denial> {
         let rights = self.tenant.policy.of_groups(&self.principal.groups);
         let kept = self.listing.filter(&std::mem::take(&mut self.held), |name| rights.check_model(name).is_ok());
-        kept.map(Bytes::from).ok_or_else(|| unfiltered("the answer is not the list it should be"))
+        kept.map(Bytes::from).ok_or(Denial::Unpassable("it is not the list that it should be"))
     }
-}
-
-fn unfiltered(why: &'static str) -> Box<Error> {
-    Error::explain(ErrorType::Custom("list"), why)
 }

@@ -1,18 +1,25 @@
 //! The response on its way through: every byte passes as it came; what is counted is counted on the side, token usage
-//! too.
+//! too. What must not pass before somebody has looked at all of it is held with its head.
 
 use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
-use pingora_error::Result;
+use pingora_error::{Error, Result};
 use pingora_http::ResponseHeader;
 
-use super::{Denial, Passage, hop, listing::HeldList, respond::denied, standings::limits_of};
+use super::{
+    Denial, Passage,
+    body::HeldBody,
+    hop,
+    listing::HeldList,
+    respond::denied,
+    standings::limits_of,
+    suspect::{self, Suspect},
+};
 use crate::bedrock::usage::{Reading, UsageChunkFilter, UsageReader};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
-static ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
 // Pingora takes a name as it is to be written.
 const SOURCE: &str = "x-tollgate-source";
@@ -40,6 +47,8 @@ pub struct Meter {
     hidden: Option<UsageChunkFilter>,
     /// A list that is shown in part.
     list: Option<HeldList>,
+    /// An error that may not be for the client.
+    suspect: Option<Suspect>,
 }
 
 impl Meter {
@@ -61,12 +70,23 @@ impl Meter {
         self.hide(body, end);
     }
 
-    /// The same piece, of a list that is shown in part.
-    ///
-    /// # Errors
-    /// The list cannot be filtered.
-    pub fn filter(&mut self, body: &mut Option<Bytes>, end: bool) -> Result<()> {
-        self.list.as_mut().map_or(Ok(()), |list| list.chunk(body, end))
+    /// Nobody got the answer: the gateway gives one of its own.
+    pub fn withdraw(&mut self) {
+        (self.status, self.exception, self.list, self.suspect) = (None, None, None, None);
+    }
+
+    /// The same piece, of what is held until all of it is known; then it comes out, or its part that may.
+    fn filter(&mut self, body: &mut Option<Bytes>, end: bool) -> Result<(), Denial> {
+        if let Some(list) = &mut self.list {
+            list.chunk(body, end)?;
+            self.list.take_if(|_| end);
+        }
+        if let Some(suspect) = &mut self.suspect
+            && suspect.chunk(body, end)?
+        {
+            self.suspect = None;
+        }
+        Ok(())
     }
 
     fn hide(&mut self, body: &mut Option<Bytes>, end: bool) {
@@ -89,18 +109,6 @@ impl Meter {
     }
 }
 
-/// What AWS answers when the signature or the keys under it are wrong: the gateway's, since the client's never got there.
-const ABOUT_OUR_CREDENTIALS: [&str; 8] = [
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "IncompleteSignature",
-    "InvalidClientTokenId",
-    "InvalidSignatureException",
-    "MissingAuthenticationTokenException",
-    "SignatureDoesNotMatch",
-    "UnrecognizedClientException",
-];
-
 /// The head of Bedrock's response; what the gateway adds to it says so.
 ///
 /// # Errors
@@ -109,26 +117,24 @@ const ABOUT_OUR_CREDENTIALS: [&str; 8] = [
 pub fn response_head(response: &mut ResponseHeader, passage: &mut Passage) -> Result<()> {
     passage.meter.heard = true;
     if let Some(why) = hop::fault(response) {
-        return Err(denied(Denial::Unpassable(why)).into_up());
+        return Err(stop(Denial::Unpassable(why), passage));
     }
     hop::cross(response)?;
     if response.status.is_informational() {
         return Ok(());
     }
-    if let Some(refusal) = refusal_of_our_credentials(response) {
-        tracing::error!(
-            refusal,
-            request_id = passage.arrival.request_id,
-            "Bedrock refused the gateway's credentials or signature"
-        );
-        return Err(denied(Denial::CredentialsRefused(refusal)));
+    if let Some(refusal) = suspect::refusal(response) {
+        return Err(stop(Denial::CredentialsRefused(refusal), passage));
     }
     let meter = &mut passage.meter;
     meter.status = Some(response.status.as_u16());
     meter.first_byte = Some(Instant::now());
     let id = response.headers.get(&REQUEST_ID).and_then(|value| value.to_str().ok());
     meter.upstream_request_id = id.map(str::to_owned);
-    meter.exception = exception(response).map(str::to_owned);
+    meter.exception = suspect::exception(response).map(str::to_owned);
+    let content = &passage.content;
+    let hold = || content.body().map(HeldBody::hold_head);
+    meter.suspect = Suspect::of(response, hold);
 
     response.insert_header(SOURCE, HeaderValue::from_static("bedrock"))?;
     response.insert_header(OWN_REQUEST_ID, &passage.arrival.request_id)?;
@@ -140,13 +146,22 @@ pub fn response_head(response: &mut ResponseHeader, passage: &mut Passage) -> Re
             meter.hidden = Some(UsageChunkFilter::default());
             let_length_go(response)?;
         }
-        meter.list = HeldList::of(admitted, response);
+        meter.list = HeldList::of(admitted, response, hold);
         if meter.list.is_some() {
             let_length_go(response)?;
         }
         limits_of(response, admitted)?;
     }
     Ok(())
+}
+
+/// A piece of its body.
+///
+/// # Errors
+/// What was held cannot be passed on.
+pub fn response_body(body: &mut Option<Bytes>, end: bool, passage: &mut Passage) -> Result<()> {
+    passage.meter.chunk(body, end);
+    passage.meter.filter(body, end).map_err(|denial| stop(denial, passage))
 }
 
 /// The body will be shorter than Bedrock said.
@@ -157,17 +172,17 @@ fn let_length_go(response: &mut ResponseHeader) -> Result<()> {
     Ok(())
 }
 
-fn refusal_of_our_credentials(response: &ResponseHeader) -> Option<&'static str> {
-    if !matches!(response.status.as_u16(), 400 | 401 | 403) {
-        return None;
+/// What cannot be passed on, as Pingora carries it.
+fn stop(denial: Denial, passage: &Passage) -> Box<Error> {
+    match denial {
+        Denial::CredentialsRefused(refusal) => {
+            tracing::error!(
+                refusal,
+                request_id = passage.arrival.request_id,
+                "Bedrock refused the gateway's credentials or signature"
+            );
+            denied(denial)
+        }
+        denial => denied(denial).into_up(),
     }
-    let name = exception(response)?;
-    ABOUT_OUR_CREDENTIALS.into_iter().find(|known| *known == name)
-}
-
-/// The name in `x-amzn-ErrorType`, which may go on with a URL.
-fn exception(response: &ResponseHeader) -> Option<&str> {
-    let name = response.headers.get(&ERROR_TYPE)?.to_str().ok()?.split(':').next()?;
-    let is_name = (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric());
-    is_name.then_some(name)
 }

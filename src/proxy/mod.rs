@@ -33,6 +33,7 @@ pub mod respond;
 mod sample;
 pub mod sign;
 pub mod standings;
+pub mod suspect;
 pub mod trace;
 pub mod upstream;
 pub mod usage_page;
@@ -277,8 +278,7 @@ impl ProxyHttp for Gateway {
     where
         Self::CTX: Send + Sync,
     {
-        passage.meter.chunk(body, end);
-        passage.meter.filter(body, end)?;
+        meter::response_body(body, end, passage)?;
         if end {
             // Before the client can know that its request is over: the next one, sent at once, must find all that is left.
             charge::settle(passage, Outcome::Completed);

@@ -5,7 +5,10 @@
 
 use std::{
     mem,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -37,6 +40,26 @@ pub struct Slot {
     real: Arc<Mutex<Option<Box<ServerSession>>>>,
     /// Whether the client left in the middle.
     pub client_left: ClientLeft,
+    head_is_held: Arc<AtomicBool>,
+}
+
+impl Slot {
+    /// Holds the head of the answer until what this gives is dropped, or the answer is at its end. If it fails before, there was no head, and
+    /// the gateway can answer in its place.
+    pub fn hold_head(&self) -> HeldHead {
+        self.head_is_held.store(true, Ordering::Release);
+        HeldHead(self.head_is_held.clone())
+    }
+}
+
+/// See [`Slot::hold_head`].
+#[derive(Default)]
+pub struct HeldHead(Arc<AtomicBool>);
+
+impl Drop for HeldHead {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
 }
 
 type MessageReader = Box<dyn futures_core::Stream<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>;
@@ -48,6 +71,8 @@ struct Replay {
     room: Option<Room>,
     next: usize,
     length: usize,
+    /// A head that is held, and the empty pieces behind it.
+    held: Vec<HttpTask>,
     departure: Departure,
     /// Acknowledges the charge before the end is told.
     custody: Option<Arc<Custody>>,
@@ -66,7 +91,7 @@ pub fn install(
     let inner = mem::replace(&mut session.downstream_session, nobody());
     let length = pieces.iter().map(Bytes::len).sum();
     let departure = Departure::new(bounds, slot.client_left.clone());
-    let replay = Replay { inner, slot: slot.clone(), pieces, room, next: 0, length, departure, custody };
+    let replay = Replay { inner, slot: slot.clone(), pieces, room, next: 0, length, held: Vec::new(), departure, custody };
     *session.downstream_session = ServerSession::new_custom(Box::new(replay));
     slot
 }
@@ -114,6 +139,21 @@ impl Replay {
             self.room = None;
         }
     }
+
+    /// What is to be written now: nothing while the head is held, and nothing but the failure if it fails meanwhile.
+    fn release(&mut self, mut tasks: Vec<HttpTask>) -> Vec<HttpTask> {
+        let is_held = self.slot.head_is_held.load(Ordering::Acquire);
+        if is_held && tasks.iter().any(|task| matches!(task, HttpTask::Failed(_))) {
+            self.held.clear();
+            tasks.retain(|task| matches!(task, HttpTask::Failed(_)));
+        } else if is_held && !tasks.iter().any(HttpTask::is_end) {
+            self.held.append(&mut tasks);
+        } else if !self.held.is_empty() {
+            self.held.append(&mut tasks);
+            return mem::take(&mut self.held);
+        }
+        tasks
+    }
 }
 
 #[async_trait]
@@ -155,6 +195,10 @@ impl CustomSession for Replay {
         self.forget_body_after(&tasks);
         if self.departure.is_reading_on() {
             return self.departure.swallow(tasks);
+        }
+        let tasks = self.release(tasks);
+        if tasks.is_empty() {
+            return Ok(false);
         }
         let (end, failed) = (tasks.iter().any(HttpTask::is_end), tasks.iter().any(|task| matches!(task, HttpTask::Failed(_))));
         if end && let Some(custody) = self.custody.take() {

@@ -139,6 +139,7 @@ pub async fn fail(session: &mut Session, passage: &mut Passage, e: &Error) -> Fa
         return FailToProxy { error_code: 0, can_reuse_downstream: false };
     }
     let mut written = None;
+    passage.meter.withdraw();
     // Pingora closes after a failure; the client should know, or its next request runs into it.
     session.as_mut().set_keepalive(None);
     if let Ok((response, body)) = compose(session, passage, &denial, &verdict) {

@@ -1,12 +1,14 @@
-//! Answers of Bedrock's that are not for the client as they stand: of the hop behind alone, or none at all.
+//! Answers of Bedrock's that are not for the client as they stand: about the gateway's own credentials, of the hop behind alone, or none at all.
 
 use http::{Request, header};
 
 use crate::{
     client::{Answer, Client, Raw, Upload, post, with},
-    harness::{CONVERSE, Settings, World, tenant, within},
+    harness::{CONVERSE, CONVERSE_STREAM, Settings, World, tenant, within},
     puppet::{Puppet, Strings},
 };
+
+const CHAT: &str = "/openai/v1/chat/completions";
 
 struct Stage {
     puppet: Puppet,
@@ -45,6 +47,80 @@ impl Stage {
     /// Of the latest request.
     async fn log_line(&self, count: usize) -> serde_json::Value {
         self.world.log_lines(count).await.pop().unwrap()
+    }
+}
+
+fn error(status: &str, fields: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\n{fields}content-length: {}\r\n\r\n{body}", body.len())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_of_our_credentials_never_reaches_the_client() {
+    const NAMESPACED: &str = "x-amzn-ErrorType: com.amazon.coral.service#InvalidSignatureException\r\n";
+    const QUOTE: &str = r#""message":"The Canonical String for this request should have been\nx-amz-security-token:SECRET""#;
+    let stage = Stage::set().await;
+    let mut count = 0;
+    for (status, fields, body, target) in [
+        ("403 Forbidden", NAMESPACED, format!("{{{QUOTE}}}"), CONVERSE),
+        ("403 Forbidden", "", format!(r#"{{"__type":"com.amazon.coral.service#InvalidSignatureException",{QUOTE}}}"#), CONVERSE),
+        ("400 Bad Request", "", format!(r#"{{{QUOTE},"__type":"ExpiredTokenException"}}"#), CONVERSE_STREAM),
+        ("401 Unauthorized", "", format!(r#"{{"error":{{"code":"invalid_signature",{QUOTE}}}}}"#), CHAT),
+        ("401 Unauthorized", "", format!(r#"{{"error":{{"code":null,{QUOTE}}}}}"#), CHAT),
+    ] {
+        for client in stage.clients().await {
+            let said = error(status, fields, &body);
+            // The head comes before the body.
+            let said = async |mut upstream: Strings| {
+                for part in said.split_inclusive("\r\n\r\n") {
+                    upstream.say(part).await;
+                }
+            };
+            let answer = stage.answer_to(client, post(target, "{\"model\":\"m\"}"), said).await.unwrap();
+            assert_eq!((answer.status, answer.header("x-tollgate-source")), (503, "gateway"), "{answer:?}");
+            assert!(!String::from_utf8_lossy(&answer.body).contains("SECRET"), "{answer:?}");
+            count += 1;
+            let line = stage.log_line(count).await;
+            let told = ["status", "reason", "source", "outcome"].map(|name| line[name].clone());
+            assert_eq!(
+                told,
+                [503.into(), "credentials_refused".into(), "gateway".into(), "gateway_failed".into()] as [serde_json::Value; 4]
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn other_errors_without_a_type_in_the_head_pass_byte_for_byte() {
+    let stage = Stage::set().await;
+    let mut count = 0;
+    for (status, body) in [
+        ("400 Bad Request", r#"{"__type":"com.amazon.coral.validate#ValidationException", "message":"1 error"}"#.to_owned()),
+        ("400 Bad Request", r#"{"message":"ThrottlingException: canonical string"}"#.to_owned()),
+        ("403 Forbidden", r#"{"Message":"User: x is not authorized to perform: bedrock:InvokeModel"}"#.to_owned()),
+        ("401 Unauthorized", "<html>".to_owned()),
+        ("403 Forbidden", String::new()),
+        ("400 Bad Request", "x".repeat(200_000)),
+    ] {
+        for client in stage.clients().await {
+            let answer = stage.answer(client, post(CONVERSE, "{}"), &error(status, "", &body)).await.unwrap();
+            assert_eq!((answer.status, answer.header("x-tollgate-source")), (status[..3].parse().unwrap(), "bedrock"));
+            assert_eq!(answer.body, body);
+            assert_eq!(answer.header("content-length"), body.len().to_string());
+            count += 1;
+            assert_eq!(stage.log_line(count).await["source"], "bedrock");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_that_breaks_off_before_it_is_known_is_502() {
+    let stage = Stage::set().await;
+    for (count, client) in stage.clients().await.into_iter().enumerate() {
+        let said = "HTTP/1.1 403 Forbidden\r\ncontent-length: 90\r\n\r\n{\"message\":\"canonical";
+        let answer = stage.answer(client, post(CONVERSE, "{}"), said).await.unwrap();
+        answer.assert_refused(502, "ServiceUnavailableException");
+        let line = stage.log_line(count + 1).await;
+        assert_eq!((&line["status"], &line["source"]), (&502.into(), &"gateway".into()), "{line}");
     }
 }
 

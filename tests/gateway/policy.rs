@@ -455,12 +455,13 @@ async fn a_list_in_pieces_is_filtered_and_what_is_no_list_goes_to_nobody() {
         foundation("us-east-1", "anthropic.claude-secret"),
         foundation("us-east-1", "amazon.nova-lite-v1:0")
     );
-    let ask = async |said: Vec<String>, whole: bool| {
+    let ask = async |status: &str, said: Vec<String>, whole: bool| {
         let mut client = world.h1().await;
         let get = Request::builder().uri("/foundation-models").body(Upload::none()).unwrap();
         let asking = tokio::spawn(async move { Answer::read(client.send(get).await?).await });
         let mut upstream = puppet.request().await;
-        upstream.say("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n").await;
+        let fields = "content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+        upstream.say(format!("HTTP/1.1 {status}\r\n{fields}")).await;
         for piece in said {
             upstream.say_chunk(&piece).await;
         }
@@ -471,9 +472,10 @@ async fn a_list_in_pieces_is_filtered_and_what_is_no_list_goes_to_nobody() {
         asking.await.unwrap()
     };
     let pieces = |size: usize| list.as_bytes().chunks(size).map(|piece| String::from_utf8(piece.to_vec()).unwrap()).collect();
-    for size in [1, 50, 1_000] {
-        let answer = ask(pieces(size), true).await.unwrap();
-        assert_eq!((answer.status, answer.json()["modelSummaries"].as_array().unwrap().len()), (200, 1));
+    for (status, size) in [("200 OK", 1), ("200 OK", 50), ("200 OK", 1_000), ("201 Created", 50), ("206 Partial Content", 50)] {
+        let answer = ask(status, pieces(size), true).await.unwrap();
+        assert_eq!(answer.json()["modelSummaries"].as_array().unwrap().len(), 1);
+        assert_eq!(answer.status.to_string(), status[..3]);
         assert!(!String::from_utf8_lossy(&answer.body).contains("secret"));
     }
     let broken = [
@@ -482,11 +484,13 @@ async fn a_list_in_pieces_is_filtered_and_what_is_no_list_goes_to_nobody() {
         (vec![list.replace(']', "")], true),
         (vec!["\"secret\"".to_owned()], true),
     ];
-    for (said, whole) in broken {
-        if let Ok(answer) = ask(said, whole).await {
-            assert!(!String::from_utf8_lossy(&answer.body).contains("secret"), "{answer:?}");
-            assert_ne!(answer.status, 200, "a client would take it for the whole: {answer:?}");
-        }
+    for (count, (said, whole)) in broken.into_iter().enumerate() {
+        let answer = ask("200 OK", said, whole).await.unwrap();
+        answer.assert_refused(502, "ServiceUnavailableException");
+        assert!(!String::from_utf8_lossy(&answer.body).contains("secret"), "{answer:?}");
+        let line = world.log_lines(5 + count + 1).await.pop().unwrap();
+        let told = ["status", "source", "outcome"].map(|name| line[name].clone());
+        assert_eq!(told, [json!(502), json!("gateway"), json!("upstream_failed")], "{line}");
     }
 }
 
