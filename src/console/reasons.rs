@@ -94,6 +94,10 @@ pub fn meaning(reason: &str) -> Meaning {
         ),
         "body_too_slow" => ("the body did not arrive in time", "look at the client's network"),
         "needs_http2" => ("a stream in both directions came over HTTP/1.1", "use an SDK, and a load balancer, that speak HTTP/2"),
+        "http_version" => (
+            "the request came over HTTP/1.0",
+            "use an SDK, and proxies, that speak HTTP/1.1 or HTTP/2 (nginx: proxy_http_version 1.1)",
+        ),
         "stream_idle" | "stream_too_long" | "stream_too_large" => ("a stream went beyond its bounds", STREAM),
         reason if reason.starts_with("event_") => ("an event of a stream was malformed", CLIENT),
         "route" => ("no Bedrock service has such a path", CLIENT),

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use memchr::memchr;
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
@@ -271,6 +271,9 @@ pub fn admit(
     }
     if takes_both_streams(&route) && session.as_http2().is_none() {
         return Err(Denial::NeedsHttp2);
+    }
+    if request.version == Version::HTTP_10 {
+        return Err(Denial::Http10);
     }
     let rights = tenant.policy.of_groups(&principal.groups);
     allow::check_route(&rights, &route)?;

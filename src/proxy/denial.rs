@@ -50,6 +50,11 @@ pub enum Denial {
          for it (JavaScript, Java's async client, Rust), and let nothing in between speak HTTP/1.1."
     )]
     NeedsHttp2,
+    #[error(
+        "The request came over HTTP/1.0, in which nobody can tell the end of an answer from its breaking off. Use HTTP/1.1 or HTTP/2, and \
+         let a proxy in between do so, too (nginx: proxy_http_version 1.1)."
+    )]
+    Http10,
     #[error("{0}. The stream is over.")]
     Event(#[from] FrameError),
     #[error("{0}. The stream is over.")]
@@ -119,6 +124,13 @@ pub struct Verdict {
     pub retry_after: Option<Duration>,
 }
 
+impl Verdict {
+    /// Whether it was not the client's doing. The version that it speaks is.
+    pub fn is_failure(&self) -> bool {
+        self.status >= 500 && self.status != 505
+    }
+}
+
 const SHORTLY: Option<Duration> = Some(Duration::from_secs(1));
 
 impl Denial {
@@ -163,6 +175,7 @@ impl Denial {
             Denial::Vend(VendError::Sealing(_)) => Verdict { aws: "InternalServerException", ..unavailable(500, "sealing") },
             Denial::Vend(_) => invalid(400, "vending_parameter"),
             Denial::NeedsHttp2 => invalid(400, "needs_http2"),
+            Denial::Http10 => invalid(505, "http_version"),
             Denial::Event(FrameError::TooLarge { .. }) => invalid(400, "event_too_large"),
             Denial::Event(FrameError::Unsigned) => invalid(400, "event_unsigned"),
             Denial::Event(_) | Denial::EventAfterEnd => invalid(400, "event_broken"),

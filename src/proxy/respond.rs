@@ -53,7 +53,7 @@ pub struct Refusal {
 impl Refusal {
     /// By the table of denials.
     pub fn of(verdict: &Verdict) -> Refusal {
-        Refusal { reason: verdict.reason, failed: verdict.status >= 500 }
+        Refusal { reason: verdict.reason, failed: verdict.is_failure() }
     }
 }
 

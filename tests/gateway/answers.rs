@@ -1,6 +1,7 @@
 //! Answers of Bedrock's that are not for the client as they stand: about the gateway's own credentials, of the hop behind alone, or none at all.
 
 use http::{Request, header};
+use tokio::io::AsyncReadExt;
 
 use crate::{
     client::{Answer, Client, Raw, Upload, post, with},
@@ -199,4 +200,28 @@ async fn fields_of_the_hop_behind_stay_there() {
         assert_eq!(lengths, ["2"]);
         assert_eq!(answer.header("x-end"), "a  b");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_over_http10_is_refused_and_the_gateways_own_answers_are_not() {
+    let stage = Stage::set().await;
+    let ask = async |target: &str, host: &str| {
+        let mut client = Raw::connect(stage.world.gateway.traffic[0]).await;
+        let bearer = stage.world.bearer("acme");
+        client.write(format!("{target} HTTP/1.0\r\n{host}authorization: {bearer}\r\ncontent-length: 2\r\n\r\n{{}}")).await;
+        String::from_utf8(client.read_to_end().await).unwrap()
+    };
+    let refused = ask(&format!("POST {CONVERSE}"), "host: localhost\r\n").await;
+    assert!(refused.starts_with("HTTP/1.1 505 ") && refused.contains("x-amzn-ErrorType: ValidationException"), "{refused}");
+    assert!(!refused.to_lowercase().contains("transfer-encoding"), "{refused}");
+    let line = stage.log_line(1).await;
+    assert_eq!((&line["outcome"], &line["reason"]), (&"denied".into(), &"http_version".into()), "{line}");
+    let own = ask("GET /v1/usage", "host: localhost\r\n").await;
+    assert!(own.starts_with("HTTP/1.1 200 "), "{own}");
+    // As a load balancer may ask.
+    let mut health = Raw::connect(stage.world.gateway.admin).await;
+    health.write("GET /healthz HTTP/1.0\r\n\r\n").await;
+    let mut first = [0; 12];
+    within(health.0.read_exact(&mut first)).await.unwrap();
+    assert!(first.ends_with(b" 200"), "{first:?}");
 }
