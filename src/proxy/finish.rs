@@ -161,6 +161,7 @@ fn line<'a>(
         reason: refusal(passage).map(|refusal| refusal.reason),
         rule: passage.caller.as_ref().and_then(|caller| caller.rule.as_deref()),
         error,
+        exception: meter.failed_with(),
         source: if meter.status.is_some() { "bedrock" } else { "gateway" },
         request_bytes: passage.content.bytes(),
         response_bytes: meter.bytes,

@@ -36,7 +36,7 @@ pub struct Meter {
     pub first_byte: Option<Instant>,
     /// Its `x-amzn-RequestId`.
     pub upstream_request_id: Option<String>,
-    /// Its exception, if it is an error: `ThrottlingException`.
+    /// The exception that its head names, if it is an error: `ThrottlingException`.
     pub exception: Option<String>,
     /// Body bytes.
     pub bytes: u64,
@@ -101,6 +101,11 @@ impl Meter {
             }
         }
         *body = shown;
+    }
+
+    /// What the answer failed with: by its head, or by the last event of its stream.
+    pub fn failed_with(&self) -> Option<&str> {
+        self.exception.as_deref().or_else(|| self.usage.as_ref()?.exception())
     }
 
     /// What the answer says about its usage so far.

@@ -51,6 +51,8 @@ pub struct AccessLine<'a> {
     pub rule: Option<&'a str>,
     /// What Pingora says of a failure.
     pub error: Option<&'a str>,
+    /// The exception that Bedrock answered with, or ended its stream with.
+    pub exception: Option<&'a str>,
     /// Who answered: `gateway` or `bedrock`.
     pub source: &'static str,
     /// Body bytes in.
@@ -136,6 +138,7 @@ impl AccessLine<'_> {
         option!(out, "reason", self.reason);
         option!(out, "rule", self.rule);
         option!(out, "error", self.error);
+        option!(out, "exception", self.exception);
         member!(out, "source", self.source);
         member!(out, "request_bytes", self.request_bytes);
         member!(out, "response_bytes", self.response_bytes);
@@ -258,6 +261,7 @@ mod tests {
             reason: None,
             rule: Some(text),
             error: Some(text),
+            exception: Some(text),
             source: "bedrock",
             request_bytes: number,
             response_bytes: number,
@@ -290,7 +294,7 @@ mod tests {
             line(&text, number, Duration::from_micros(microseconds)).write(&mut written);
             let shown: Map<String, serde_json::Value> = serde_json::from_str(&written).unwrap();
             for name in [
-                "request_id", "tenant", "principal", "issuer", "client_certificate", "model", "rule", "error", "upstream_request_id",
+                "request_id", "tenant", "principal", "issuer", "client_certificate", "model", "rule", "error", "exception", "upstream_request_id",
             ] {
                 prop_assert_eq!(&shown[name], &json!(text), "{}", name);
             }
@@ -300,7 +304,7 @@ mod tests {
             for name in ["first_byte_ms", "duration_ms"] {
                 prop_assert_eq!((shown[name].as_f64().unwrap() * 1e3).round(), microseconds as f64, "{}", name);
             }
-            prop_assert_eq!(shown.len(), 32);
+            prop_assert_eq!(shown.len(), 33);
         }
     }
 

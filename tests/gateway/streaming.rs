@@ -162,6 +162,8 @@ async fn exceptions_inside_a_stream_pass_and_end_it_cleanly() {
     let answer = world.h1().await.ask(request).await;
     answer.assert_served();
     assert!(String::from_utf8_lossy(&answer.body).contains("modelStreamErrorException"));
+    let line = world.log_lines(1).await.remove(0);
+    assert_eq!((&line["outcome"], &line["exception"]), (&"completed".into(), &"modelStreamErrorException".into()), "{line}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -31,6 +31,8 @@ pub(super) struct Events {
     wanted: &'static [&'static str],
     outer: Scanner<Field>,
     inner: Inner,
+    /// What the stream failed with.
+    pub exception: Option<Box<str>>,
 }
 
 #[derive(Clone, Copy)]
@@ -54,14 +56,15 @@ enum Step {
 /// What a message's headers say about it.
 enum Kind {
     Event { wanted: bool },
-    Exception,
+    Exception(Option<Box<str>>),
     Unreadable,
 }
 
 impl Events {
     /// Looks into the events of these types, for what is in `tree`.
     pub fn new(tree: &'static Node<Field>, wanted: &'static [&'static str]) -> Events {
-        Events { step: Step::Prelude, held: Vec::new(), wanted, outer: Scanner::new(tree), inner: Inner::new(&tree::CHUNK) }
+        let (outer, inner) = (Scanner::new(tree), Inner::new(&tree::CHUNK));
+        Events { step: Step::Prelude, held: Vec::new(), wanted, outer, inner, exception: None }
     }
 
     /// Whether the stream stands between two messages.
@@ -123,8 +126,9 @@ impl Events {
         let Some(kind) = gather(&mut self.held, headers, input, |block| kind_of(block, wanted)) else { return };
         self.step = match kind {
             Kind::Event { wanted } => Step::Payload { left: payload, wanted },
-            Kind::Exception => {
+            Kind::Exception(name) => {
                 tally.failed = true;
+                self.exception = name;
                 Step::Payload { left: payload, wanted: false }
             }
             Kind::Unreadable => Step::Lost,
@@ -156,18 +160,27 @@ fn gather<T>(held: &mut Vec<u8>, length: usize, input: &mut &[u8], read: impl Fn
     })
 }
 
-/// Looks for `:message-type` and `:event-type`.
+/// Looks for `:message-type`, and `:event-type` or what an exception is called.
 fn kind_of(mut block: &[u8], wanted: &[&str]) -> Kind {
-    let mut is_wanted = false;
+    let (mut is_wanted, mut is_event, mut exception) = (false, true, None);
     while !block.is_empty() {
-        let Some((name, value)) = header(&mut block) else { return Kind::Unreadable };
+        let Some((name, value)) = header(&mut block) else {
+            return if is_event { Kind::Unreadable } else { Kind::Exception(exception) };
+        };
         match name {
-            b":message-type" if value != b"event" => return Kind::Exception,
+            b":message-type" => is_event = value == b"event",
             b":event-type" => is_wanted = wanted.iter().any(|event| event.as_bytes() == value),
+            b":exception-type" | b":error-code" => exception = plain_name(value),
             _ => {}
         }
     }
-    Kind::Event { wanted: is_wanted }
+    if is_event { Kind::Event { wanted: is_wanted } } else { Kind::Exception(exception) }
+}
+
+/// Nothing else gets into a log.
+fn plain_name(value: &[u8]) -> Option<Box<str>> {
+    let is_name = (1..=64).contains(&value.len()) && value.iter().all(u8::is_ascii_alphanumeric);
+    std::str::from_utf8(value).ok().filter(|_| is_name).map(Into::into)
 }
 
 /// A header's name and value, whose types and lengths the AWS event-stream specification gives.

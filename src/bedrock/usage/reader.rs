@@ -99,6 +99,14 @@ impl UsageReader {
         }
     }
 
+    /// The exception that ended a stream of events, if it said which.
+    pub fn exception(&self) -> Option<&str> {
+        match &self.wire {
+            Wire::Events(events) => events.exception.as_deref(),
+            _ => None,
+        }
+    }
+
     /// What is known now.
     pub fn reading(&self) -> Reading {
         let tally = &self.tally;
