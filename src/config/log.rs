@@ -7,7 +7,8 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Log {
-    /// `error`, `warn`, `info`, `debug` or `trace`, or a filter in tracing's syntax. Default `info`.
+    /// `error`, `warn`, `info`, `debug` or `trace`, or a filter in tracing's syntax. Of other modules than `tollgate` nothing below
+    /// `debug` is logged, and of Pingora's nothing at all. Default `info`.
     pub level: String,
     /// Writes one line a request. Default true.
     pub access: bool,

@@ -37,6 +37,7 @@ mod issuers;
 mod limits;
 mod metrics;
 mod named_models;
+mod own_log;
 mod policy;
 mod reload;
 mod reload_streams;

@@ -152,7 +152,6 @@ fn log(check: &mut Check<'_>, level: &str) {
         return;
     }
     // The syntax takes a lone word that is no level for the name of a module, and logs nothing else.
-    let is_level = |word: &str| LEVELS.iter().any(|known| known.eq_ignore_ascii_case(word));
     let lone = || level.split(',').map(str::trim).filter(|word| !word.contains(['=', '[']));
     let levels = lone().filter(|word| is_level(word)).count();
     for word in lone().filter(|word| !is_level(word)) {
@@ -160,7 +159,34 @@ fn log(check: &mut Check<'_>, level: &str) {
         match suggest(word, LEVELS) {
             Some(near) => check.error(path.clone(), message, format!("did you mean `{near}`?")),
             None if levels == 0 => check.warning(path.clone(), message + ": nothing but a module of that name is logged", help),
-            None => {}
+            None => in_vain(check, word),
         }
     }
+    level.split(',').map(str::trim).filter(|word| word.contains(['=', '['])).for_each(|directive| in_vain(check, directive));
+}
+
+fn in_vain(check: &mut Check<'_>, directive: &str) {
+    if asks_in_vain(directive) {
+        let message =
+            format!("`{}` asks for lines that are never logged: tokens and keys could be in them", directive.escape_debug());
+        let help = "of other modules than `tollgate` there is nothing below `debug`, and of Pingora's nothing at all";
+        check.warning(KeyPath::of("log").key("level"), message, help);
+    }
+}
+
+/// As `telemetry::logging` has it. A module stands for all whose names begin so.
+fn asks_in_vain(directive: &str) -> bool {
+    let (module, level) = match directive.split_once(['=', '[']) {
+        Some((module, rest)) => (module, rest.rsplit('=').next().unwrap_or_default()),
+        None => (directive, "trace"),
+    };
+    if module.is_empty() || is_level(module) || module.starts_with("tollgate") || "tollgate".starts_with(module) {
+        return false;
+    }
+    let fit: &[&str] = if module.starts_with("pingora") { &["off"] } else { &["off", "error", "warn", "info", "debug"] };
+    !fit.iter().any(|known| known.eq_ignore_ascii_case(level))
+}
+
+fn is_level(word: &str) -> bool {
+    LEVELS.iter().any(|known| known.eq_ignore_ascii_case(word))
 }

@@ -160,6 +160,8 @@ fn a_bad_value_is_reported_once_where_it_stands() {
         ("[issuers", "[log]\nlevel = \"inof\"\n[issuers", "log.level", "did you mean `info`?"),
         ("[issuers", "[log]\nlevel = \"verbose\"\n[issuers", "log.level", "nothing but a module"),
         ("[issuers", "[log]\nlevel = \"info,[\"\n[issuers", "log.level", "not a filter"),
+        ("[issuers", "[log]\nlevel = \"info,pingora_proxy=warn\"\n[issuers", "log.level", "`pingora_proxy=warn` asks for lines"),
+        ("[issuers", "[log]\nlevel = \"info, h2\"\n[issuers", "log.level", "nothing below `debug`"),
         ("\"us-east-1", "\"us-esat-1", "upstream.region", "did you mean `us-east-1`?"),
         ("\"us-east-1", "\"qq-zulu-7", "upstream.region", "if AWS has it by now"),
         ("[issuers", "[downstream]\nheader_bytes_max = 10\n[issuers", "downstream.header_bytes_max", "at least 1024"),
