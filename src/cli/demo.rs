@@ -38,7 +38,7 @@ pub struct DemoArgs {
 /// A port is taken, or the demo's directory cannot be written.
 pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let log = logging::init("warn")?;
-    super::runtime()?.block_on(async {
+    super::block_on(async {
         server::install_crypto();
         let mut signals = Signals::new()?;
         let key = files::simulator_key()?;
@@ -61,7 +61,7 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         signals.stop(&running).await;
         signals.end(running.stop()).await;
         Ok(ExitCode::SUCCESS)
-    })
+    })?
 }
 
 async fn start_simulator(key: SimulatorKey) -> anyhow::Result<Simulator> {

@@ -17,7 +17,7 @@ pub mod token;
 pub mod usage;
 pub mod verify_token;
 
-use std::{io, path::PathBuf, process::ExitCode};
+use std::{io, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -95,7 +95,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Demo(args)) => demo::run(args),
         Some(Command::Simulate(args)) => {
             crate::server::install_crypto();
-            runtime()?.block_on(simulate::run(args)).map(|()| ExitCode::SUCCESS)
+            block_on(simulate::run(args))?.map(|()| ExitCode::SUCCESS)
         }
         Some(Command::Prices(command)) => prices::run(command),
         Some(Command::Token(args)) => token::run(args),
@@ -111,14 +111,28 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// A runtime with a thread per core.
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+/// How long the end waits for threads that read a file or look a name up: it may be for ever.
+const THREADS_MAX: Duration = Duration::from_millis(500);
+
+/// Does the work on a runtime with a thread per core, and ends all tasks that are left of it.
+fn block_on<T>(work: impl Future<Output = T>) -> io::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_timeout(THREADS_MAX);
+    Ok(done)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_never_comes_to_an_end_does_not_keep_the_process() {
+        let (_never, waits) = std::sync::mpsc::channel::<()>();
+        let work = async { drop(tokio::task::spawn_blocking(move || waits.recv())) };
+        // Without a bound this would not return.
+        block_on(work).unwrap();
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

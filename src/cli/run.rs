@@ -27,7 +27,8 @@ pub struct RunArgs {
 /// An address cannot be bound, or the process lacks something else that it needs.
 pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let log = logging::init("info")?;
-    super::runtime()?.block_on(async {
+    let mut ledger = None;
+    let ended = super::block_on(async {
         // Before anybody can know that this process serves: what nobody listens to would end it.
         let (mut signals, mut upgrade) = (Signals::new()?, signal(SignalKind::user_defined2())?);
         // A ledger that has reached a limit on the size of files is an error of its write, and not the end of the process.
@@ -41,6 +42,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
                 return Ok(ExitCode::from(EX_CONFIG));
             }
         };
+        ledger = Some(running.ledger());
         tracing::info!(traffic = ?running.traffic, admin = %running.admin, "serving");
         let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status("serving configuration 1")]);
         match until_told(&running, &mut signals, &mut upgrade).await {
@@ -63,7 +65,10 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
             }
         }
         Ok(ExitCode::SUCCESS)
-    })
+    })?;
+    // Requests that were cut have said by now what they used.
+    let _ = ledger.map(|ledger| ledger.close());
+    ended
 }
 
 /// Why a process is to end.
@@ -141,7 +146,12 @@ impl Signals {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
-                _ = self.hang_up.recv() => { running.reload().await; }
+                _ = self.hang_up.recv() => {}
+            }
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = running.reload() => {}
             }
         }
     }

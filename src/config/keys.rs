@@ -1,14 +1,13 @@
 //! `[keys]`, and the file it names: access keys and API keys of tenants. The file has no secret in it that would open anything by
 //! itself: access keys are sealed, of API keys there is a hash.
 
-use std::{fs::File, io::Read, path::Path, path::PathBuf};
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de::Error};
 
-/// More is no list of keys.
-const FILE_BYTES_MAX: u64 = 16 << 20;
+use super::contents;
 
 /// Where the keys are.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -116,9 +115,8 @@ impl KeysFile {
     /// It cannot be read, or has something else in it.
     pub fn read(path: &Path) -> Result<KeysFile, KeysFileError> {
         let file = path.display().to_string();
-        let mut text = String::new();
-        match File::open(path).and_then(|opened| opened.take(FILE_BYTES_MAX).read_to_string(&mut text)) {
-            Ok(_) => KeysFile::parse(&text).map_err(|(line, message)| KeysFileError::Malformed { file, line, message }),
+        match contents::text(path) {
+            Ok(text) => KeysFile::parse(&text).map_err(|(line, message)| KeysFileError::Malformed { file, line, message }),
             Err(error) => Err(KeysFileError::Unreadable { file, error }),
         }
     }

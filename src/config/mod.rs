@@ -32,6 +32,7 @@ pub mod schema;
 
 pub mod changes;
 mod check;
+mod contents;
 mod deserialize;
 mod document;
 mod duplicates;
@@ -53,6 +54,7 @@ pub use bidirectional::Bidirectional;
 pub use bodies::Bodies;
 pub use changes::{Change, Written};
 pub use client_principals::{CertificateName, ClientPrincipal, ClientToken};
+pub use contents::contents;
 pub use credentials::StaticCredentials;
 pub use downstream::Downstream;
 pub use groups::{Denied, Group};

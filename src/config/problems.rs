@@ -1,12 +1,13 @@
 //! What is wrong with a configuration, all of it, in the order of the file, shown as rustc shows it.
 
-use std::{borrow::Cow, fmt, fs, ops::Range, path::Path};
+use std::{borrow::Cow, fmt, ops::Range, path::Path};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 use toml::de::DeTable;
 
 use super::{
+    contents,
     document::{KeyPath, Node},
     mask::{mask, mask_value},
 };
@@ -53,7 +54,7 @@ impl Problems {
     /// None yet, of this file.
     pub fn of_file(path: &Path) -> Self {
         // One that cannot be read any more has no lines to show.
-        Problems::new(path.display().to_string(), fs::read_to_string(path).unwrap_or_default())
+        Problems::new(path.display().to_string(), contents::text(path).unwrap_or_default())
     }
 
     /// Keeps the order of the file; what has no place in it comes first.

@@ -3,8 +3,7 @@
 //! section types are the only schema there is.
 
 use std::{
-    fs::File,
-    io::Read,
+    io::ErrorKind,
     ops::Range,
     path::{Path, PathBuf},
     time::SystemTime,
@@ -16,15 +15,13 @@ use toml::de::DeTable;
 use super::{
     Config, KeySetSource, Problem, Problems, Secret, Severity, Written,
     check::Check,
+    contents::contents,
     document::{KeyPath, Node, Value},
     duplicates,
     fault::{Fault, Kind},
     suggest::suggest,
     syntax,
 };
-
-/// A configuration is written by people; a larger file is something else.
-const FILE_BYTES_MAX: u64 = 16 << 20;
 
 /// Beyond so many errors the file is no configuration, and each costs a walk over it.
 const FAULTS_MAX: usize = 500;
@@ -81,12 +78,10 @@ pub(super) fn read_text(path: &Path, what: &str) -> Result<String, Problems> {
         problems.add(Problem { severity: Severity::Error, message, key_path, span: None, help });
         problems
     };
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
-    read.map_err(|error| refuse(format!("cannot read {what}: {error}"), "give the path of a readable file"))?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(refuse(format!("{what} is over 16 MiB"), "is it the right file?"));
-    }
+    let bytes = contents(path).map_err(|error| match error.kind() {
+        ErrorKind::FileTooLarge => refuse(format!("{what} is over 16 MiB"), "is it the right file?"),
+        _ => refuse(format!("cannot read {what}: {error}"), "give the path of a readable file"),
+    })?;
     String::from_utf8(bytes).map_err(|error| {
         // Up to the first bad byte, which a replacement character shows, the text stands where it stood.
         let bad = error.utf8_error().valid_up_to();

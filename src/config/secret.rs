@@ -1,10 +1,12 @@
 //! A secret is never written in the file: the file says where it is.
 
-use std::{env, fs, path::PathBuf};
+use std::{env, path::PathBuf};
 
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
+
+use super::contents;
 
 /// `{ env = "NAME" }` or `{ file = "path" }`.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
@@ -40,7 +42,7 @@ impl Secret {
     pub fn read(&self) -> Result<SecretString, SecretError> {
         match self {
             Secret::Env(name) => env::var(name).map(SecretString::from).map_err(|_| SecretError::Env(name.clone())),
-            Secret::File(path) => match fs::read_to_string(path) {
+            Secret::File(path) => match contents::text(path) {
                 Ok(text) => Ok(SecretString::from(text.trim_end_matches(['\r', '\n']))),
                 Err(error) => Err(SecretError::File { file: path.display().to_string(), error }),
             },

@@ -16,16 +16,12 @@ use std::{
 
 use reqwest::StatusCode;
 use thiserror::Error;
-use tokio::{fs::File, io::AsyncReadExt, sync::watch, task::JoinSet, time};
+use tokio::{sync::watch, task::JoinSet, time};
 
 use super::chance::chance;
 use crate::{
-    auth::{
-        HandedKeySet, KeySet, KeySetError, KeySets,
-        key_set::{KEY_SET_BYTES_MAX, KeyProblem},
-        wanted::COOL_DOWN,
-    },
-    config::{Config, Issuer, KeyOrigin},
+    auth::{HandedKeySet, KeySet, KeySetError, KeySets, key_set::KeyProblem, wanted::COOL_DOWN},
+    config::{self, Config, Issuer, KeyOrigin},
     telemetry::Metrics,
 };
 
@@ -317,14 +313,8 @@ async fn load(origin: &KeyOrigin) -> Result<Arrived, LoadError> {
 }
 
 async fn read(path: &Path) -> io::Result<Vec<u8>> {
-    // A pipe or a device would keep us waiting.
-    if !tokio::fs::metadata(path).await?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-    }
-    let mut json = Vec::new();
-    let at_most = KEY_SET_BYTES_MAX as u64 + 1; // one byte more is enough to see that it is too many
-    File::open(path).await?.take(at_most).read_to_end(&mut json).await?;
-    Ok(json)
+    let path = path.to_owned();
+    tokio::task::spawn_blocking(move || config::contents(&path)).await?
 }
 
 /// `pause`, up to a tenth shorter or longer, so that a fleet does not ask at the same instant.

@@ -51,6 +51,7 @@ pub use self::{
 use crate::{
     aws::CredentialsSlot,
     config::{self, Config},
+    ledger::Ledger,
     proxy::{custody::Custody, listener::OwnConnections, upstream::names},
     quota::Now,
     snapshot::CompileError,
@@ -242,7 +243,7 @@ impl Ready {
         let sessions_kept = keep_role_sessions(&parts);
         reloader.poll_key_sets(config.clone());
         reloader.export_spans(reloader.exporter(&config)?);
-        watch::follow_file(reloader.clone(), seen, ending.clone()).context("cannot watch the configuration's directory")?;
+        watch::follow_file(reloader.clone(), seen, ending.clone());
         let drain = Drain::new(end, parts.live.clone());
         let (credentials, metrics, live) = (parts.credentials.clone(), parts.metrics.clone(), parts.live.clone());
         let giving = Giving { live: live.clone(), lasting: parts.lasting.clone(), keeping: keeping.clone() };
@@ -304,6 +305,11 @@ impl Running {
     /// Waits until there are credentials to sign with.
     pub async fn ready(&self) {
         until_credentials(&self.credentials).await;
+    }
+
+    /// The account on disk, for whoever closes it when nothing runs any more.
+    pub fn ledger(&self) -> Arc<Ledger> {
+        self.giving.keeping.ledger.clone()
     }
 
     /// Reads the configuration again, whether or not the file changed.

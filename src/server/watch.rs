@@ -6,6 +6,7 @@ use std::{
     fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -23,6 +24,7 @@ use super::{
     reload::Reloader,
     writing::{Stage, Writing},
 };
+use crate::config::contents;
 
 /// Several files change together; reading waits until it has been quiet for so long.
 const QUIET: Duration = Duration::from_millis(250);
@@ -30,6 +32,8 @@ const QUIET: Duration = Duration::from_millis(250);
 const GATHER: Duration = Duration::from_millis(100);
 /// For file systems that tell nobody of changes, and as long a quiet there counts as the writer's end.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// A look, with all that a reload waits for, hardly takes longer.
+const LOOK_MAX: Duration = Duration::from_secs(60);
 
 /// What files contain, in short.
 pub(super) type Fingerprint = Vec<u8>;
@@ -37,20 +41,24 @@ pub(super) type Fingerprint = Vec<u8>;
 /// Reloads whenever the contents of the configuration or of a file it names change, until `ending` is true; `seen` is what they
 /// contained when they were first read. The directories of named files are not watched: a renewed certificate is noticed at the next look,
 /// and so is what a refused configuration waits for, a file that was not there yet.
-pub(super) fn follow_file(reloader: Arc<Reloader>, seen: Prints, mut ending: watch::Receiver<bool>) -> notify::Result<()> {
+pub(super) fn follow_file(reloader: Arc<Reloader>, seen: Prints, mut ending: watch::Receiver<bool>) {
     let (tell, mut told) = mpsc::channel(1);
     let writing = Arc::new(Mutex::new(Writing::default()));
-    let heard = writing.clone();
+    let (heard, hear) = (writing.clone(), tell.clone());
     let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         if event.map_or(true, |event| lock(&heard).hear(&event)) {
             // One waiting message is enough: what follows it is read with it.
-            let _ = tell.try_send(());
+            let _ = hear.try_send(());
         }
-    })?;
-    let watched = Vec::new();
-    let mut follower = Follower { reloader, watcher, watched, writing, seen, refused_for: None, unread: None };
-    follower.watch(directories(follower.reloader.path()))?;
-    tokio::spawn(async move {
+    });
+    let watcher = watcher.inspect_err(not_watched).ok();
+    let mut follower = Follower { reloader, watcher, watched: Vec::new(), writing, seen, refused_for: None, unread: None };
+    if let Err(error) = follower.watch(directories(follower.reloader.path())) {
+        not_watched(&error);
+    }
+    let following = tokio::spawn(async move {
+        // Without a watcher nobody else has it, and there is no news.
+        let _tell = tell;
         // Starting takes time, in an upgrade most of all; what changed meanwhile is looked for at once.
         let mut patience = Duration::ZERO;
         loop {
@@ -61,15 +69,31 @@ pub(super) fn follow_file(reloader: Arc<Reloader>, seen: Prints, mut ending: wat
             // Other files of the directory, a ledger's, may change all the time.
             sleep(GATHER).await;
             while told.try_recv().is_ok() {}
-            patience = follower.look().await;
+            patience = follower.look_patiently().await;
         }
     });
-    Ok(())
+    tokio::spawn(async move {
+        if following.await.is_err_and(|error| error.is_panic()) {
+            tracing::error!("changes of the configuration's files are not noticed any more; SIGHUP reloads it");
+        }
+    });
+}
+
+fn not_watched(error: &notify::Error) {
+    let what = "the configuration's directory is not watched; its files are looked at every few seconds";
+    // Not whose: those of all containers of a node count together, by user.
+    let limit = match &error.kind {
+        notify::ErrorKind::Io(io) if io.raw_os_error() == Some(libc::EMFILE) => "fs.inotify.max_user_instances",
+        notify::ErrorKind::MaxFilesWatch => "fs.inotify.max_user_watches",
+        _ => return tracing::warn!(%error, "{what}"),
+    };
+    tracing::warn!(%error, limit, "{what}; the machine's `{limit}` may be too low");
 }
 
 struct Follower {
     reloader: Arc<Reloader>,
-    watcher: RecommendedWatcher,
+    /// Without one, changes are found by looking.
+    watcher: Option<RecommendedWatcher>,
     watched: Vec<Directory>,
     writing: Arc<Mutex<Writing>>,
     seen: Prints,
@@ -93,6 +117,18 @@ struct Directory {
 }
 
 impl Follower {
+    /// [`Follower::look`]; says so if that does not come to an end, as on a file system whose server is gone.
+    async fn look_patiently(&mut self) -> Duration {
+        let mut look = pin!(self.look());
+        if let Ok(patience) = timeout(LOOK_MAX, &mut look).await {
+            return patience;
+        }
+        tracing::warn!("the configuration's files cannot be looked at; until they can, no change of them is noticed");
+        let patience = look.await;
+        tracing::info!("the configuration's files can be looked at again");
+        patience
+    }
+
     /// Reloads if something is different and finished; says how long to wait for news until the next look.
     async fn look(&mut self) -> Duration {
         self.watch_what_took_its_place().await;
@@ -168,20 +204,21 @@ impl Follower {
         if there != self.watched
             && let Err(error) = self.watch(there)
         {
-            tracing::warn!(%error, "a directory of the configuration is not watched; it is looked at every few seconds");
+            not_watched(&error);
         }
     }
 
     fn watch(&mut self, there: Vec<Directory>) -> notify::Result<()> {
         let before = std::mem::replace(&mut self.watched, there);
+        let Some(watcher) = &mut self.watcher else { return Ok(()) };
         for gone in before.iter().filter(|directory| !self.watched.contains(directory)) {
             // It may be gone altogether.
-            let _ = self.watcher.unwatch(&gone.path);
+            let _ = watcher.unwatch(&gone.path);
             lock(&self.writing).lose(&gone.path);
         }
         let new = self.watched.iter().filter(|directory| !before.contains(directory));
         new.filter(|directory| directory.identity.is_some())
-            .try_for_each(|directory| self.watcher.watch(&directory.path, RecursiveMode::NonRecursive))
+            .try_for_each(|directory| watcher.watch(&directory.path, RecursiveMode::NonRecursive))
     }
 }
 
@@ -212,7 +249,8 @@ fn lock(writing: &Mutex<Writing>) -> MutexGuard<'_, Writing> {
 pub(super) async fn fingerprint(files: &[PathBuf]) -> Fingerprint {
     let mut sum = Context::new(&SHA256);
     for file in files {
-        let contents = tokio::fs::read(file).await.ok();
+        let file = file.clone();
+        let contents = spawn_blocking(move || contents(&file)).await.ok().and_then(Result::ok);
         sum.update(&contents.as_ref().map_or(u64::MAX, |contents| contents.len() as u64).to_be_bytes());
         sum.update(&contents.unwrap_or_default());
     }

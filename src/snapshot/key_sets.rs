@@ -1,11 +1,9 @@
 //! Key sets in files, read as they are when they are loaded: a set that verifies nothing refuses every token of its issuer. The gateway starts
 //! with one all the same, and says so; issuers are apart, and what is in the file may be mended.
 
-use std::{fs::File, io::Read, path::Path};
-
 use crate::{
-    auth::{KeySet, KeySetError, key::KeyRefusal, key_set::KEY_SET_BYTES_MAX},
-    config::{Config, KeySetSource, Problems},
+    auth::{KeySet, KeySetError, key::KeyRefusal},
+    config::{self, Config, KeySetSource, Problems},
 };
 
 /// Adds what is wrong with them. What `config` sees for itself, it has said.
@@ -14,7 +12,7 @@ pub(super) fn examine(config: &Config, problems: &mut Problems) {
         let KeySetSource::File(file) = &issuer.key_set else { continue };
         let keys = ["issuers", name.as_str(), "key_set", "file"];
         // That it cannot be read has been said.
-        let Ok(json) = read(file) else { continue };
+        let Ok(json) = config::contents(file) else { continue };
         match KeySet::parse(&json) {
             Ok((_, aside)) => {
                 for problem in aside.iter().filter(|problem| !is_secret(problem.refusal)) {
@@ -31,13 +29,6 @@ pub(super) fn examine(config: &Config, problems: &mut Problems) {
 
 fn is_secret(refusal: KeyRefusal) -> bool {
     matches!(refusal, KeyRefusal::Private | KeyRefusal::SharedSecret)
-}
-
-fn read(file: &Path) -> std::io::Result<Vec<u8>> {
-    let mut json = Vec::new();
-    let at_most = KEY_SET_BYTES_MAX as u64 + 1; // one byte more is enough to see that it is too many
-    File::open(file)?.take(at_most).read_to_end(&mut json)?;
-    Ok(json)
 }
 
 #[cfg(test)]

@@ -130,7 +130,8 @@ fn client_verifier(file: &Path, certificates: ClientCertificates) -> Result<Arc<
 fn read_certificate(files: &TlsFiles) -> Result<Arc<CertifiedKey>, TlsError> {
     let chain = read_certificates(&files.certificate_file)?;
     let failed = |problem: String| TlsError { file: shown(&files.private_key_file), problem };
-    let key = PrivateKeyDer::from_pem_file(&files.private_key_file).map_err(|e| failed(e.to_string()))?;
+    let pem = config::contents(&files.private_key_file).map_err(|e| failed(e.to_string()))?;
+    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|e| failed(e.to_string()))?;
     let key = any_supported_type(&key).map_err(|e| failed(e.to_string()))?;
     let certified = CertifiedKey::new(chain, key);
     match certified.keys_match() {
@@ -155,7 +156,8 @@ fn root_store(path: &Path) -> Result<RootCertStore, TlsError> {
 
 fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let failed = |problem: String| TlsError { file: shown(path), problem };
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(|e| failed(e.to_string()))?.collect();
+    let pem = config::contents(path).map_err(|e| failed(e.to_string()))?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     match certificates {
         Ok(certificates) if certificates.is_empty() => Err(failed("no certificate in it".to_owned())),
         Ok(certificates) => Ok(certificates),

@@ -38,8 +38,13 @@ impl Process {
     /// With another configuration, and these variables besides.
     pub fn with(config: &Path, variables: &[(&str, &str)]) -> Process {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
-        command.arg("run").arg("-c").arg(config).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.envs(variables.iter().copied()).spawn().unwrap();
+        command.arg("run").arg("-c").arg(config).envs(variables.iter().copied());
+        Process::of(command)
+    }
+
+    /// What this runs.
+    pub fn of(mut command: Command) -> Process {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let streams: [Box<dyn Read + Send>; 2] = [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
         let process = Process { child: Mutex::new(child), output: Arc::default(), turn: Arc::default(), hung_up: Arc::default() };
         for mut stream in streams {

@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     io::Write,
     os::unix::fs::symlink,
+    process::{Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -16,7 +17,8 @@ use tollgate::{auth::DevelopmentIssuer, server};
 
 use crate::{
     client::{self, Answer, Client, post},
-    harness::{CONVERSE, CONVERSE_STREAM, Certificate, INVOKE, Metrics, Settings, World, issuer, tenant, within},
+    harness::{CONVERSE, CONVERSE_STREAM, Certificate, INVOKE, Metrics, Settings, World, issuer, tenant, until, within},
+    process::{Process, within_ready},
     puppet::Puppet,
 };
 
@@ -43,6 +45,47 @@ async fn a_file_written_in_place_or_renamed_over_is_noticed() {
     fs::rename(&beside, world.config_file()).unwrap();
     world.until_metrics("the third configuration", |metrics| generation(metrics) == 3.0).await;
     client.post(INVOKE, "{}").await.assert_served();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pipe_in_a_files_place_keeps_neither_a_reload_nor_the_end() {
+    let world = World::start().await;
+    for name in ["keys.json", "tollgate.toml"] {
+        let process = Process::run(&world);
+        process.address("traffic").await;
+        let [file, beside] = [name, "beside"].map(|name| world.directory.path().join(name));
+        let contents = fs::read(&file).unwrap();
+        assert!(Command::new("mkfifo").arg(&beside).status().unwrap().success());
+        fs::rename(&beside, &file).unwrap();
+        let refused = || process.text().contains("configuration not reloaded") && process.text().contains("it is a named pipe");
+        until("the reload is refused", refused).await;
+        fs::write(&beside, contents).unwrap();
+        fs::rename(&beside, &file).unwrap();
+        until("the next is not", || process.text().contains("\"configuration reloaded\"")).await;
+        process.signal("TERM");
+        assert!(process.ended().await.success());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_nothing_more_can_be_watched_changes_are_found_by_looking() {
+    let tried = Command::new("unshare").args(["-rm", "true"]).stderr(Stdio::null()).status();
+    if !tried.is_ok_and(|status| status.success()) {
+        println!("no namespaces here: nothing is tested");
+        return;
+    }
+    let world = World::start().await;
+    let mut command = Command::new("unshare");
+    let run = "echo 0 >/proc/sys/user/max_inotify_instances && exec \"$0\" run -c \"$1\"";
+    command.args(["-r", "sh", "-c", run, env!("CARGO_BIN_EXE_tollgate")]).arg(world.config_file());
+    let process = Process::of(command);
+    let mut client = Client::h1(process.address("traffic").await, world.bearer("acme")).await;
+    within_ready(&mut client).await;
+    assert_eq!(process.text().matches("fs.inotify.max_user_instances` may be too low").count(), 1, "{}", process.text());
+    fs::write(world.config_file(), world.config_text(&without_acme(&world))).unwrap();
+    until("it is reloaded", || process.text().contains("\"configuration reloaded\"")).await;
+    client.post(INVOKE, "{}").await.assert_refused(403, "AccessDeniedException");
+    assert_eq!(process.text().matches("is not watched").count(), 1, "{}", process.text());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,16 +3,12 @@
 
 use std::{
     env, fs,
-    io::Read,
     path::Path,
     time::{Duration, SystemTime},
 };
 
 use super::{Check, KeyPath, certificates, traces, vending};
-use crate::config::{Config, KeySetSource, Secret, TlsFiles, mask::is_variable};
-
-/// Larger than any certificate bundle or key set; a wrong path may lead to anything, `/dev/zero` included.
-const FILE_BYTES_MAX: u64 = 16 << 20;
+use crate::config::{Config, KeySetSource, Secret, TlsFiles, contents, mask::is_variable};
 
 pub(super) fn check(check: &mut Check<'_>, config: &Config, now: SystemTime) {
     for (index, listener) in config.listeners.iter().enumerate() {
@@ -217,10 +213,8 @@ fn privacy(_: &mut Check<'_>, _: &KeyPath, _: &Path) {}
 fn secrecy(_: &mut Check<'_>, _: &KeyPath, _: &Path) {}
 
 fn read(check: &mut Check<'_>, path: &KeyPath, file: &Path) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let result = regular(file).and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes));
-    match result {
-        Ok(_) => Some(bytes),
+    match contents(file) {
+        Ok(bytes) => Some(bytes),
         Err(error) if is_withheld(file, &error) => {
             let help = "nothing to do: the service reads it itself, when it starts or reloads";
             check.warning(path.clone(), format!("`{}` is for the service alone, and was not looked at", file.display()), help);
@@ -239,11 +233,6 @@ fn read(check: &mut Check<'_>, path: &KeyPath, file: &Path) -> Option<Vec<u8>> {
 /// (<https://github.com/systemd/systemd/issues/35227>): a check before a reload knows nothing of them.
 fn is_withheld(file: &Path, error: &std::io::Error) -> bool {
     file.starts_with("/run/credentials") && error.kind() == std::io::ErrorKind::PermissionDenied
-}
-
-/// Opening a named pipe would wait for somebody to write into it.
-fn regular(path: &Path) -> std::io::Result<fs::File> {
-    if fs::metadata(path)?.is_file() { fs::File::open(path) } else { Err(std::io::Error::other("it is not a regular file")) }
 }
 
 #[cfg(test)]

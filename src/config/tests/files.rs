@@ -168,5 +168,9 @@ fn a_configuration_that_cannot_be_read_is_a_problem_like_others() {
     let problem = problems.iter().next().unwrap();
     assert_eq!(problems.position(problem), Some((2, 6)), "{problems}");
     assert!(problems.to_string().contains("the configuration is not UTF-8 from here on"), "{problems}");
-    assert!(super::super::read(Path::new("/dev/zero")).unwrap_err().to_string().contains("over 16 MiB"));
+    let device = super::super::read(Path::new("/dev/zero")).unwrap_err().to_string();
+    assert!(device.contains("cannot read the configuration: it is a device"), "{device}");
+    let large = directory.path().join("large.toml");
+    fs::File::create(&large).unwrap().set_len((16 << 20) + 1).unwrap();
+    assert!(super::super::read(&large).unwrap_err().to_string().contains("over 16 MiB"));
 }

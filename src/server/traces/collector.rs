@@ -1,6 +1,6 @@
 //! A collector, as OTLP over HTTP has it: <https://opentelemetry.io/docs/specs/otlp/#otlphttp>. One request a batch, in protobuf.
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use reqwest::{Certificate, Client, Response, StatusCode, Url, redirect};
 use secrecy::ExposeSecret;
 
 use crate::{
-    config::Traces,
+    config::{Traces, contents},
     telemetry::{
         otlp::{
             ExportTraceServiceRequest, ExportTraceServiceResponse, InstrumentationScope, KeyValue, Resource, ResourceSpans,
@@ -99,7 +99,7 @@ fn client(traces: &Traces, url: &Url) -> anyhow::Result<Client> {
         builder = builder.no_proxy();
     }
     if let Some(file) = &traces.ca_file {
-        let bundle = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let bundle = contents(file).with_context(|| format!("cannot read {}", file.display()))?;
         builder = builder.tls_certs_only(Certificate::from_pem_bundle(&bundle).with_context(|| file.display().to_string())?);
     }
     Ok(builder.build()?)
