@@ -6,8 +6,8 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::sealing::SealError;
+use crate::config::API_KEY_PREFIX as PREFIX;
 
-const PREFIX: &str = "tg_";
 const RANDOM_CHARACTERS: usize = 43;
 const CHECK_CHARACTERS: usize = 6;
 

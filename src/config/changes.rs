@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     document::{KeyPath, Node, Step, Value},
-    mask::{is_variable, mask, names_secret},
+    mask::{is_secret, is_shown, mask},
 };
 
 /// Every value of a file, by its key.
@@ -24,9 +24,6 @@ pub struct Change {
     /// As it is written; nothing if it is not.
     pub after: Option<String>,
 }
-
-/// Below these come names that people choose, which say nothing of what is in them.
-const NAMED: [&str; 4] = ["tenants", "issuers", "groups", "profiles"];
 
 impl Written {
     pub(super) fn of(root: &Node) -> Written {
@@ -59,7 +56,7 @@ impl Written {
 }
 
 fn shown(node: &Node, path: &[Step]) -> String {
-    if is_secret(path) && !is_reference(node, path) {
+    if is_secret(path) && !is_shown(path, &node.value) {
         return "***".to_owned();
     }
     mask(&text(&node.value)).into_owned()
@@ -74,23 +71,6 @@ fn text(value: &Value) -> String {
         Value::Datetime => "a date".to_owned(),
         Value::Array(nodes) => format!("[{}]", nodes.iter().map(|node| text(&node.value)).collect::<Vec<_>>().join(", ")),
         Value::Table(_) | Value::Placeholder => "{}".to_owned(),
-    }
-}
-
-fn is_secret(path: &[Step]) -> bool {
-    let below = match path.first() {
-        Some(Step::Key(key)) if NAMED.contains(&key.as_str()) => path.get(2..).unwrap_or_default(),
-        _ => path,
-    };
-    below.iter().any(|step| matches!(step, Step::Key(key) if names_secret(key)))
-}
-
-/// `{ env = "NAME" }` and `{ file = "path" }` say where the secret is.
-fn is_reference(node: &Node, path: &[Step]) -> bool {
-    match (path.last(), &node.value) {
-        (Some(Step::Key(form)), Value::Text(_)) if form == "file" => true,
-        (Some(Step::Key(form)), Value::Text(name)) if form == "env" => is_variable(name),
-        _ => false,
     }
 }
 
@@ -128,9 +108,12 @@ mod tests {
         let after = "[credentials]\nsecret_access_key = \"wJalr\"\nsession_token = { file = \"b\" }\n\
             [upstream.endpoints]\nbedrock = \"https://me:pw@host\"\n\
             [vending]\nsealing_keys = [{ id = \"1\", secret = { env = \"wJalr/K7\" } }, { id = \"2\", secret = { env = \"KEY\" } }]\n\
+            [issuers.corp]\nkey_set = { url = \"https://idp.example/keys?token=wJalr\" }\n\
             [tenants.secret-project]\ntime_zone = \"UTC\"\n\
             [groups.secret-agents]\nrestrict = true\n[profiles]\nsecret-model = \"nova\"\n";
         let told = told("", after).join("\n");
+        let wrong = "[vending]\nsealing_keys = [\"wJalr\"]\n[credentials]\naccess_key_id = \"wJalr\"\n";
+        assert!(!self::told("", wrong).join("\n").contains("wJalr"));
         assert!(!told.contains("wJalr") && !told.contains("pw@"), "{told}");
         for line in [
             "session_token.file: - → \"b\"",

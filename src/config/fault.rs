@@ -6,6 +6,7 @@ use serde::de::{self, Expected, Unexpected};
 
 use super::{
     document::{KeyPath, Node, Step, Value},
+    mask::is_secret,
     suggest::{list, suggest},
 };
 
@@ -67,7 +68,7 @@ impl Fault {
                 (format!("`{}` is not known here", word.escape_debug()), did_you_mean(word, expected))
             }
             Kind::WrongType { expected } if matches!(expected.as_str(), "u64" | "usize") && is_too_large(node) => (
-                format!("expected a whole number from 0 to 18,446,744,073,709,551,615, found {}", node.kind()),
+                format!("expected a whole number from 0 to 18,446,744,073,709,551,615, found {}", self.kind_of(node)),
                 "lower it; where no number means no limit, remove the line".to_owned(),
             ),
             Kind::WrongType { expected } => {
@@ -77,12 +78,22 @@ impl Fault {
                     ("an array", Value::Table(_)) => self.sections().unwrap_or(help),
                     _ => help,
                 };
-                (format!("expected {expected}, found {}", node.kind()), help)
+                (format!("expected {expected}, found {}", self.kind_of(node)), help)
             }
             Kind::Other(message) => {
                 let (expected, help) = plainly(message, reference);
-                (format!("{expected}: {}", node.kind()), help)
+                (format!("{expected}: {}", self.kind_of(node)), help)
             }
+        }
+    }
+}
+
+impl Fault {
+    fn kind_of(&self, node: &Node) -> String {
+        match node.value {
+            // Perhaps the secret that should have been kept elsewhere.
+            Value::Text(_) if is_secret(&self.path().0) => "a string".to_owned(),
+            _ => node.kind(),
         }
     }
 }

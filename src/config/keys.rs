@@ -9,6 +9,9 @@ use serde::{Deserialize, Deserializer, de::Error};
 
 use super::contents;
 
+/// What API keys begin with, and no id of one.
+pub const API_KEY_PREFIX: &str = "tg_";
+
 /// Where the keys are.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -125,7 +128,14 @@ impl KeysFile {
     fn parse(text: &str) -> Result<KeysFile, (usize, String)> {
         toml::from_str(text).map_err(|error| {
             let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-            (before.matches('\n').count() + 1, error.message().to_owned())
+            // The parser quotes what it did not expect, which may be a key.
+            let message = match error.message().split_once(", expected ") {
+                Some((found, expected)) if found.starts_with("invalid") || found.contains(API_KEY_PREFIX) => {
+                    format!("expected {expected}")
+                }
+                _ => error.message().to_owned(),
+            };
+            (before.matches('\n').count() + 1, message)
         })
     }
 }

@@ -59,7 +59,7 @@ pub use credentials::StaticCredentials;
 pub use downstream::Downstream;
 pub use groups::{Denied, Group};
 pub use issuers::{Algorithm, Issuer, KeyOrigin, KeySetSource};
-pub use keys::{AccessKey, ApiKey, Keys, KeysFile, KeysFileError};
+pub use keys::{API_KEY_PREFIX, AccessKey, ApiKey, Keys, KeysFile, KeysFileError};
 pub use ledger::{Durability, Ledger, OnFailure};
 pub use listeners::{ClientCertificates, Listener, Tls, TlsFiles, TlsPolicy};
 pub use log::Log;

@@ -1,6 +1,6 @@
 //! What is wrong with a configuration, all of it, in the order of the file, shown as rustc shows it.
 
-use std::{borrow::Cow, fmt, ops::Range, path::Path};
+use std::{fmt, ops::Range, path::Path};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
@@ -9,7 +9,7 @@ use toml::de::DeTable;
 use super::{
     contents,
     document::{KeyPath, Node},
-    mask::{mask, mask_value},
+    mask::{header, is_section, mask, mask_in_section},
 };
 
 /// How bad it is.
@@ -134,13 +134,12 @@ impl Problems {
         let group = match &problem.span {
             None => title.element(Origin::path(self.name.as_str())),
             Some(span) => {
-                let mut line = Line::around(&self.text, span);
-                // Names of header fields are the operator's: none tells that its value is a secret.
-                if problem.key_path.starts_with("traces.headers") {
-                    line.text = Cow::Owned(mask_value(&line.text).into_owned());
-                }
+                let line = Line::around(&self.text, span);
+                // What is no TOML has no path, and one whose section is misspelt has another.
+                let may_be_secret = is_section(&problem.key_path) || is_in_section_of_secrets(&self.text, span.start);
+                let source = if may_be_secret { mask_in_section(line.text) } else { mask(line.text) };
                 let caret = AnnotationKind::Primary.span(line.span).label(problem.key_path.as_str());
-                title.element(Snippet::source(line.text).line_start(line.number).path(self.name.as_str()).annotation(caret))
+                title.element(Snippet::source(source).line_start(line.number).path(self.name.as_str()).annotation(caret))
             }
         };
         group.element(Level::HELP.message(problem.help.as_str()))
@@ -155,9 +154,18 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
+/// Goes by headers alone, since the rest may be anything.
+fn is_in_section_of_secrets(text: &str, at: usize) -> bool {
+    let at = text.floor_char_boundary(at);
+    let end = text[at..].find('\n').map_or(text.len(), |end| at + end);
+    let mut lines = text[..end].lines().rev();
+    let own = lines.next().unwrap_or_default();
+    lines.find_map(header).map_or_else(|| is_section(own.trim_start()), is_section)
+}
+
 /// The first line of a span: its text, its number from 1, and the part of it that the span covers.
 struct Line<'a> {
-    text: Cow<'a, str>,
+    text: &'a str,
     number: usize,
     span: Range<usize>,
 }
@@ -172,6 +180,6 @@ impl<'a> Line<'a> {
         let line = line.strip_suffix('\r').unwrap_or(line);
         let from = (start - line_start).min(line.len());
         let to = text.ceil_char_boundary(span.end).saturating_sub(line_start).clamp(from, line.len());
-        Line { text: mask(line), number: before.matches('\n').count() + 1, span: from..to }
+        Line { text: line, number: before.matches('\n').count() + 1, span: from..to }
     }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{Check, KeyPath, certificates, traces, vending};
-use crate::config::{Config, KeySetSource, Secret, TlsFiles, contents, mask::is_variable};
+use crate::config::{Config, KeySetSource, Secret, TlsFiles, contents, mask};
 
 pub(super) fn check(check: &mut Check<'_>, config: &Config, now: SystemTime) {
     for (index, listener) in config.listeners.iter().enumerate() {
@@ -159,15 +159,19 @@ fn secret(check: &mut Check<'_>, path: &KeyPath, secret: &Secret) {
     match secret {
         Secret::Env(name) => {
             let path = path.clone().key("env");
-            if !is_variable(name) {
+            if !Secret::is_variable(name) {
                 let help = "write a name of letters, digits and `_`; the secret itself stays out of this file";
                 return check.error(path, "not the name of an environment variable", help);
             }
+            // It may be the secret itself.
+            let shown = if mask::is_variable(name) { format!("`{name}`") } else { "variable of this name".to_owned() };
             match env::var_os(name) {
-                None => check.error(path, format!("the environment has no `{name}`"), "set it where the gateway is started"),
-                Some(value) if value.is_empty() => check.error(path, format!("`{name}` is empty"), "set it to the secret"),
+                None => check.error(path, format!("the environment has no {shown}"), "set it where the gateway is started"),
+                Some(value) if value.is_empty() => {
+                    check.error(path, format!("the environment's {shown} is empty"), "set it to the secret")
+                }
                 Some(value) if value.to_str().is_none() => {
-                    check.error(path, format!("`{name}` is not UTF-8"), "set it to the secret")
+                    check.error(path, format!("the environment's {shown} is not UTF-8"), "set it to the secret")
                 }
                 Some(_) => {}
             }

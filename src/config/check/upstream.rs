@@ -48,8 +48,10 @@ pub(super) fn services_help(name: &str) -> String {
 
 /// A URL for a message; credentials in it stay out of logs.
 pub(super) fn shown(url: &str) -> String {
-    match url.rsplit_once('@') {
+    let (url, query) = url.split_once('?').map_or((url, ""), |(url, _)| (url, "?…"));
+    let shown = match url.rsplit_once('@') {
         Some((_, host)) => format!("…@{}", host.escape_debug()),
         None => url.escape_debug().to_string(),
-    }
+    };
+    shown + query
 }

@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use secrecy::ExposeSecret;
 
 use super::{Check, KeyPath};
-use crate::config::{Config, KeysFile, SealingKey, Vending};
+use crate::config::{API_KEY_PREFIX, Config, KeysFile, SealingKey, Vending};
 
 /// Shorter, and SDKs that refresh five minutes early would refresh for every request.
 const LIFETIME_SECONDS_MIN: u64 = 900;
@@ -69,6 +69,12 @@ fn keys_file(check: &mut Check<'_>, config: &Config, file: &KeysFile, path: &Key
     let api_keys = file.api_keys.iter().map(|key| (&key.id, &key.tenant, &key.groups));
     let mut seen = BTreeSet::new();
     for (id, tenant, groups) in access_keys.chain(api_keys) {
+        if id.starts_with(API_KEY_PREFIX) {
+            // Nothing below says which: the id would be in logs.
+            let help = "logs tell keys apart by their ids: take another, and make a new key";
+            check.error(path.clone(), "an API key itself is the id of a key", help);
+            continue;
+        }
         if !seen.insert(id) {
             let help = "logs tell keys apart by their ids: keep one of them";
             check.error(path.clone(), format!("two keys have the id `{}`", id.escape_debug()), help);

@@ -159,6 +159,18 @@ fn a_key_set_with_private_keys_is_warned_about() {
 }
 
 #[test]
+fn a_secret_in_place_of_its_variables_name_is_not_told() {
+    for (name, shown) in [("hunter2", "no variable of this name"), ("NOBODY_SET_THIS", "no `NOBODY_SET_THIS`")] {
+        let directory = directory();
+        let text = with_files().replace("{ file = \"secret\" }", &format!("{{ env = \"{name}\" }}"));
+        let report = examined_in(&directory, &text, 2026).to_string();
+        assert!(report.contains(shown) && !report.contains("hunter2"), "{report}");
+        let told = crate::config::Secret::Env(name.to_owned()).read().unwrap_err().to_string();
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+}
+
+#[test]
 fn a_configuration_that_cannot_be_read_is_a_problem_like_others() {
     let directory = directory();
     let problems = super::super::read(&directory.path().join("none.toml")).unwrap_err();

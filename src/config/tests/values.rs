@@ -261,6 +261,19 @@ fn a_secret_in_the_file_stays_out_of_the_report_whatever_is_wrong_around_it() {
         "[traces]\nheaders = { x-team = \"hunter2\" }",
         "[traces.headers]\nx-team = { env = \"hunter2\", file = \"hunter2\" }",
         "[traces.headers]\nx-api-key = hunter2",
+        "[traces.headers]\nx-team \"hunter2\"",
+        "foo = \"hunter2\"",
+        "secret_access_key \"hunter2\"",
+        "secret_access_key: \"hunter2\"",
+        "[vending]\nsealing_keys = \"hunter2\"",
+        "[vending]\nsealing_keys = [\"hunter2\"]",
+        "[vending]\nsealing_keys = [\n  \"hunter2\",\n]",
+        "[vendign]\nsealing_keys = [\n  \"hunter2\",\n]",
+        "[vendign]\nsealing_keys \"hunter2\"",
+        "[[vending.sealing_keys]]\nid = \"a\"\nkey = \"hunter2\"",
+        "[traces]\nendpoint = \"me:hunter2@host\"",
+        "[traces]\nendpoint = \"ftp://host/path?key=hunter2\"",
+        "[keys]\nfiel = \"hunter2\"",
     ] {
         let text = GOOD.replace("[upstream]", &format!("[credentials]\naccess_key_id = \"AKID\"\n{fault}\n[upstream]"));
         let problems = examined(&text);

@@ -72,10 +72,13 @@ fn files_of_keys_are_looked_into() {
             &API_KEY.replace("sha256", "groups = [\"gone\"]\nsha256"),
             "keys.file: the key `k` is in `gone`, which is no group",
         ),
+        (KEYS, sealing, &API_KEY.replace("\"k\"", "\"tg_hunter2\""), "keys.file: an API key itself is the id of a key"),
+        (KEYS, sealing, "api_keys = \"tg_hunter2\"", "line 1: expected a sequence"),
+        (KEYS, sealing, "tg_hunter2 = 1", "line 1: expected `access_keys` or `api_keys`"),
         (&both, sealing, &keys.replace("\"TGAK\"", "\"k\""), "keys.file: two keys have the id `k`"),
         ("[keys]\nfile = \"none.toml\"\n", sealing, "", "keys.file: cannot read"),
     ] {
         let found = problems(config, sealing, keys, 0o600);
-        assert!(found.contains(words), "{found}");
+        assert!(found.contains(words) && !found.contains("hunter2"), "{found}");
     }
 }
