@@ -77,8 +77,11 @@ pub const VENDORS: [&str; 19] = [
     "zai",
 ];
 
-/// The geography of a system inference profile's id, and the model's id below it: `us` and `amazon.nova-lite-v1:0`. Geographies are
-/// not listed, since AWS adds them: one that is new must not pass for none where data has to stay in a place.
+/// The geographies of system inference profiles that this version knows.
+pub const GEOGRAPHIES: [&str; 9] = ["us", "us-gov", "eu", "apac", "jp", "au", "ca", "sa", "global"];
+
+/// The geography of a system inference profile's id, and the model's id below it: `us` and `amazon.nova-lite-v1:0`. It is not looked for
+/// among [`GEOGRAPHIES`], since AWS adds some: one that is new must not pass for none where data has to stay in a place.
 pub fn geography(id: &str) -> Option<(&str, &str)> {
     let (first, rest) = id.split_once('.')?;
     (!VENDORS.contains(&first) && rest.contains('.')).then_some((first, rest))

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::{Head, KnownOperation};
-use crate::bedrock::{Operation, Service};
+use crate::bedrock::{Operation, Service, model::GEOGRAPHIES};
 
 /// What `X-Amz-Target` begins with for bedrock-data-automation-runtime, the one Bedrock service whose operations are all `POST /`. Those of
 /// DynamoDB, Secrets Manager and many more are that as well: who points a whole SDK here must not have their secrets sent to Bedrock.
@@ -51,8 +51,7 @@ impl Peek {
 
 /// `us.anthropic.claude-…`, `…-v1:0` and ARNs are not served by bedrock-mantle.
 fn is_runtime_model(model: &str) -> bool {
-    const GEOGRAPHIES: [&str; 9] = ["us.", "eu.", "apac.", "global.", "us-gov.", "jp.", "au.", "ca.", "sa."];
-    model.contains(':') || GEOGRAPHIES.iter().any(|geography| model.starts_with(geography))
+    model.contains(':') || model.split_once('.').is_some_and(|(first, _)| GEOGRAPHIES.contains(&first))
 }
 
 /// One operation out of equally good ones.

@@ -7,10 +7,13 @@ use super::{Check, KeyPath, demands, upstream::services_help, words};
 use crate::{
     bedrock::{
         Service,
-        model::{VENDORS, canonical, is_opaque},
+        model::{GEOGRAPHIES, VENDORS, canonical, is_opaque},
         operations,
     },
-    config::{Config, Denied, Group, Tenant, suggest::suggest},
+    config::{
+        Config, Denied, Group, Tenant,
+        suggest::{list, suggest},
+    },
 };
 
 /// As requests write them; OpenAI's and Anthropic's routes have names of their own.
@@ -133,6 +136,8 @@ fn names(check: &mut Check<'_>, lists: &Lists<'_>, path: &KeyPath) {
             let help = "a region is `eu-central-1`; the geographies of profiles are `us`, `eu`, `apac`, `global`, …";
             let message = format!("`{}` is neither a region nor a geography", region.escape_debug());
             check.error(at("regions", index), message, help);
+        } else {
+            place(check, region, at("regions", index));
         }
     }
     for (index, glob) in lists.service_tiers.iter().enumerate() {
@@ -142,6 +147,21 @@ fn names(check: &mut Check<'_>, lists: &Lists<'_>, path: &KeyPath) {
             check.warning(at("service_tiers", index), message, format!("they are {}", TIERS.join(", ")));
         }
     }
+}
+
+/// A slip in where data may be. Only a warning: AWS adds regions and geographies.
+fn place(check: &mut Check<'_>, glob: &str, path: KeyPath) {
+    let places = || words::REGIONS.into_iter().chain(GEOGRAPHIES);
+    let matcher = WildMatch::new(glob);
+    if glob.is_empty() || places().any(|place| matcher.matches(place)) {
+        return;
+    }
+    let message = format!("`{}` matches no region and no geography this version knows", glob.escape_debug());
+    let help = match suggest(glob, places()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("nothing to do if AWS has it by now; the geographies of profiles are {}", list(&GEOGRAPHIES)),
+    };
+    check.warning(path, message, help);
 }
 
 /// A slip in who makes the models. Of models themselves nothing is said: AWS adds some every week, and operators name their own.

@@ -3,6 +3,14 @@
 use super::{GOOD, examined, only_problem};
 
 #[test]
+fn regions_and_geographies_that_there_are_are_nobodys_slip() {
+    for place in ["eu-central-1", "us-gov-*", "*-1", "global", "us", "jp", "??", "ap*"] {
+        let text = GOOD.replace("[tenants.acme]", &format!("[tenants.acme.deny]\nregions = [\"{place}\"]\n[tenants.acme]"));
+        assert_eq!(examined(&text).to_string(), "", "{place}");
+    }
+}
+
+#[test]
 fn rules_that_nothing_meets_are_found_where_they_stand() {
     let tenant = "services = [\"*\"]";
     let group = "\n[keys]\nfile = \"keys.toml\"\n[groups.beta]\ntenants = [\"acme\"]\n";
@@ -20,6 +28,24 @@ fn rules_that_nothing_meets_are_found_where_they_stand() {
             "services = [\"*\"]\nregions = [\"eu-*\", \"eu\"]".to_owned(),
             "tenants.acme.regions",
             "`us-east-1`, is not among them",
+        ),
+        (
+            tenant,
+            "services = [\"*\"]\nregions = [\"*\", \"us-esat-1\"]".to_owned(),
+            "tenants.acme.regions[1]",
+            "did you mean `us-east-1`?",
+        ),
+        (
+            "[tenants.acme]",
+            "[tenants.acme.deny]\nregions = [\"gloabl\"]\n[tenants.acme]".to_owned(),
+            "tenants.acme.deny.regions[0]",
+            "did you mean `global`?",
+        ),
+        (
+            "[tenants.acme]",
+            "[tenants.acme.deny]\nregions = [\"e-*\"]\n[tenants.acme]".to_owned(),
+            "tenants.acme.deny.regions[0]",
+            "`e-*` matches no region",
         ),
         (tenant, "services = [\"*\"]\nservice_tiers = [\"fast\"]".to_owned(), "tenants.acme.service_tiers[0]", "no service tier"),
         (tenant, "services = [\"*\"]\nallow_from = [\"10.0.0.1/8\"]".to_owned(), "tenants.acme.allow_from[0]", "bits beyond"),
