@@ -12,7 +12,7 @@ pub(super) fn check(check: &mut Check<'_>, tenants: &BTreeMap<String, Tenant>) {
     for (name, tenant) in tenants {
         let path = KeyPath::of("tenants").key(name);
         if !words::is_tenant(name) {
-            let help = "use 1 to 64 of `A-Z a-z 0-9 . _ -`: it becomes a metric label";
+            let help = "use 1 to 64 of `A-Z a-z 0-9 . _ -`, and more than `.` or `..`: it becomes a metric label, and part of a page's path";
             check.key_error(path.clone(), "not a name for a tenant", help);
         }
         if words::NOBODY.contains(&name.as_str()) {

@@ -16,11 +16,13 @@ pub(super) fn is_host_name(text: &str) -> bool {
 }
 
 /// What [`is_tenant`] asks for.
-pub(super) const TENANT: &str = "a tenant's name is 1 to 64 of `A-Z a-z 0-9 . _ -`";
+pub(super) const TENANT: &str = "a tenant's name is 1 to 64 of `A-Z a-z 0-9 . _ -`, and more than `.` or `..`";
 
-/// A name that tokens and certificates can give a tenant.
+/// A name that tokens and certificates can give a tenant. Browsers take the dots out of `/usage/..`.
 pub(super) fn is_tenant(name: &str) -> bool {
-    (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+    (1..=64).contains(&name.len())
+        && !matches!(name, "." | "..")
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
 }
 
 /// What metrics call somebody without a tenant, and what has no series of its own.

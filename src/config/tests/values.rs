@@ -157,6 +157,7 @@ fn a_bad_value_is_reported_once_where_it_stands() {
         ("[issuers", "[ledger]\nfile = \"\"\n[issuers", "ledger.file", "not the path of a file"),
         ("[issuers", "[ledger]\ndurability = \"strickt\"\n[issuers", "ledger.durability", "did you mean `strict`?"),
         ("[issuers", "[ledger]\non_failure = true\n[issuers", "ledger.on_failure", "expected a string"),
+        ("[tenants.acme]", "[tenants.\"..\"]", "tenants.\"..\"", "more than `.` or `..`"),
         ("[issuers", "[log]\nlevel = \"inof\"\n[issuers", "log.level", "did you mean `info`?"),
         ("[issuers", "[log]\nlevel = \"verbose\"\n[issuers", "log.level", "nothing but a module"),
         ("[issuers", "[log]\nlevel = \"info,[\"\n[issuers", "log.level", "not a filter"),
