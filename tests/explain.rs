@@ -107,6 +107,10 @@ fn nobody_and_nonsense_are_told_apart_by_the_exit_code() {
     let asked = ["--tenant", "acme", "--model", HAIKU];
     let unknown = [&asked[..], &["--operation", "Convers"]].concat();
     assert_eq!(explain(directory.path(), CONFIG, &unknown).0, Some(2));
+    for wrong in [&["--tenant", "acme", "--group", "nobody"][..], &["--certificate", "none.pem"], &["--key", "TGAK"]] {
+        let (code, _, error) = explain(directory.path(), CONFIG, &[wrong, &["--model", HAIKU]].concat());
+        assert!(code == Some(2) && error.starts_with("error: "), "{wrong:?}: {error}");
+    }
     assert_eq!(explain(directory.path(), &CONFIG.replace("[upstream]", "[upstraem]"), &asked).0, Some(78));
     fs::write(directory.path().join("ledger.sqlite"), "not a ledger, but somebody's letters").unwrap();
     let (code, text, error) = explain(directory.path(), CONFIG, &asked);
@@ -161,10 +165,10 @@ fn a_key_that_nobody_has_is_not_blamed_on_its_signature() {
     let directory = tempfile::tempdir().unwrap();
     let asked = ["--key", "tg-nosuch", "--model", HAIKU];
     let (code, _, error) = explain(directory.path(), CONFIG, &asked);
-    assert!(code == Some(1) && error.contains("has no `[keys]`"), "{error}");
+    assert!(code == Some(2) && error.contains("has no `[keys]`"), "{error}");
     fs::write(directory.path().join("keys.toml"), "").unwrap();
     let (code, text, error) = explain(directory.path(), &format!("{CONFIG}[keys]\nfile = \"keys.toml\"\n"), &asked);
-    assert_eq!((code, text.as_str()), (Some(1), ""));
+    assert_eq!((code, text.as_str()), (Some(2), ""));
     assert!(error.contains("keys.toml has no key of the id tg-nosuch"), "{error}");
 }
 

@@ -35,11 +35,14 @@ use crate::{
     },
     quota::{Explanation, Now},
     routing::{self, Head, KnownOperation, Route},
-    snapshot::{self, Lasting, Tenant},
+    snapshot::{self, CompileError, Lasting, Tenant},
+    telemetry::with_causes,
 };
 
 /// sysexits.h: the ledger could not be read, so nobody knows the answer.
 const EX_IOERR: u8 = 74;
+/// As of arguments that do not parse: there is no such caller, which is no answer to a request.
+const EX_MISUSED: u8 = 2;
 
 /// Whose request, and what for.
 #[derive(Debug, clap::Args)]
@@ -111,7 +114,14 @@ pub fn run(mut args: ExplainArgs) -> anyhow::Result<ExitCode> {
 
 fn explain(args: &mut ExplainArgs) -> anyhow::Result<ExitCode> {
     let Some(config) = read_config(&args.config)? else { return Ok(ExitCode::from(EX_CONFIG)) };
-    if let Some(found) = args.caller.find(&config)? {
+    let found = match args.caller.find(&config) {
+        Err(error) if !error.is::<CompileError>() => {
+            writeln!(io::stderr(), "error: {}", with_causes(error.as_ref()))?;
+            return Ok(ExitCode::from(EX_MISUSED));
+        }
+        found => found?,
+    };
+    if let Some(found) = found {
         writeln!(io::stdout(), "caller     {}", found.line)?;
         if !found.is_good {
             return Ok(ExitCode::FAILURE);

@@ -60,7 +60,7 @@ enum Command {
     VerifyToken(verify_token::VerifyTokenArgs),
     /// Says what was used and what it cost, from the ledger
     Usage(usage::UsageArgs),
-    /// Says what a tenant's request would meet, and the answer it would get; exit 0, or 1 if that is a refusal
+    /// Says what a tenant's request would meet, and the answer it would get; exit 0, 1 if that is a refusal, or 2 if there is no such caller
     Explain(Box<explain::ExplainArgs>),
     /// Looks after the ledger
     #[command(subcommand)]

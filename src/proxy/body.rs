@@ -23,6 +23,7 @@ use super::{
     Denial, Passage,
     admit::Admitted,
     budget::{BodyBudget, Room},
+    content::Content,
     custody::Custody,
     departure,
     replay::{self, HeldHead, Slot},
@@ -83,6 +84,7 @@ async fn read_within(
     let mut reading = Reading { pieces, length: 0, hash, room, ahead, waited: Duration::ZERO };
     let read = reading.read(session, bounds).await;
     passage.arrival.waited += reading.waited;
+    passage.content = Content::Read(reading.length);
     read?;
     let sha256 = hexadecimal(reading.hash);
     Ok(ReadBody { pieces: reading.pieces.finish(), length: reading.length, sha256, room: Some(reading.room) })

@@ -8,6 +8,8 @@ pub enum Content {
     /// Nothing was let in yet, or ever.
     #[default]
     Unknown,
+    /// So many bytes of a body came, and are not held: not yet, or no longer.
+    Read(u64),
     /// A body; its bytes lie in the session's replay.
     Body(HeldBody),
     /// A stream of events in each direction.
@@ -35,6 +37,7 @@ impl Content {
     pub fn bytes(&self) -> u64 {
         match self {
             Content::Unknown => 0,
+            Content::Read(bytes) => *bytes,
             Content::Body(body) => body.length,
             Content::Conversation(account) => account.bytes_in,
         }

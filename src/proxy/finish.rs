@@ -1,7 +1,7 @@
 //! The last station, always reached: the client's connection is given back, everything is counted, and one line is written, or none if
 //! others stand for it.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use jiff::Timestamp;
 use pingora_error::{Error, ErrorSource};
@@ -31,8 +31,9 @@ pub fn finish(session: &mut Session, e: Option<&Error>, passage: &mut Passage, g
     let outcome = outcome(passage, e);
     charge::settle(passage, outcome);
     let duration = passage.arrival.started.elapsed();
-    count(passage, outcome, duration, gateway);
-    remember(passage, gateway);
+    let status = status(session, passage);
+    count(passage, outcome, (duration, status), gateway);
+    remember(passage, status, gateway);
     trace::record(session, e, passage, outcome, gateway);
     let Some(stands_for) = sample::stands_for(passage, outcome, duration) else { return };
     let error = e.map(what_broke);
@@ -54,9 +55,10 @@ fn outcome(passage: &Passage, e: Option<&Error>) -> Outcome {
     }
 }
 
-/// Of the answer, whoever gave it.
-pub(super) fn status(passage: &Passage) -> Option<u16> {
-    passage.meter.status.or_else(|| passage.answered.as_ref()?.status)
+/// Of the answer that was sent, whoever gave it. One of Bedrock's whose client had left before was read for its usage alone.
+pub(super) fn status(session: &Session, passage: &Passage) -> Option<u16> {
+    let sent = passage.meter.status.filter(|_| session.response_written().is_some());
+    sent.or_else(|| passage.answered.as_ref()?.status)
 }
 
 /// The method as logs and spans have it: of those that no API has, which are refused, each caller could think of longer ones.
@@ -80,7 +82,7 @@ pub(super) fn labels(passage: &Passage) -> (&str, &'static str, &'static str) {
     (&tenant.name, service, operation)
 }
 
-fn count(passage: &Passage, outcome: Outcome, duration: Duration, gateway: &Gateway) {
+fn count(passage: &Passage, outcome: Outcome, (duration, status): (Duration, Option<u16>), gateway: &Gateway) {
     let metrics = &gateway.metrics;
     let (tenant, service, operation) = labels(passage);
     let caller = passage.caller.as_ref().and_then(|caller| caller.tenant.as_ref());
@@ -93,7 +95,7 @@ fn count(passage: &Passage, outcome: Outcome, duration: Duration, gateway: &Gate
     }
     let ended = Ended {
         called: (service, operation),
-        status: status(passage),
+        status,
         outcome,
         duration,
         first_byte: passage.meter.first_byte.map(|at| at.duration_since(passage.arrival.started)),
@@ -105,7 +107,7 @@ fn count(passage: &Passage, outcome: Outcome, duration: Duration, gateway: &Gate
 }
 
 /// For the console.
-fn remember(passage: &Passage, gateway: &Gateway) {
+fn remember(passage: &Passage, status: Option<u16>, gateway: &Gateway) {
     let (Some(answered), Some(refusal)) = (&passage.answered, refusal(passage)) else { return };
     let (tenant, _, operation) = labels(passage);
     let caller = passage.caller.as_ref();
@@ -116,7 +118,7 @@ fn remember(passage: &Passage, gateway: &Gateway) {
         principal: caller.map(|caller| caller.principal.subject.to_string()),
         operation,
         model: caller.and_then(|caller| caller.model.clone()),
-        status: status(passage),
+        status,
         reason: refusal.reason,
         why: answered.why.clone(),
     });
@@ -125,6 +127,11 @@ fn remember(passage: &Passage, gateway: &Gateway) {
 /// What it cost, once that is known.
 pub(super) fn bill(passage: &Passage) -> Option<&Bill> {
     passage.admitted.as_ref()?.charge.as_ref().and_then(Charge::bill)
+}
+
+/// A socket of IPv6 that takes both kinds shows those of IPv4 as if they were of its own.
+fn shown(client: SocketAddr) -> SocketAddr {
+    SocketAddr::new(client.ip().to_canonical(), client.port())
 }
 
 fn line<'a>(
@@ -150,13 +157,13 @@ fn line<'a>(
         issuer: principal.map(|principal| principal.issuer.as_ref()),
         credential: principal.map(|principal| principal.proof.kind()),
         key_id: principal.and_then(|principal| principal.proof.key_id()),
-        client: session.client_addr().and_then(|client| client.as_inet()).copied(),
+        client: session.client_addr().and_then(|client| client.as_inet()).copied().map(shown),
         client_certificate: client_certificate(session).and_then(ClientCertificate::logged_name),
         method: known_method(request.method.as_str()),
         service,
         operation,
         model: passage.caller.as_ref().and_then(|caller| caller.model.as_deref()),
-        status: status(passage),
+        status: status(session, passage),
         outcome: outcome.label(),
         reason: refusal(passage).map(|refusal| refusal.reason),
         rule: passage.caller.as_ref().and_then(|caller| caller.rule.as_deref()),
@@ -180,5 +187,19 @@ fn line<'a>(
         retries: passage.attempts.resent,
         generation: passage.live.snapshot.generation,
         stands_for: Some(stands_for).filter(|requests| *requests > 1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_of_ipv4_is_shown_as_one() {
+        for (client, expected) in
+            [("[::ffff:127.0.0.1]:1", "127.0.0.1:1"), ("[2001:db8::1]:2", "[2001:db8::1]:2"), ("192.0.2.7:3", "192.0.2.7:3")]
+        {
+            assert_eq!(shown(client.parse().unwrap()).to_string(), expected);
+        }
     }
 }

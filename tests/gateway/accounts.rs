@@ -189,8 +189,11 @@ async fn a_stream_that_bedrock_breaks_off_is_charged_by_estimate() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn too_many_max_tokens_are_refused_or_lowered() {
     let world = with_quota("max_tokens = 500").await;
-    let refused = world.h1().await.post(CONVERSE, r#"{"inferenceConfig":{"maxTokens":501}}"#).await;
-    refused.assert_refused(400, "ValidationException");
+    let body = r#"{"inferenceConfig":{"maxTokens":501}}"#;
+    world.h1().await.post(CONVERSE, body).await.assert_refused(400, "ValidationException");
+    let line = world.log_lines(1).await.remove(0);
+    assert_eq!((&line["status"], &line["request_bytes"]), (&400.into(), &body.len().into()), "{line:#?}");
+    assert_eq!(world.metrics().await.sum("tollgate_request_body_bytes_total", &[]), body.len() as f64);
     world.h1().await.post(CONVERSE, r#"{"inferenceConfig":{"maxTokens":500}}"#).await.assert_served();
 
     let puppet = Puppet::start().await;

@@ -279,15 +279,15 @@ async fn explain_asks_for_whom_a_certificate_is_taken() {
     let mut params = named("acme");
     params.distinguished_name.push(DnType::CommonName, "globex");
     let (exit, text) = explain(&both, &authority, &params, &[]);
-    assert!(exit == Some(1) && text.contains("different callers: name one of them, `--listener 127.0.0.1:"), "{exit:?} {text}");
+    assert!(exit == Some(2) && text.contains("different callers: name one of them, `--listener 127.0.0.1:"), "{exit:?} {text}");
     for (listener, tenant) in [("127.0.0.1:0", "acme"), ("127.0.0.1:8443", "globex")] {
         let (exit, text) = explain(&both, &authority, &params, &["--listener", listener]);
         assert!(exit == Some(0) && text.contains(&format!("\ntenant     {tenant}\n")), "{exit:?} {text}");
     }
     let (exit, text) = explain(&both, &authority, &named("acme"), &[]);
-    assert!(exit == Some(1) && text.contains("different callers"), "the subjects differ: {text}");
+    assert!(exit == Some(2) && text.contains("different callers"), "the subjects differ: {text}");
     let (exit, text) = explain(&config, &authority, &params, &["--listener", "127.0.0.9:1"]);
-    assert!(exit == Some(1) && text.contains("certificates stand for nobody on 127.0.0.9:1"), "{text}");
+    assert!(exit == Some(2) && text.contains("certificates stand for nobody on 127.0.0.9:1"), "{text}");
 }
 
 /// Version 2, for IPv4: <https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt>, §2.2.

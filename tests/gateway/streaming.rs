@@ -295,6 +295,7 @@ async fn an_answer_is_read_even_if_its_client_left_before_the_first_byte() {
     upstream.say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await;
     let line = world.log_lines(1).await.pop().unwrap();
     assert_eq!((&line["outcome"], &line["response_bytes"]), (&"client_left".into(), &2.into()), "{line:#?}");
+    assert_eq!((line.get("status"), &line["source"]), (None, &"bedrock".into()), "{line:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

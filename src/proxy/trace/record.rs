@@ -66,7 +66,7 @@ impl Moment<'_> {
         attributes.add("url.scheme", if tls { "https" } else { "http" });
         attributes.maybe("network.protocol.version", protocol(header.version));
         attributes.maybe("client.address", client);
-        attributes.maybe("http.response.status_code", status(passage).map(u64::from));
+        attributes.maybe("http.response.status_code", status(self.session, passage).map(u64::from));
         attributes.add("tollgate.request_id", passage.arrival.request_id.as_str());
         attributes.add("tollgate.tenant", tenant);
         attributes.add("tollgate.outcome", self.outcome.label());
@@ -187,7 +187,7 @@ impl Moment<'_> {
 
     /// A refusal is no failure of the gateway; a client that left is none of anybody.
     fn failure_of_request(&self) -> Option<String> {
-        match (self.outcome, status(self.passage)) {
+        match (self.outcome, status(self.session, self.passage)) {
             (Outcome::ClientLeft, _) => None,
             (_, Some(status)) if status >= 500 => {
                 Some(refusal(self.passage).map_or(status.to_string(), |it| it.reason.to_owned()))
