@@ -103,6 +103,11 @@ impl Meter {
         *body = shown;
     }
 
+    /// Whether it is held until more of it is known.
+    pub fn is_suspect(&self) -> bool {
+        self.suspect.is_some()
+    }
+
     /// What the answer failed with: by its head, or by the last event of its stream.
     pub fn failed_with(&self) -> Option<&str> {
         self.exception.as_deref().or_else(|| self.usage.as_ref()?.exception())
@@ -169,6 +174,14 @@ pub fn response_body(body: &mut Option<Bytes>, end: bool, passage: &mut Passage)
     passage.meter.filter(body, end).map_err(|denial| stop(denial, passage))
 }
 
+/// A piece of an answer that [is suspect](Meter::is_suspect), where nothing of it has gone on; once it is cleared, all that was held.
+///
+/// # Errors
+/// It cannot be passed on.
+pub fn clear(body: &mut Option<Bytes>, end: bool, passage: &mut Passage) -> Result<(), Denial> {
+    passage.meter.filter(body, end).inspect_err(|denial| tell(denial, passage))
+}
+
 /// The body will be shorter than Bedrock said.
 fn let_length_go(response: &mut ResponseHeader) -> Result<()> {
     if response.remove_header(&header::CONTENT_LENGTH).is_some() {
@@ -179,15 +192,19 @@ fn let_length_go(response: &mut ResponseHeader) -> Result<()> {
 
 /// What cannot be passed on, as Pingora carries it.
 fn stop(denial: Denial, passage: &Passage) -> Box<Error> {
+    tell(&denial, passage);
     match denial {
-        Denial::CredentialsRefused(refusal) => {
-            tracing::error!(
-                refusal,
-                request_id = passage.arrival.request_id,
-                "Bedrock refused the gateway's credentials or signature"
-            );
-            denied(denial)
-        }
+        Denial::CredentialsRefused(_) => denied(denial),
         denial => denied(denial).into_up(),
+    }
+}
+
+fn tell(denial: &Denial, passage: &Passage) {
+    if let Denial::CredentialsRefused(refusal) = denial {
+        tracing::error!(
+            refusal,
+            request_id = passage.arrival.request_id,
+            "Bedrock refused the gateway's credentials or signature"
+        );
     }
 }

@@ -1,9 +1,12 @@
 //! InvokeModelWithBidirectionalStream: both directions at once, every event checked and signed anew, and nothing that is broken goes on.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use aws_smithy_types::event_stream::Message;
 use bytes::{Bytes, BytesMut};
+use http_body_util::Full;
+use hyper::{Request, Response, body::Incoming, server::conn::http2, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use sha2::{Digest, Sha256};
 use tokio::{runtime::Builder, task::JoinSet};
 use tollgate::simulator::Served;
@@ -328,6 +331,37 @@ async fn bedrocks_own_exceptions_and_refusals_pass() {
     let answer = Answer::read(refused).await.unwrap();
     let got = (answer.status, answer.header("x-amzn-errortype"), answer.header("x-tollgate-source"));
     assert_eq!(got, (429, "ThrottlingException", "bedrock"));
+}
+
+/// A Bedrock that answers every conversation with this error.
+async fn refusing(puppet: &Puppet, body: &'static str) {
+    let stream = puppet.accept().await.0;
+    let answer = move |_: Request<Incoming>| async move {
+        let answer = Response::builder().status(403).header("content-type", "application/json");
+        Ok::<_, Infallible>(answer.body(Full::new(Bytes::from_static(body.as_bytes()))).unwrap())
+    };
+    let connection = http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service_fn(answer));
+    tokio::spawn(connection);
+}
+
+/// AWS quotes the canonical request, with the gateway's session token in it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_of_our_credentials_whose_head_says_nothing_never_reaches_the_client() {
+    const OURS: &str =
+        r#"{"__type":"com.amazon.coral.service#InvalidSignatureException","message":"x-amz-security-token:SECRET"}"#;
+    const THEIRS: &str = r#"{"__type":"AccessDeniedException","message":"You don't have access to the model."}"#;
+    for (body, status, source) in [(OURS, 503, "gateway"), (THEIRS, 403, "bedrock")] {
+        let puppet = Puppet::start().await;
+        let world = World::with_upstream(&puppet.upstream()).await;
+        let mut client = world.h2().await;
+        let (_feed, request) = request();
+        let asking = tokio::spawn(async move { Answer::read(client.send(request).await.unwrap()).await.unwrap() });
+        refusing(&puppet, body).await;
+        let answer = within(asking).await.unwrap();
+        assert_eq!((answer.status, answer.header("x-tollgate-source")), (status, source));
+        assert_eq!(answer.body == body, source == "bedrock", "{answer:?}");
+        assert!(!String::from_utf8_lossy(&answer.body).contains("SECRET"));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

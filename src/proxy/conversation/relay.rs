@@ -124,8 +124,8 @@ impl Both<'_> {
             response = self.response_head(passage) => response,
             () = self.client_left_before_head() => return Ended::ClientLeft,
         };
-        let response = match response {
-            Ok(response) => response,
+        let (response, mut first) = match response {
+            Ok(began) => began,
             Err(denial) => return Ended::Unanswered(denial),
         };
         self.clock.moved();
@@ -142,14 +142,7 @@ impl Both<'_> {
             let piece = tokio::select! {
                 biased;
                 denial = told(&mut stopped) => Err(denial),
-                piece = poll_fn(|cx| lock(self.upstream).poll_read_response_body(cx)) => match piece {
-                    Some(Ok(piece)) => Ok(Some(piece)),
-                    Some(Err(e)) => {
-                        tracing::warn!(error = %e, request_id = passage.arrival.request_id, "Bedrock's answer broke off");
-                        Err(Denial::UpstreamBroken)
-                    }
-                    None => Ok(None),
-                },
+                piece = async { if first.is_some() { Ok(first.take()) } else { self.answered(passage).await } } => piece,
                 _ = poll_fn(|cx| writer.poll_reset(cx)) => return Ended::ClientLeft,
             };
             self.clock.moved();
@@ -198,8 +191,17 @@ impl Both<'_> {
         }
     }
 
-    /// The head of Bedrock's answer, as the client gets it.
-    async fn response_head(&self, passage: &mut Passage) -> Result<ResponseHeader, Denial> {
+    /// The next piece of Bedrock's answer; `None` at its end.
+    async fn answered(&self, passage: &Passage) -> Result<Option<Bytes>, Denial> {
+        let piece = poll_fn(|cx| lock(self.upstream).poll_read_response_body(cx)).await;
+        piece.transpose().map_err(|e| {
+            tracing::warn!(error = %e, request_id = passage.arrival.request_id, "Bedrock's answer broke off");
+            Denial::UpstreamBroken
+        })
+    }
+
+    /// The head of Bedrock's answer, as the client gets it; of an error that had to be looked at before, its body as well.
+    async fn response_head(&self, passage: &mut Passage) -> Result<(ResponseHeader, Option<Bytes>), Denial> {
         let read = poll_fn(|cx| lock(self.upstream).poll_read_response_header(cx)).await;
         read.map_err(|e| {
             tracing::warn!(error = %e, request_id = passage.arrival.request_id, "Bedrock's answer did not begin");
@@ -207,7 +209,13 @@ impl Both<'_> {
         })?;
         let mut response = lock(self.upstream).response_header().cloned().ok_or(Denial::UpstreamBroken)?;
         meter::response_head(&mut response, passage).map_err(|e| blame(&e))?;
-        Ok(response)
+        let mut first = None;
+        while passage.meter.is_suspect() {
+            first = self.answered(passage).await?;
+            let end = first.is_none();
+            meter::clear(&mut first, end, passage)?;
+        }
+        Ok((response, first))
     }
 
     async fn client_left_before_head(&self) {
