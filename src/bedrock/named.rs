@@ -17,7 +17,7 @@ use super::{
 pub struct Names {
     /// Every string under a name by which Bedrock's operations take a model: `modelId`, `modelArn`, `foundationModel`, …
     pub models: Vec<String>,
-    /// Of these the ones that the operation runs: by its input's model in botocore 1.44.5, see [`RUNS`]. Of other operations those that no
+    /// Of these the ones that the operation runs: by its input's model in botocore 1.44.5, see `RUNS`. Of other operations those that no
     /// name of a model stands further out than: not one of its helpers or a document.
     pub runs: Vec<String>,
     /// Every string under any name that says by itself where it leads: ARNs, and profiles of guardrails.

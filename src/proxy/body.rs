@@ -162,7 +162,7 @@ fn hexadecimal(hash: Context) -> String {
 }
 
 impl HeldBody {
-    /// Holds the head of the answer; see [`replay::Slot::hold_head`].
+    /// Holds the head of the answer; see `replay::Slot::hold_head`.
     pub fn hold_head(&self) -> HeldHead {
         self.slot.hold_head()
     }
