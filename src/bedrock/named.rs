@@ -52,10 +52,24 @@ const RETRIEVE_AND_GENERATE: &[&str] = &[
 ];
 
 /// Members below which everything is data of the client's, whose names mean nothing to Bedrock.
-const DATA: [&str; 6] =
-    ["jsonDocument", "promptSessionAttributes", "requestMetadata", "sessionAttributes", "sessionMetadata", "tags"];
+const DATA: [&str; 9] = [
+    "blob",
+    "environmentVariables",
+    "jsonDocument",
+    "promptSessionAttributes",
+    "requestMetadata",
+    "sessionAttributes",
+    "sessionMetadata",
+    "sessionSpans",
+    "tags",
+];
 /// The same, of some operations.
-const DATA_OF: [(&str, &str); 2] = [("InvokeFlow", "inputs.content.document"), ("StartFlowExecution", "inputs.content.document")];
+const DATA_OF: [(&str, &str); 4] = [
+    ("InvokeFlow", "inputs.content.document"),
+    ("InvokeHarness", "messages.content.toolResult.content.json"),
+    ("InvokeHarness", "messages.content.toolUse.input"),
+    ("StartFlowExecution", "inputs.content.document"),
+];
 
 /// Reads them. An operation that nobody knows may have anything anywhere.
 ///
@@ -271,6 +285,10 @@ mod tests {
             ("InvokeAgent", r#"{"sessionState":{"sessionAttributes":{"carModel":"Audi A3/S3"}},"inputText":"x"}"#),
             ("InvokeFlow", r#"{"inputs":[{"content":{"document":{"dataModel":"star/snowflake"}}}]}"#),
             ("Rerank", r#"{"sources":[{"inlineDocumentSource":{"jsonDocument":{"model":"arn:aws:bedrock:eu-west-1::x"}}}]}"#),
+            ("CreateAgentRuntime", r#"{"environmentVariables":{"OPENAI_MODEL":"gpt-4o"}}"#),
+            ("Evaluate", r#"{"evaluationInput":{"sessionSpans":[{"attributes":{"gen_ai.request.model":"gpt-4o"}}]}}"#),
+            ("CreateEvent", r#"{"payload":[{"blob":{"model":"Audi A3/S3"}}]}"#),
+            ("InvokeHarness", r#"{"messages":[{"content":[{"toolUse":{"input":{"model":"A3"}}}]}]}"#),
             ("CreateSession", r#"{"sessionMetadata":{"model":"x"},"tags":{"model":"y"}}"#),
         ] {
             let Names { models, runs, placed } = of(operation, text);

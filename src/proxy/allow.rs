@@ -236,7 +236,7 @@ pub fn check_models(rights: &Rights<'_>, tenant: &Tenant, route: &Route, pieces:
         Err(_) if takes_bytes || pieces.is_empty() || !matters => Names::default(),
         names => names.map_err(unreadable)?,
     };
-    if rights.restrict_models() || may_run_named(route) {
+    if !takes_bytes && (rights.restrict_models() || may_run_named(route)) {
         models.iter().try_for_each(|model| rights.check_model(model))?;
     }
     if rights.restrict_regions() && !takes_bytes {

@@ -51,6 +51,9 @@ pub struct Charge {
     input_estimate: u64,
     /// What was held of the output, where the answer comes before it.
     background: Option<u64>,
+    /// What a conversation used as of the last count, and the most that was used between two: input and output.
+    counted: (u64, u64),
+    largest: (u64, u64),
     bill: Option<Bill>,
 }
 
@@ -210,6 +213,8 @@ pub async fn hold(
         tier: tokens.tier,
         input_estimate: tokens.input_estimate,
         background: tokens.background.then_some(tokens.output),
+        counted: (0, 0),
+        largest: (0, 0),
         bill: None,
     });
     Ok(())
@@ -222,8 +227,19 @@ pub fn settle(passage: &mut Passage, outcome: Outcome) {
     let meter = &passage.meter;
     let abandoned = left && !meter.response_began() && passage.attempts.was_sent();
     let outcome = if left { Outcome::ClientLeft } else { outcome };
-    let spoken = passage.content.conversation().and_then(|conversation| conversation.usage);
-    let reading = spoken.map_or_else(|| meter.reading(), |usage| reading_of_speech(usage, outcome == Outcome::Completed));
+    let conversation = passage.content.conversation();
+    let ends_it = matches!(outcome, Outcome::ClientLeft | Outcome::Denied);
+    // Bedrock goes on with what it was sent, and nobody is left to hear what that came to: half a minute of it, as is held.
+    let uncounted = conversation.is_some_and(|conversation| ends_it && conversation.is_uncounted);
+    let least = if uncounted { charge.held.hold().input_tokens } else { 0 };
+    let spoken = conversation.and_then(|conversation| conversation.usage.or(uncounted.then(SpeechUsage::default)));
+    let reading = spoken.map_or_else(
+        || meter.reading(),
+        |usage| {
+            let usage = SpeechUsage { input_tokens: usage.input_tokens.max(least), ..usage };
+            reading_of_speech(usage, outcome == Outcome::Completed)
+        },
+    );
     charge.settle(&Ending {
         status: meter.status,
         reading,
@@ -278,26 +294,40 @@ impl Charge {
         self.bill.as_ref()
     }
 
-    /// A conversation has used so much, and goes on: holds more, once that is more than it holds. A step at a time; if that does not fit, as
-    /// much as was used.
+    /// A conversation has used so much, and goes on: holds more, once what it holds has no room for as much as it used at most from one count
+    /// to the next. A step at a time; if that does not fit, that much: others run beside it, and what it is told next is used already.
     ///
     /// # Errors
-    /// What was used is over a limit.
+    /// There is no room for it.
     pub async fn grow(&mut self, used: SpeechUsage, tenant: &Tenant, metrics: &Metrics) -> Result<(), Denial> {
         if !self.held.is_open() {
             return Ok(());
         }
         let usage = usage_of_speech(used);
-        let spent = self.price.as_ref().map_or(NanoUsd::ZERO, |price| price.cost(&usage, self.tier));
+        let since = |now: u64, before: u64, most: u64| most.max(now.saturating_sub(before));
+        self.largest = (
+            since(usage.input_tokens, self.counted.0, self.largest.0),
+            since(usage.output_tokens, self.counted.1, self.largest.1),
+        );
+        self.counted = (usage.input_tokens, usage.output_tokens);
+        let price = |usage: &Usage| self.price.as_ref().map_or(NanoUsd::ZERO, |price| price.cost(usage, self.tier));
+        let and = |step: u64| Usage {
+            input_tokens: usage.input_tokens.saturating_add(self.largest.0.max(step)),
+            output_tokens: usage.output_tokens.saturating_add(self.largest.1.max(step)),
+            ..usage
+        };
+        let (next, spent) = (and(0), price(&usage));
         let ledger::Hold { input_tokens, output_tokens, cost, .. } = *self.held.hold();
-        if usage.input_tokens <= input_tokens && usage.output_tokens <= output_tokens && spent <= cost {
+        if next.input_tokens <= input_tokens && next.output_tokens <= output_tokens && price(&next) <= cost {
             return Ok(());
         }
         let now = Now::read();
         let mut denial = None;
         for step in [CONVERSATION_STEP, 0] {
-            let grown = |held: u64, used: u64| if used > held { used.saturating_add(step) } else { held };
-            let (input, output) = (grown(input_tokens, usage.input_tokens), grown(output_tokens, usage.output_tokens));
+            let ahead = and(step);
+            let grown = |held: u64, next: u64, ahead: u64| if next > held { ahead } else { held };
+            let input = grown(input_tokens, next.input_tokens, ahead.input_tokens);
+            let output = grown(output_tokens, next.output_tokens, ahead.output_tokens);
             let most = self.price.as_ref().map_or(NanoUsd::ZERO, |price| price.at_most(input, output, Caching::Off, self.tier));
             let dearer = most.max(spent).max(cost);
             match self.held.grow(tenant, (input, output), (dearer, spent), &now).await {

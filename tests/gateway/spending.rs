@@ -1,5 +1,7 @@
 //! What a conversation costs: held a step at a time, charged as Bedrock counts it up, and over when the tenant has no more.
 
+use bytes::Bytes;
+
 use crate::{
     accounts::{until_ledger, with_quota},
     client::Answer,
@@ -10,6 +12,8 @@ use crate::{
 /// Each event costs 100 tokens of input and 100 of output, told with each.
 const METERED: [(&str, &str); 3] =
     [("x-simulator-usage-every", "1"), ("x-simulator-input-tokens", "100"), ("x-simulator-output-tokens", "100")];
+
+const NO_EVENT: Bytes = Bytes::from_static(&[0xff; 64]);
 
 /// Speaks until the stream is over; how many events were answered, and the exception it ended with.
 async fn speak_until_refused(conversation: &mut Conversation) -> (u64, String, String) {
@@ -34,11 +38,11 @@ async fn a_spent_quota_ends_the_stream_with_a_typed_exception_and_the_true_usage
     let (answered, kind, message) = speak_until_refused(&mut conversation).await;
     assert_eq!(kind, "serviceQuotaExceededException");
     assert!(message.contains("tokens per day") && message.contains("it resets 20"), "{message}");
-    // All that fits, and the event that showed that there is no more.
-    assert_eq!(answered, 26);
+    // All that fits, and nothing more.
+    assert_eq!(answered, 25);
     let sums = until_ledger(&world, 1).await;
     // Bedrock may have gone on until it heard of the end.
-    assert_eq!((sums.usage.input_tokens, sums.usage.output_tokens, sums.estimated), (2_600, 2_600, 1));
+    assert_eq!((sums.usage.input_tokens, sums.usage.output_tokens, sums.estimated), (2_500, 2_500, 1));
     let metrics = world.until_sum("tollgate_requests_in_flight", &["acme"], 0.0).await;
     assert_eq!(metrics.sum("tollgate_quota_reserved_ratio", &["acme"]), 0.0);
     assert_eq!(metrics.sum("tollgate_quota_denials_total", &["acme", "tokens-per-day", "enforced"]), 1.0);
@@ -68,8 +72,8 @@ async fn a_spent_budget_in_dollars_ends_the_stream_too() {
     assert!(message.contains("US dollars per day"), "{message}");
     let sums = until_ledger(&world, 1).await;
     assert_eq!(sums.usage.output_tokens, answered * 100);
-    // Each event costs $0.0005: twenty fit, and one showed that no more do.
-    assert_eq!((answered, sums.cost.0), (21, 10_500_000));
+    // Each event costs $0.0005: twenty fit.
+    assert_eq!((answered, sums.cost.0), (20, 10_000_000));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -79,7 +83,7 @@ async fn an_empty_minute_ends_the_stream_as_throttled() {
     let mut conversation = Conversation::open_with(&mut client, &METERED).await;
     let (answered, kind, _) = speak_until_refused(&mut conversation).await;
     assert_eq!(kind, "throttlingException");
-    assert!(answered >= 21, "{answered}");
+    assert!(answered >= 20, "{answered}");
 }
 
 /// A stream holds a step, not all that its model could say: as many run at once as have room for one, and grow while there is some.
@@ -105,5 +109,62 @@ async fn streams_hold_little_and_grow_within_what_is_left() {
     assert_eq!(sums.usage.input_tokens, 400);
     world.until_sum("tollgate_quota_reserved_ratio", &["acme"], 0.2).await;
     let (answered, kind, _) = speak_until_refused(&mut last).await;
-    assert_eq!((answered, kind.as_str()), (47, "serviceQuotaExceededException"));
+    assert_eq!((answered, kind.as_str()), (46, "serviceQuotaExceededException"));
+}
+
+/// Each is told what it used already: so it holds that much ahead, and ends before it could be over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_beside_each_other_stay_within_the_limit_however_much_each_count_is() {
+    const LARGE: [(&str, &str); 3] =
+        [("x-simulator-usage-every", "1"), ("x-simulator-input-tokens", "900"), ("x-simulator-output-tokens", "900")];
+    let world = with_quota("tokens_per_day = 20_000").await;
+    let mut client = world.h2().await;
+    let mut open = Vec::new();
+    for _ in 0..6 {
+        open.push(Conversation::open_with(&mut client, &LARGE).await);
+    }
+    let count = open.len();
+    // All speak at once, until each has been refused.
+    while !open.is_empty() {
+        open.iter_mut().for_each(|conversation| conversation.say(b"hello"));
+        let mut left = Vec::new();
+        for mut conversation in open {
+            let echo = conversation.next().await.unwrap().expect("an event");
+            if conversation::text(&echo, ":message-type") != "exception" {
+                let totals = conversation.next().await.unwrap().expect("the totals");
+                assert_eq!(conversation::text(&totals, ":event-type"), "chunk");
+                left.push(conversation);
+            }
+        }
+        open = left;
+    }
+    let sums = until_ledger(&world, count as u64).await;
+    let spent = sums.usage.input_tokens + sums.usage.output_tokens;
+    assert!((10_800..=20_000).contains(&spent), "{spent}");
+}
+
+/// Whoever breaks off before Bedrock has counted pays for what it sent all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conversation_that_breaks_off_before_it_was_counted_is_charged_the_input_that_it_held() {
+    let world = with_quota("tokens_per_day = 10_000").await;
+    let mut client = world.h2().await;
+    let uncounted = [("x-simulator-usage-every", "1000"), ("x-simulator-input-tokens", "100")];
+    let mut conversation = Conversation::open_with(&mut client, &uncounted).await;
+    for _ in 0..9 {
+        conversation.say(b"hello");
+        conversation.next().await.unwrap().expect("an event");
+    }
+    conversation.send(NO_EVENT);
+    conversation.exception().await;
+    let sums = until_ledger(&world, 1).await;
+    assert_eq!((sums.usage.input_tokens, sums.usage.output_tokens, sums.estimated), (1_000, 0, 1));
+    // What was counted, and nothing was sent since, is known.
+    let mut conversation = Conversation::open_with(&mut client, &METERED).await;
+    conversation.say(b"hello");
+    conversation.next().await.unwrap().expect("the echo");
+    conversation.next().await.unwrap().expect("the totals");
+    conversation.send(NO_EVENT);
+    conversation.exception().await;
+    let sums = until_ledger(&world, 2).await;
+    assert_eq!((sums.usage.input_tokens, sums.usage.output_tokens), (1_100, 100));
 }

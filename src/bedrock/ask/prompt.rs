@@ -53,8 +53,8 @@ const TEXT_NAMES: [&[u8]; 13] = [
     b"thinking",
 ];
 /// Whatever is below them is an image, or of one.
-const IMAGE_NAMES: [&[u8]; 7] =
-    [b"image", b"image_url", b"images", b"inputImage", b"input_image", b"maskImage", b"referenceImages"];
+const IMAGE_NAMES: [&[u8]; 8] =
+    [b"image", b"image_url", b"images", b"inputImage", b"input_image", b"maskImage", b"mediaSource", b"referenceImages"];
 /// A text or a list of contents to OpenAI's models, but what a tool is called with to Converse and Anthropic's.
 const INPUT: &[u8] = b"input";
 /// What is below them models read letter for letter.

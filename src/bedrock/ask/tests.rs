@@ -295,6 +295,7 @@ fn files_are_not_counted_as_text() {
     close(estimate(json!({"image_url": {"url": format!("data:image/png;base64,{image}")}})), 2_500);
     close(estimate(json!({"source": {"type": "base64", "media_type": "image/png", "data": image}})), 2_500);
     close(estimate(json!({"source": {"data": image, "media_type": "image/png"}, "images": [image]})), 5_000);
+    close(estimate(json!({"inputType": "image", "mediaSource": {"base64String": image}})), 2_500);
     close(
         estimate(
             json!({"input": [{"content": [{"type": "input_image", "image_url": format!("data:image/png;base64,{image}")}]}]}),

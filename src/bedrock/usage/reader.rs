@@ -23,6 +23,8 @@ const COUNTS: [(&str, Count); 4] = [
     ("cache-write-input-token-count", Count::CacheWrite),
 ];
 const SERVICE_TIER: &str = "service-tier";
+/// Bedrock counts itself what their models use.
+const INVOKES: [&str; 2] = ["InvokeModel", "InvokeModelWithResponseStream"];
 
 /// Types of events that say something about usage, or have generated text.
 const MODEL_EVENTS: &[&str] = &["chunk", "contentBlockDelta", "metadata"];
@@ -57,6 +59,8 @@ impl UsageReader {
         let streams_converse = operation.is_some_and(|operation| operation.name == "ConverseStream");
         let mut tally = Tally::new(agent || operation.is_some_and(|operation| operation.name == "InvokeHarness"));
         tally.failed = !status.is_success();
+        // Elsewhere a guardrail's work is told in words of the operation's own, or beside the model's counts.
+        tally.may_be_blocked = operation.is_some_and(|operation| INVOKES.contains(&operation.name));
         if tally.failed || !operation.is_none_or(Metering::tells_tokens) {
             return UsageReader { tally, streams_converse, wire: Wire::Nothing };
         }

@@ -107,8 +107,11 @@ pub(super) struct Tally {
     embedding: bool,
     /// The input that is told has in it what was read from the cache and written to it.
     pub input_is_gross: bool,
+    /// A guardrail could refuse the input of such an answer, which then has none of Bedrock's own counts.
+    pub may_be_blocked: bool,
     intervened: bool,
-    output_guarded: bool,
+    /// A model ran: its answer was looked at, or began in an event before.
+    generated: bool,
     /// Of the event being read.
     final_in_event: bool,
     choice_in_event: bool,
@@ -116,6 +119,8 @@ pub(super) struct Tally {
     only_started: bool,
     /// The answer's last word on its usage was read.
     pub final_seen: bool,
+    /// The whole of it came.
+    ended: bool,
     /// The answer is an error, or ended in one.
     pub failed: bool,
 }
@@ -142,18 +147,21 @@ impl Tally {
             word_length: 0,
             embedding: false,
             input_is_gross: false,
+            may_be_blocked: false,
             intervened: false,
-            output_guarded: false,
+            generated: false,
             final_in_event: false,
             choice_in_event: false,
             only_started: false,
             final_seen: false,
+            ended: false,
             failed: false,
         }
     }
 
     /// An event was read whole. A chat's chunks may all have a running usage; the last has no choices beside it.
     pub fn event_ends(&mut self) {
+        self.generated |= !self.intervened && self.text.tokens() > 0;
         if self.final_in_event {
             if self.summing {
                 let total = self.sum.get_or_insert_default();
@@ -167,6 +175,7 @@ impl Tally {
 
     /// The whole answer came, to its proper end: a running usage that was seen is the final one.
     pub fn ends(&mut self) {
+        self.ended = true;
         self.final_seen |= !self.failed && !self.only_started && self.usage().is_some();
     }
 
@@ -194,7 +203,7 @@ impl Tally {
             complete: complete && self.is_counted(),
             failed: self.failed,
             // Whatever the provider's counts say: they are those of the guardrail's own words. Of a model that ran, Bedrock tells its own.
-            blocked: self.intervened && !self.output_guarded && self.bedrock == Counts::default(),
+            blocked: self.ended && self.may_be_blocked && self.intervened && !self.generated && self.bedrock == Counts::default(),
             output_seen: self.text.tokens(),
         }
     }
@@ -233,7 +242,7 @@ impl Sink<Field> for Tally {
             (Some(Field::Iteration), Container::Array) => self.compacting = None,
             (Some(Field::Iteration), Container::Object) => (self.iteration, self.iteration_compacts) = (Counts::default(), false),
             (Some(Field::Embedding), _) => self.embedding = true,
-            (Some(Field::GuardedOutput), Container::Object) => self.output_guarded = true,
+            (Some(Field::GuardedOutput), Container::Object) => self.generated = true,
             (Some(Field::Error), Container::Object) => self.failed = true,
             _ => {}
         }

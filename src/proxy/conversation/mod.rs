@@ -24,6 +24,7 @@ pub mod sending;
 
 use std::{
     sync::Mutex,
+    sync::atomic::AtomicU64,
     time::{Instant, SystemTime},
 };
 
@@ -61,6 +62,8 @@ pub struct Account {
     pub events_out: u64,
     /// The last totals that Bedrock reported.
     pub usage: Option<SpeechUsage>,
+    /// Events went to Bedrock after that.
+    pub is_uncounted: bool,
     /// How it ended; `None` if it never began.
     pub outcome: Option<Outcome>,
 }
@@ -97,16 +100,18 @@ pub async fn carry(session: &mut Session, passage: &mut Passage, gateway: &Gatew
     let upstream = Mutex::new(upstream);
     let (downstream, clock) = (Mutex::new(downstream), Clock::new(&bounds));
     let (bodies, loans, metrics) = (&bodies, &loans, &*gateway.metrics);
-    let both = relay::Both { downstream: &downstream, upstream: &upstream, clock: &clock, bodies, loans, metrics };
+    let sent = AtomicU64::new(0);
+    let both = relay::Both { downstream: &downstream, upstream: &upstream, clock: &clock, bodies, loans, metrics, sent: &sent };
     let ended = both.relay(&mut resigner, held, &mut output, passage).await;
+    let is_uncounted = output.is_uncounted(sent.into_inner());
 
     let stream = UpstreamSession::H2(upstream.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner));
     gateway.conversations.release_http_session(stream, &*connected.peer, connected.peer.options.idle_timeout).await;
-    conclude(passage, &resigner, &output, ended)
+    conclude(passage, &resigner, &output, is_uncounted, ended)
 }
 
 /// Notes what came of it.
-fn conclude(passage: &mut Passage, resigner: &Resigner, output: &Output, ended: Ended) -> Result<(), Denial> {
+fn conclude(passage: &mut Passage, resigner: &Resigner, output: &Output, is_uncounted: bool, ended: Ended) -> Result<(), Denial> {
     let (outcome, told) = match ended {
         Ended::Complete => (Some(Outcome::Completed), Ok(())),
         Ended::ClientLeft => (Some(Outcome::ClientLeft), Ok(())),
@@ -120,7 +125,7 @@ fn conclude(passage: &mut Passage, resigner: &Resigner, output: &Output, ended: 
         Ended::Unanswered(denial) => (None, Err(denial)),
     };
     let (events_in, bytes_in) = (resigner.events(), resigner.bytes());
-    let account = Account { events_in, bytes_in, events_out: output.events(), usage: output.usage(), outcome };
+    let account = Account { events_in, bytes_in, events_out: output.events(), usage: output.usage(), is_uncounted, outcome };
     passage.content = Content::Conversation(account);
     told
 }

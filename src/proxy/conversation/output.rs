@@ -28,13 +28,15 @@ pub struct Output {
     usage: Option<SpeechUsage>,
     /// They have changed since somebody asked.
     moved: bool,
+    /// Events of the client's that had gone to Bedrock then.
+    counted: u64,
     measured: BidirectionalOfTenant,
 }
 
 impl Output {
     /// Before the first byte.
     pub fn new(measured: BidirectionalOfTenant) -> Output {
-        Output { held: BytesMut::new(), opaque: false, events: 0, usage: None, moved: false, measured }
+        Output { held: BytesMut::new(), opaque: false, events: 0, usage: None, moved: false, counted: 0, measured }
     }
 
     /// The answer is no stream of events: it passes as it comes.
@@ -52,9 +54,16 @@ impl Output {
         self.usage
     }
 
-    /// The last totals, if they have changed since this was asked before.
-    pub fn usage_moved(&mut self) -> Option<SpeechUsage> {
-        std::mem::take(&mut self.moved).then_some(self.usage).flatten()
+    /// The last totals, if they have changed since this was asked before; so many events of the client's have gone to Bedrock.
+    pub fn usage_moved(&mut self, sent: u64) -> Option<SpeechUsage> {
+        let moved = std::mem::take(&mut self.moved).then_some(self.usage).flatten();
+        self.counted = if moved.is_some() { sent } else { self.counted };
+        moved
+    }
+
+    /// Whether some have gone there since.
+    pub fn is_uncounted(&self, sent: u64) -> bool {
+        sent > self.counted
     }
 
     /// Takes a piece; gives what may go to the client now: the events that are whole.

@@ -4,7 +4,10 @@
 use std::{
     future::poll_fn,
     pin::pin,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -85,6 +88,8 @@ pub struct Both<'a> {
     pub loans: &'a Loans,
     /// Counters.
     pub metrics: &'a Metrics,
+    /// Pieces of the client's that went to Bedrock.
+    pub sent: &'a AtomicU64,
 }
 
 /// What the client is to be told, once it is known.
@@ -155,7 +160,8 @@ impl Both<'_> {
             };
             let end = ended.is_some();
             if let Some(ended) = &ended {
-                passage.content = Content::Conversation(Account { usage: output.usage(), ..Account::default() });
+                let is_uncounted = output.is_uncounted(self.sent.load(Ordering::Relaxed));
+                passage.content = Content::Conversation(Account { usage: output.usage(), is_uncounted, ..Account::default() });
                 charge::conversation_ends(passage, ended.outcome()).await;
             }
             if let Some(admitted) = passage.admitted.as_mut().filter(|_| end) {
@@ -183,7 +189,7 @@ impl Both<'_> {
         };
         passage.meter.chunk(&mut Some(piece.clone()), false);
         let whole = output.take(piece);
-        let Some(used) = output.usage_moved() else { return (whole, Next::More) };
+        let Some(used) = output.usage_moved(self.sent.load(Ordering::Relaxed)) else { return (whole, Next::More) };
         let Some(admitted) = &mut passage.admitted else { return (whole, Next::More) };
         match admitted.afford(used, self.metrics).await {
             Ok(()) => (whole, Next::More),

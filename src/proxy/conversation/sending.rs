@@ -4,6 +4,7 @@
 use std::{
     future::{pending, poll_fn},
     pin::pin,
+    sync::atomic::Ordering,
     time::{Duration, SystemTime},
 };
 
@@ -54,6 +55,7 @@ impl Both<'_> {
                     self.hold_back(sleep(wait)).await;
                 }
                 let has_more = end || !signed.is_empty();
+                self.sent.fetch_add(u64::from(!end && has_more), Ordering::Relaxed);
                 Ok(if has_more { write_body(&mut writer, signed, end, None).await } else { Ok(()) })
             };
             match self.loans.cover(going).await {

@@ -274,6 +274,15 @@ fn what_a_guardrail_refuses_ran_no_model() {
     let ran = titan.replace('}', r#","amazon-bedrock-invocationMetrics":{"inputTokenCount":6,"outputTokenCount":9}}"#);
     assert!(!blocked(streams, EVENT_STREAM, &chunk(&ran), &[]));
 
+    // It masked a part of what a model had begun to say; nobody knows what became of the rest.
+    let masked = [chunk(r#"{"outputText":"Call me at"}"#), chunk(titan)].concat();
+    assert!(!blocked(streams, EVENT_STREAM, &masked, &[]));
+    let cut = chunk(titan);
+    assert!(!blocked(streams, EVENT_STREAM, &cut[..cut.len() - 1], &[]));
+    let chat = r#"{"choices":[{"message":{"content":"x"}}],"usage":{"prompt_tokens":5000,"completion_tokens":720},
+        "amazon-bedrock-guardrailAction":"INTERVENED"}"#;
+    assert!(!blocked("ChatCompletions", JSON, chat.as_bytes(), &[]) && !blocked("Messages", JSON, chat.as_bytes(), &[]));
+
     let claude = r#"{"content":[{"type":"text","text":"No."}],"amazon-bedrock-guardrailAction":"INTERVENED",
         "amazon-bedrock-trace":{"guardrail":{"input":{"gr-1":{}}}}}"#;
     assert!(blocked("InvokeModel", JSON, claude.as_bytes(), &[]));
