@@ -184,7 +184,7 @@ fn read_usage(criterion: &mut Criterion) -> anyhow::Result<()> {
         event(if kind == "chunk" { kind } else { "metadata" }, last, end)?;
         criterion.bench_function(&format!("usage of {name}, 50 events"), |bencher| {
             bencher.iter(|| {
-                let mut reader = UsageReader::for_answer(operation, StatusCode::OK, &headers);
+                let mut reader = UsageReader::for_answer(operation, None, StatusCode::OK, &headers);
                 black_box(&pieces).iter().for_each(|piece| reader.chunk(piece));
                 reader.end();
                 assert!(reader.reading().complete);

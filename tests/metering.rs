@@ -44,7 +44,7 @@ fn named(name: &str) -> &'static Operation {
 }
 
 fn read(operation: &str, headers: &HeaderMap, body: &[u8], piece: usize) -> Reading {
-    let mut reader = UsageReader::for_answer(named(operation), http::StatusCode::OK, headers);
+    let mut reader = UsageReader::for_answer(named(operation), None, http::StatusCode::OK, headers);
     body.chunks(piece).for_each(|piece| reader.chunk(piece));
     reader.end();
     reader.reading()

@@ -12,11 +12,22 @@ use serde::{
 use super::{
     Operation,
     body::{BodyError, reader},
+    json::Node,
 };
 
 /// Whether an operation's body says which model is charged.
 pub fn is_harness(operation: &Operation) -> bool {
     operation.name == "InvokeHarness"
+}
+
+/// What may stand in a request's `model`: the configuration of a model of Bedrock's or of another provider, with the same below each.
+pub(super) const fn configurations<F>(below: &'static [Node<F>]) -> [Node<F>; 4] {
+    [
+        Node::way("bedrockModelConfig", below),
+        Node::way("openAiModelConfig", below),
+        Node::way("geminiModelConfig", below),
+        Node::way("liteLlmModelConfig", below),
+    ]
 }
 
 /// The model of a request; `None`: the one that the harness was made with. A name in the conversation is none to charge by.

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use super::{
     Operation, Service,
     ask::edit::{Edit, Inside, splice},
+    harness::configurations,
     json::{Container, Node, Scanner, Sink},
     usage::Metering,
 };
@@ -123,15 +124,7 @@ static TREE: Node<Field> = Node::tree(
     "",
     Field::Root,
     &[
-        Node::way(
-            "model",
-            &[
-                Node::way("bedrockModelConfig", PASSED_ON),
-                Node::way("openAiModelConfig", PASSED_ON),
-                Node::way("geminiModelConfig", PASSED_ON),
-                Node::way("liteLlmModelConfig", PASSED_ON),
-            ],
-        ),
+        Node::way("model", &configurations(PASSED_ON)),
         Node::leaf("service_tier", Field::Tier),
         Node::way("serviceTier", &[Node::leaf("type", Field::Tier)]),
         Node::tree(

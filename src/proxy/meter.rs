@@ -11,6 +11,7 @@ use pingora_http::ResponseHeader;
 use super::{
     Denial, Passage,
     body::HeldBody,
+    charge::Charge,
     hop,
     listing::HeldList,
     respond::denied,
@@ -150,8 +151,8 @@ pub fn response_head(response: &mut ResponseHeader, passage: &mut Passage) -> Re
     response.insert_header(OWN_REQUEST_ID, &passage.arrival.request_id)?;
     if let Some(admitted) = &passage.admitted {
         let operation = admitted.route().operation.map(|known| known.0);
-        let read = || UsageReader::for_answer(operation, response.status, &response.headers);
-        meter.usage = admitted.charge.as_ref().map(|charge| read().of_model(charge.model()));
+        let read = |charge: &Charge| UsageReader::for_answer(operation, Some(charge.model()), response.status, &response.headers);
+        meter.usage = admitted.charge.as_ref().map(read);
         if admitted.hide_usage && response.status.is_success() {
             meter.hidden = Some(UsageChunkFilter::default());
             let_length_go(response)?;

@@ -2,6 +2,8 @@
 //! that stands, so that a limit can be lowered without touching another byte. Nothing is decoded into a document.
 
 pub(in crate::bedrock) mod edit;
+mod instructions;
+mod place;
 mod prompt;
 mod shape;
 #[cfg(test)]
@@ -11,7 +13,8 @@ use bytes::Bytes;
 
 use self::{
     edit::Places,
-    prompt::{Extras, Prompt},
+    instructions::Instructions,
+    prompt::Prompt,
     shape::{Field, Shape, TREE},
 };
 use super::{
@@ -45,7 +48,7 @@ pub struct Ask {
     pub thinking_budget: Option<u64>,
     /// `"background": true`: the answer comes before anything is generated.
     pub background: bool,
-    /// Tokens that go in, on the high side; see the tables in `text` and `ask::prompt`. Never 0 where there is text.
+    /// Tokens that go in, on the high side; see the tables in `text`, `ask::prompt` and `ask::instructions`. Never 0 where there is text.
     pub input_estimate: u64,
     /// The same as a bound, which holds for text whatever the tokenizer: a token for each byte. What is not in the body is in neither:
     /// a stored prompt, an earlier response, a file behind a link.
@@ -89,7 +92,7 @@ impl Ask {
         let mut scanner = Scanner::new(&TREE);
         let mut reading = Reading::new(shape, Caching::unasked(model));
         pieces.iter().for_each(|piece| scanner.push(piece, &mut reading));
-        reading.prompt.add(reading.extras.tokens(model));
+        reading.prompt.add(reading.instructions.tokens(model));
         reading.into_ask(scanner.is_done(), pieces)
     }
 
@@ -124,7 +127,7 @@ struct Reading {
     thinking_budget: Option<u64>,
     background: bool,
     caching: Caching,
-    extras: Extras,
+    instructions: Instructions,
     /// The name before the value is `ttl`.
     is_ttl: bool,
     word: Vec<u8>,
@@ -146,7 +149,7 @@ impl Reading {
             thinking_budget: None,
             background: false,
             caching,
-            extras: Extras::default(),
+            instructions: Instructions::default(),
             is_ttl: false,
             word: Vec::new(),
         }
@@ -196,7 +199,7 @@ impl Sink<Field> for Reading {
     fn name(&mut self, name: &[u8]) {
         self.places.named();
         self.prompt.name(name);
-        self.extras.name(name);
+        self.instructions.name(name);
         self.is_ttl = name == b"ttl";
         if matches!(name, b"cachePoint" | b"cache_control") {
             self.caching = self.caching.max(Caching::FiveMinutes);
@@ -225,9 +228,7 @@ impl Sink<Field> for Reading {
 
     fn scalar(&mut self, at: Option<Field>, word: &[u8], start: u64, end: u64) {
         let value = count(word);
-        // A token id, as embeddings take them, is a token, and so are three digits of a number in a schema or a tool's result.
-        let characters = end.saturating_sub(start);
-        self.prompt.add(if word.contains(&b'.') { characters.div_ceil(2) } else { characters.div_ceil(3) });
+        self.prompt.scalar(word, end.saturating_sub(start));
         match at {
             Some(Field::Choices) => self.choices = self.choices.max(value.unwrap_or(1)),
             Some(Field::Stream) => self.stream |= word == b"true",

@@ -1,7 +1,7 @@
 //! Where requests say how much they want: the names of all shapes, as data, and which of them an operation and a model obey. A name that a
 //! model does not obey must not be believed: `max_tokens` in Nova's body limits nothing.
 
-use crate::bedrock::{Operation, json::Node};
+use crate::bedrock::{Operation, harness::configurations, json::Node};
 
 /// The names of a limit to the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,15 +114,7 @@ pub(super) static TREE: N = N::tree(
                 N::leaf("n", Field::Choices),
             ],
         ),
-        N::way(
-            "model",
-            &[
-                N::way("bedrockModelConfig", CONFIGURED),
-                N::way("openAiModelConfig", CONFIGURED),
-                N::way("geminiModelConfig", CONFIGURED),
-                N::way("liteLlmModelConfig", CONFIGURED),
-            ],
-        ),
+        N::way("model", &configurations(CONFIGURED)),
         N::leaf("n", Field::Choices),
         N::leaf("num_generations", Field::Choices),
         N::leaf("numResults", Field::Choices),

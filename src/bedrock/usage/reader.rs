@@ -8,7 +8,7 @@ use super::{
     events::Events,
     lines::Lines,
     metering::is_traced,
-    tally::Tally,
+    tally::{Manner, Tally},
     tree::{self, Count, Field},
 };
 use crate::bedrock::{Operation, json::Scanner};
@@ -37,7 +37,6 @@ const GROSS_IN_STREAMS: &str = "openai.";
 /// Reads one answer: made at its head, fed its body.
 pub struct UsageReader {
     tally: Tally,
-    streams_converse: bool,
     wire: Wire,
 }
 
@@ -53,16 +52,20 @@ enum Wire {
 impl UsageReader {
     /// For the answer with this head, of an operation that may be unknown. What an answer's shape is, its content type says; providers'
     /// shapes are told apart by their names.
-    pub fn for_answer<'a>(operation: impl Into<Option<&'a Operation>>, status: StatusCode, headers: &HeaderMap) -> UsageReader {
+    ///
+    /// `model`: what stands behind a profile, where that is known.
+    pub fn for_answer<'a>(
+        operation: impl Into<Option<&'a Operation>>,
+        model: Option<&str>,
+        status: StatusCode,
+        headers: &HeaderMap,
+    ) -> UsageReader {
         let operation = operation.into();
         let agent = operation.is_some_and(is_traced);
-        let streams_converse = operation.is_some_and(|operation| operation.name == "ConverseStream");
-        let mut tally = Tally::new(agent || operation.is_some_and(|operation| operation.name == "InvokeHarness"));
+        let mut tally = Tally::new(operation.map_or_else(Manner::default, |operation| Manner::of(operation, model)));
         tally.failed = !status.is_success();
-        // Elsewhere a guardrail's work is told in words of the operation's own, or beside the model's counts.
-        tally.may_be_blocked = operation.is_some_and(|operation| INVOKES.contains(&operation.name));
         if tally.failed || !operation.is_none_or(Metering::tells_tokens) {
-            return UsageReader { tally, streams_converse, wire: Wire::Nothing };
+            return UsageReader { tally, wire: Wire::Nothing };
         }
         for (name, value) in headers {
             if let Some(name) = name.as_str().strip_prefix(OF_USAGE)
@@ -71,13 +74,7 @@ impl UsageReader {
                 hear(&mut tally, name, value);
             }
         }
-        UsageReader { tally, streams_converse, wire: Wire::of(headers, agent) }
-    }
-
-    /// The same, of this model: what stands behind a profile.
-    pub fn of_model(mut self, model: &str) -> UsageReader {
-        self.tally.input_is_gross = self.streams_converse && model.contains(GROSS_IN_STREAMS);
-        self
+        UsageReader { tally, wire: Wire::of(headers, agent) }
     }
 
     /// The next piece of the body.
@@ -125,6 +122,18 @@ impl UsageReader {
             Wire::Lines(_) => tally.final_seen,
         };
         tally.reading(complete)
+    }
+}
+
+impl Manner {
+    fn of(operation: &Operation, model: Option<&str>) -> Manner {
+        let is = |name| operation.name == name;
+        Manner {
+            sums: is_traced(operation) || is("InvokeHarness"),
+            input_is_gross: is("ConverseStream") && model.is_some_and(|model| model.contains(GROSS_IN_STREAMS)),
+            // Elsewhere a guardrail's work is told in words of the operation's own, or beside the model's counts.
+            may_be_blocked: INVOKES.contains(&operation.name),
+        }
     }
 }
 

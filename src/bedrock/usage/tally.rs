@@ -81,6 +81,17 @@ impl Counts {
 /// The longest word that is looked at: `com.amazon.coral.service#UnknownOperationException`.
 const WORD_BYTES: usize = 64;
 
+/// How an answer of an operation, and of a model, tells what was used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Manner {
+    /// Every event with a usage counts another model invocation.
+    pub sums: bool,
+    /// The input that is told has in it what was read from the cache and written to it.
+    pub input_is_gross: bool,
+    /// A guardrail may have refused the input: then there are none of Bedrock's own counts.
+    pub may_be_blocked: bool,
+}
+
 /// What was read so far.
 #[derive(Debug)]
 pub(super) struct Tally {
@@ -88,7 +99,7 @@ pub(super) struct Tally {
     provider: Counts,
     /// Usage of earlier events, where each event has a usage of its own.
     sum: Option<Usage>,
-    summing: bool,
+    manner: Manner,
     output_parts: Option<u64>,
     detail_is_1h: bool,
     detail_tokens: u64,
@@ -105,10 +116,6 @@ pub(super) struct Tally {
     word: [u8; WORD_BYTES],
     word_length: usize,
     embedding: bool,
-    /// The input that is told has in it what was read from the cache and written to it.
-    pub input_is_gross: bool,
-    /// A guardrail could refuse the input of such an answer, which then has none of Bedrock's own counts.
-    pub may_be_blocked: bool,
     intervened: bool,
     /// A model ran: its answer was looked at, or began in an event before.
     generated: bool,
@@ -126,13 +133,12 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// `summing`: every event with a usage counts another model invocation.
-    pub fn new(summing: bool) -> Tally {
+    pub fn new(manner: Manner) -> Tally {
         Tally {
             bedrock: Counts::default(),
             provider: Counts::default(),
             sum: None,
-            summing,
+            manner,
             output_parts: None,
             detail_is_1h: false,
             detail_tokens: 0,
@@ -146,8 +152,6 @@ impl Tally {
             word: [0; WORD_BYTES],
             word_length: 0,
             embedding: false,
-            input_is_gross: false,
-            may_be_blocked: false,
             intervened: false,
             generated: false,
             final_in_event: false,
@@ -163,7 +167,7 @@ impl Tally {
     pub fn event_ends(&mut self) {
         self.generated |= !self.intervened && self.text.tokens() > 0;
         if self.final_in_event {
-            if self.summing {
+            if self.manner.sums {
                 let total = self.sum.get_or_insert_default();
                 *total = total.plus(std::mem::take(&mut self.provider).usage());
             } else if !self.choice_in_event {
@@ -203,16 +207,20 @@ impl Tally {
             complete: complete && self.is_counted(),
             failed: self.failed,
             // Whatever the provider's counts say: they are those of the guardrail's own words. Of a model that ran, Bedrock tells its own.
-            blocked: self.ended && self.may_be_blocked && self.intervened && !self.generated && self.bedrock == Counts::default(),
+            blocked: self.ended
+                && self.manner.may_be_blocked
+                && self.intervened
+                && !self.generated
+                && self.bedrock == Counts::default(),
             output_seen: self.text.tokens(),
         }
     }
 
     fn usage(&self) -> Option<Usage> {
-        if self.summing {
+        if self.manner.sums {
             return self.sum;
         }
-        let mut provider = if self.input_is_gross { self.provider.net() } else { self.provider };
+        let mut provider = if self.manner.input_is_gross { self.provider.net() } else { self.provider };
         provider.output = provider.output.or(self.output_parts);
         let nothing = self.bedrock == Counts::default() && provider == Counts::default();
         (!nothing).then(|| {

@@ -208,7 +208,7 @@ fn what_a_failed_response_used_stands() {
 #[test]
 fn a_refusal_has_no_usage_whatever_it_says() {
     let headers = HeaderMap::from_iter([(HeaderName::from_static("x-amzn-bedrock-input-token-count"), Value::from_static("5"))]);
-    let mut reader = UsageReader::for_answer(named("InvokeModel"), StatusCode::TOO_MANY_REQUESTS, &headers);
+    let mut reader = UsageReader::for_answer(named("InvokeModel"), None, StatusCode::TOO_MANY_REQUESTS, &headers);
     reader.chunk(br#"{"usage":{"inputTokens":1,"outputTokens":1}}"#);
     reader.end();
     assert_eq!(reader.reading(), Reading { failed: true, ..Reading::default() });
@@ -221,7 +221,7 @@ fn a_compressed_body_is_not_guessed_at() {
         (HeaderName::from_static("x-amzn-bedrock-input-token-count"), Value::from_static("5")),
         (HeaderName::from_static("x-amzn-bedrock-output-token-count"), Value::from_static("6")),
     ]);
-    let mut reader = UsageReader::for_answer(named("InvokeModel"), StatusCode::OK, &headers);
+    let mut reader = UsageReader::for_answer(named("InvokeModel"), None, StatusCode::OK, &headers);
     reader.chunk(br#"{"usage":{"input_tokens":1,"output_tokens":1}}"#);
     reader.end();
     assert_eq!(reader.reading().charge(9, u64::MAX), (tokens([5, 6, 0, 0, 0]).unwrap(), false));

@@ -35,10 +35,14 @@ impl Case {
     }
 
     pub fn reader(&self) -> UsageReader {
+        self.reader_of(None)
+    }
+
+    pub fn reader_of(&self, model: Option<&str>) -> UsageReader {
         let header = |(name, value): &(&'static str, &'static str)| (HeaderName::from_static(name), Value::from_static(value));
         let mut headers: HeaderMap = self.headers.iter().map(header).collect();
         headers.insert("content-type", Value::from_static(self.content_type));
-        UsageReader::for_answer(named(self.operation), StatusCode::OK, &headers)
+        UsageReader::for_answer(named(self.operation), model, StatusCode::OK, &headers)
     }
 
     pub fn read(&self, pieces: &[&[u8]]) -> Reading {

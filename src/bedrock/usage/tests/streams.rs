@@ -239,7 +239,7 @@ fn input_that_has_the_cached_tokens_in_it_is_told_without_them() {
     };
     let read = |model: &str, operation, body: Vec<u8>| {
         let case = Case { content_type: EVENT_STREAM, ..Case::new("", operation, body, None) };
-        let mut reader = case.reader().of_model(model);
+        let mut reader = case.reader_of(Some(model));
         reader.chunk(&case.body);
         reader.end();
         reader.reading().usage
@@ -254,7 +254,7 @@ fn input_that_has_the_cached_tokens_in_it_is_told_without_them() {
     }
     // Where nothing is streamed, it is as documented.
     let body = r#"{"usage":{"inputTokens":900,"outputTokens":50,"cacheReadInputTokens":300}}"#;
-    let mut reader = Case::new("", "Converse", body, None).reader().of_model("openai.gpt-5.6-terra");
+    let mut reader = Case::new("", "Converse", body, None).reader_of(Some("openai.gpt-5.6-terra"));
     reader.chunk(body.as_bytes());
     assert_eq!(reader.reading().usage, tokens([900, 50, 300, 0, 0]));
 }
