@@ -26,7 +26,7 @@ use super::{
     content::Content,
     custody::Custody,
     departure,
-    replay::{self, HeldHead, Slot},
+    replay::{self, HeadHold, Slot},
 };
 use crate::{
     aws::{canonical::push_hex, sigv4::EMPTY_SHA256},
@@ -163,7 +163,7 @@ fn hexadecimal(hash: Context) -> String {
 
 impl HeldBody {
     /// Holds the head of the answer; see `replay::Slot::hold_head`.
-    pub fn hold_head(&self) -> HeldHead {
+    pub fn hold_head(&self) -> HeadHold {
         self.slot.hold_head()
     }
 

@@ -27,7 +27,6 @@ use crate::{
 const MODEL_BYTES_MAX: usize = 256;
 const LONG_MODEL: &str = "other";
 
-const RERANK: &str = "Rerank";
 /// <https://aws.amazon.com/bedrock/pricing/>: more documents are so many queries.
 const DOCUMENTS_OF_A_QUERY: u64 = 100;
 
@@ -189,7 +188,7 @@ impl Tariff {
     /// can be, so that a spent limit refuses it.
     fn least(&self, operation: Option<&Operation>, pieces: &[Bytes]) -> Tokens {
         let least = u64::from(self.tells_tokens);
-        let asked = operation.filter(|operation| self.is_named || operation.name == RERANK);
+        let asked = operation.filter(|operation| self.request_price.is_some() && Metering::runs_once(operation));
         let asked = asked.map(|operation| Asked::read(operation, Some(&*self.model), pieces));
         let choices = asked.map_or(1, |asked| asked.choices.max(asked.documents.div_ceil(DOCUMENTS_OF_A_QUERY)));
         Tokens { input: least, output: least, choices, ..Tokens::default() }

@@ -1,5 +1,6 @@
 //! The head of Bedrock's answer on its way from one hop to the next: what concerns the hop behind alone is gone, and an answer whose end two
-//! parsers could see differently, or that is no answer, is refused (RFC 9110 §§7.6.1, 7.8, 8.6; RFC 9112 §§2.3, 6.1). All other fields stay as they came.
+//! parsers could see differently, or that is no answer, is refused (RFC 9110 §§7.6.1, 7.8, 8.6; RFC 9112 §§2.3, 6.1). All other fields stay as
+//! they came.
 
 use http::{HeaderName, Version, header};
 use pingora_error::Result;

@@ -10,10 +10,12 @@ use pingora_http::ResponseHeader;
 
 use super::{
     Denial, Passage,
+    admit::Admitted,
     body::HeldBody,
     charge::Charge,
     hop,
     listing::HeldList,
+    replay::HeadHold,
     respond::denied,
     standings::limits_of,
     suspect::{self, Suspect},
@@ -46,10 +48,27 @@ pub struct Meter {
     usage: Option<UsageReader>,
     /// Takes out what the gateway asked for and the client did not.
     hidden: Option<UsageChunkFilter>,
+    held: Option<HeldAnswer>,
+}
+
+/// What must not pass before somebody has looked at all of it, and its head.
+struct HeldAnswer {
+    what: What,
+    _head: Option<HeadHold>,
+}
+
+enum What {
     /// A list that is shown in part.
-    list: Option<HeldList>,
+    List(HeldList),
     /// An error that may not be for the client.
-    suspect: Option<Suspect>,
+    Suspect(Suspect),
+}
+
+impl What {
+    fn of(admitted: Option<&Admitted>, response: &ResponseHeader) -> Option<What> {
+        let list = || HeldList::of(admitted?, response).map(What::List);
+        Suspect::of(response).map(What::Suspect).or_else(list)
+    }
 }
 
 impl Meter {
@@ -73,20 +92,17 @@ impl Meter {
 
     /// Nobody got the answer: the gateway gives one of its own.
     pub fn withdraw(&mut self) {
-        (self.status, self.exception, self.list, self.suspect) = (None, None, None, None);
+        (self.status, self.exception, self.held) = (None, None, None);
     }
 
     /// The same piece, of what is held until all of it is known; then it comes out, or its part that may.
     fn filter(&mut self, body: &mut Option<Bytes>, end: bool) -> Result<(), Denial> {
-        if let Some(list) = &mut self.list {
-            list.chunk(body, end)?;
-            self.list.take_if(|_| end);
-        }
-        if let Some(suspect) = &mut self.suspect
-            && suspect.chunk(body, end)?
-        {
-            self.suspect = None;
-        }
+        let Some(held) = &mut self.held else { return Ok(()) };
+        let known = match &mut held.what {
+            What::List(list) => list.chunk(body, end)?,
+            What::Suspect(suspect) => suspect.chunk(body, end)?,
+        };
+        self.held.take_if(|_| known);
         Ok(())
     }
 
@@ -105,8 +121,8 @@ impl Meter {
     }
 
     /// Whether it is held until more of it is known.
-    pub fn is_suspect(&self) -> bool {
-        self.suspect.is_some()
+    pub fn is_held(&self) -> bool {
+        self.held.is_some()
     }
 
     /// What the answer failed with: by its head, or by the last event of its stream.
@@ -143,9 +159,8 @@ pub fn response_head(response: &mut ResponseHeader, passage: &mut Passage) -> Re
     let id = response.headers.get(&REQUEST_ID).and_then(|value| value.to_str().ok());
     meter.upstream_request_id = id.map(str::to_owned);
     meter.exception = suspect::exception(response).map(str::to_owned);
-    let content = &passage.content;
-    let hold = || content.body().map(HeldBody::hold_head);
-    meter.suspect = Suspect::of(response, hold);
+    let hold = |what| HeldAnswer { what, _head: passage.content.body().map(HeldBody::hold_head) };
+    meter.held = What::of(passage.admitted.as_ref(), response).map(hold);
 
     response.insert_header(SOURCE, HeaderValue::from_static("bedrock"))?;
     response.insert_header(OWN_REQUEST_ID, &passage.arrival.request_id)?;
@@ -157,8 +172,7 @@ pub fn response_head(response: &mut ResponseHeader, passage: &mut Passage) -> Re
             meter.hidden = Some(UsageChunkFilter::default());
             let_length_go(response)?;
         }
-        meter.list = HeldList::of(admitted, response, hold);
-        if meter.list.is_some() {
+        if matches!(&meter.held, Some(HeldAnswer { what: What::List(_), .. })) {
             let_length_go(response)?;
         }
         limits_of(response, admitted)?;
@@ -175,7 +189,7 @@ pub fn response_body(body: &mut Option<Bytes>, end: bool, passage: &mut Passage)
     passage.meter.filter(body, end).map_err(|denial| stop(denial, passage))
 }
 
-/// A piece of an answer that [is suspect](Meter::is_suspect), where nothing of it has gone on; once it is cleared, all that was held.
+/// A piece of an answer that [is held](Meter::is_held), where nothing of it has gone on; once it is cleared, all that was held.
 ///
 /// # Errors
 /// It cannot be passed on.

@@ -46,17 +46,17 @@ pub struct Slot {
 impl Slot {
     /// Holds the head of the answer until what this gives is dropped, or the answer is at its end. If it fails before, there was no head, and
     /// the gateway can answer in its place.
-    pub fn hold_head(&self) -> HeldHead {
+    pub fn hold_head(&self) -> HeadHold {
         self.head_is_held.store(true, Ordering::Release);
-        HeldHead(self.head_is_held.clone())
+        HeadHold(self.head_is_held.clone())
     }
 }
 
 /// See [`Slot::hold_head`].
 #[derive(Default)]
-pub struct HeldHead(Arc<AtomicBool>);
+pub struct HeadHold(Arc<AtomicBool>);
 
-impl Drop for HeldHead {
+impl Drop for HeadHold {
     fn drop(&mut self) {
         self.0.store(false, Ordering::Release);
     }

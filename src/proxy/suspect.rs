@@ -1,5 +1,5 @@
-//! Errors of Bedrock's about the gateway's own credentials, told from those that are for the client: by the exception that the head names, or, where it names
-//! none, by the body, which is held until that is known.
+//! Errors of Bedrock's about the gateway's own credentials, told from those that are for the client: by the exception that the head names, or,
+//! where it names none, by the body, which is held until that is known.
 
 use std::mem;
 
@@ -8,7 +8,7 @@ use http::HeaderName;
 use pingora_http::ResponseHeader;
 use serde_json::Value;
 
-use super::{Denial, replay::HeldHead};
+use super::Denial;
 
 static ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
@@ -56,16 +56,15 @@ pub struct Suspect {
     /// Of an authentication, not of what was asked: then AWS's words are enough. In a 400 they could be the client's own, quoted.
     words_count: bool,
     held: Vec<u8>,
-    _head: Option<HeldHead>,
 }
 
 impl Suspect {
-    /// For an answer, if it is one; its head has to be held with it.
-    pub fn of(response: &ResponseHeader, hold: impl FnOnce() -> Option<HeldHead>) -> Option<Suspect> {
+    /// For an answer, if it is one.
+    pub fn of(response: &ResponseHeader) -> Option<Suspect> {
         if !may_refuse(response) || exception(response).is_some() {
             return None;
         }
-        Some(Suspect { words_count: response.status != http::StatusCode::BAD_REQUEST, held: Vec::new(), _head: hold() })
+        Some(Suspect { words_count: response.status != http::StatusCode::BAD_REQUEST, held: Vec::new() })
     }
 
     /// A piece of its body; once it is known to be for the client, all that was held. Whether that is so.
@@ -130,7 +129,7 @@ mod tests {
 
     /// What becomes of a body that comes in pieces of so many bytes.
     fn meets(status: u16, body: &str, size: usize) -> Result<Vec<u8>, &'static str> {
-        let mut suspect = Suspect::of(&head(status, ""), || Some(HeldHead::default())).unwrap();
+        let mut suspect = Suspect::of(&head(status, "")).unwrap();
         let mut passed = Vec::new();
         let mut pieces = body.as_bytes().chunks(size).peekable();
         loop {
@@ -163,7 +162,7 @@ mod tests {
             assert_eq!(refusal(&head(500, told)), None);
         }
         assert_eq!(exception(&head(400, "aws.x#ValidationException:http://y")), Some("ValidationException"));
-        assert!(Suspect::of(&head(403, "AccessDeniedException"), || Some(HeldHead::default())).is_none());
+        assert!(Suspect::of(&head(403, "AccessDeniedException")).is_none());
     }
 
     #[test]

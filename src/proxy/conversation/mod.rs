@@ -23,8 +23,7 @@ pub mod resign;
 pub mod sending;
 
 use std::{
-    sync::Mutex,
-    sync::atomic::AtomicU64,
+    sync::{Arc, Mutex, atomic::AtomicU64},
     time::{Instant, SystemTime},
 };
 
@@ -91,7 +90,8 @@ pub async fn carry(session: &mut Session, passage: &mut Passage, gateway: &Gatew
     let service = passage.admitted.as_ref().ok_or(Denial::Internal)?.route().service;
     let chain = EventChain::new(signer, &passage.live.snapshot.region, service.signing_name(), seed);
     let mut resigner = Resigner::new(chain, client, &bounds, tenant.counters.clone(), measured.clone());
-    let mut output = Output::new(measured);
+    let sent = Arc::<AtomicU64>::default();
+    let mut output = Output::new(measured, sent.clone());
 
     let ServerSession::H2(downstream) = &mut *session.downstream_session else { return Err(Denial::Internal) };
     let mut upstream = connected.stream;
@@ -100,18 +100,16 @@ pub async fn carry(session: &mut Session, passage: &mut Passage, gateway: &Gatew
     let upstream = Mutex::new(upstream);
     let (downstream, clock) = (Mutex::new(downstream), Clock::new(&bounds));
     let (bodies, loans, metrics) = (&bodies, &loans, &*gateway.metrics);
-    let sent = AtomicU64::new(0);
     let both = relay::Both { downstream: &downstream, upstream: &upstream, clock: &clock, bodies, loans, metrics, sent: &sent };
     let ended = both.relay(&mut resigner, held, &mut output, passage).await;
-    let is_uncounted = output.is_uncounted(sent.into_inner());
 
     let stream = UpstreamSession::H2(upstream.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner));
     gateway.conversations.release_http_session(stream, &*connected.peer, connected.peer.options.idle_timeout).await;
-    conclude(passage, &resigner, &output, is_uncounted, ended)
+    conclude(passage, &resigner, &output, ended)
 }
 
 /// Notes what came of it.
-fn conclude(passage: &mut Passage, resigner: &Resigner, output: &Output, is_uncounted: bool, ended: Ended) -> Result<(), Denial> {
+fn conclude(passage: &mut Passage, resigner: &Resigner, output: &Output, ended: Ended) -> Result<(), Denial> {
     let (outcome, told) = match ended {
         Ended::Complete => (Some(Outcome::Completed), Ok(())),
         Ended::ClientLeft => (Some(Outcome::ClientLeft), Ok(())),
@@ -124,7 +122,7 @@ fn conclude(passage: &mut Passage, resigner: &Resigner, output: &Output, is_unco
         }
         Ended::Unanswered(denial) => (None, Err(denial)),
     };
-    let (events_in, bytes_in) = (resigner.events(), resigner.bytes());
+    let (events_in, bytes_in, is_uncounted) = (resigner.events(), resigner.bytes(), output.is_uncounted());
     let account = Account { events_in, bytes_in, events_out: output.events(), usage: output.usage(), is_uncounted, outcome };
     passage.content = Content::Conversation(account);
     told

@@ -1,6 +1,11 @@
 //! Bedrock's events on their way to the client. Bytes are not altered; they are let through in whole events, so that the gateway can end a
 //! stream with an event of its own at any time, and what the events report as consumed is read on the side.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
 use bytes::{Bytes, BytesMut};
 
 use crate::{
@@ -28,15 +33,16 @@ pub struct Output {
     usage: Option<SpeechUsage>,
     /// They have changed since somebody asked.
     moved: bool,
-    /// Events of the client's that had gone to Bedrock then.
+    /// Pieces of the client's that went to Bedrock, and those that had when these totals came.
+    sent: Arc<AtomicU64>,
     counted: u64,
     measured: BidirectionalOfTenant,
 }
 
 impl Output {
-    /// Before the first byte.
-    pub fn new(measured: BidirectionalOfTenant) -> Output {
-        Output { held: BytesMut::new(), opaque: false, events: 0, usage: None, moved: false, counted: 0, measured }
+    /// Before the first byte. `sent`: what goes to Bedrock is counted there.
+    pub fn new(measured: BidirectionalOfTenant, sent: Arc<AtomicU64>) -> Output {
+        Output { held: BytesMut::new(), opaque: false, events: 0, usage: None, moved: false, sent, counted: 0, measured }
     }
 
     /// The answer is no stream of events: it passes as it comes.
@@ -54,16 +60,14 @@ impl Output {
         self.usage
     }
 
-    /// The last totals, if they have changed since this was asked before; so many events of the client's have gone to Bedrock.
-    pub fn usage_moved(&mut self, sent: u64) -> Option<SpeechUsage> {
-        let moved = std::mem::take(&mut self.moved).then_some(self.usage).flatten();
-        self.counted = if moved.is_some() { sent } else { self.counted };
-        moved
+    /// The last totals, if they have changed since this was asked before.
+    pub fn usage_moved(&mut self) -> Option<SpeechUsage> {
+        std::mem::take(&mut self.moved).then_some(self.usage).flatten()
     }
 
-    /// Whether some have gone there since.
-    pub fn is_uncounted(&self, sent: u64) -> bool {
-        sent > self.counted
+    /// Whether something has gone to Bedrock since they came.
+    pub fn is_uncounted(&self) -> bool {
+        self.sent.load(Ordering::Relaxed) > self.counted
     }
 
     /// Takes a piece; gives what may go to the client now: the events that are whole.
@@ -132,7 +136,9 @@ impl Output {
         self.measured.events_out.inc();
         if payload.len() <= USAGE_BYTES_MAX {
             let Some(usage) = usage_in(payload) else { return };
-            self.moved |= self.usage.replace(usage) != Some(usage);
+            if self.usage.replace(usage) != Some(usage) {
+                (self.moved, self.counted) = (true, self.sent.load(Ordering::Relaxed));
+            }
         }
     }
 }
@@ -143,7 +149,7 @@ mod tests {
     use crate::{aws::event_stream::text_frame, telemetry::Metrics};
 
     fn output() -> Output {
-        Output::new(Metrics::new().unwrap().bidirectional.of_tenant("t"))
+        Output::new(Metrics::new().unwrap().bidirectional.of_tenant("t"), Arc::default())
     }
 
     fn usage_event(total: u64) -> Bytes {

@@ -4,10 +4,7 @@
 use std::{
     future::poll_fn,
     pin::pin,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -160,7 +157,7 @@ impl Both<'_> {
             };
             let end = ended.is_some();
             if let Some(ended) = &ended {
-                let is_uncounted = output.is_uncounted(self.sent.load(Ordering::Relaxed));
+                let is_uncounted = output.is_uncounted();
                 passage.content = Content::Conversation(Account { usage: output.usage(), is_uncounted, ..Account::default() });
                 charge::conversation_ends(passage, ended.outcome()).await;
             }
@@ -189,7 +186,7 @@ impl Both<'_> {
         };
         passage.meter.chunk(&mut Some(piece.clone()), false);
         let whole = output.take(piece);
-        let Some(used) = output.usage_moved(self.sent.load(Ordering::Relaxed)) else { return (whole, Next::More) };
+        let Some(used) = output.usage_moved() else { return (whole, Next::More) };
         let Some(admitted) = &mut passage.admitted else { return (whole, Next::More) };
         match admitted.afford(used, self.metrics).await {
             Ok(()) => (whole, Next::More),
@@ -216,7 +213,7 @@ impl Both<'_> {
         let mut response = lock(self.upstream).response_header().cloned().ok_or(Denial::UpstreamBroken)?;
         meter::response_head(&mut response, passage).map_err(|e| blame(&e))?;
         let mut first = None;
-        while passage.meter.is_suspect() {
+        while passage.meter.is_held() {
             first = self.answered(passage).await?;
             let end = first.is_none();
             meter::clear(&mut first, end, passage)?;
