@@ -98,6 +98,7 @@ pub(super) fn counted(count: usize, noun: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::logging::is_fit;
 
     fn exit_code_for(text: &str) -> String {
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -111,6 +112,24 @@ mod tests {
         assert_eq!(exit_code_for(usable), format!("{:?}", ExitCode::SUCCESS));
         for broken in [String::new(), "[".to_owned(), usable.replace("us-east-1", "mars"), usable.to_owned() + "fps = true\n"] {
             assert_eq!(exit_code_for(&broken), format!("{:?}", ExitCode::from(EX_CONFIG)), "{broken}");
+        }
+    }
+
+    #[test]
+    fn it_warns_of_a_log_level_just_where_lines_that_it_asks_for_are_never_logged() {
+        let levels = ["off", "error", "warn", "info", "debug", "trace"];
+        let modules =
+            ["tollgate", "tollgate::proxy", "pingora_core", "pingora_proxy::proxy_h1", "h2", "aws_sigv4::http_request", "rustls"];
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for (module, level) in modules.into_iter().flat_map(|module| levels.map(|level| (module, level))) {
+            let text = format!(
+                "[[listeners]]\naddress = \"127.0.0.1:0\"\n[upstream]\nregion = \"us-east-1\"\n[log]\nlevel = \"info,{module}={level}\"\n"
+            );
+            std::fs::write(file.path(), text).unwrap();
+            let problems = snapshot::examine(file.path()).1;
+            let warned = problems.warnings().any(|warning| warning.message.contains("never logged"));
+            let logged = level.parse().ok().is_none_or(|level| is_fit(module, level));
+            assert_eq!(warned, !logged, "{module}={level}");
         }
     }
 

@@ -1,12 +1,17 @@
 //! What a request costs its tenant: held once its body is known, settled by what Bedrock reports, given back where Bedrock bills nothing.
 //! Which amounts fit is decided in `quota`, and what came of it told to the ledger, both by way of [`custody`](super::custody).
 
+mod bill;
+mod speech;
+
 use std::{borrow::Cow, sync::Arc};
 
 use http::{HeaderMap, HeaderName};
 use jiff::Timestamp;
 use pingora_proxy::Session;
 
+pub use self::bill::Bill;
+use self::speech::Pace;
 use super::{
     Denial, Gateway, Passage,
     admit::Admitted,
@@ -15,21 +20,13 @@ use super::{
     estimate::{Tariff, Tokens, metering},
 };
 use crate::{
-    bedrock::{
-        ask::Caching,
-        sonic::SpeechUsage,
-        usage::{Metering, Reading, ServiceTier, Usage},
-    },
+    bedrock::usage::{Metering, Reading, ServiceTier, Usage},
     ledger,
     pricing::{self, NanoUsd, Price},
     quota::{CapDenial, Now, QuotaDenial},
-    snapshot::{Snapshot, Tenant},
-    telemetry::{Metrics, NONE, Outcome, TenantSeries},
+    snapshot::Snapshot,
+    telemetry::{Metrics, NONE, Outcome},
 };
-
-/// A conversation's length is not known before: it holds so many tokens of input and as many of output, which is half a minute of speech or
-/// more, and as many again each time they are used up.
-const CONVERSATION_STEP: u64 = 1_000;
 
 /// The source of no price.
 const UNPRICED: &str = "unpriced";
@@ -51,59 +48,8 @@ pub struct Charge {
     input_estimate: u64,
     /// What was held of the output, where the answer comes before it.
     background: Option<u64>,
-    /// What a conversation used as of the last count, and the most that was used between two: input and output.
-    counted: (u64, u64),
-    largest: (u64, u64),
+    pace: Pace,
     bill: Option<Bill>,
-}
-
-/// What a request came to.
-#[derive(Clone, Debug)]
-pub struct Bill {
-    /// Its tokens.
-    pub usage: Usage,
-    /// What they cost.
-    pub cost: NanoUsd,
-    /// The tokens are a guess.
-    pub estimated: bool,
-    /// Charged as a request, because the answer says no usage.
-    pub by_request: bool,
-    /// Somebody said what all of it costs.
-    pub priced: bool,
-    /// It used more than was held.
-    pub overdrawn: bool,
-    /// The model as metrics name it: one that has a price, or `other`.
-    pub model: Arc<str>,
-}
-
-impl Bill {
-    /// Of a request whose process is gone, as it was charged by estimate.
-    pub fn of_lost(entry: &ledger::Entry) -> Bill {
-        // The second is what older versions wrote.
-        let is_named = ![UNPRICED, NONE].contains(&&*entry.price_source) && !entry.by_request;
-        Bill {
-            usage: entry.usage,
-            cost: entry.cost,
-            estimated: entry.estimated,
-            by_request: entry.by_request,
-            priced: !entry.price_source.contains(UNPRICED) && *entry.price_source != *NONE,
-            overdrawn: false,
-            model: if is_named { entry.request.model.clone() } else { "other".into() },
-        }
-    }
-
-    /// For metrics.
-    pub fn count(&self, series: &TenantSeries, metrics: &Metrics) {
-        series.used(&self.model, &self.usage, self.cost, metrics);
-        let flags = [
-            (self.estimated, &metrics.account.estimated),
-            (self.by_request, &metrics.account.by_request),
-            (!self.priced, &metrics.account.unpriced),
-            (self.overdrawn, &metrics.account.overdrawn),
-        ];
-        let tenant = series.tenant();
-        flags.iter().filter(|(holds, _)| *holds).for_each(|(_, counter)| counter.with_label_values(&[tenant]).inc());
-    }
 }
 
 /// A request over a quota, enforced or not.
@@ -168,7 +114,7 @@ pub async fn hold(
     }
     if admitted.is_conversation() {
         // No estimate of input: of one that says nothing of its usage, nobody knows even what went in.
-        tokens = Tokens { input: CONVERSATION_STEP, output: CONVERSATION_STEP, ..Tokens::default() };
+        tokens = Tokens { input: speech::STEP, output: speech::STEP, ..Tokens::default() };
     }
     // Of the others Bedrock reads the body's.
     if operation.is_some_and(|operation| operation.name.starts_with("InvokeModel")) {
@@ -213,8 +159,7 @@ pub async fn hold(
         tier: tokens.tier,
         input_estimate: tokens.input_estimate,
         background: tokens.background.then_some(tokens.output),
-        counted: (0, 0),
-        largest: (0, 0),
+        pace: Pace::default(),
         bill: None,
     });
     Ok(())
@@ -227,19 +172,8 @@ pub fn settle(passage: &mut Passage, outcome: Outcome) {
     let meter = &passage.meter;
     let abandoned = left && !meter.response_began() && passage.attempts.was_sent();
     let outcome = if left { Outcome::ClientLeft } else { outcome };
-    let conversation = passage.content.conversation();
-    let ends_it = matches!(outcome, Outcome::ClientLeft | Outcome::Denied);
-    // Bedrock goes on with what it was sent, and nobody is left to hear what that came to: half a minute of it, as is held.
-    let uncounted = conversation.is_some_and(|conversation| ends_it && conversation.is_uncounted);
-    let least = if uncounted { charge.held.hold().input_tokens } else { 0 };
-    let spoken = conversation.and_then(|conversation| conversation.usage.or(uncounted.then(SpeechUsage::default)));
-    let reading = spoken.map_or_else(
-        || meter.reading(),
-        |usage| {
-            let usage = SpeechUsage { input_tokens: usage.input_tokens.max(least), ..usage };
-            reading_of_speech(usage, outcome == Outcome::Completed)
-        },
-    );
+    let spoken = passage.content.conversation().and_then(|conversation| charge.reading_of(conversation, outcome));
+    let reading = spoken.unwrap_or_else(|| meter.reading());
     charge.settle(&Ending {
         status: meter.status,
         reading,
@@ -274,15 +208,6 @@ pub async fn unanswered(passage: &mut Passage, given_up: bool) {
     let _ = charge.held.acknowledged().await;
 }
 
-/// The last totals of a conversation: Bedrock counts them up as it goes.
-fn reading_of_speech(usage: SpeechUsage, complete: bool) -> Reading {
-    Reading { usage: Some(usage_of_speech(usage)), complete, ..Reading::default() }
-}
-
-fn usage_of_speech(SpeechUsage { input_tokens, output_tokens, .. }: SpeechUsage) -> Usage {
-    Usage { input_tokens, output_tokens, ..Usage::default() }
-}
-
 impl Charge {
     /// The model as sums are kept for it: what stands behind a profile.
     pub fn model(&self) -> &str {
@@ -292,53 +217,6 @@ impl Charge {
     /// The bill, once there is one.
     pub fn bill(&self) -> Option<&Bill> {
         self.bill.as_ref()
-    }
-
-    /// A conversation has used so much, and goes on: holds more, once what it holds has no room for as much as it used at most from one count
-    /// to the next. A step at a time; if that does not fit, that much: others run beside it, and what it is told next is used already.
-    ///
-    /// # Errors
-    /// There is no room for it.
-    pub async fn grow(&mut self, used: SpeechUsage, tenant: &Tenant, metrics: &Metrics) -> Result<(), Denial> {
-        if !self.held.is_open() {
-            return Ok(());
-        }
-        let usage = usage_of_speech(used);
-        let since = |now: u64, before: u64, most: u64| most.max(now.saturating_sub(before));
-        self.largest = (
-            since(usage.input_tokens, self.counted.0, self.largest.0),
-            since(usage.output_tokens, self.counted.1, self.largest.1),
-        );
-        self.counted = (usage.input_tokens, usage.output_tokens);
-        let price = |usage: &Usage| self.price.as_ref().map_or(NanoUsd::ZERO, |price| price.cost(usage, self.tier));
-        let and = |step: u64| Usage {
-            input_tokens: usage.input_tokens.saturating_add(self.largest.0.max(step)),
-            output_tokens: usage.output_tokens.saturating_add(self.largest.1.max(step)),
-            ..usage
-        };
-        let (next, spent) = (and(0), price(&usage));
-        let ledger::Hold { input_tokens, output_tokens, cost, .. } = *self.held.hold();
-        if next.input_tokens <= input_tokens && next.output_tokens <= output_tokens && price(&next) <= cost {
-            return Ok(());
-        }
-        let now = Now::read();
-        let mut denial = None;
-        for step in [CONVERSATION_STEP, 0] {
-            let ahead = and(step);
-            let grown = |held: u64, next: u64, ahead: u64| if next > held { ahead } else { held };
-            let input = grown(input_tokens, next.input_tokens, ahead.input_tokens);
-            let output = grown(output_tokens, next.output_tokens, ahead.output_tokens);
-            let most = self.price.as_ref().map_or(NanoUsd::ZERO, |price| price.at_most(input, output, Caching::Off, self.tier));
-            let dearer = most.max(spent).max(cost);
-            match self.held.grow(tenant, (input, output), (dearer, spent), &now).await {
-                Ok(shadowed) => {
-                    shadowed.iter().for_each(|denial| count(denial, "shadow", metrics));
-                    return Ok(());
-                }
-                Err(refusal) => denial = Some(refusal),
-            }
-        }
-        denial.inspect(|denial| count_refusal(denial, metrics)).map_or(Ok(()), Err)
     }
 
     /// Charges what Bedrock bills for an answer that ended so; gives back the rest. Does nothing the second time.

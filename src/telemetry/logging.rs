@@ -48,12 +48,16 @@ impl LogFilter {
 /// Whether a line is fit for the log, whatever `log.level` asks for. Other crates show what passes through them at `trace`: heads with
 /// tokens, session tickets, requests as they are signed. Pingora warns and errs about every connection a client drops, with its
 /// request's path; what matters of that is in the access log.
-fn is_fit(line: &Metadata<'_>) -> bool {
-    match line.target().split("::").next() {
+pub fn is_fit(target: &str, level: Level) -> bool {
+    match target.split("::").next() {
         Some("tollgate") => true,
-        Some(other) => !other.starts_with("pingora") && *line.level() <= Level::DEBUG,
+        Some(other) => !other.starts_with("pingora") && level <= Level::DEBUG,
         None => false,
     }
+}
+
+fn passes(line: &Metadata<'_>) -> bool {
+    is_fit(line.target(), *line.level())
 }
 
 /// Sends `tracing` and `log` to standard output as JSON. Once per process.
@@ -67,7 +71,7 @@ pub fn init(level: &str) -> io::Result<Log> {
     let lines = LogLines::new(File::from(stdout().as_fd().try_clone_to_owned()?))?;
     let writer = lines.clone();
     let written = tracing_subscriber::fmt::layer().event_format(OwnLine).with_writer(move || writer.clone());
-    tracing_subscriber::registry().with(layer).with(filter_fn(is_fit)).with(written).try_init().map_err(io::Error::other)?;
+    tracing_subscriber::registry().with(layer).with(filter_fn(passes)).with(written).try_init().map_err(io::Error::other)?;
     Ok(Log { filter: LogFilter(handle), lines })
 }
 
@@ -96,7 +100,7 @@ mod tests {
         let writer = lines.clone();
         let written = tracing_subscriber::fmt::layer().with_writer(move || writer.clone());
         let asked = EnvFilter::try_new("trace,pingora_proxy=trace,h2=trace,aws_sigv4::http_request=trace,pingora_core").unwrap();
-        let subscriber = tracing_subscriber::registry().with(asked).with(filter_fn(is_fit)).with(written);
+        let subscriber = tracing_subscriber::registry().with(asked).with(filter_fn(passes)).with(written);
         tracing::subscriber::with_default(subscriber, || {
             event!(target: "pingora_proxy", Level::ERROR, "never");
             event!(target: "pingora_core", Level::TRACE, "never");

@@ -174,7 +174,7 @@ fn in_vain(check: &mut Check<'_>, directive: &str) {
     }
 }
 
-/// As `telemetry::logging` has it. A module stands for all whose names begin so.
+/// As `telemetry::logging::is_fit` has it; a test of `tollgate check` holds them together. A module stands for all whose names begin so.
 fn asks_in_vain(directive: &str) -> bool {
     let (module, level) = match directive.split_once(['=', '[']) {
         Some((module, rest)) => (module, rest.rsplit('=').next().unwrap_or_default()),
