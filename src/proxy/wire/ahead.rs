@@ -3,6 +3,7 @@
 
 use std::{
     io::Result,
+    mem::MaybeUninit,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -40,9 +41,9 @@ impl Ahead {
 
     /// Waits for the end of the stream, and keeps what comes before it.
     pub fn poll_end(&mut self, stream: &mut (impl AsyncRead + Unpin), cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let mut piece = [0; PIECE_BYTES];
+        let mut piece = [MaybeUninit::uninit(); PIECE_BYTES];
         while self.0.len() < BYTES_MAX {
-            let mut read = ReadBuf::new(&mut piece);
+            let mut read = ReadBuf::uninit(&mut piece);
             ready!(Pin::new(&mut *stream).poll_read(cx, &mut read))?;
             if read.filled().is_empty() {
                 return Poll::Ready(Ok(()));
