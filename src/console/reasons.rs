@@ -86,7 +86,7 @@ pub fn meaning(reason: &str) -> Meaning {
         ),
         "unreachable" => ("Bedrock could not be reached", BEDROCK),
         "upstream_timeout" => ("Bedrock did not answer in time", BEDROCK),
-        "upstream_broken" => ("Bedrock's answer broke off before it began, or could not be passed on", BEDROCK),
+        "upstream_broken" => ("Bedrock's answer broke off, or could not be passed on", BEDROCK),
         "internal" | "sealing" => ("the gateway itself failed", "find the request id in the log, and tell the authors"),
         "body_too_large" => (
             "the body was larger than it may be",

@@ -205,9 +205,14 @@ impl Admitted {
     }
 }
 
-/// serde_json's own text quotes what it found, which may be a prompt.
+/// What is wrong with a body. Of values serde_json's own text quotes what it found, which may be a prompt; of syntax it quotes nothing.
 pub(super) fn unreadable(e: body::BodyError) -> Denial {
-    Denial::BodyUnreadable(format!("see line {}, column {}", e.line(), e.column()))
+    let place = format!("line {}, column {}", e.line(), e.column());
+    let text = e.to_string();
+    match text.split_once(" at line ").filter(|_| e.is_syntax() || e.is_eof()) {
+        Some((what, _)) => Denial::BodyUnreadable(format!("{what}; see {place}")),
+        None => Denial::BodyUnreadable(format!("see {place}")),
+    }
 }
 
 /// Whether the head can be believed at all, and who it says to be from.
@@ -376,4 +381,25 @@ fn scope_service(headers: &HeaderMap) -> Option<&str> {
     let authorization = headers.get(header::AUTHORIZATION).filter(|value| value.as_bytes().starts_with(SIGNATURE.as_bytes()))?;
     let scope = authorization.to_str().ok()?.strip_prefix(SIGNATURE)?.split("Credential=").nth(1)?;
     scope.split([',', ' ']).next()?.split('/').nth(3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_body_is_told_what_is_wrong_and_where_and_nothing_of_what_is_in_it() {
+        let cases = [
+            (r#"{"model": "\ud83d"}"#, "end of hex escape"),
+            (r#"{"model": "secret", "model": "secret"}"#, "no name twice: see line 1, column"),
+            (r#"{"model": 7, "secret": 1}"#, "see line 1, column"),
+            (r#"["secret"]"#, "see line 1, column"),
+            (r#"{"secret": 1, "#, "EOF while parsing"),
+        ];
+        for (text, says) in cases {
+            let e = body::top_level_string(&[Bytes::from_static(text.as_bytes())], "model").unwrap_err();
+            let told = unreadable(e).to_string();
+            assert!(told.contains(says) && told.contains("see line 1") && !told.contains("secret"), "{text}: {told}");
+        }
+    }
 }

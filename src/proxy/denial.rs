@@ -99,6 +99,10 @@ pub enum Denial {
     UpstreamTimeout,
     #[error("Bedrock's answer broke off before it began.")]
     UpstreamBroken,
+    #[error("Bedrock's answer broke off: what came is not all of it.")]
+    UpstreamBrokeOff,
+    #[error("Bedrock could not be reached over HTTP/2, which this operation needs. The gateway's operator has to look.")]
+    UpstreamWithoutHttp2,
     #[error("Bedrock's answer cannot be passed on: {0}.")]
     Unpassable(&'static str),
     #[error("The gateway failed. Its operator finds the request id in the log.")]
@@ -199,7 +203,9 @@ impl Denial {
             Denial::CredentialsRefused(_) => Verdict { retry_after: None, ..unavailable(503, "credentials_refused") },
             Denial::Unreachable => unavailable(503, "unreachable"),
             Denial::UpstreamTimeout => unavailable(504, "upstream_timeout"),
-            Denial::UpstreamBroken | Denial::Unpassable(_) => unavailable(502, "upstream_broken"),
+            Denial::UpstreamBroken | Denial::UpstreamBrokeOff | Denial::UpstreamWithoutHttp2 | Denial::Unpassable(_) => {
+                unavailable(502, "upstream_broken")
+            }
             Denial::Internal => Verdict { aws: "InternalServerException", ..unavailable(500, "internal") },
         }
     }

@@ -49,7 +49,7 @@ fn outcome(passage: &Passage, e: Option<&Error>) -> Outcome {
         (_, Some(ErrorSource::Downstream)) => Outcome::ClientLeft,
         _ if passage.content.client_left() => Outcome::ClientLeft,
         (_, Some(ErrorSource::Upstream)) => Outcome::UpstreamFailed,
-        (Some(refused), _) if refused.reason == "unreachable" => Outcome::UpstreamFailed,
+        (Some(refused), _) if matches!(refused.reason, "unreachable" | "upstream_broken") => Outcome::UpstreamFailed,
         (Some(_), _) | (_, Some(_)) => Outcome::GatewayFailed,
         (None, None) => Outcome::Completed,
     }

@@ -8,13 +8,14 @@ use http_body_util::Full;
 use hyper::{Request, Response, body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use sha2::{Digest, Sha256};
-use tokio::{runtime::Builder, task::JoinSet};
+use tokio::{net::TcpListener, runtime::Builder, task::JoinSet};
+use tokio_rustls::TlsAcceptor;
 use tollgate::simulator::Served;
 
 use crate::{
     client::{Answer, Client, post, with},
     conversation::{self, Conversation, SONIC, Signer, chunk, encoded, request},
-    harness::{CONVERSE, DEADLINE, INVOKE, Settings, World, tenant, until, within},
+    harness::{CONVERSE, Certificate, DEADLINE, INVOKE, Settings, World, tenant, until, within},
     puppet::Puppet,
 };
 
@@ -312,7 +313,9 @@ async fn a_stream_that_bedrock_breaks_off_ends_in_an_exception() {
         let mut client = world.h2().await;
         let mut conversation = Conversation::open_with(&mut client, &[(name, value)]).await;
         conversation.say(b"hello");
-        assert_eq!(conversation.exception().await.0, "serviceUnavailableException");
+        let (kind, message) = conversation.exception().await;
+        assert_eq!(kind, "serviceUnavailableException");
+        assert!(message.contains("broke off") && !message.contains("before"), "{message}");
         let line = world.log_lines(count + 1).await.pop().unwrap();
         assert_eq!((&line["outcome"], &line["reason"]), (&"upstream_failed".into(), &"upstream_broken".into()), "{line:#?}");
     }
@@ -403,6 +406,33 @@ async fn an_upstream_without_http2_is_no_upstream() {
     puppet.accept().await.say("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await;
     within(asking).await.unwrap().assert_refused(502, "ServiceUnavailableException");
     assert_eq!(world.log_lines(1).await[0]["outcome"], "upstream_failed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upstream_that_does_not_agree_on_http2_is_told_as_such() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let certificate = Certificate::new();
+    let endpoint = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    let world = World::with(Settings {
+        upstream: format!("ca_file = \"upstream.pem\"\nendpoints = {{ bedrock-runtime = \"{endpoint}\" }}\n"),
+        files: vec![("upstream.pem", certificate.ca.clone())],
+        ..Settings::default()
+    })
+    .await;
+    let acceptor = TlsAcceptor::from(certificate.server());
+    let serving = tokio::spawn(async move {
+        let mut streams = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            streams.push(acceptor.accept(stream).await);
+        }
+    });
+    let mut client = world.h2().await;
+    let (_feed, request) = request();
+    let answer = Answer::read(within(client.send(request)).await.unwrap()).await.unwrap();
+    answer.assert_refused(502, "ServiceUnavailableException");
+    assert!(answer.json()["message"].as_str().unwrap().contains("HTTP/2"), "{}", answer.json());
+    assert_eq!(world.log_lines(1).await[0]["outcome"], "upstream_failed");
+    serving.abort();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

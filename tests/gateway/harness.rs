@@ -10,6 +10,10 @@ use std::{
 };
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::{
+    ServerConfig,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
@@ -323,6 +327,13 @@ impl Certificate {
     pub fn write(&self, directory: &TempDir, name: &str) {
         fs::write(directory.path().join(format!("{name}.pem")), &self.leaf).unwrap();
         fs::write(directory.path().join(format!("{name}.key")), &self.key).unwrap();
+    }
+
+    /// What a server of it needs; it agrees on no protocol by name.
+    pub fn server(&self) -> Arc<ServerConfig> {
+        let leaf = CertificateDer::from_pem_slice(self.leaf.as_bytes()).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap();
+        Arc::new(ServerConfig::builder().with_no_client_auth().with_single_cert(vec![leaf], key).unwrap())
     }
 }
 

@@ -45,7 +45,7 @@ pub async fn connect(passage: &mut Passage, gateway: &Gateway) -> Result<Connect
             }
             Ok(_) => {
                 tracing::error!(%address, service = service.name(), "the endpoint does not speak HTTP/2");
-                denial = Denial::UpstreamBroken;
+                denial = Denial::UpstreamWithoutHttp2;
             }
             Err(e) => {
                 passage.arrival.trace.mark("tollgate.connect_failed", e.etype().as_str());

@@ -117,7 +117,7 @@ fn conclude(passage: &mut Passage, resigner: &Resigner, output: &Output, ended: 
             passage.answered = Some(Answered { status: None, refusal: Some(Refusal::of(&verdict)), why });
             (Some(outcome(&verdict)), Ok(()))
         }
-        Ended::Unanswered(denial @ (Denial::UpstreamBroken | Denial::Unpassable(_))) => {
+        Ended::Unanswered(denial @ (Denial::UpstreamBroken | Denial::UpstreamBrokeOff | Denial::Unpassable(_))) => {
             (Some(Outcome::UpstreamFailed), Err(denial))
         }
         Ended::Unanswered(denial) => (None, Err(denial)),

@@ -199,7 +199,7 @@ impl Both<'_> {
         let piece = poll_fn(|cx| lock(self.upstream).poll_read_response_body(cx)).await;
         piece.transpose().map_err(|e| {
             tracing::warn!(error = %e, request_id = passage.arrival.request_id, "Bedrock's answer broke off");
-            Denial::UpstreamBroken
+            Denial::UpstreamBrokeOff
         })
     }
 
