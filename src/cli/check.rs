@@ -58,7 +58,12 @@ pub fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
 fn foreign_ledger(config: &Config) -> Option<LedgerError> {
     let file = config.ledger.file.as_ref().filter(|file| file.exists())?;
     match Reader::open(file) {
-        Err(error @ (LedgerError::Foreign(_) | LedgerError::Newer { .. } | LedgerError::Damaged { .. })) => Some(error),
+        Err(
+            error @ (LedgerError::Foreign(_)
+            | LedgerError::Newer { .. }
+            | LedgerError::Damaged { .. }
+            | LedgerError::StrangeWal(_)),
+        ) => Some(error),
         _ => None,
     }
 }

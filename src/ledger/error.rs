@@ -24,6 +24,17 @@ pub enum LedgerError {
     /// Another process writes to it.
     #[error("another process has the ledger {} open: one gateway a ledger; stop the other, or give this one a `file` of its own", .0.display())]
     InUse(PathBuf),
+    /// It has more names than one.
+    #[error("the ledger {} has {names} names (hard links): its log and its lock go by the name, so another gateway could have it open unnoticed; remove the others", file.display())]
+    Linked {
+        /// Which.
+        file: PathBuf,
+        /// How many.
+        names: u64,
+    },
+    /// It was put where another one had been, whose WAL is still there.
+    #[error("the ledger {name} is a copy, and {name}-wal belongs to the file that was there before: together they would be damaged. To go on with the copy, move {name}-wal and {name}-shm away", name = .0.display())]
+    StrangeWal(PathBuf),
     /// It is some other file.
     #[error("{} is not a tollgate ledger: it is left as it is; set `file` in [ledger] to another path", .0.display())]
     Foreign(PathBuf),
@@ -36,7 +47,7 @@ pub enum LedgerError {
         found: i64,
     },
     /// SQLite says that the file is not sound.
-    #[error("the ledger {} is damaged ({found}): it is left as it is. Restore a backup; or save what can be saved with `sqlite3 {} .recover`, move the file and its -wal away, and start anew", file.display(), file.display())]
+    #[error("the ledger {} is damaged ({found}): it is left as it is. Restore a backup, with the -wal and -shm that are there moved away; or save what can be saved with `sqlite3 {} .recover`, move the file and its -wal away, and start anew", file.display(), file.display())]
     Damaged {
         /// Which.
         file: PathBuf,

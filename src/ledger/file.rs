@@ -6,7 +6,7 @@
 
 use std::{
     fs::{self, OpenOptions, TryLockError},
-    io,
+    io::{self, Read},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     time::Duration,
@@ -22,6 +22,10 @@ const BUSY_MAX: Duration = Duration::from_millis(250);
 /// The WAL shrinks to this when it starts anew; a long reader or a full disk may have let it grow.
 const WAL_BYTES_KEPT: i64 = 64 << 20;
 
+/// Where a file says how it is written and read, and what it says without a WAL: <https://sqlite.org/fileformat2.html> §1.3.3.
+const FILE_FORMAT_AT: usize = 18;
+const FILE_FORMAT_ROLLBACK: [u8; 2] = [1, 1];
+
 /// Says that nobody else writes to a ledger, as long as it lives, and not longer than the process.
 #[derive(Debug)]
 pub(super) struct Lock(fs::File);
@@ -33,12 +37,14 @@ impl Drop for Lock {
     }
 }
 
-/// Locks a file beside the ledger: nobody can lock the ledger itself without taking SQLite's own locks away.
+/// Locks a file beside the ledger: nobody can lock the ledger itself without taking SQLite's own locks away. Beside the ledger itself,
+/// whatever symbolic links lead there.
 pub(super) fn lock(file: &Path) -> Result<Lock, LedgerError> {
     let cannot = |source| LedgerError::Open { file: file.to_owned(), source };
-    let mut beside = file.as_os_str().to_owned();
-    beside.push(".lock");
-    let beside = PathBuf::from(beside);
+    // One that cannot be made may still be read.
+    let _ = make(file);
+    let own = fs::canonicalize(file).ok().filter(|own| own.is_file());
+    let beside = beside(own.as_deref().unwrap_or(file), ".lock");
     let options = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).clone();
     let lock = match options.open(&beside) {
         // Locked it can be all the same.
@@ -53,14 +59,41 @@ pub(super) fn lock(file: &Path) -> Result<Lock, LedgerError> {
     }
 }
 
+/// A companion of the file, by the end of its name.
+fn beside(file: &Path, end: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(end);
+    PathBuf::from(name)
+}
+
 /// Makes the file if there is none, for its owner only. SQLite gives its companions the same mode.
 pub(super) fn make(file: &Path) -> Result<(), LedgerError> {
     let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).clone();
     options.open(file).map(drop).map_err(|source| LedgerError::Open { file: file.to_owned(), source })
 }
 
+/// That the file has no second name: its companions and its lock go by the name, so that two gateways would not know of each other.
+pub(super) fn look_for_links(file: &Path) -> Result<(), LedgerError> {
+    match fs::metadata(file).map(|found| found.nlink()) {
+        Ok(names) if names > 1 => Err(LedgerError::Linked { file: file.to_owned(), names }),
+        _ => Ok(()),
+    }
+}
+
+/// That the WAL beside the file is its own, as far as that can be told: a copy made with `VACUUM INTO` has had none yet. SQLite would take
+/// the pages of the one for those of the other: <https://sqlite.org/howtocorrupt.html> §1.4.
+fn look_for_strange_wal(file: &Path) -> Result<(), LedgerError> {
+    let mut header = [0; FILE_FORMAT_AT + FILE_FORMAT_ROLLBACK.len()];
+    let read = fs::File::open(file).and_then(|mut opened| opened.read_exact(&mut header));
+    if read.is_ok() && header.ends_with(&FILE_FORMAT_ROLLBACK) && !has_no_wal(file) {
+        return Err(LedgerError::StrangeWal(file.to_owned()));
+    }
+    Ok(())
+}
+
 /// Opens a file that is there for writing, and brings it up to date.
 pub(super) fn connect(file: &Path) -> Result<Connection, LedgerError> {
+    look_for_strange_wal(file)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(file, flags).map_err(|error| explain(file, error))?;
     if identify(file, &connection)? > 0 {
@@ -75,6 +108,7 @@ pub(super) fn connect_to_read(file: &Path) -> Result<Connection, LedgerError> {
     if !file.try_exists().map_err(|source| LedgerError::Open { file: file.to_owned(), source })? {
         return Err(LedgerError::Missing(file.to_owned()));
     }
+    look_for_strange_wal(file)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let opened = Connection::open_with_flags(file, flags).map_err(|error| explain(file, error));
     let (connection, found) = match opened.and_then(|connection| known(file, connection)) {
@@ -104,9 +138,7 @@ fn lacks_room(error: &Error) -> bool {
 
 /// The file says all that there is to say, and nobody writes to it, or not yet.
 fn has_no_wal(file: &Path) -> bool {
-    let mut beside = file.as_os_str().to_owned();
-    beside.push("-wal");
-    fs::metadata(PathBuf::from(beside)).map_or(true, |wal| wal.len() == 0)
+    fs::metadata(beside(file, "-wal")).map_or(true, |wal| wal.len() == 0)
 }
 
 /// A file that is read without anything beside it: <https://sqlite.org/uri.html>.

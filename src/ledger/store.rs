@@ -32,7 +32,8 @@ pub(super) struct Store {
     file: PathBuf,
     /// Absent after a failure that may be the connection's own.
     connection: Option<Connection>,
-    identity: (u64, u64),
+    /// The file's: no other is written to in its place, whatever has its name.
+    identity: Option<(u64, u64)>,
     /// The last day that the file vouched for when it was opened.
     known: Option<Date>,
     /// Last: given back when the connection is closed.
@@ -88,14 +89,15 @@ impl Store {
 
     pub(super) fn lock(path: PathBuf) -> Result<Store, LedgerError> {
         let lock = file::lock(&path)?;
-        Ok(Store { file: path, connection: None, identity: Default::default(), known: None, _lock: lock })
+        Ok(Store { file: path, connection: None, identity: None, known: None, _lock: lock })
     }
 
     fn opened(mut self, lost_before: Timestamp, now: Timestamp) -> Result<(Store, Recovered), LedgerError> {
         let path = &self.file;
         file::make(path)?;
+        file::look_for_links(path)?;
         let mut connection = file::connect(path)?;
-        self.identity = file::identity(path).map_err(|source| LedgerError::Open { file: path.clone(), source })?;
+        self.identity = Some(file::identity(path).map_err(|source| LedgerError::Open { file: path.clone(), source })?);
         self.known = known_day(&connection).map_err(|error| file::explain(path, error))?;
         let recovered = recover(&mut connection, lost_before, self.known, now).map_err(|error| file::explain(path, error))?;
         self.connection = Some(connection);
@@ -106,6 +108,7 @@ impl Store {
     pub(super) fn read(mut self, now: Timestamp) -> Result<(Store, Recovered), LedgerError> {
         let path = &self.file;
         let connection = file::connect_to_read(path)?;
+        self.identity = file::identity(path).ok();
         file::look_for_damage(path, &connection)?;
         self.known = known_day(&connection).map_err(|error| file::explain(path, error))?;
         let holds = rows::holds(&connection).map_err(|error| file::explain(path, error))?;
@@ -147,10 +150,9 @@ impl Store {
     /// The connection, opened again if it was given up; never to a file that nobody sees any more.
     pub(super) fn connection(&mut self) -> Result<&mut Connection, WriteError> {
         let found = file::identity(&self.file).map_err(|_| WriteError::Gone)?;
-        if self.connection.is_some() && found != self.identity {
+        if *self.identity.get_or_insert(found) != found {
             return Err(WriteError::Gone);
         }
-        self.identity = found;
         match &mut self.connection {
             Some(connection) => Ok(connection),
             none => Ok(none.insert(file::connect(&self.file)?)),

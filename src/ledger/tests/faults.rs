@@ -98,6 +98,40 @@ fn a_file_that_was_moved_is_written_to_when_it_is_back() {
 }
 
 #[test]
+fn a_file_in_the_place_of_the_ledger_is_not_written_to_and_neither_is_damaged() {
+    let vacuum: fn(&Path, &Path) = |file, copy| {
+        Connection::open(file).unwrap().execute("VACUUM INTO ?1", [copy.to_str()]).unwrap();
+    };
+    let plain: fn(&Path, &Path) = |file, copy| {
+        let whole = "PRAGMA wal_checkpoint(TRUNCATE)";
+        Connection::open(file).unwrap().query_row(whole, (), |_| Ok(())).unwrap();
+        fs::copy(file, copy).unwrap();
+    };
+    for make_copy in [vacuum, plain] {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = open_with_a_row(directory.path(), OnFailure::Closed);
+        let (file, aside, copy) = (ledger.file().unwrap(), directory.path().join("aside"), directory.path().join("copy"));
+        make_copy(file, &copy);
+        let copied = fs::read(&copy).unwrap();
+        fs::rename(file, &aside).unwrap();
+        fs::rename(&copy, file).unwrap();
+        suffers(&ledger, || {
+            assert!(ledger.health().unwrap().error.unwrap().contains("replaced"));
+            // Time for attempts on the file that took the first's place.
+            let first = Instant::now();
+            until("it was tried again", || first.elapsed() > Duration::from_millis(200));
+            assert!(!ledger.health().unwrap().writable);
+            fs::rename(file, &copy).unwrap();
+            fs::rename(&aside, file).unwrap();
+        });
+        assert!(fs::read(&copy).unwrap() == copied);
+        let path = file.to_owned();
+        drop(ledger);
+        assert_eq!(Reader::open(&path).unwrap().verify().unwrap(), Verdict { rows: 502, sums: 1, ..Verdict::default() });
+    }
+}
+
+#[test]
 fn a_connection_that_went_bad_is_replaced() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = open_with_a_row(directory.path(), OnFailure::Closed);

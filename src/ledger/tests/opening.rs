@@ -27,6 +27,50 @@ fn a_file_that_is_no_ledger_is_refused_and_left_as_it_is() {
 }
 
 #[test]
+fn a_copy_beside_the_log_of_another_file_is_refused_until_that_is_gone() {
+    let directory = tempfile::tempdir().unwrap();
+    let (ledger, _) = open(directory.path());
+    let path = ledger.file().unwrap().to_owned();
+    let beside = |end: &str| directory.path().join(format!("ledger.sqlite{end}"));
+    let (copy, log) = (directory.path().join("copy"), directory.path().join("log"));
+    ledger.settle(entry("a"));
+    wait(ledger.durable()).unwrap();
+    Connection::open(&path).unwrap().execute("VACUUM INTO ?1", [copy.to_str()]).unwrap();
+    ledger.settle(entry("b"));
+    wait(ledger.durable()).unwrap();
+    fs::copy(beside("-wal"), &log).unwrap(); // as a process that is killed leaves it
+    drop(ledger);
+    fs::rename(&copy, &path).unwrap();
+    fs::rename(&log, beside("-wal")).unwrap();
+    let copied = fs::read(&path).unwrap();
+    let error = refusal(directory.path());
+    assert!(matches!(error, LedgerError::StrangeWal(_)), "{error}");
+    assert!(error.to_string().contains("ledger.sqlite-wal and "), "{error}");
+    assert!(matches!(Reader::open(&path).unwrap_err(), LedgerError::StrangeWal(_)));
+    assert!(fs::read(&path).unwrap() == copied);
+    fs::remove_file(beside("-wal")).unwrap();
+    drop(open(directory.path()));
+    assert_eq!(rows_on_disk(&path), [entry("a")]);
+}
+
+#[test]
+fn a_ledger_is_one_by_whatever_path_it_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let by = |name: &str| config::Ledger { file: Some(directory.path().join(name)), ..config(directory.path()) };
+    std::os::unix::fs::symlink("ledger.sqlite", directory.path().join("early")).unwrap();
+    let (early, _) = Ledger::open(&by("early"), now()).unwrap();
+    let path = config(directory.path()).file.unwrap();
+    assert!(matches!(refusal(directory.path()), LedgerError::InUse(_)), "the file that the link made");
+    drop(early);
+    let (_ledger, _) = open(directory.path());
+    std::os::unix::fs::symlink(&path, directory.path().join("soft")).unwrap();
+    assert!(matches!(Ledger::open(&by("soft"), now()).unwrap_err(), LedgerError::InUse(_)));
+    fs::hard_link(&path, directory.path().join("hard")).unwrap();
+    let error = Ledger::open(&by("hard"), now()).unwrap_err();
+    assert!(matches!(error, LedgerError::Linked { names: 2, .. }), "{error}");
+}
+
+#[test]
 fn while_a_file_is_given_up_nobody_spends() {
     let directory = tempfile::tempdir().unwrap();
     let (ledger, _) = open(directory.path());
