@@ -138,6 +138,14 @@ pub async fn fail(session: &mut Session, passage: &mut Passage, e: &Error) -> Fa
     if began || client_left {
         return FailToProxy { error_code: 0, can_reuse_downstream: false };
     }
+    let given_up = *e.etype() == ErrorType::ReadTimedout;
+    if passage.content.client_left() {
+        // Nobody is there to be told, and what came of the answer is charged as of any that breaks off.
+        if !passage.meter.response_began() {
+            charge::unanswered(passage, given_up).await;
+        }
+        return FailToProxy { error_code: 0, can_reuse_downstream: false };
+    }
     let mut written = None;
     passage.meter.withdraw();
     // Pingora closes after a failure; the client should know, or its next request runs into it.
@@ -147,7 +155,7 @@ pub async fn fail(session: &mut Session, passage: &mut Passage, e: &Error) -> Fa
         if let Some(admitted) = &mut passage.admitted {
             admitted.release();
         }
-        charge::unanswered(passage, *e.etype() == ErrorType::ReadTimedout).await;
+        charge::unanswered(passage, given_up).await;
         if write(session.as_mut(), response, body).await.is_ok() {
             written = Some(status);
         }

@@ -187,6 +187,40 @@ async fn a_stream_that_bedrock_breaks_off_is_charged_by_estimate() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_breaks_off_is_charged_by_estimate_though_its_client_had_left_before_it_began() {
+    let puppet = Puppet::start().await;
+    let settings = Settings {
+        tenants: format!("{}[[tenants.acme.quotas]]\ntokens_per_day = 100_000\n", tenant("acme", "")),
+        sections: "[ledger]\nfile = \"ledger.sqlite\"\n".to_owned(),
+        upstream: puppet.upstream(),
+        ..Settings::default()
+    };
+    let world = World::with(settings).await;
+    let begun = r#"HTTP/1.1 200 OK
+content-type: application/json
+content-length: 1000
+
+{"output":{"message":{"content":[{"text":"all that Bedrock came to say before it broke off"#;
+    for (count, (said, costs)) in [("", false), (&*begun.replace('\n', "\r\n"), true)].into_iter().enumerate() {
+        let mut client = world.h1().await;
+        let body = r#"{"messages":[{"content":[{"text":"hello there"}]}]}"#;
+        let asking = tokio::spawn(async move { client.post(CONVERSE, body).await });
+        let mut bedrock = puppet.request().await;
+        asking.abort();
+        world.until_sum("tollgate_answers_read_on", &[], 1.0).await;
+        bedrock.say(said).await;
+        drop(bedrock);
+        let line = world.log_lines(count + 1).await.pop().unwrap();
+        assert_eq!(line["outcome"], "client_left", "{line:#}");
+        assert_eq!(line.get("estimated").is_some(), costs, "{line:#}");
+        assert_eq!(line["output_tokens"].as_u64() > Some(5), costs, "{line:#}");
+    }
+    let sums = until_ledger(&world, 1).await;
+    assert_eq!((sums.requests, sums.estimated), (1, 1));
+    world.until_sum("tollgate_quota_reserved_ratio", &["acme"], 0.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn too_many_max_tokens_are_refused_or_lowered() {
     let world = with_quota("max_tokens = 500").await;
     let body = r#"{"inferenceConfig":{"maxTokens":501}}"#;
