@@ -13,7 +13,7 @@ pub struct Overrides {
     /// By model id or ARN, as the client writes it.
     pub models: BTreeMap<String, ModelOverride>,
     /// US dollars per request, by operation: what operations cost that report no tokens. `Unknown` is every one that this version does not
-    /// know.
+    /// know; tokens that the answer of one tells are charged instead, if the model that its body names has a price.
     pub requests: BTreeMap<String, String>,
 }
 

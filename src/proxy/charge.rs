@@ -122,7 +122,7 @@ pub async fn hold(
     }
     let ask = tariff.ask(passage.arrival.id, &tokens);
     let input = Usage { input_tokens: tokens.input, ..Usage::default() };
-    let of_input = tariff.price.as_ref().map(|price| price.charge(&input, tokens.tier));
+    let of_input = tariff.price.as_ref().filter(|_| !tariff.by_request).map(|price| price.charge(&input, tokens.tier));
     let request = ledger::Request {
         id: passage.arrival.request_id.as_str().into(),
         time: now.wall,
@@ -226,7 +226,9 @@ impl Charge {
             return;
         }
         let tier = ending.reading.tier.unwrap_or(self.tier);
-        let charged = self.price.as_ref().map(|price| price.charge(&usage, tier));
+        let by_token = self.price.as_ref().filter(|_| !self.by_request || usage.total() > 0);
+        let charged = by_token.map(|price| price.charge(&usage, tier));
+        let by_request = self.by_request && by_token.is_none();
         let cost = charged.as_ref().map_or(self.request_price.unwrap_or_default(), |charged| charged.cost);
         let source = source(charged.as_ref(), self.request_price);
         let request = self.held.hold().request.clone();
@@ -239,7 +241,7 @@ impl Charge {
             cost,
             price_source: source,
             estimated,
-            by_request: self.by_request,
+            by_request,
             outcome: Cow::Borrowed(ending.outcome),
         };
         let overdrawn = self.held.settle(entry, &Now::read());
@@ -247,7 +249,7 @@ impl Charge {
             usage,
             cost,
             estimated,
-            by_request: self.by_request,
+            by_request,
             priced: charged.map_or(self.request_price.is_some(), |charged| charged.gaps.is_empty()),
             overdrawn,
             model,

@@ -43,7 +43,7 @@ pub struct Tariff {
     pub counts: bool,
     /// The model has a price, so its name is no client's invention.
     pub is_named: bool,
-    /// Of tokens.
+    /// Of tokens: those that it holds, or that its answer tells.
     pub price: Option<Arc<Price>>,
     /// What a request costs that is charged as one.
     pub request_price: Option<NanoUsd>,
@@ -105,7 +105,8 @@ impl Tariff {
         let operation = route.operation.map(|known| known.0);
         let counts = metering == Metering::Tokens;
         let (price, of_model) = match sale {
-            Some(Sale::ByToken(price)) if counts => (Some(price), None),
+            // One that nobody knows yet may tell what it used.
+            Some(Sale::ByToken(price)) if counts || operation.is_none() => (Some(price), None),
             Some(Sale::ByRequest(amount)) if operation.is_some_and(Metering::runs_once) => (None, Some(amount)),
             _ => (None, None),
         };
@@ -201,14 +202,12 @@ impl Tariff {
 
     /// What the account is asked for.
     pub fn ask(&self, request: Uuid, tokens: &Tokens) -> Ask<'_> {
-        let cost = match &self.price {
-            Some(price) => {
-                let within = |tier| price.at_most(tokens.input, tokens.output, tokens.caching, tier);
-                // A tier that a model does not have is served, and billed, as the standard one.
-                within(tokens.tier).max(within(ServiceTier::Standard))
-            }
-            None => self.cost_of_request(tokens).unwrap_or_default(),
-        };
+        let of_request = self.cost_of_request(tokens).unwrap_or_default();
+        let cost = self.price.as_ref().map_or(of_request, |price| {
+            let within = |tier| price.at_most(tokens.input, tokens.output, tokens.caching, tier);
+            // A tier that a model does not have is served, and billed, as the standard one.
+            within(tokens.tier).max(within(ServiceTier::Standard)).max(of_request)
+        });
         Ask {
             request,
             model: self.model(),

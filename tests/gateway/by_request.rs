@@ -2,7 +2,10 @@
 
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
 use serde_json::json;
-use tollgate::ledger::{Entry, Reader};
+use tollgate::{
+    ledger::{Entry, Reader},
+    pricing::NanoUsd,
+};
 
 use crate::{
     accounts::{until_ledger, with_upstream},
@@ -63,6 +66,25 @@ fn traced(input: u64, output: u64) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tokens_that_an_operation_tells_that_nobody_knows_are_charged_at_the_price_of_its_model() {
+    let puppet = Puppet::start().await;
+    let budget = "[[tenants.acme.quotas]]\nusd_per_day = \"0.04\"\n";
+    let world = with_prices(&puppet, budget, "[requests]\nUnknown = \"0.001\"\n").await;
+    let compact = "/openai/v1/responses/compact";
+    let (known, strange) = (r#"{"model":"openai.gpt-oss-120b-1:0","input":"x"}"#, r#"{"model":"mine","input":"x"}"#);
+    let used = json(r#"{"id":"r","usage":{"input_tokens":50000,"output_tokens":60000,"total_tokens":110000}}"#);
+    for (body, said) in [(strange, &used), (known, &json("{}")), (known, &used)] {
+        ask(&world, &puppet, compact, body, said).await.0.assert_served();
+    }
+    let rows = rows(&world, 3).await;
+    let told: Vec<_> = rows.iter().map(|row| (row.usage.output_tokens, row.by_request)).collect();
+    assert_eq!(told, [(60_000, true), (0, true), (60_000, false)]);
+    assert_eq!((rows[0].cost, rows[1].cost), (NanoUsd(1_000_000), NanoUsd(1_000_000)), "what a request costs");
+    assert!(rows[2].cost > NanoUsd(10_000_000) && !rows[2].price_source.contains("request"), "{:?}", rows[2]);
+    assert_eq!(world.h1().await.post(compact, known).await.status, 402, "the budget is spent");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_whose_tokens_are_counted_is_refused_once_they_are_spent() {
     for quota in ["tokens_per_day = 1_000", "input_tokens_per_day = 1_000", "output_tokens_per_month = 700"] {
         let puppet = Puppet::start().await;
@@ -105,7 +127,7 @@ async fn what_costs_nothing_for_want_of_a_price_is_flagged_and_a_price_of_nothin
         ("/rerank", "{}", 2_000_000, "per request", 0),
         ("/generateQuery", "{}", 0, "per request", 0),
         ("/guardrail/g/version/1/apply", "{}", 0, "unpriced", 0),
-        ("/model/anthropic.claude-3-haiku-20240307-v1%3A0/frobnicate", completion, 0, "unpriced", 12),
+        ("/model/acme.unheard-of/frobnicate", completion, 0, "unpriced", 12),
     ];
     for (target, answer, ..) in cases {
         ask(&world, &puppet, target, "{}", &json(answer)).await.0.assert_served();
