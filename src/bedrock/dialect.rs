@@ -14,13 +14,15 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    /// The dialect of a path below any service prefix: `/openai/…` and `/v1/…` are OpenAI's, `/anthropic/…` Anthropic's, however they are
-    /// escaped: routing decodes them as well.
+    /// The dialect of a path below any service prefix: `/openai/…` and `/v1/…` are OpenAI's, `/anthropic/…` and `/v1/messages` Anthropic's,
+    /// however they are escaped: routing decodes them as well.
     pub fn of_path(path: &[u8]) -> Dialect {
-        let first = path.split(|&b| b == b'/').find(|s| !s.is_empty()).unwrap_or_default();
-        match std::str::from_utf8(first).map(decode_segment).as_deref() {
-            Ok("openai" | "v1") => Dialect::OpenAi,
-            Ok("anthropic") => Dialect::Anthropic,
+        let mut segments = path.split(|&b| b == b'/').filter(|s| !s.is_empty());
+        let mut next = || segments.next().map(|segment| std::str::from_utf8(segment).map(decode_segment).unwrap_or_default());
+        match next().as_deref() {
+            Some("v1") if next().as_deref() == Some("messages") => Dialect::Anthropic,
+            Some("openai" | "v1") => Dialect::OpenAi,
+            Some("anthropic") => Dialect::Anthropic,
             _ => Dialect::Aws,
         }
     }
@@ -40,6 +42,8 @@ mod tests {
         assert_eq!(Dialect::of_path(b"/%256fpenai"), Dialect::Aws);
         assert_eq!(Dialect::of_path(b"/\xff%6f"), Dialect::Aws);
         assert_eq!(Dialect::of_path(b"/anthropic/v1/messages"), Dialect::Anthropic);
+        assert_eq!(Dialect::of_path(b"/v1/messages"), Dialect::Anthropic);
+        assert_eq!(Dialect::of_path(b"/v1/chat/messages"), Dialect::OpenAi);
         assert_eq!(Dialect::of_path(b"/model/anthropic/converse"), Dialect::Aws);
         assert_eq!(Dialect::of_path(b"/"), Dialect::Aws);
     }

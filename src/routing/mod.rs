@@ -74,6 +74,20 @@ pub enum RouteError {
         "no Bedrock service is known to have this path, and several have some like it; put the service before it, as in /{0}/…"
     )]
     Ambiguous(Service),
+    /// A path of OpenAI's or Anthropic's API that Bedrock is not known to have.
+    #[error(
+        "Bedrock is not known to have this part of {0}'s API (of embeddings: InvokeModel has them). If it has by now, put the service \
+         before the path, as in /bedrock-mantle/…"
+    )]
+    Surface(&'static str),
+    /// A path of OpenAI's or Anthropic's API, without what Bedrock has before it.
+    #[error("Bedrock has {api}'s API below {base}: put that behind the gateway's address in the client's base URL")]
+    Base {
+        /// Whose.
+        api: &'static str,
+        /// `/anthropic`
+        base: &'static str,
+    },
 }
 
 impl Route {
@@ -106,7 +120,25 @@ pub fn route(head: &Head<'_>, path: RawPath<'_>, overrides: &Overrides) -> Resul
     }
     match forced {
         Some(service) => Ok(found(service, None, None)),
-        None => Ok(found(index::nearest_service(&segments)?, None, None)),
+        None => Ok(found(nearest_service(&segments)?, None, None)),
+    }
+}
+
+/// The service of an operation that nobody knows. Clients of OpenAI's and Anthropic's ask for more than Bedrock has, and the first that
+/// goes wrong with them is their base URL.
+fn nearest_service(segments: &[Cow<'_, str>]) -> Result<Service, RouteError> {
+    let first: Vec<&str> = segments.iter().take(2).map(AsRef::as_ref).collect();
+    match first[..] {
+        ["v1", "messages" | "complete"] => return Err(RouteError::Base { api: "Anthropic", base: "/anthropic" }),
+        ["chat", "completions"] | ["responses" | "embeddings", ..] => {
+            return Err(RouteError::Base { api: "OpenAI", base: "/openai/v1" });
+        }
+        _ => {}
+    }
+    match (index::nearest_service(segments), &first[..]) {
+        (Err(RouteError::Ambiguous(_)), ["openai", ..]) => Err(RouteError::Surface("OpenAI")),
+        (Err(RouteError::Ambiguous(_)), ["anthropic", ..]) => Err(RouteError::Surface("Anthropic")),
+        (found, _) => found,
     }
 }
 

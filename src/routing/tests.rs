@@ -170,6 +170,12 @@ fn unknown_operations_go_to_the_service_their_path_names() {
         ("POST", "/bedrock-agentcore/anything/at/all", Ok("bedrock-agentcore")),
         ("POST", "/agents/a/agentAliases/b/new", Ok("bedrock-agent-runtime")),
         ("GET", "/nothing/like/it", Err(RouteError::UnknownPath)),
+        ("POST", "/openai/v1/embeddings", Err(RouteError::Surface("OpenAI"))),
+        ("GET", "/anthropic/v1/files", Err(RouteError::Surface("Anthropic"))),
+        ("POST", "/v1/messages", Err(RouteError::Base { api: "Anthropic", base: "/anthropic" })),
+        ("POST", "/v1/messages/count_tokens", Err(RouteError::Base { api: "Anthropic", base: "/anthropic" })),
+        ("POST", "/chat/completions", Err(RouteError::Base { api: "OpenAI", base: "/openai/v1" })),
+        ("POST", "/bedrock-mantle/v1/messages", Ok("bedrock-mantle")),
     ] {
         let found = find(method, path);
         assert_eq!(found.as_ref().map(|r| r.service.name()).map_err(Clone::clone), expected, "{method} {path}");
