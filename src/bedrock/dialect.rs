@@ -19,10 +19,11 @@ impl Dialect {
     pub fn of_path(path: &[u8]) -> Dialect {
         let mut segments = path.split(|&b| b == b'/').filter(|s| !s.is_empty());
         let mut next = || segments.next().map(|segment| std::str::from_utf8(segment).map(decode_segment).unwrap_or_default());
-        match next().as_deref() {
-            Some("v1") if next().as_deref() == Some("messages") => Dialect::Anthropic,
-            Some("openai" | "v1") => Dialect::OpenAi,
-            Some("anthropic") => Dialect::Anthropic,
+        match (next().as_deref(), next().as_deref()) {
+            (Some("anthropic"), _) | (Some("v1"), Some("messages")) => Dialect::Anthropic,
+            // A stage of API Gateway's.
+            (Some("v1"), Some("model")) => Dialect::Aws,
+            (Some("openai" | "v1"), _) => Dialect::OpenAi,
             _ => Dialect::Aws,
         }
     }
@@ -43,6 +44,7 @@ mod tests {
         assert_eq!(Dialect::of_path(b"/\xff%6f"), Dialect::Aws);
         assert_eq!(Dialect::of_path(b"/anthropic/v1/messages"), Dialect::Anthropic);
         assert_eq!(Dialect::of_path(b"/v1/messages"), Dialect::Anthropic);
+        assert_eq!(Dialect::of_path(b"/v1/model/m/converse"), Dialect::Aws);
         assert_eq!(Dialect::of_path(b"/v1/chat/messages"), Dialect::OpenAi);
         assert_eq!(Dialect::of_path(b"/model/anthropic/converse"), Dialect::Aws);
         assert_eq!(Dialect::of_path(b"/"), Dialect::Aws);

@@ -120,8 +120,12 @@ impl Problems {
 
     /// The report. `styled` colours it, for a terminal.
     pub fn render(&self, styled: bool) -> String {
+        self.render_each(self.list.iter(), styled)
+    }
+
+    fn render_each<'a>(&'a self, problems: impl Iterator<Item = &'a Problem>, styled: bool) -> String {
         let renderer = if styled { Renderer::styled() } else { Renderer::plain() };
-        let reports: Vec<String> = self.list.iter().map(|problem| renderer.render(&[self.group(problem)])).collect();
+        let reports: Vec<String> = problems.map(|problem| renderer.render(&[self.group(problem)])).collect();
         reports.join("\n\n")
     }
 
@@ -146,9 +150,10 @@ impl Problems {
     }
 }
 
+/// Errors first: where there is room for a line, it should be what has to be mended.
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.render(false))
+        f.write_str(&self.render_each(self.errors().chain(self.warnings()), false))
     }
 }
 

@@ -102,6 +102,9 @@ pub async fn hold(
     let now = Now::read();
     let tariff = Tariff::of(&live.snapshot.prices, &tenant.policy.profiles, admitted.route(), metering, now.wall);
     tariff.check(live.snapshot.unpriced, &tenant, admitted.route())?;
+    if let Some(quota) = tenant.quotas.shadow_money(tariff.model()).filter(|_| !tariff.is_priced()) {
+        metrics.account.quota_denials.with_label_values(&[&*tenant.name, quota, "unpriced", "shadow"]).inc();
+    }
     if !custody.admits() {
         return Err(Denial::LedgerUnavailable);
     }

@@ -134,10 +134,14 @@ impl Tariff {
         self.facts.max_output_tokens
     }
 
+    /// Whether anybody said what it costs.
+    pub fn is_priced(&self) -> bool {
+        if self.by_request { self.request_price.is_some() } else { self.price.is_some() }
+    }
+
     /// Whether the tenant may spend what nobody can tell.
     pub fn check(&self, unpriced: Unpriced, tenant: &Tenant, route: &Route) -> Result<(), Denial> {
-        let priced = if self.by_request { self.request_price.is_some() } else { self.price.is_some() };
-        if priced || (!tenant.quotas.limit_money(self.model()) && unpriced == Unpriced::Allow) {
+        if self.is_priced() || (!tenant.quotas.limit_money(self.model()) && unpriced == Unpriced::Allow) {
             return Ok(());
         }
         let by_model = route.operation.is_some_and(|known| Metering::of(known.0) == Metering::Tokens);

@@ -200,8 +200,10 @@ fn is_of_connecting(etype: &ErrorType) -> bool {
 
 /// What broke, for operators: Pingora's name for it, and where that says too little, why.
 pub fn what_broke(e: &Error) -> Cow<'static, str> {
-    if let Some(denial @ Denial::Unpassable(_)) = e.root_cause().downcast_ref() {
-        return Cow::Owned(denial.to_string());
+    match e.root_cause().downcast_ref() {
+        Some(Denial::Unreachable) => return Cow::Borrowed("no address is known of Bedrock's host: its name cannot be resolved"),
+        Some(denial) => return Cow::Owned(denial.to_string()),
+        None => {}
     }
     let name = e.etype().as_str();
     if !is_of_connecting(e.etype()) {
@@ -222,11 +224,11 @@ const WHY_CHARS_MAX: usize = 300;
 
 /// In whose words a request is answered. Below a service prefix the route's own path decides.
 pub fn dialect(path: &[u8]) -> Dialect {
-    let mut segments = path.split(|&b| b == b'/').filter(|segment| !segment.is_empty());
-    let first = segments.next().unwrap_or_default();
+    let begin = path.iter().position(|&b| b != b'/').unwrap_or(path.len());
+    let below = path.get(begin..).unwrap_or_default();
+    let (first, rest) = below.split_at(memchr::memchr(b'/', below).unwrap_or(below.len()));
     let is_prefix = std::str::from_utf8(first).is_ok_and(|name| name.parse::<Service>().is_ok());
-    let decides = if is_prefix { segments.next().unwrap_or_default() } else { first };
-    Dialect::of_path(decides)
+    Dialect::of_path(if is_prefix { rest } else { below })
 }
 
 fn compose(session: &Session, passage: &Passage, denial: &Denial, verdict: &Verdict) -> Result<(ResponseHeader, Bytes)> {

@@ -74,6 +74,11 @@ pub enum RouteError {
         "no Bedrock service is known to have this path, and several have some like it; put the service before it, as in /{0}/…"
     )]
     Ambiguous(Service),
+    /// All but its first segment is an operation's.
+    #[error(
+        "no Bedrock service has this path, but one has what follows the first `/…`: leave the stage out of the client's endpoint"
+    )]
+    Stage,
     /// A path of OpenAI's or Anthropic's API that Bedrock is not known to have.
     #[error(
         "Bedrock is not known to have this part of {0}'s API (of embeddings: InvokeModel has them). If it has by now, put the service \
@@ -120,13 +125,13 @@ pub fn route(head: &Head<'_>, path: RawPath<'_>, overrides: &Overrides) -> Resul
     }
     match forced {
         Some(service) => Ok(found(service, None, None)),
-        None => Ok(found(nearest_service(&segments)?, None, None)),
+        None => Ok(found(nearest_service(head.method, &segments)?, None, None)),
     }
 }
 
 /// The service of an operation that nobody knows. Clients of OpenAI's and Anthropic's ask for more than Bedrock has, and the first that
-/// goes wrong with them is their base URL.
-fn nearest_service(segments: &[Cow<'_, str>]) -> Result<Service, RouteError> {
+/// goes wrong with them is their base URL; clients of API Gateway bring its stage.
+fn nearest_service(method: &str, segments: &[Cow<'_, str>]) -> Result<Service, RouteError> {
     let first: Vec<&str> = segments.iter().take(2).map(AsRef::as_ref).collect();
     match first[..] {
         ["v1", "messages" | "complete"] => return Err(RouteError::Base { api: "Anthropic", base: "/anthropic" }),
@@ -135,7 +140,12 @@ fn nearest_service(segments: &[Cow<'_, str>]) -> Result<Service, RouteError> {
         }
         _ => {}
     }
-    match (index::nearest_service(segments), &first[..]) {
+    let nearest = index::nearest_service(segments);
+    let is_stage = nearest == Err(RouteError::UnknownPath) || first.first() == Some(&"v1");
+    if is_stage && segments.get(1..).is_some_and(|rest| !index::matches(method, rest, None).is_empty()) {
+        return Err(RouteError::Stage);
+    }
+    match (nearest, &first[..]) {
         (Err(RouteError::Ambiguous(_)), ["openai", ..]) => Err(RouteError::Surface("OpenAI")),
         (Err(RouteError::Ambiguous(_)), ["anthropic", ..]) => Err(RouteError::Surface("Anthropic")),
         (found, _) => found,

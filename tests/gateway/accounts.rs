@@ -282,6 +282,16 @@ async fn a_shadow_limit_counts_and_refuses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shadow_budget_counts_what_it_would_refuse_for_want_of_a_price() {
+    let world = with_quota("name = \"trial\"\nshadow = true\nusd_per_day = \"10\"").await;
+    world.h1().await.post("/rerank", "{}").await.assert_served();
+    world.h1().await.post(CONVERSE, "{}").await.assert_served();
+    world.until_sum("tollgate_requests_total", &["Converse\""], 1.0).await;
+    let metrics = world.until_sum("tollgate_quota_denials_total", &["trial", "unpriced", "shadow"], 1.0).await;
+    assert_eq!(metrics.sum("tollgate_quota_denials_total", &["trial"]), 1.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn shadow_caps_count_each_request_that_asks_for_more_and_neither_refuse_nor_lower() {
     let shadow = |name: &str, over: &str| {
         format!("[[tenants.acme.quotas]]\nname = \"{name}\"\nshadow = true\nmax_tokens = 10\nmax_tokens_over = \"{over}\"\n")

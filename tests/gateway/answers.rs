@@ -86,6 +86,7 @@ async fn a_refusal_of_our_credentials_never_reaches_the_client() {
                 told,
                 [503.into(), "credentials_refused".into(), "gateway".into(), "gateway_failed".into()] as [serde_json::Value; 4]
             );
+            assert!(line["error"].as_str().unwrap().contains("refused the gateway's own credentials"), "{line:#}");
         }
     }
 }

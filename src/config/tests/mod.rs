@@ -53,6 +53,15 @@ fn only_problem(from: &str, to: &str) -> (usize, usize, String, String) {
 }
 
 #[test]
+fn what_has_to_be_mended_is_said_before_what_is_only_warned_of() {
+    let text = GOOD.replace("[issuers", "[log]\nlevel = \"h2=trace\"\n[issuers") + "bogus = 1\n";
+    let problems = examined(&text);
+    assert_eq!((problems.errors().count(), problems.warnings().count()), (1, 1), "{problems}");
+    assert!(problems.to_string().starts_with("error: "), "{problems}");
+    assert!(problems.render(false).starts_with("warning: "), "`check` goes by the file: {problems}");
+}
+
+#[test]
 fn a_good_file_has_no_problems() {
     let problems = examined(GOOD);
     assert_eq!(problems.to_string(), "");

@@ -94,6 +94,12 @@ impl Quotas {
         self.limits.iter().any(|limit| limit.measure == Measure::Cost && !limit.shadow && limit.scope.matches(model))
     }
 
+    /// The quota that would refuse a model without a price, if it were enforced.
+    pub fn shadow_money(&self, model: &str) -> Option<&str> {
+        let limits = || self.limits.iter().filter(|limit| limit.measure == Measure::Cost && limit.scope.matches(model));
+        limits().find(|limit| limit.shadow).map(|limit| &*limit.quota)
+    }
+
     /// Whether it matters to some limit or cap which model a request is of.
     pub fn tell_models_apart(&self) -> bool {
         self.scopes().any(|scope| *scope != Scope::Everything)
