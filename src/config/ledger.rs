@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ledger {
-    /// The SQLite file; its directory must exist. Absent: nothing is kept, and a restart begins every window anew.
+    /// The SQLite file; its directory must exist. Absent: nothing is kept, and a restart begins every window anew. An upgrade goes on with
+    /// the same file: move it while the gateway is stopped.
     pub file: Option<PathBuf>,
     /// When a charge is on disk.
     pub durability: Durability,

@@ -4,10 +4,14 @@ pub mod minutes;
 
 use std::{
     collections::HashMap,
+    fs,
+    os::unix::fs::MetadataExt,
+    path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use anyhow::bail;
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -45,6 +49,29 @@ impl Orphans {
     fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Hold>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether the configuration keeps the account where the process before this one does, if that has a ledger: windows go by what stands in the
+/// file, and what running requests hold stands there, too.
+///
+/// # Errors
+/// It names another file, or none.
+pub(super) fn stays(config: &Config, kept: Option<&Path>) -> anyhow::Result<()> {
+    let (Some(kept), named) = (kept, config.ledger.file.as_deref()) else { return Ok(()) };
+    if named.is_some_and(|named| is_same_file(named, kept)) {
+        return Ok(());
+    }
+    let named = named.map_or("has no ledger".to_owned(), |named| format!("names the ledger {}", named.display()));
+    bail!(
+        "the configuration {named}, and the running gateway keeps the account in {}: an upgrade goes on with that file. Set `file` in [ledger] \
+         back to it; or stop the gateway, move the file, and start it again",
+        kept.display()
+    )
+}
+
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let identity = |file: &Path| fs::metadata(file).map(|found| (found.dev(), found.ino()));
+    one == other || matches!((identity(one), identity(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 /// Opens the ledger, and tells where the account stood. `taking`: from a process that runs.

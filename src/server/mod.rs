@@ -171,6 +171,7 @@ async fn start_after(
         Some(predecessor) => predecessor.offer().await?,
         None => Offer::default(),
     };
+    account::stays(&config, offer.ledger.as_deref())?;
     // Sockets first, so that an address in use is found before anything else starts.
     let sockets = sockets::bind(&config, offer.sockets)?;
     let keys = match predecessor {
@@ -331,7 +332,7 @@ impl Running {
     /// # Errors
     /// It cannot serve; nothing has changed.
     pub async fn prepare_successor(&self) -> Result<Prepared, UpgradeError> {
-        handover::prepare(&self.drain, &self.giving.lasting).await.inspect_err(|_| self.metrics.upgrades_failed.inc())
+        handover::prepare(&self.drain, &self.giving).await.inspect_err(|_| self.metrics.upgrades_failed.inc())
     }
 
     /// Gives it everything, and says which process it is. What is left then is [`Running::leave`].

@@ -22,7 +22,7 @@ use crate::{
     audit::Audit,
     client::{Answer, Client, post, with},
     conversation::Conversation,
-    harness::{MODEL, World, within},
+    harness::{MODEL, World, until, within},
     load::Seen,
     service::Service,
 };
@@ -201,17 +201,18 @@ async fn a_successor_that_cannot_serve_changes_nothing() {
     let mut client = Client::h1(world.traffic, world.bearer("acme")).await;
     let good = fs::read_to_string(world.file("tollgate.toml")).unwrap();
     let configure = |from: &str, to: &str| fs::write(world.file("tollgate.toml"), good.replace(from, to)).unwrap();
-    for failures in 1..=5 {
+    for failures in 1..=6 {
         match failures {
             1 => configure("listeners", "listenerz"),
             // An address that somebody has.
             2 => configure("listeners = [{", &format!("listeners = [{{ address = \"{}\" }}, {{", world.simulator.address())),
-            // Found when the account is the successor's already.
             3 => configure("account/ledger.sqlite", "account/log"),
+            // When the account is the successor's already.
             4 => {
                 configure("listeners", "listeners");
-                replace(&program, "#!/bin/sh\nexit 1\n");
+                replace(&program, &successor("printf '{\"Failed\":\"there is no room\"}' >&0\nexec sleep 600\n"));
             }
+            5 => replace(&program, "#!/bin/sh\nexit 1\n"),
             _ => fs::remove_file(&program).unwrap(),
         }
         service.signal_upgrade();
@@ -221,7 +222,7 @@ async fn a_successor_that_cannot_serve_changes_nothing() {
     symlink(crate::harness::BINARY, &program).unwrap();
     service.upgrade().await;
     // It learns that the other one serves a moment after everybody else.
-    let mut served = 5;
+    let mut served = 6;
     loop {
         let answer = client.post(&format!("/model/{MODEL}/converse"), BODY).await;
         answer.assert_served();
@@ -232,6 +233,38 @@ async fn a_successor_that_cannot_serve_changes_nothing() {
         assert!(served < 1_000, "the old process never says that it goes");
     }
     world.until_rows(served).await;
+    drop(client);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upgrade_goes_on_with_the_ledger_that_there_is_or_not_at_all() {
+    let world = World::new("", [QUOTAS, ""]).await;
+    let mut service = Service::start(&world).await;
+    let mut client = Client::h1(world.traffic, world.bearer("acme")).await;
+    client.post(&format!("/model/{MODEL}/converse"), BODY).await.assert_served();
+    let (stream, began) = open_stream(&world, 40).await;
+    let good = fs::read_to_string(world.file("tollgate.toml")).unwrap();
+    let configure = |ledger: &str| {
+        let file = "file = \"account/ledger.sqlite\"";
+        fs::write(world.file("tollgate.toml"), good.replace(file, ledger)).unwrap();
+    };
+    for (ledger, reason) in [("file = \"account/other.sqlite\"", "names the ledger"), ("", "has no ledger")] {
+        configure(ledger);
+        service.signal_upgrade();
+        until(reason, || world.log_tail().contains(reason)).await;
+    }
+    world.until_metric("tollgate_upgrades_failed_total", 2.0).await;
+    assert!(!world.file("account/other.sqlite").exists());
+
+    // The same one by another name, and other settings of it, are no hindrance.
+    configure("file = \"account/../account/ledger.sqlite\"\ndurability = \"strict\"");
+    service.upgrade().await;
+    let acme = &world.usage().await.unwrap()["tenants"][0];
+    assert_eq!((&acme["tenant"], &acme["month"]["requests"]), (&"acme".into(), &1.into()), "{acme}");
+    assert_eq!(world.holds(), 1);
+    read(stream, began).await;
+    assert_eq!(world.until_rows(2).await.len(), 2);
     drop(client);
     service.stop().await;
 }

@@ -1,6 +1,6 @@
 //! The new process's part: it gets ready beside the old one, and says so, or why it cannot.
 
-use std::{env, net::TcpListener, os::fd::AsFd, sync::Arc, time::Duration};
+use std::{env, net::TcpListener, os::fd::AsFd, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use tokio::time::timeout;
@@ -34,12 +34,13 @@ pub(in crate::server) struct Inheritance {
     link: Link,
 }
 
-/// What there is to be had of the old process while it serves.
+/// What there is to be had of the old process while it serves, and the file of its ledger.
 #[derive(Default)]
 pub(in crate::server) struct Offer {
     pub sockets: Vec<Bound>,
     pub role_sessions: bool,
     pub key_sets: bool,
+    pub ledger: Option<PathBuf>,
 }
 
 /// The account, as the old process gave it.
@@ -77,8 +78,8 @@ impl Inheritance {
         let mut offer = Offer::default();
         loop {
             match self.link.receive().await.context("cannot hear the running gateway")? {
-                Some((FromOld::Hello { protocol: PROTOCOL, role_sessions, key_sets }, _)) => {
-                    offer = Offer { role_sessions, key_sets, ..offer };
+                Some((FromOld::Hello { protocol: PROTOCOL, role_sessions, key_sets, ledger }, _)) => {
+                    offer = Offer { role_sessions, key_sets, ledger: ledger.map(PathBuf::from), ..offer };
                 }
                 Some((FromOld::Hello { protocol, .. }, _)) => {
                     bail!("the running gateway hands over by protocol {protocol}, this one takes {PROTOCOL}: restart instead")

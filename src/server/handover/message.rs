@@ -31,6 +31,9 @@ pub(super) enum FromOld {
         /// So are issuers' key sets.
         #[serde(default)]
         key_sets: bool,
+        /// The file of its ledger; nothing without one.
+        #[serde(default)]
+        ledger: Option<String>,
     },
     /// A listening socket comes with it.
     Socket { configured: SocketAddr, admin: bool },

@@ -4,7 +4,7 @@
 //! | | the old process | the new one |
 //! |---|---|---|
 //! | 1 | starts the binary at its own path with its own arguments, and a [`link`] as its standard input | |
-//! | 2 | gives the listening sockets | reads the configuration, binds what is new in it, compiles, asks for issuers' key sets and gets newer ones, gets credentials; asks for the sessions of tenants' roles, and takes those that its configuration would ask STS for |
+//! | 2 | gives the listening sockets | reads the configuration, which has to name the same ledger, binds what is new in it, compiles, asks for issuers' key sets and gets newer ones, gets credentials; asks for the sessions of tenants' roles, and takes those that its configuration would ask STS for |
 //! | 3 | | `Prepared`, or `Failed` and why |
 //! | 4 | writes the ledger and closes it, and gives the account: no request waits for longer than this takes | |
 //! | 5 | `Yours` | opens the ledger, puts every account where it was, accepts: `Taken` |

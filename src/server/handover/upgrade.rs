@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     env, io,
     os::fd::{AsFd, OwnedFd},
+    path::Path,
     process::{Child, Command, Stdio},
     sync::Arc,
     thread,
@@ -121,11 +122,12 @@ fn reap(child: Option<Child>) {
 }
 
 /// Starts a successor, and waits until it is ready.
-pub(in crate::server) async fn prepare(drain: &Drain, lasting: &Lasting) -> Result<Prepared, UpgradeError> {
+pub(in crate::server) async fn prepare(drain: &Drain, giving: &Giving) -> Result<Prepared, UpgradeError> {
     let (link, end) = Link::pair()?;
     let process = start(end)?;
+    let Giving { lasting, keeping, .. } = giving;
     let ready = async {
-        let offered = offer(&link, drain).await;
+        let offered = offer(&link, drain, &keeping.ledger).await;
         loop {
             // Why it does not take what is offered, it may have said.
             match link.receive().await? {
@@ -141,8 +143,9 @@ pub(in crate::server) async fn prepare(drain: &Drain, lasting: &Lasting) -> Resu
     Ok(Prepared { link, process })
 }
 
-async fn offer(link: &Link, drain: &Drain) -> io::Result<()> {
-    link.send(&FromOld::Hello { protocol: PROTOCOL, role_sessions: true, key_sets: true }).await?;
+async fn offer(link: &Link, drain: &Drain, ledger: &Ledger) -> io::Result<()> {
+    let ledger = ledger.file().and_then(Path::to_str).map(str::to_owned);
+    link.send(&FromOld::Hello { protocol: PROTOCOL, role_sessions: true, key_sets: true, ledger }).await?;
     for bound in drain.sockets()? {
         let socket = FromOld::Socket { configured: bound.configured, admin: bound.admin };
         link.send_with(&socket, Some(bound.socket.as_fd())).await?;
