@@ -14,6 +14,9 @@ const BELIEVED_AFTER: Duration = Duration::from_secs(24 * 3_600);
 /// A month without a request is nothing unusual.
 const GAP_DAYS_MAX: i64 = 31;
 
+/// A wrong clock writes few days until it is believed or put right: around a midnight, and in the zones of several tenants.
+const DAYS_ENOUGH: usize = 7;
+
 /// A day, and when it was that.
 #[derive(Debug)]
 pub(super) struct Today {
@@ -47,12 +50,12 @@ impl Today {
     }
 }
 
-/// The last day that can be believed of those that have charges, the newest first: one that stands alone, long after the others, is a wrong
-/// clock's.
+/// The last day that can be believed of those that have charges, the newest first: a few that stand by themselves, long after the others,
+/// are a wrong clock's.
 pub(super) fn last_known(days: &[Date]) -> Option<Date> {
-    let stands_alone = |pair: &&[Date]| matches!(pair, [day, before] if *day > plus(*before, GAP_DAYS_MAX));
-    let alone = days.windows(2).take_while(stands_alone).count();
-    days.get(alone).copied()
+    let together = || days.chunk_by(|day, before| *day <= plus(*before, GAP_DAYS_MAX));
+    let enough = together().find(|days| days.len() >= DAYS_ENOUGH);
+    enough.or_else(|| together().last())?.first().copied()
 }
 
 fn plus(day: Date, days: i64) -> Date {
@@ -93,8 +96,9 @@ mod tests {
     }
 
     #[test]
-    fn a_day_that_stands_alone_after_the_others_is_not_known() {
+    fn a_few_days_that_stand_by_themselves_after_the_others_are_not_known() {
         let (wrong, day, before) = (date(2030, 1, 1), date(2026, 11, 22), date(2026, 11, 3));
+        let again = |count| -> Vec<Date> { (0..count).rev().map(|after| plus(wrong, after)).chain([day]).collect() };
         for (days, known) in [
             (&[][..], None),
             (&[day][..], Some(day)),
@@ -102,7 +106,11 @@ mod tests {
             (&[wrong, day][..], Some(day)),
             (&[wrong, day, before][..], Some(day)),
             (&[date(2035, 1, 1), wrong, day, before][..], Some(day)),
-            (&[date(2030, 1, 2), wrong, day][..], Some(date(2030, 1, 2))),
+            (&[date(2030, 1, 2), wrong, day][..], Some(day)),
+            (&[date(2035, 1, 2), date(2035, 1, 1), date(2030, 1, 20), wrong, day, before][..], Some(day)),
+            (&again(6)[..], Some(day)),
+            (&again(7)[..], Some(date(2030, 1, 7))),
+            (&[&[date(2035, 1, 1)][..], &again(7)].concat()[..], Some(date(2030, 1, 7))),
         ] {
             assert_eq!(last_known(days), known, "{days:?}");
         }
