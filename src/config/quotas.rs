@@ -128,6 +128,18 @@ impl Quota {
     pub fn money_limits(&self) -> [(&'static str, Option<&str>); 2] {
         [("usd_per_day", self.usd_per_day.as_deref()), ("usd_per_month", self.usd_per_month.as_deref())]
     }
+
+    /// All limits that are written, as the file calls them.
+    pub fn limits(&self) -> impl Iterator<Item = &'static str> {
+        let tokens = self.token_limits().into_iter().filter_map(|(key, amount)| amount.map(|_| key));
+        tokens.chain(self.money_limits().into_iter().filter_map(|(key, text)| text.map(|_| key)))
+    }
+}
+
+/// What a limit is called in header fields, by its quota's label and its own key or kind.
+pub fn policy_name(label: &str, limit: &str) -> String {
+    let limit = limit.replace('_', "-");
+    if label == "all" { limit } else { format!("{label}-{limit}") }
 }
 
 fn every_model() -> Vec<String> {

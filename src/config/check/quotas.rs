@@ -7,7 +7,11 @@ use wildmatch::WildMatch;
 
 use super::{Check, KeyPath};
 use crate::{
-    config::{MaxTokensOver, Quota, Tenant, quotas::QUOTAS_MAX, suggest::suggest},
+    config::{
+        MaxTokensOver, Quota, Tenant,
+        quotas::{QUOTAS_MAX, policy_name},
+        suggest::suggest,
+    },
     pricing::{NanoUsd, NotMoney},
 };
 
@@ -21,18 +25,39 @@ pub(super) fn check(check: &mut Check<'_>, tenant: &Tenant, path: &KeyPath) {
         check.error(path.clone(), message, "join those of models that share a limit, with globs");
     }
     let mut labels: BTreeMap<String, usize> = BTreeMap::new();
+    let mut policies = BTreeMap::new();
     for (index, quota) in tenant.quotas.iter().enumerate() {
         let at = path.clone().index(index);
         name(check, quota, &at);
-        if let Some(other) = labels.insert(quota.label(index + 1), index) {
-            let at = if quota.name.is_some() { at.clone().key("name") } else { at.clone() };
-            let message = format!("`{path}[{other}]` has this name already: `{}`", quota.label(index + 1).escape_debug());
-            check.error(at, message, "give each a `name` of its own: refusals and metrics say which limit it was");
+        let (label, named) = (quota.label(index + 1), if quota.name.is_some() { at.clone().key("name") } else { at.clone() });
+        if let Some(other) = labels.insert(label.clone(), index) {
+            let message = format!("`{path}[{other}]` has this name already: `{}`", label.escape_debug());
+            check.error(named, message, "give each a `name` of its own: refusals and metrics say which limit it was");
+        } else if let Some((limit, other, policy)) = same_policy(quota, &label, &at, &mut policies) {
+            let message = format!("its `{limit}` and `{other}` would both be called `{}`", policy.escape_debug());
+            check.error(named, message, "give one of the two quotas another `name`: header fields say which limit it is");
         }
         models(check, quota, tenant, &at);
         amounts(check, quota, &at);
         proportions(check, quota, &at);
     }
+}
+
+/// The first limit of a quota that is called as one of the quotas before it is, that one, and what both are called.
+fn same_policy(
+    quota: &Quota,
+    label: &str,
+    at: &KeyPath,
+    policies: &mut BTreeMap<String, KeyPath>,
+) -> Option<(&'static str, KeyPath, String)> {
+    let mut same = None;
+    for limit in quota.limits() {
+        let policy = policy_name(label, limit);
+        if let Some(other) = policies.insert(policy.clone(), at.clone().key(limit)) {
+            same = same.or(Some((limit, other, policy)));
+        }
+    }
+    same
 }
 
 fn time_zone(check: &mut Check<'_>, name: &str, path: KeyPath) {

@@ -38,6 +38,21 @@ fn a_quota_that_is_wrong_is_reported_once_where_it_stands() {
             "quotas[1].name",
             "`tenants.acme.quotas[0]` has this name already",
         ),
+        (
+            "input_tokens_per_minute = 3\n[[tenants.acme.quotas]]\nname = \"input\"\ntokens_per_minute = 4",
+            "quotas[1].name",
+            "its `tokens_per_minute` and `tenants.acme.quotas[0].input_tokens_per_minute` would both be called `input-tokens-per-minute`",
+        ),
+        (
+            "name = \"x-output\"\ntokens_per_day = 5\n[[tenants.acme.quotas]]\nname = \"x\"\noutput_tokens_per_day = 6",
+            "quotas[1].name",
+            "would both be called `x-output-tokens-per-day`",
+        ),
+        (
+            "name = \"output\"\ntokens_per_day = 5\nusd_per_day = \"5\"\n[[tenants.acme.quotas]]\noutput_tokens_per_day = 6",
+            "quotas[1]",
+            "would both be called `output-tokens-per-day`",
+        ),
         ("tokens_per_day = 6\ntokens_per_month = 5", "quotas[0].tokens_per_day", "more than `tokens_per_month`"),
         ("usd_per_day = \"6\"\nusd_per_month = \"5.99\"", "quotas[0].usd_per_day", "more than `usd_per_month`"),
         ("tokens_per_minute = 4_000\nmax_tokens = 4_096", "quotas[0].tokens_per_minute", "less than `max_tokens`, 4096"),

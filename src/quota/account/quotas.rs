@@ -13,7 +13,10 @@ use jiff::tz::TimeZone;
 
 use super::{CapDenial, ask::nano_dollars, scope::Scope};
 use crate::{
-    config::{self, HoldInput, MaxTokensOver, quotas::QUOTAS_MAX},
+    config::{
+        self, HoldInput, MaxTokensOver,
+        quotas::{QUOTAS_MAX, policy_name},
+    },
     pricing::NanoUsd,
     quota::{LimitKind, Measure, Span},
 };
@@ -38,7 +41,7 @@ pub struct Quotas {
 #[derive(Debug)]
 pub(super) struct Limit {
     pub(super) quota: Arc<str>,
-    /// In header fields.
+    /// In header fields, and to a successor; no other limit of the tenant has it.
     pub(super) policy: Arc<str>,
     pub(super) scope: Scope,
     pub(super) measure: Measure,
@@ -140,8 +143,7 @@ impl Cap {
 fn limits(label: &Arc<str>, quota: &config::Quota) -> Vec<Limit> {
     let scope = Scope::new(&quota.models);
     let limit = |measure: Measure, span: Span, amount: u64| {
-        let kind = LimitKind::Per(measure, span).name();
-        let policy = if &**label == "all" { kind.into() } else { format!("{label}-{kind}").into() };
+        let policy = policy_name(label, LimitKind::Per(measure, span).name()).into();
         Limit { quota: label.clone(), policy, scope: scope.clone(), measure, span, amount, shadow: quota.shadow }
     };
     let together = if quota.count_burndown { Measure::Burndown } else { Measure::Tokens };
