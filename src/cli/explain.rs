@@ -207,6 +207,7 @@ impl Findings {
 /// What policy and `[bodies]` say of head and body, as far as a command line describes them.
 fn check_policy(args: &ExplainArgs, config: &Config, tenant: &Tenant, route: &Route) -> Result<(), Denial> {
     let rights = args.caller.rights(tenant);
+    args.caller.subject.as_deref().map_or(Ok(()), |subject| rights.check_principal(subject))?;
     if args.source.is_some() {
         rights.check_source(args.source)?;
     }

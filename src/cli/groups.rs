@@ -10,10 +10,13 @@ pub(super) fn effect(config: &Config, group: &str, tenant: &str) -> String {
     }
     let Group { models, services, operations, regions, service_tiers, .. } = group;
     let adds = [models, services, operations, regions, service_tiers];
-    let Denied { models, services, operations, regions, service_tiers } = &group.deny;
+    let Denied { models, services, operations, regions, service_tiers, principals } = &group.deny;
     let denies = [models, services, operations, regions, service_tiers];
     let mut effects: Vec<String> =
         [("adds", adds), ("denies", denies)].iter().filter_map(|(verb, all)| lists(verb, all)).collect();
+    if !principals.is_empty() {
+        effects.push(format!("denies principals {}", principals.join(" ")));
+    }
     if let Some(networks) = &group.allow_from {
         effects.push(format!("only from {}", networks.join(" ")));
     }

@@ -55,4 +55,6 @@ pub struct Denied {
     pub regions: Vec<String>,
     /// Globs over service tiers.
     pub service_tiers: Vec<String>,
+    /// Globs over callers, as the log's `principal` names them: whose token or key was stolen, say. Requests that run go on.
+    pub principals: Vec<String>,
 }

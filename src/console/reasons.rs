@@ -42,6 +42,7 @@ pub fn meaning(reason: &str) -> Meaning {
         "service" => ("the tenant may not use the service", POLICY),
         "region" => ("the tenant may not use the region, or a model that runs there", POLICY),
         "service_tier" => ("the tenant may not use the service tier", POLICY),
+        "principal" => ("the caller is denied by name", POLICY),
         "source" => ("the tenant may not call from that address", POLICY),
         "guardrail" => {
             ("the tenant's guardrail was not named, or another one", "see the tenant's guardrail in the configuration")

@@ -1,14 +1,15 @@
-//! What a section demands of everybody whom it is about: where requests come from, how long their bodies are, under which guardrail they
+//! What a section demands of everybody whom it is about: who they are not, where requests come from, how long their bodies are, under which guardrail they
 //! generate. Demands add up: who is in several groups meets those of the tenant and of each of them, and none replaces another.
 
 use std::net::IpAddr;
 
-use super::{PolicyDenial, Refused, Rights, Rule, guardrail::Guardrail};
+use super::{PolicyDenial, Refused, Rights, Rule, guardrail::Guardrail, list::List};
 use crate::config::{self, Network, NetworkError, key_path};
 
 /// Demands of one section.
 #[derive(Debug)]
 pub(super) struct Bounds {
+    denied_principals: List,
     allow_from: Option<Sources>,
     body_bytes_max: Option<BodyMax>,
     pub guardrail: Option<Guardrail>,
@@ -33,6 +34,7 @@ impl Bounds {
         allow_from: &Option<Vec<String>>,
         body_bytes_max: Option<u64>,
         guardrail: &Option<config::Guardrail>,
+        denied_principals: &[String],
     ) -> Result<Bounds, NetworkError> {
         let key = |key| key_path(&[table, name, key]);
         let sources = |texts: &Vec<String>| {
@@ -40,6 +42,7 @@ impl Bounds {
             Ok(Sources { networks, key: key("allow_from") })
         };
         Ok(Bounds {
+            denied_principals: List::denying(key_path(&[table, name, "deny", "principals"]), denied_principals),
             allow_from: allow_from.as_ref().map(sources).transpose()?,
             body_bytes_max: body_bytes_max.map(|bytes| BodyMax { bytes, key: key("body_bytes_max") }),
             guardrail: guardrail.as_ref().map(|guardrail| Guardrail::new(key("guardrail"), guardrail)),
@@ -48,6 +51,14 @@ impl Bounds {
 }
 
 impl Rights<'_> {
+    /// May it be this caller's? In whatever case: who is shut out is shut out.
+    pub fn check_principal(&self, subject: &str) -> Result<(), PolicyDenial> {
+        match self.bounds().find_map(|bounds| bounds.denied_principals.line_with(subject)) {
+            Some(line) => Err(self.denial(Refused::Principal(subject.to_owned()), Rule::DeniedBy(line))),
+            None => Ok(()),
+        }
+    }
+
     /// May a request come from there? Every section that names networks has to name one of the address.
     pub fn check_source(&self, source: Option<IpAddr>) -> Result<(), PolicyDenial> {
         let is_in = |sources: &Sources| source.is_some_and(|source| sources.networks.iter().any(|net| net.contains(source)));

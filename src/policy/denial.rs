@@ -42,6 +42,9 @@ pub enum Refused {
     /// Be served in a tier.
     #[error("use the service tier {0}")]
     ServiceTier(String),
+    /// Be used by somebody who is shut out.
+    #[error("be used by {0}")]
+    Principal(String),
     /// Come from an address; `None`: from an unknown one.
     #[error("call from {}", Address(.0))]
     Source(Option<IpAddr>),
@@ -123,6 +126,7 @@ impl PolicyDenial {
             Refused::Model(_) => "model",
             Refused::Region(_) | Refused::RegionOf { .. } => "region",
             Refused::ServiceTier(_) => "service_tier",
+            Refused::Principal(_) => "principal",
             Refused::Source(_) => "source",
             Refused::Body(_) => "body_too_large",
             Refused::Guardrail(_)

@@ -23,14 +23,14 @@ impl Section {
     pub fn of_tenant(name: &str, tenant: &config::Tenant) -> Result<Section, NetworkError> {
         let config::Tenant { services, operations, models, regions, service_tiers, deny, .. } = tenant;
         let section = ["tenants", name];
-        let bounds = Bounds::new(section, &tenant.allow_from, tenant.body_bytes_max, &tenant.guardrail)?;
+        let bounds = Bounds::new(section, &tenant.allow_from, tenant.body_bytes_max, &tenant.guardrail, &deny.principals)?;
         Ok(Section { lists: lists(section, [services, operations, models, regions, service_tiers], deny), bounds })
     }
 
     pub fn of_group(name: &str, group: &config::Group) -> Result<Section, NetworkError> {
         let config::Group { services, operations, models, regions, service_tiers, deny, .. } = group;
         let section = ["groups", name];
-        let bounds = Bounds::new(section, &group.allow_from, group.body_bytes_max, &group.guardrail)?;
+        let bounds = Bounds::new(section, &group.allow_from, group.body_bytes_max, &group.guardrail, &deny.principals)?;
         Ok(Section { lists: lists(section, [services, operations, models, regions, service_tiers], deny), bounds })
     }
 

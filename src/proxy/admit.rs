@@ -307,9 +307,11 @@ pub fn admit(
 pub fn tenant_of(session: &Session, passage: &mut Passage, principal: Arc<Principal>) -> Result<Arc<Tenant>, Denial> {
     let tenant = passage.live.snapshot.tenants.get(principal.tenant.as_ref()).cloned();
     let caller = passage.caller.insert(Caller { principal, tenant: tenant.clone(), called: None, model: None, rule: None });
-    let groups = &caller.principal.groups;
+    let Principal { groups, subject, .. } = &*caller.principal;
     let tenant = tenant.ok_or(Denial::UnknownTenant)?;
-    tenant.policy.of_groups(groups).check_source(source(session))?;
+    let rights = tenant.policy.of_groups(groups);
+    rights.check_principal(subject)?;
+    rights.check_source(source(session))?;
     Ok(tenant)
 }
 

@@ -61,6 +61,21 @@ fn assert_denied(answer: &Answer, rule: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_shut_out_gets_nothing_with_any_credential_that_is_theirs() {
+    let world = world(&format!("{ALL}deny.principals = [\"user-1\"]")).await;
+    let mut client = world.h1().await;
+    for target in [CONVERSE, CHAT] {
+        let refused = client.post(target, "{}").await;
+        assert_eq!((refused.status, refused.header("x-tollgate-source")), (403, "gateway"));
+        assert!(String::from_utf8_lossy(&refused.body).contains("tenants.acme.deny.principals[0]"), "{refused:?}");
+    }
+    assert_eq!(client.get("/v1/usage").await.status, 403);
+    assert_eq!(world.served_count(), 0);
+    let line = world.log_lines(3).await.swap_remove(0);
+    assert_eq!((&line["reason"], &line["principal"]), (&"principal".into(), &"user-1".into()), "{line:#}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_denied_is_denied_by_every_name_and_the_line_is_told() {
     let world = world(&format!(
         "{ALL}regions = [\"us-east-1\"]\nservice_tiers = [\"default\", \"flex\"]\n[tenants.acme.deny]\nmodels = [\"*opus*\"]\n\

@@ -38,6 +38,9 @@ pub struct CallerArgs {
     /// A group that the caller is in; repeat it for more
     #[arg(long = "group", value_name = "NAME", conflicts_with_all = ["token", "certificate", "key"])]
     pub groups: Vec<Arc<str>>,
+    /// Who the credential is of.
+    #[arg(skip)]
+    pub subject: Option<Arc<str>>,
 }
 
 /// What a credential came to: the caller as `verify-token` tells it, and whether there is one.
@@ -62,6 +65,7 @@ impl CallerArgs {
         if let Ok(principal) = &verdict {
             self.tenant = Some(principal.tenant.to_string());
             self.groups.clone_from(&principal.groups);
+            self.subject = Some(principal.subject.clone());
         }
         Ok(Some(Found { line: verify_token::line(&verdict), is_good: verdict.is_ok() }))
     }

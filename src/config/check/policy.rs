@@ -33,7 +33,7 @@ struct Lists<'a> {
 
 impl<'a> From<&'a Denied> for Lists<'a> {
     fn from(denied: &'a Denied) -> Lists<'a> {
-        let Denied { models, services, operations, regions, service_tiers } = denied;
+        let Denied { models, services, operations, regions, service_tiers, principals: _ } = denied;
         Lists { models, services, operations, regions, service_tiers }
     }
 }
@@ -111,7 +111,7 @@ fn lists(check: &mut Check<'_>, lists: &Lists<'_>, path: &KeyPath, alone: bool) 
 fn denied(check: &mut Check<'_>, deny: &Denied, path: &KeyPath) {
     let path = path.clone().key("deny");
     let lists = Lists::from(deny);
-    for (key, list) in lists.by_key() {
+    for (key, list) in lists.by_key().into_iter().chain([("principals", &*deny.principals)]) {
         for (index, _) in list.iter().enumerate().filter(|(_, entry)| entry.is_empty()) {
             check.error(path.clone().key(key).index(index), "empty: it denies nothing", "remove it");
         }

@@ -41,6 +41,27 @@ fn a_member_comes_from_where_tenant_and_every_group_allow() {
 }
 
 #[test]
+fn whoever_is_shut_out_by_tenant_or_group_stays_out_however_spelt() {
+    let policy = policy(
+        "deny.principals = [\"mallory\", \"*@left.example\"]\n[groups.beta]\ntenants = [\"*\"]\ndeny.principals = [\"eve\"]\n",
+    );
+    for (member, subject, line) in [
+        (&[][..], "mallory", Some("tenants.t.deny.principals[0]")),
+        (&[], "Mallory", Some("tenants.t.deny.principals[0]")),
+        (&[], "ann@left.example", Some("tenants.t.deny.principals[1]")),
+        (&[], "mallory2", None),
+        (&[], "eve", None),
+        (&["beta"], "eve", Some("groups.beta.deny.principals[0]")),
+    ] {
+        let member = groups(member);
+        let denial = policy.of_groups(&member).check_principal(subject).err();
+        assert_eq!(denial.as_ref().map(|denial| denial.rule.key()), line, "{member:?} {subject}");
+    }
+    let denial = policy.of_groups(&[]).check_principal("mallory").unwrap_err();
+    assert_eq!(denial.to_string(), "tenant t may not be used by mallory: tenants.t.deny.principals[0] denies it");
+}
+
+#[test]
 fn the_least_maximum_of_a_body_holds_and_is_named() {
     let policy = policy(
         "body_bytes_max = 500\n[groups.small]\ntenants = [\"*\"]\nbody_bytes_max = 100\n[groups.large]\ntenants = [\"*\"]\nbody_bytes_max = 900\n",
