@@ -20,8 +20,9 @@ pub mod verify_token;
 use std::{io, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{CommandFactory, Parser, Subcommand};
+use jiff::Timestamp;
 
-use crate::telemetry::with_causes;
+use crate::{pricing, telemetry::with_causes};
 
 /// A self-hosted gateway for Amazon Bedrock
 #[derive(Debug, Parser)]
@@ -122,9 +123,24 @@ fn block_on<T>(work: impl Future<Output = T>) -> io::Result<T> {
     Ok(done)
 }
 
+/// A moment as price lists have it, for the arguments of commands.
+fn moment(text: &str) -> Result<Timestamp, String> {
+    pricing::moment(text).map_err(|error| format!("{error}: {}", error.help()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_argument_with_a_time_and_no_offset_is_told_what_is_missing() {
+        for command in [&["prices", "show", "m", "--at"][..], &["key", "new", "-c", "f", "--tenant", "acme", "--expires"]] {
+            let parse = |time| Cli::try_parse_from([&["tollgate"], command, &[time]].concat());
+            assert!(parse("2126-11-24").is_ok() && parse("2126-11-24T20:00:00+01:00").is_ok());
+            let error = parse("2126-11-24T20:00:00").unwrap_err().to_string();
+            assert!(error.contains("a time without its offset: write whose time it is, "), "{error}");
+        }
+    }
 
     #[test]
     fn what_never_comes_to_an_end_does_not_keep_the_process() {

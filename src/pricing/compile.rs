@@ -5,11 +5,12 @@ use std::{
     sync::Arc,
 };
 
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use jiff::Timestamp;
 
 use super::{
     Flaw, ModelOverride, NanoUsd, Overrides, Price, PriceRow, Rate, Step,
     bundled::{BUNDLED, Timeline},
+    moment::moment,
     names,
     price::Schedule,
     rates::{Given, Rates},
@@ -150,13 +151,9 @@ fn read(row: &PriceRow, at: &[Step], flaws: &mut Flaws) -> Option<(ServiceTier, 
         let message = format!("`{}` is not a service tier", row.tier.escape_debug());
         flaws.add(below(at, "tier"), message, "write standard, flex, priority or reserved");
     }
-    let from = match &row.effective_from {
-        None => Some(Timestamp::MIN),
-        Some(text) => date(text),
-    };
-    if from.is_none() {
-        let help = "write a date, which begins at midnight UTC, \"2026-08-21\", or a time, \"2026-08-21T08:00:00Z\"";
-        flaws.add(below(at, "effective_from"), "not a date", help);
+    let from = row.effective_from.as_deref().map_or(Ok(Timestamp::MIN), moment);
+    if let Err(error) = from {
+        flaws.add(below(at, "effective_from"), error.to_string(), error.help());
     }
     let known = flaws.0.len();
     let mut rate = |key: &str, text: &str| -> Rate {
@@ -175,13 +172,7 @@ fn read(row: &PriceRow, at: &[Step], flaws: &mut Flaws) -> Option<(ServiceTier, 
     if flaws.0.len() > known {
         return None;
     }
-    Some((tier?, from?, given.completed()))
-}
-
-/// A date, which begins at midnight UTC, or a time with offset: as `effective_from` takes it.
-pub fn date(text: &str) -> Option<Timestamp> {
-    let midnight = |date: Date| date.to_zoned(TimeZone::UTC).map(|zoned| zoned.timestamp());
-    text.parse().or_else(|_| text.parse().and_then(midnight)).ok()
+    Some((tier?, from.ok()?, given.completed()))
 }
 
 /// The row with the shortest input, if it does not begin at nothing.

@@ -19,6 +19,7 @@
 //! A model is not priced by its likeness to another: [`book`] knows names letter for letter. A token is not free because nobody gave
 //! its kind a price: `rates` says what is charged then, and the charge says so.
 
+mod moment;
 mod money;
 mod rate;
 mod rates;
@@ -43,8 +44,8 @@ pub mod book;
 mod tests;
 
 pub use book::{PriceBook, Sale};
-pub use compile::date;
 pub use facts::ModelFacts;
+pub use moment::{NotAMoment, moment};
 pub use money::{NanoUsd, NotMoney};
 pub use overrides::{Flaw, ModelOverride, Overrides, PriceRow, Step};
 pub use price::{Charge, Price};

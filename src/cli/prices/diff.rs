@@ -43,7 +43,7 @@ fn lines(overrides: &Overrides, book: &PriceBook, now: Timestamp) -> Vec<String>
         let mut before = Vec::new();
         for at in [now].into_iter().chain(book.changes(model).into_iter().filter(|change| *change > now)) {
             let differences = differences(bundled.price(model, at).as_deref(), book.price(model, at).as_deref());
-            let from = if at == now { String::new() } else { format!("from {}: ", at.strftime("%Y-%m-%d")) };
+            let from = if at == now { String::new() } else { format!("from {}: ", shown(at)) };
             let new = differences.iter().filter(|difference| !before.contains(*difference));
             lines.extend(new.map(|difference| format!("{model}: {from}{difference}")));
             before = differences;
@@ -67,6 +67,12 @@ fn lines(overrides: &Overrides, book: &PriceBook, now: Timestamp) -> Vec<String>
     let requests = overrides.requests.iter().map(|(operation, amount)| format!("{operation}: a request – → {amount}"));
     lines.extend(requests);
     lines
+}
+
+/// A day, as most changes are written; with its time, where that is not midnight.
+fn shown(at: Timestamp) -> String {
+    let text = at.to_string();
+    text.strip_suffix("T00:00:00Z").map_or(text.clone(), str::to_owned)
 }
 
 fn differences(bundled: Option<&Price>, own: Option<&Price>) -> Vec<String> {
@@ -101,7 +107,7 @@ fn rates(price: Option<&Price>) -> BTreeMap<((u8, u64, u8), String), Rate> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::parse_prices, pricing::date};
+    use crate::{config::parse_prices, pricing::moment};
 
     #[test]
     fn both_figures_are_shown_now_and_when_they_change() {
@@ -111,6 +117,7 @@ burndown = 1
 prices = [
     { input = "2.97", output = "16.50", cache_read = "0.33", cache_write = "4.125", cache_write_1h = "6.60" },
     { effective_from = "2027-01-01", input = "2.80", output = "16.50", cache_read = "0.33", cache_write = "4.125", cache_write_1h = "6.60" },
+    { effective_from = "2027-02-01T08:30:00+02:00", input = "2.70", output = "16.50", cache_read = "0.33", cache_write = "4.125", cache_write_1h = "6.60" },
     { tier = "flex", input = "1", output = "1", cache_read = "1", cache_write = "1", cache_write_1h = "1" },
 ]
 [models."anthropic.claude-sonnet-4-6"]
@@ -126,7 +133,7 @@ ApplyGuardrail = "0.1"
         let sonnet = "us.anthropic.claude-sonnet-4-5-20250929-v1:0";
         let arn = "arn:aws:bedrock:us-east-1:1:provisioned-model/x";
         assert_eq!(
-            lines(&overrides, &book, date("2026-11-22").unwrap()),
+            lines(&overrides, &book, moment("2026-11-22").unwrap()),
             [
                 format!("{arn}: standard input – → 0.02"),
                 format!("{arn}: standard output – → 0.02"),
@@ -143,6 +150,7 @@ ApplyGuardrail = "0.1"
                 format!("{sonnet}: flex cache_write – → 1.00"),
                 format!("{sonnet}: flex cache_write_1h – → 1.00"),
                 format!("{sonnet}: from 2027-01-01: standard input 3.30 → 2.80"),
+                format!("{sonnet}: from 2027-02-01T06:30:00Z: standard input 3.30 → 2.70"),
                 format!("{sonnet}: burndown 5 → 1"),
                 "ApplyGuardrail: a request – → 0.1".to_owned(),
             ]

@@ -42,7 +42,8 @@ fn every_entry_is_priced_by_its_figures_but_those_with_audio() {
         let name = name.strip_prefix("regional.").unwrap_or(&name);
         let dated = model["prices"].as_array().cloned().unwrap_or_else(|| vec![serde_json::json!({"prices": model["prices"]})]);
         for entry in dated {
-            let from = entry["constraint"]["start_date"].as_str().map_or(at("2020-01-01T00:00:00Z"), |text| date(text).unwrap());
+            let from =
+                entry["constraint"]["start_date"].as_str().map_or(at("2020-01-01T00:00:00Z"), |text| moment(text).unwrap());
             let price = PriceBook::bundled().price(name, from).unwrap_or_else(|| panic!("{id}"));
             entries += 1;
             for (_, _, over, ours) in price.table() {

@@ -156,7 +156,12 @@ fn what_makes_no_sense_is_refused_with_its_place() {
         (
             "[models.x]\nprices = [{ input = \"1\", effective_from = \"1.8.26\" }]",
             "models.x.prices.0.effective_from",
-            "not a date",
+            "neither a date nor a time with its offset",
+        ),
+        (
+            "[models.x]\nprices = [{ input = \"1\", effective_from = \"2026-11-23T23:59:00\" }]",
+            "models.x.prices.0.effective_from",
+            "a time without its offset",
         ),
         ("[models.x]\nprices = [{ input = \"1\" }, { input = \"2\" }]", "models.x.prices.1", "a row for the same tier"),
         (
