@@ -13,7 +13,8 @@ const TOKEN: &str =
     "the client has to send a token that its issuer made for this gateway; `tollgate verify-token` says what is wrong with one";
 const POLICY: &str = "add it to the tenant's lists, if the tenant may have it";
 const LIMIT: &str = "clients wait and try again; raise the limit, if the tenant may have more";
-const QUOTA: &str = "raise the quota, or wait until it resets; a smaller max_tokens needs less of it";
+const QUOTA: &str =
+    "raise the quota, or wait until it resets, or until requests end that hold it; a smaller max_tokens needs less of it";
 const CLIENT: &str = "the client's request is not one that Bedrock would take";
 const STREAM: &str = "see [bidirectional] for the bounds on streams";
 const BEDROCK: &str = "see AWS's health dashboard, and the network between here and there";

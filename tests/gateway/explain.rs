@@ -140,5 +140,6 @@ async fn what_a_running_request_holds_is_counted_and_a_cap_that_lowers_is_said()
     assert!(explained.text.contains("max_tokens lowered from 1000 to 800"), "{}", explained.text);
     assert!(explained.text.contains("holds      100 input and 800 output tokens"), "{}", explained.text);
     assert!(explained.text.contains("this request needs up to 900"), "{}", explained.text);
+    assert!(explained.text.contains("answer     429 ThrottlingException"), "{}", explained.text);
     drop(running);
 }

@@ -3,9 +3,9 @@
 use tollgate::{bedrock::usage::ServiceTier, ledger::Reader};
 
 use crate::{
-    accounts::{reporting, until_ledger},
+    accounts::{reporting, until_ledger, with_quota},
     client::{Answer, Client, with},
-    harness::{CONVERSE, CONVERSE_STREAM, Settings, World, tenant},
+    harness::{CONVERSE, CONVERSE_STREAM, MODEL, Settings, World, tenant},
     puppet::Puppet,
 };
 
@@ -110,4 +110,28 @@ async fn what_breaks_off_near_its_maximum_is_charged_no_more_than_was_held() {
         assert_eq!((&line["estimated"], &line["output_tokens"]), (&true.into(), &100.into()), "{line:#}");
     }
     world.until_sum("tollgate_overdrawn_requests_total", &["acme"], 0.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_day_that_running_requests_hold_refuses_for_a_moment_and_a_spent_one_for_good() {
+    const HOLDING_1000: &str = r#"{"inferenceConfig":{"maxTokens":1000}}"#;
+    let world = with_quota("tokens_per_day = 1_500").await;
+    let request = with(reporting(CONVERSE_STREAM, HOLDING_1000, 10, 40), "x-simulator-event-delay-ms", "500");
+    let (mut other, mut client) = (world.h1().await, world.h1().await);
+    let running = other.send(request).await.unwrap();
+    let chat = format!(r#"{{"model":"{MODEL}","max_tokens":1000,"messages":[]}}"#);
+    let refused = client.post(CONVERSE, HOLDING_1000).await;
+    refused.assert_refused(429, "ThrottlingException");
+    for refused in [refused, client.post("/openai/v1/chat/completions", chat).await] {
+        assert_eq!(refused.status, 429, "{refused:?}");
+        let hints = ["retry-after", "retry-after-ms", "x-amz-retry-after", "x-should-retry"].map(|name| refused.header(name));
+        assert_eq!(hints, ["1", "1000", "1000", ""], "{refused:?}");
+        let text = String::from_utf8_lossy(&refused.body).into_owned();
+        assert!(text.contains("with 0 spent and 1") && text.contains("try again when some of them have ended"), "{text}");
+    }
+    Answer::read(running).await.unwrap().assert_served();
+    until_ledger(&world, 1).await;
+    client.ask(reporting(CONVERSE, HOLDING_1000, 500, 400)).await.assert_served();
+    until_ledger(&world, 2).await;
+    client.post(CONVERSE, HOLDING_1000).await.assert_refused(400, "ServiceQuotaExceededException");
 }

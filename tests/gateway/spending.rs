@@ -97,7 +97,7 @@ async fn streams_hold_little_and_grow_within_what_is_left() {
     }
     let (_feed, request) = conversation::request();
     let answer = Answer::read(client.send(request).await.unwrap()).await.unwrap();
-    answer.assert_refused(400, "ServiceQuotaExceededException");
+    answer.assert_refused(429, "ThrottlingException");
     // Four end and give back what they did not use; then the fifth has all of it.
     let mut last = open.pop().unwrap();
     for mut conversation in open {

@@ -9,7 +9,7 @@ use super::{
     QuotaDenial,
     ask::Now,
     book::Reading,
-    denial::{CapDenial, QuotaKind},
+    denial::{CapDenial, Occupied, QuotaKind},
     quotas::Limit,
 };
 use crate::quota::{Measure, Span, Standing};
@@ -54,7 +54,6 @@ pub struct Explanation {
 
 impl Balance {
     pub(super) fn of(limit: &Limit, reading: &Reading<'_>, now: &Now) -> Balance {
-        let narrow = |amount: u128| u64::try_from(amount).unwrap_or(u64::MAX);
         let reserved = reading.bucket.map_or(reading.reserved, |bucket| u128::from(bucket.reserved()));
         let settled = (reading.settled + reading.reserved).saturating_sub(reserved);
         let reset_after = reset_after(reading, now);
@@ -93,26 +92,31 @@ pub(super) fn standing(limit: &Limit, reading: &Reading<'_>, asked: u64, now: &N
     Standing::of_account((limit.measure, limit.span), &limit.policy, limit.amount, left, reset)
 }
 
+/// How long to wait for running requests to end, which nobody knows: short, and no busy loop.
+const SHORTLY: Duration = Duration::from_secs(1);
+
 /// The verdict of one limit.
 pub(super) fn judge(tenant: &Arc<str>, limit: &Limit, reading: &Reading<'_>, asked: u64, now: &Now) -> Result<(), QuotaDenial> {
     let never = asked > limit.amount;
-    refuse(tenant, limit, reading, asked, if never { QuotaKind::Never } else { passing(reading) }, now)
+    refuse(tenant, limit, reading, asked, if never { QuotaKind::Never } else { passing(limit, reading, 0, asked) }, now)
 }
 
-/// The same of a request that holds something already and asks for more: what it began with did fit.
+/// The same of a request that holds `own` already and asks for more: what it began with did fit.
 pub(super) fn judge_more(
     tenant: &Arc<str>,
     limit: &Limit,
     reading: &Reading<'_>,
-    asked: u64,
+    (own, asked): (u64, u64),
     now: &Now,
 ) -> Result<(), QuotaDenial> {
-    refuse(tenant, limit, reading, asked, passing(reading), now)
+    refuse(tenant, limit, reading, asked, passing(limit, reading, own, asked), now)
 }
 
-/// How a limit says no to what may fit at another time.
-fn passing(reading: &Reading<'_>) -> QuotaKind {
-    if reading.bucket.is_some() { QuotaKind::Temporary } else { QuotaKind::Spent }
+/// How a limit says no to what may fit at another time: of a window temporarily, if it would fit but for what others hold.
+fn passing(limit: &Limit, reading: &Reading<'_>, own: u64, asked: u64) -> QuotaKind {
+    let alone = reading.settled + u128::from(own) + u128::from(asked);
+    let fits_alone = reading.bucket.is_some() || alone <= u128::from(limit.amount);
+    if fits_alone { QuotaKind::Temporary } else { QuotaKind::Spent }
 }
 
 fn refuse(
@@ -128,7 +132,14 @@ fn refuse(
     if asked == 0 || used + u128::from(asked) <= u128::from(limit.amount) {
         return Ok(());
     }
-    let wait = |kind| reading.bucket.filter(|_| kind == QuotaKind::Temporary).map(|bucket| bucket.wait(asked, limit.amount));
+    let (retry_after, held) = match (kind, reading.bucket) {
+        (QuotaKind::Temporary, Some(bucket)) => (Some(bucket.wait(asked, limit.amount)), None),
+        (QuotaKind::Temporary, None) => {
+            let held = Occupied { spent: narrow(reading.settled), reserved: narrow(reading.reserved) };
+            (Some(SHORTLY), Some(Box::new(held)))
+        }
+        (QuotaKind::Spent | QuotaKind::Never, _) => (None, None),
+    };
     Err(QuotaDenial {
         tenant: tenant.clone(),
         quota: limit.quota.clone(),
@@ -138,22 +149,24 @@ fn refuse(
         amount: limit.amount,
         remaining: remaining(limit, reading),
         asked,
-        resets: (kind == QuotaKind::Spent).then_some((reading.edges.end, reading.edges.offset)),
-        retry_after: wait(kind),
+        resets: (kind == QuotaKind::Spent).then(|| Box::new((reading.edges.end, reading.edges.offset))),
+        retry_after,
+        held,
         standing: Box::new(standing(limit, reading, 0, now)),
     })
 }
 
-/// Of two refusals the graver, of equals the first; and the longer wait of both, for before that one of them says no again.
+/// Of two refusals the graver, of temporary ones that with the longer wait, before which it says no again, and of equals the first.
 pub(super) fn graver(first: Option<QuotaDenial>, second: QuotaDenial) -> QuotaDenial {
-    let Some(mut first) = first else { return second };
-    if second.kind > first.kind {
-        return second;
+    let weight = |denial: &QuotaDenial| (denial.kind, denial.retry_after);
+    match first {
+        Some(first) if weight(&first) >= weight(&second) => first,
+        _ => second,
     }
-    if first.kind == QuotaKind::Temporary {
-        first.retry_after = first.retry_after.max(second.retry_after);
-    }
-    first
+}
+
+fn narrow(amount: u128) -> u64 {
+    u64::try_from(amount).unwrap_or(u64::MAX)
 }
 
 fn reset_after(reading: &Reading<'_>, now: &Now) -> Duration {

@@ -158,6 +158,11 @@ impl Book {
         }
     }
 
+    /// What a request holds; nothing if it has expired.
+    pub(super) fn held_by(&self, id: u64) -> Amounts {
+        self.holds.get(&id).map(|hold| hold.amounts).unwrap_or_default()
+    }
+
     /// Charges what a request used, on the day of its admission, and gives back the rest of what it held.
     pub(super) fn settle(&mut self, entry: &Entry, spent: &Spent, now: &Now) -> Settled {
         let Entry { id, hold } = entry;

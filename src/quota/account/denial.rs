@@ -10,7 +10,7 @@ use crate::quota::{LimitKind, Measure, Span, Standing, milliseconds};
 /// How a limit said no.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum QuotaKind {
-    /// There will be room as the bucket refills.
+    /// There will be room as the bucket refills, or in a window as requests end that hold it.
     Temporary,
     /// There will be room in the next window.
     Spent,
@@ -39,11 +39,24 @@ pub struct QuotaDenial {
     pub asked: u64,
     /// When a spent window ends.
     #[serde(with = "with_offset")]
-    pub resets: Option<(Timestamp, Offset)>,
-    /// The exact wait until all buckets have room, if nothing else happens. Only a temporary refusal has one.
+    pub resets: Option<Box<(Timestamp, Offset)>>,
+    /// Only a temporary refusal has one: of a bucket the exact wait until it has room, if nothing else happens; of a window a second, since
+    /// nobody knows when running requests end.
     pub retry_after: Option<Duration>,
+    /// What is in the way, where that is only held. A process of before may not say.
+    #[serde(default)]
+    pub held: Option<Box<Occupied>>,
     /// The same for header fields.
     pub standing: Box<Standing>,
+}
+
+/// How a window is taken in which there is room for a request, but for what others hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Occupied {
+    /// By requests that have ended.
+    pub spent: u64,
+    /// By requests that run.
+    pub reserved: u64,
 }
 
 /// A moment and the clock it is read on, as the moment and seconds.
@@ -51,13 +64,16 @@ mod with_offset {
     use jiff::{Timestamp, tz::Offset};
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
-    pub fn serialize<S: Serializer>(moment: &Option<(Timestamp, Offset)>, to: S) -> Result<S::Ok, S::Error> {
-        moment.map(|(at, offset)| (at, offset.seconds())).serialize(to)
+    type Moment = Option<Box<(Timestamp, Offset)>>;
+
+    pub fn serialize<S: Serializer>(moment: &Moment, to: S) -> Result<S::Ok, S::Error> {
+        moment.as_deref().map(|(at, offset)| (*at, offset.seconds())).serialize(to)
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<(Timestamp, Offset)>, D::Error> {
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Moment, D::Error> {
         let moment = Option::<(Timestamp, i32)>::deserialize(from)?;
-        moment.map(|(at, seconds)| Ok((at, Offset::from_seconds(seconds).map_err(Error::custom)?))).transpose()
+        let with_offset = |(at, seconds)| Ok(Box::new((at, Offset::from_seconds(seconds).map_err(Error::custom)?)));
+        moment.map(with_offset).transpose()
     }
 }
 
@@ -80,23 +96,32 @@ impl fmt::Display for QuotaDenial {
         let verb = if *measure == Measure::Cost { "may cost" } else { "needs up to" };
         match self.kind {
             QuotaKind::Never => {
-                let advice =
-                    if *measure == Measure::InputTokens { "shorten the input" } else { "lower max_tokens or shorten the input" };
+                let advice = match measure {
+                    Measure::InputTokens => "shorten the input",
+                    Measure::OutputTokens => "lower max_tokens",
+                    Measure::Tokens | Measure::Burndown | Measure::Cost => "lower max_tokens or shorten the input",
+                };
                 write!(
                     f,
                     "this request {verb} {asked} {noun}, but tenant {tenant} has {amount} per {per} in all{scope}, so it can never fit; {advice}"
                 )
             }
             _ => {
-                write!(
-                    f,
-                    "tenant {tenant} has {remaining} of {amount} {noun} per {per} left{scope}; this request {verb} {asked}"
-                )?;
+                write!(f, "tenant {tenant} has {remaining} of {amount} {noun} per {per} left{scope}")?;
+                if let Some(Occupied { spent, reserved }) = self.held.as_deref() {
+                    let (spent, reserved) = (shown(*spent), shown(*reserved));
+                    return write!(
+                        f,
+                        ", with {spent} spent and {reserved} held by running requests; this request {verb} {asked}; try again when some \
+                         of them have ended"
+                    );
+                }
+                write!(f, "; this request {verb} {asked}")?;
                 if let Some(wait) = self.retry_after {
                     write!(f, "; try again in {} ms", milliseconds(wait))?;
                 }
-                match self.resets {
-                    Some((resets, offset)) => write!(f, "; it resets {:.0}", resets.display_with_offset(offset)),
+                match self.resets.as_deref() {
+                    Some((resets, offset)) => write!(f, "; it resets {:.0}", resets.display_with_offset(*offset)),
                     None => Ok(()),
                 }
             }

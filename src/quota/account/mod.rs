@@ -36,7 +36,7 @@ use jiff::civil::Date;
 pub use ask::{Amounts, Ask, Now};
 pub use balance::{Balance, Explanation};
 pub use book::{Book, Settled, Tolls};
-pub use denial::{CapDenial, QuotaDenial, QuotaKind};
+pub use denial::{CapDenial, Occupied, QuotaDenial, QuotaKind};
 pub use handed::Portion;
 pub use hold::{Expired, OpenHold};
 pub use lock::Lock;
@@ -117,8 +117,8 @@ impl<L: Lock> Account<L> {
     /// Holds what a request may use in every limit that has its model, or says which limit binds and holds nothing.
     ///
     /// # Errors
-    /// The gravest refusal: of one that can never fit, one that has to wait for a window, and one that has to wait for a refill; of
-    /// equals the first in the file.
+    /// The gravest refusal: of one that can never fit, one that has to wait for a window, and one that has to wait for a refill or for
+    /// requests that run; of the last that with the longest wait, and of equals the first in the file.
     pub fn reserve(self: &Arc<Self>, quotas: &Quotas, ask: &Ask<'_>, now: &Now) -> Result<Grant<L>, QuotaDenial> {
         let asked = Amounts::asked(ask);
         let (mut denial, mut shadowed) = (None, Vec::new());
@@ -146,17 +146,15 @@ impl<L: Lock> Account<L> {
     fn extend(&self, quotas: &Quotas, entry: &mut Entry, more: &Amounts, now: &Now) -> Result<Vec<QuotaDenial>, QuotaDenial> {
         let (mut denial, mut shadowed) = (None, Vec::new());
         self.book.with(|book| {
-            book.read_on(
-                quotas,
-                Some(&entry.hold.model),
-                Some(entry.hold.date),
-                now,
-                |limit, reading| match balance::judge_more(&self.tenant, limit, &reading, more.get(limit.measure), now) {
+            let own = book.held_by(entry.id);
+            book.read_on(quotas, Some(&entry.hold.model), Some(entry.hold.date), now, |limit, reading| {
+                let asked = (own.get(limit.measure), more.get(limit.measure));
+                match balance::judge_more(&self.tenant, limit, &reading, asked, now) {
                     Err(refusal) if limit.shadow => shadowed.push(refusal),
                     Err(refusal) => denial = Some(balance::graver(denial.take(), refusal)),
                     Ok(()) => {}
-                },
-            );
+                }
+            });
             if denial.is_none() {
                 book.grow(entry, more);
             }

@@ -1,6 +1,6 @@
 //! The account as one would write it without a thought for speed: a list of everything that ever happened, and sums over it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::{Timestamp, civil::Date};
 
@@ -42,6 +42,8 @@ impl Request {
 #[derive(Debug, PartialEq)]
 pub struct Verdict {
     pub kind: QuotaKind,
+    /// Of it the longest wait is told.
+    pub wait: Option<Duration>,
     pub quota: String,
     pub measure: Measure,
     pub span: Span,
@@ -100,23 +102,32 @@ impl Oracle {
 
     /// Which limits say no.
     pub fn verdicts(&self, quotas: &Quotas, model: &str, asked: &Amounts, wall: Timestamp, now: Instant) -> Vec<(bool, Verdict)> {
-        self.verdicts_on(quotas, model, asked, wall.to_zoned(quotas.zone.clone()).date(), now)
+        self.verdicts_on(quotas, (model, None, asked), wall.to_zoned(quotas.zone.clone()).date(), now)
     }
 
-    /// In the windows of that day.
-    pub fn verdicts_on(&self, quotas: &Quotas, model: &str, asked: &Amounts, day: Date, now: Instant) -> Vec<(bool, Verdict)> {
+    /// In the windows of that day, and of a request that may hold something already: then no more is ever too much for ever.
+    pub fn verdicts_on(
+        &self,
+        quotas: &Quotas,
+        (model, own, asked): (&str, Option<&Amounts>, &Amounts),
+        day: Date,
+        now: Instant,
+    ) -> Vec<(bool, Verdict)> {
         let met = quotas.limits.iter().enumerate().filter(|(_, limit)| limit.scope.matches(model));
         let refusal = |(index, limit): (usize, &Limit)| {
             let asked = asked.get(limit.measure);
-            let used = self.used(quotas, index, day, now).0;
-            let kind = match limit.span {
-                _ if asked > limit.amount => QuotaKind::Never,
-                Span::Minute => QuotaKind::Temporary,
-                Span::Day | Span::Month => QuotaKind::Spent,
+            let (used, reserved) = self.used(quotas, index, day, now);
+            let alone = used - reserved + own.map_or(0, |own| own.get(limit.measure));
+            let (kind, wait) = match limit.span {
+                _ if asked > limit.amount && own.is_none() => (QuotaKind::Never, None),
+                Span::Minute => (QuotaKind::Temporary, Some(self.wait(quotas, index, asked, now))),
+                Span::Day | Span::Month if alone + asked <= limit.amount => (QuotaKind::Temporary, Some(Duration::from_secs(1))),
+                Span::Day | Span::Month => (QuotaKind::Spent, None),
             };
             let (measure, span, remaining) = (limit.measure, limit.span, limit.amount.saturating_sub(used));
             let refused = asked > 0 && used + asked > limit.amount;
-            refused.then(|| (limit.shadow, Verdict { kind, quota: limit.quota.to_string(), measure, span, remaining, asked }))
+            refused
+                .then(|| (limit.shadow, Verdict { kind, wait, quota: limit.quota.to_string(), measure, span, remaining, asked }))
         };
         met.filter_map(refusal).collect()
     }
@@ -168,8 +179,9 @@ impl Oracle {
     fn used(&self, quotas: &Quotas, index: usize, today: Date, now: Instant) -> (u64, u64) {
         let limit = &quotas.limits[index];
         if limit.span == Span::Minute {
-            let key = key(quotas, index);
-            return self.drained(self.buckets.iter().find(|bucket| bucket.key == key).unwrap(), limit.measure, now);
+            let (used, open) = self.drained(self.bucket(quotas, index), limit.measure, now);
+            let whole = |parts: i128| u64::try_from((parts + PARTS - 1) / PARTS).unwrap();
+            return (whole(used), whole(used.min(open)));
         }
         let of_window = |request: &&Request| {
             limit.scope.matches(&request.model) && window(limit.span, request.date) == window(limit.span, today)
@@ -185,7 +197,23 @@ impl Oracle {
         (settled + reserved, reserved)
     }
 
-    fn drained(&self, bucket: &Bucket, measure: Measure, now: Instant) -> (u64, u64) {
+    fn bucket(&self, quotas: &Quotas, index: usize) -> &Bucket {
+        let key = key(quotas, index);
+        self.buckets.iter().find(|bucket| bucket.key == key).unwrap()
+    }
+
+    /// Until so much has room, at the rate of now.
+    fn wait(&self, quotas: &Quotas, index: usize, asked: u64, now: Instant) -> Duration {
+        let (limit, bucket) = (&quotas.limits[index], self.bucket(quotas, index));
+        let mut rates =
+            bucket.log.iter().rev().filter_map(|(_, event)| if let Event::Rate(rate) = event { Some(*rate) } else { None });
+        let (rate, used) = (i128::from(rates.next().unwrap()), self.drained(bucket, limit.measure, now).0);
+        let excess = used + (i128::from(asked) - i128::from(limit.amount)) * PARTS;
+        Duration::from_nanos(u64::try_from((excess.max(0) + rate - 1) / rate).unwrap())
+    }
+
+    /// Parts that are used, and those that open requests hold.
+    fn drained(&self, bucket: &Bucket, measure: Measure, now: Instant) -> (i128, i128) {
         let (mut used, mut rate, mut open) = (0i128, 0u64, 0i128);
         let mut at = bucket.log[0].0;
         for (time, event) in bucket.log.iter().chain([&(now, Event::Rate(0))]) {
@@ -209,9 +237,16 @@ impl Oracle {
             };
             used += i128::from(charged) * PARTS;
         }
-        let whole = |parts: i128| u64::try_from((parts + PARTS - 1) / PARTS).unwrap();
-        (whole(used), whole(used.min(open)))
+        (used, open)
     }
+}
+
+/// The one that is told: the gravest, of temporary ones that with the longest wait, of equals the first.
+pub fn told<'a>(verdicts: impl Iterator<Item = &'a Verdict>) -> Option<&'a Verdict> {
+    verdicts.fold(None, |told, verdict| match told {
+        Some(told) if (told.kind, told.wait) >= (verdict.kind, verdict.wait) => Some(told),
+        _ => Some(verdict),
+    })
 }
 
 /// The scope, what is counted, and the how manieth limit of that kind it is.

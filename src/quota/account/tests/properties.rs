@@ -8,10 +8,10 @@ use proptest::{prelude::*, sample::Index};
 use super::{
     super::{quotas::Limit, *},
     CLAUDE, NOVA,
-    oracle::{Oracle, Request, State},
+    oracle::{Oracle, Request, State, Verdict, told},
     quotas,
 };
-use crate::{bedrock::usage::Usage, pricing::NanoUsd};
+use crate::{bedrock::usage::Usage, pricing::NanoUsd, quota::Span};
 
 const MODELS: [&str; 4] =
     [CLAUDE, NOVA, "us.anthropic.claude-opus-4-8", "arn:aws:bedrock:us-east-1:1:application-inference-profile/x"];
@@ -152,9 +152,7 @@ impl World {
         let quotas = if stale { &self.previous } else { &self.current };
         let asked = Amounts::asked(ask);
         let refusals = self.oracle.verdicts(quotas, ask.model, &asked, self.now.wall, self.now.monotonic);
-        let gravest = refusals.iter().filter(|(shadow, _)| !shadow).map(|(_, verdict)| verdict.kind).max();
-        let expected =
-            refusals.iter().find(|(shadow, verdict)| !shadow && Some(verdict.kind) == gravest).map(|(_, verdict)| verdict);
+        let expected = told(refusals.iter().filter(|(shadow, _)| !shadow).map(|(_, verdict)| verdict));
         let explained = self.account.explain(quotas, ask, None, &self.now);
         let result = self.account.reserve(quotas, ask, &self.now);
         assert_eq!(explained.answer.as_ref().err(), result.as_ref().err());
@@ -170,19 +168,14 @@ impl World {
                 self.open.push((index, grant.reservation));
             }
             (Err(denial), Some(expected)) => {
-                let QuotaDenial { kind, measure, span, remaining, asked, .. } = denial;
-                assert_eq!(
-                    (kind, &*denial.quota, measure, span),
-                    (expected.kind, &*expected.quota, expected.measure, expected.span)
-                );
-                assert_eq!((remaining, asked), (expected.remaining, expected.asked));
-                assert_eq!(denial.retry_after.is_some(), kind == QuotaKind::Temporary);
+                assert_eq!(&verdict_of(&denial), expected);
+                assert_eq!(denial.held.is_some(), denial.kind == QuotaKind::Temporary && denial.span != Span::Minute);
             }
             (result, expected) => panic!("{result:?}, but {expected:?}"),
         }
     }
 
-    /// The oracle asks as for a request of the day of admission, in the windows of that day; no more is ever too much for ever.
+    /// The oracle asks as for a request of the day of admission, in the windows of that day. What has expired holds nothing.
     fn extend(&mut self, which: Index, (input, output): (u64, u64), cost: NanoUsd, stale: bool) {
         if self.open.is_empty() {
             return;
@@ -193,7 +186,9 @@ impl World {
         let burndown = input + output * reservation.burndown_factor();
         let more = Amounts { input_tokens: input, output_tokens: output, burndown, cost: u64::try_from(cost.0).unwrap() };
         let request = &self.oracle.requests[*index];
-        let refusals = self.oracle.verdicts_on(quotas, &request.model, &more, request.date, self.now.monotonic);
+        let own = if request.state == State::Open { request.held } else { Amounts::default() };
+        let asked = (&*request.model, Some(&own), &more);
+        let refusals = self.oracle.verdicts_on(quotas, asked, request.date, self.now.monotonic);
         let (shadowed, refused): (Vec<_>, Vec<_>) = refusals.into_iter().partition(|(shadow, _)| *shadow);
         match reservation.extend(quotas, (input, output), cost, &self.now) {
             Ok(watched) => {
@@ -202,15 +197,7 @@ impl World {
                 let request = &mut self.oracle.requests[*index];
                 request.held = request.held.and(&more);
             }
-            Err(denial) => {
-                let passing = |span| if span == crate::quota::Span::Minute { QuotaKind::Temporary } else { QuotaKind::Spent };
-                let gravest = refused.iter().map(|(_, verdict)| passing(verdict.span)).max();
-                let expected = refused.iter().map(|(_, verdict)| verdict).find(|verdict| Some(passing(verdict.span)) == gravest);
-                let QuotaDenial { kind, quota, measure, span, remaining, asked, .. } = denial;
-                let expected = expected.unwrap();
-                assert_eq!((Some(kind), &*quota, measure, span), (gravest, &*expected.quota, expected.measure, expected.span));
-                assert_eq!((remaining, asked), (expected.remaining, expected.asked));
-            }
+            Err(denial) => assert_eq!(Some(&verdict_of(&denial)), told(refused.iter().map(|(_, verdict)| verdict))),
         }
         assert_eq!(reservation.amounts(), self.oracle.requests[*index].held);
     }
@@ -271,6 +258,12 @@ impl World {
     }
 }
 
+/// A refusal as the oracle has it.
+fn verdict_of(denial: &QuotaDenial) -> Verdict {
+    let QuotaDenial { kind, retry_after: wait, measure, span, remaining, asked, .. } = *denial;
+    Verdict { kind, wait, quota: denial.quota.to_string(), measure, span, remaining, asked }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
@@ -327,7 +320,7 @@ proptest! {
         let quotas = quotas(CONFIGURATIONS[configuration]);
         let balances = |account: &Account| {
             let balances = account.balances(&quotas, &world.now).into_iter();
-            balances.filter(|balance| balance.span != crate::quota::Span::Minute).collect::<Vec<_>>()
+            balances.filter(|balance| balance.span != Span::Minute).collect::<Vec<_>>()
         };
         assert_eq!(balances(&restored), balances(&world.account));
         restored.expire(&world.now);
@@ -346,7 +339,7 @@ proptest! {
         }
         let mut before = world.account.balances(&world.current, &world.now);
         let mut after = successor.balances(&world.current, &world.now);
-        for (before, after) in before.iter_mut().zip(&mut after).filter(|(before, _)| before.span == crate::quota::Span::Minute) {
+        for (before, after) in before.iter_mut().zip(&mut after).filter(|(before, _)| before.span == Span::Minute) {
             prop_assert!(after.reserved >= before.reserved && after.remaining <= before.remaining, "{before:?} {after:?}");
             prop_assert_eq!(after.settled, before.settled);
             *after = before.clone();

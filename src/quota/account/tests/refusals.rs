@@ -14,11 +14,23 @@ fn refusal(quotas: &Quotas, before: &[Ask<'_>], ask: &Ask<'_>) -> QuotaDenial {
     denial
 }
 
+/// The same, where what was before is not held but spent.
+fn refusal_after(quotas: &Quotas, before: &Ask<'_>, ask: &Ask<'_>) -> QuotaDenial {
+    let (account, now) = (account(), noon());
+    spend(&account, quotas, before, &now);
+    account.reserve(quotas, ask, &now).unwrap_err()
+}
+
+fn spend(account: &Arc<Account>, quotas: &Quotas, ask: &Ask<'_>, now: &Now) {
+    let grant = account.reserve(quotas, ask, now).unwrap();
+    grant.reservation.settle(&Spent::request(usage(ask.input_tokens, ask.output_tokens), ask.cost), now);
+}
+
 #[test]
 fn a_spent_day_says_what_is_left_and_when_it_resets_in_the_tenants_time() {
     let quotas =
         quotas("time_zone = \"Europe/Berlin\"\n[[quotas]]\nname = \"claude\"\nmodels = [\"*claude*\"]\ntokens_per_day = 100_000");
-    let denial = refusal(&quotas, &[ask(CLAUDE, 90_000, 9_880)], &ask(CLAUDE, 200, 4_000));
+    let denial = refusal_after(&quotas, &ask(CLAUDE, 90_000, 9_880), &ask(CLAUDE, 200, 4_000));
     assert_eq!(
         denial.to_string(),
         "tenant acme has 120 of 100000 tokens per day left for `claude`; this request needs up to 4200; it resets 2026-11-23T00:00:00+01:00"
@@ -38,7 +50,7 @@ fn an_empty_bucket_says_how_long_to_wait() {
 #[test]
 fn money_is_shown_in_dollars() {
     let quotas = quotas("[[quotas]]\nusd_per_month = \"0.01\"");
-    let denial = refusal(&quotas, &[ask(CLAUDE, 4_000, 1_000)], &ask(CLAUDE, 500, 200));
+    let denial = refusal_after(&quotas, &ask(CLAUDE, 4_000, 1_000), &ask(CLAUDE, 500, 200));
     let text = "tenant acme has 0.001 of 0.01 US dollars per month left; this request may cost 0.0015; it resets 2026-12-01T00:00:00+00:00";
     assert_eq!(denial.to_string(), text);
 }
@@ -48,21 +60,73 @@ fn a_request_that_can_never_fit_is_told_so_whatever_else_binds() {
     let quotas = quotas("[[quotas]]\ntokens_per_minute = 6_000\ntokens_per_day = 100_000\noutput_tokens_per_day = 4_000");
     let denial = refusal(&quotas, &[ask(CLAUDE, 3_000, 0)], &ask(CLAUDE, 200, 4_001));
     let text = "this request needs up to 4001 output tokens, but tenant acme has 4000 per day in all, so it can never fit; \
-                lower max_tokens or shorten the input";
+                lower max_tokens";
     assert_eq!((denial.to_string().as_str(), denial.kind, denial.retry_after), (text, QuotaKind::Never, None));
+}
+
+#[test]
+fn the_advice_for_what_can_never_fit_is_one_that_helps() {
+    for (limit, advice) in [
+        ("input_tokens_per_day", "; shorten the input"),
+        ("output_tokens_per_minute", "; lower max_tokens"),
+        ("tokens_per_month", "; lower max_tokens or shorten the input"),
+    ] {
+        let text = refusal(&quotas(&format!("[[quotas]]\n{limit} = 10")), &[], &ask(CLAUDE, 11, 11)).to_string();
+        assert!(text.ends_with(&format!("it can never fit{advice}")), "{text}");
+    }
+}
+
+#[test]
+fn what_running_requests_hold_is_refused_for_now_and_what_is_spent_until_the_reset() {
+    let quotas = quotas(
+        "[[quotas]]\nusd_per_month = \"0.01\"\n[[quotas]]\nname = \"claude\"\nmodels = [\"*claude*\"]\ntokens_per_day = 1_000",
+    );
+    let (account, now) = (account(), noon());
+    spend(&account, &quotas, &ask(NOVA, 1_000, 0), &now);
+    let (first, second) = (ask(CLAUDE, 600, 0), ask(CLAUDE, 401, 0));
+    let running = account.reserve(&quotas, &first, &now).unwrap();
+    let denial = account.reserve(&quotas, &second, &now).unwrap_err();
+    let text = "tenant acme has 400 of 1000 tokens per day left for `claude`, with 0 spent and 600 held by running requests; \
+                this request needs up to 401; try again when some of them have ended";
+    assert_eq!((denial.to_string().as_str(), denial.kind), (text, QuotaKind::Temporary));
+    assert_eq!((denial.retry_after, denial.resets), (Some(Duration::from_secs(1)), None));
+    running.reservation.settle(&Spent::request(usage(600, 0), NanoUsd::ZERO), &now);
+    assert_eq!(account.reserve(&quotas, &second, &now).unwrap_err().kind, QuotaKind::Spent);
+
+    let costly = ask(NOVA, 5_000, 0);
+    let _running = account.reserve(&quotas, &costly, &now).unwrap();
+    let text = "tenant acme has 0.004 of 0.01 US dollars per month left, with 0.001 spent and 0.005 held by running requests; \
+                this request may cost 0.005; try again when some of them have ended";
+    assert_eq!(account.reserve(&quotas, &costly, &now).unwrap_err().to_string(), text);
+}
+
+#[test]
+fn what_a_request_holds_itself_is_not_in_the_way_of_others_alone() {
+    let quotas = quotas("[[quotas]]\ntokens_per_day = 1_000");
+    let (account, now) = (account(), noon());
+    let mut reservation = account.reserve(&quotas, &ask(CLAUDE, 600, 0), &now).unwrap().reservation;
+    let refused = |reservation: &mut Reservation| reservation.extend(&quotas, (401, 0), NanoUsd::ZERO, &now).unwrap_err().kind;
+    assert_eq!(refused(&mut reservation), QuotaKind::Spent);
+    let _other = account.reserve(&quotas, &ask(CLAUDE, 300, 0), &now).unwrap();
+    assert_eq!(refused(&mut reservation), QuotaKind::Spent);
+    let denial = reservation.extend(&quotas, (400, 0), NanoUsd::ZERO, &now).unwrap_err();
+    assert_eq!((denial.kind, denial.retry_after), (QuotaKind::Temporary, Some(Duration::from_secs(1))));
 }
 
 #[test]
 fn a_spent_window_outranks_an_empty_bucket_for_waiting_would_not_help() {
     let quotas = quotas("[[quotas]]\ntokens_per_minute = 1_000\ntokens_per_day = 1_000");
-    assert_eq!(refusal(&quotas, &[ask(CLAUDE, 900, 0)], &ask(CLAUDE, 200, 0)).kind, QuotaKind::Spent);
+    assert_eq!(refusal_after(&quotas, &ask(CLAUDE, 900, 0), &ask(CLAUDE, 200, 0)).kind, QuotaKind::Spent);
 }
 
 #[test]
-fn of_two_empty_buckets_the_first_is_named_and_the_longer_wait_told() {
+fn of_two_empty_buckets_the_one_that_is_waited_for_longer_is_named() {
     let quotas = quotas("[[quotas]]\ntokens_per_minute = 6_000\noutput_tokens_per_minute = 600");
     let denial = refusal(&quotas, &[ask(CLAUDE, 5_500, 500)], &ask(CLAUDE, 0, 600));
-    assert_eq!((denial.reason(), denial.retry_after), ("tokens-per-minute", Some(Duration::from_secs(50))));
+    assert_eq!((denial.reason(), denial.retry_after), ("output-tokens-per-minute", Some(Duration::from_secs(50))));
+    assert!(denial.to_string().contains("has 100 of 600 output tokens per minute left"), "{denial}");
+    let denial = refusal(&quotas, &[ask(CLAUDE, 5_500, 500)], &ask(CLAUDE, 5_000, 110));
+    assert_eq!((denial.reason(), denial.retry_after), ("tokens-per-minute", Some(Duration::from_millis(51_100))));
 }
 
 #[test]

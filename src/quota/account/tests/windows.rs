@@ -32,10 +32,10 @@ fn a_day_ends_at_the_tenants_midnight_also_when_summer_time_begins_or_ends() {
         let start = at(midnight);
         let before = Now { wall: start.wall - SignedDuration::from_nanos(1), ..start };
         let grant = account.reserve(&quotas, &ask(CLAUDE, 1_000, 0), &before).unwrap();
+        grant.reservation.settle(&Spent::request(usage(1_000, 0), NanoUsd::ZERO), &before);
         let denial = account.reserve(&quotas, &ask(CLAUDE, 1, 0), &before).unwrap_err();
         assert_eq!(denial.resets.unwrap().0, start.wall, "{zone}");
         assert!(account.reserve(&quotas, &ask(CLAUDE, 1_000, 0), &start).is_ok());
-        drop(grant);
     }
 }
 
