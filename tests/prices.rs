@@ -97,3 +97,22 @@ fn differences_have_both_figures() {
     );
     assert_eq!((code, out), (Some(0), expected));
 }
+
+#[test]
+fn what_a_name_stands_for_by_profiles_has_its_price() {
+    let directory = directory(PRICES);
+    let (profile, other) =
+        ("arn:aws:bedrock:us-east-1:1:application-inference-profile/x", "arn:aws:bedrock:us-east-1:1:imported-model/y");
+    let models = format!("models = [\"{profile}\", \"{other}\"]");
+    let config = CONFIG.replace("models = [\"amazon.nova-lite-v1:0\", \"cohere.embed-v4:0\"]", &models)
+        + &format!("[profiles]\n\"{profile}\" = \"amazon.nova-lite-v1:0\"\n\"{other}\" = \"acme.y\"\n");
+    fs::write(directory.path().join("tollgate.toml"), config).unwrap();
+    let (code, out, err) = said(prices(directory.path(), &["show", "-c", "tollgate.toml", profile]));
+    assert!(code == Some(0) && out.starts_with(&format!("{profile} stands for amazon.nova-lite-v1:0\n")), "{out}{err}");
+    assert!(out.contains(" 0.05 ") && out.contains("max output tokens  10000\n"), "{out}");
+    let (code, out, _) = said(prices(directory.path(), &["show", "-c", "tollgate.toml", other]));
+    assert!(code == Some(1) && out.contains("[[models.\"acme.y\".prices]]"), "{out}");
+    let (code, _, err) = said(prices(directory.path(), &["check", "-c", "tollgate.toml"]));
+    let warning = format!("tenants.acme.models[1]: `{other}`, which stands for `acme.y`, has no price");
+    assert!(code == Some(0) && err.matches("warning: ").count() == 1 && err.contains(&warning), "{err}");
+}

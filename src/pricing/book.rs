@@ -57,6 +57,11 @@ impl PriceBook {
         in_force(own.or_else(|| BUNDLED.get(names::id(model)))?, at).map(Sale::ByToken)
     }
 
+    /// The same of a name that stands for a model. A discount may be for the one profile.
+    pub fn sale_of_profile(&self, name: &str, model: &str, at: Timestamp) -> Option<Sale> {
+        self.sale(name, at).or_else(|| self.sale(model, at))
+    }
+
     /// What its tokens cost; `None`: nobody said, or it is not sold by them.
     pub fn price(&self, model: &str, at: Timestamp) -> Option<Arc<Price>> {
         match self.sale(model, at)? {

@@ -13,6 +13,7 @@ use super::{EX_CONFIG, configured, report};
 use crate::{
     cli::check::counted,
     config::{self, Config},
+    policy::Profiles,
     pricing::{Overrides, PriceBook},
 };
 
@@ -59,15 +60,28 @@ fn say(name: &str, overrides: &Overrides, book: &PriceBook) -> anyhow::Result<Ex
 /// Entries of tenants' allow-lists that nothing with a price answers to.
 fn unpriced(config: &Config, book: &PriceBook, now: Timestamp) -> Vec<String> {
     let mut warnings = Vec::new();
+    let profiles = Profiles::new(&config.profiles);
     for (tenant, settings) in &config.tenants {
         for (index, model) in settings.models.iter().enumerate() {
             let glob = WildMatch::new(model);
             let is_glob = model.contains(['*', '?']);
-            let priced = if is_glob { book.names().any(|name| glob.matches(name)) } else { book.sale(model, now).is_some() };
+            let stands_for = profiles.stands_for(model);
+            let is_priced = |name: &str| book.sale_of_profile(name, profiles.stands_for(name), now).is_some();
+            // Lists are held against a name as it is written, too.
+            let mut mapped = config.profiles.keys().filter(|name| glob.matches(name));
+            let priced = match is_glob {
+                true => book.names().any(|name| glob.matches(name)) || mapped.any(|name| is_priced(name)),
+                false => is_priced(model),
+            };
             if !priced {
                 let what = if is_glob { "matches no model with a price" } else { "has no price" };
+                let of = if stands_for == model {
+                    String::new()
+                } else {
+                    format!(", which stands for `{}`,", stands_for.escape_debug())
+                };
                 let help = "`tollgate prices show` says what to write";
-                warnings.push(format!("tenants.{tenant}.models[{index}]: `{}` {what}; {help}", model.escape_debug()));
+                warnings.push(format!("tenants.{tenant}.models[{index}]: `{}`{of} {what}; {help}", model.escape_debug()));
             }
         }
     }
@@ -92,6 +106,19 @@ models = ["amazon.nova-lite-v1:0", "cohere.embed-v4:0", "acme.*", "*", "arn:aws:
 services = ["*"]
 operations = ["*"]
 "#;
+
+    #[test]
+    fn a_glob_over_names_that_stand_for_priced_models_is_not_warned_of() {
+        let list = "models = [\"arn:aws:bedrock:*:application-inference-profile/*\"]";
+        let profile =
+            |model: &str| format!("[profiles]\n\"arn:aws:bedrock:us-east-1:1:application-inference-profile/x\" = \"{model}\"\n");
+        let warned = |model: &str| {
+            let (before, after) = (CONFIG.find("models = ").unwrap(), CONFIG.find("services = ").unwrap());
+            let text = format!("{}{list}\n{}{}", &CONFIG[..before], &CONFIG[after..], profile(model));
+            unpriced(&config::parse(&text, Path::new("t.toml")).unwrap(), &PriceBook::bundled(), Timestamp::now()).len()
+        };
+        assert_eq!((warned("amazon.nova-lite-v1:0"), warned("acme.y")), (0, 1));
+    }
 
     fn exit_code_for(prices: &str, with_config: bool) -> String {
         let directory = tempfile::tempdir().unwrap();

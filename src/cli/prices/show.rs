@@ -13,6 +13,7 @@ use super::configured;
 use crate::{
     bedrock::usage::ServiceTier,
     cli::moment,
+    policy::Profiles,
     pricing::{Gap, Price, PriceBook, Rate, Rates, Sale},
 };
 
@@ -31,29 +32,34 @@ pub(in crate::cli) struct ShowArgs {
 }
 
 pub(super) fn run(args: &ShowArgs) -> anyhow::Result<ExitCode> {
-    let book = match &args.config {
-        None => PriceBook::bundled(),
+    let (book, profiles) = match &args.config {
+        None => (PriceBook::bundled(), Profiles::default()),
         Some(path) => match configured(path)? {
-            Ok((_, _, book)) => book,
+            Ok((config, _, book)) => (book, Profiles::new(&config.profiles)),
             Err(code) => return Ok(code),
         },
     };
     let at = args.at.unwrap_or_else(Timestamp::now);
-    let sale = book.sale(&args.model, at);
-    writeln!(io::stdout(), "{}", text(&book, &args.model, at, sale.as_ref()))?;
+    let stands_for = profiles.stands_for(&args.model);
+    let sale = book.sale_of_profile(&args.model, stands_for, at);
+    writeln!(io::stdout(), "{}", text(&book, (&args.model, stands_for), at, sale.as_ref()))?;
     Ok(ExitCode::from(u8::from(sale.is_none())))
 }
 
-fn text(book: &PriceBook, model: &str, at: Timestamp, sale: Option<&Sale>) -> String {
-    let mut out = match sale {
-        Some(Sale::ByToken(price)) => format!("{model}: US dollars per million tokens at {}\n\n{}", second(at), table(price)),
-        Some(Sale::ByRequest(price)) => format!("{model}: ${price} a request\n"),
-        None => unpriced(book, model, at),
+/// Of a model and of what its name stands for.
+fn text(book: &PriceBook, (model, stands_for): (&str, &str), at: Timestamp, sale: Option<&Sale>) -> String {
+    let mut out = if model == stands_for { String::new() } else { format!("{model} stands for {stands_for}\n") };
+    // What has no price of its own is priced as what it stands for.
+    let priced = if book.sale(model, at).is_some() { model } else { stands_for };
+    out += &match sale {
+        Some(Sale::ByToken(price)) => format!("{priced}: US dollars per million tokens at {}\n\n{}", second(at), table(price)),
+        Some(Sale::ByRequest(price)) => format!("{priced}: ${price} a request\n"),
+        None => unpriced(book, priced, at),
     };
-    for change in book.changes(model).into_iter().filter(|change| *change > at) {
+    for change in book.changes(priced).into_iter().filter(|change| *change > at) {
         let _ = writeln!(out, "changes at {}", second(change));
     }
-    let facts = book.facts(model);
+    let facts = book.facts_of_profile(model, stands_for);
     let _ = write!(
         out,
         "\nmax output tokens  {}\nburndown           {}\nprices             {}",
@@ -147,7 +153,7 @@ mod tests {
     fn shown(model: &str) -> String {
         let book = PriceBook::bundled();
         let at = moment("2026-07-01").unwrap();
-        text(&book, model, at, book.sale(model, at).as_ref())
+        text(&book, (model, model), at, book.sale(model, at).as_ref())
     }
 
     #[test]
