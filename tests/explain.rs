@@ -218,3 +218,36 @@ fn a_cap_that_only_watches_is_told() {
     let (code, text, _) = asked("10");
     assert!(code == Some(0) && !text.contains("max_tokens"), "{text}");
 }
+
+#[test]
+fn a_dearer_tier_is_held_at_its_price() {
+    let directory = tempfile::tempdir().unwrap();
+    let model = "amazon.nova-of-tests-v1:0";
+    fs::write(
+        directory.path().join("prices.toml"),
+        format!(
+            "[[models.\"{model}\".prices]]\ninput = \"1\"\noutput = \"4\"\n\
+             [[models.\"{model}\".prices]]\ntier = \"priority\"\ninput = \"2\"\noutput = \"8\"\n\
+             [[models.\"{model}\".prices]]\ntier = \"flex\"\ninput = \"0.5\"\noutput = \"2\"\n"
+        ),
+    )
+    .unwrap();
+    let config = CONFIG.to_owned()
+        + "[[tenants.acme.quotas]]\nname = \"paid\"\nusd_per_day = \"0.009\"\n[prices]\nfile = \"prices.toml\"\n";
+    for operation in ["Converse", "InvokeModel", "ChatCompletions"] {
+        let ask = |tier: &[&str]| {
+            let asked = ["--tenant", "acme", "--model", model, "--max-tokens", "1000", "--operation", operation];
+            explain(directory.path(), &config, &[&asked[..], tier].concat())
+        };
+        for tier in [&[][..], &["--service-tier", "flex"], &["--service-tier", "default"], &["--service-tier", "gold"]] {
+            let (code, text, _) = ask(tier);
+            assert!(code == Some(0) && text.contains("1000 output tokens, $0.005 at most"), "{tier:?}: {text}");
+        }
+        let (code, text, _) = ask(&["--service-tier", "priority"]);
+        assert!(code == Some(1) && text.contains("1000 output tokens, $0.01 at most"), "{text}");
+        assert!(
+            text.contains("this request may cost 0.01 US dollars, but tenant acme has 0.009 per day in all for `paid`"),
+            "{text}"
+        );
+    }
+}

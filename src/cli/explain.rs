@@ -24,7 +24,11 @@ use super::{
     usage::read_config,
 };
 use crate::{
-    bedrock::{Dialect, Operation, RawPath, operations, terms::takes_tier, usage::Metering},
+    bedrock::{
+        Dialect, Operation, RawPath, operations,
+        terms::takes_tier,
+        usage::{Metering, ServiceTier},
+    },
     config::Config,
     policy::{Profiles, Rights},
     pricing::PriceBook,
@@ -93,6 +97,10 @@ const NAME_THEIR_MODEL: [&str; 9] = [
     "RetrieveAndGenerateStream",
     "StartAsyncInvoke",
 ];
+
+/// Where vendors' bodies have the most tokens of output.
+const MAX_TOKENS: [&str; 6] =
+    ["max_tokens", "maxTokens", "max_tokens_to_sample", "max_completion_tokens", "max_output_tokens", "max_gen_len"];
 
 /// What came out, as far as the request got.
 #[derive(Default)]
@@ -190,12 +198,15 @@ impl Findings {
             // The limits are shown all the same, as it would meet them if there were no cap.
             Err(denial) => {
                 let output = args.max_tokens.unwrap_or_else(|| tariff.output_max());
-                (Err(denial), (Tokens { output, ..Tokens::default() }, Changes::default()))
+                let tier = args.service_tier.as_deref().and_then(ServiceTier::parse).unwrap_or_default();
+                (Err(denial), (Tokens { output, tier, ..Tokens::default() }, Changes::default()))
             }
         };
         if tariff.counts {
             tokens.input = args.input_tokens;
         }
+        let tier = args.service_tier.as_deref().map(|tier| ServiceTier::parse(tier).unwrap_or_default());
+        let tokens = tokens.with_tier_of_head(operation, tier);
         let limits = tenant.account.explain(&tenant.quotas, &tariff.ask(Uuid::nil(), &tokens), None, now);
         let answer = limits.answer.clone();
         self.asked = Some((tokens, changes));
@@ -280,19 +291,17 @@ fn encoded(byte: u8) -> String {
 
 /// A body that says the same by every name; an operation and a model obey those of theirs.
 fn body(args: &ExplainArgs) -> Bytes {
-    let body = match args.max_tokens {
-        None => json!({"model": args.model}),
-        Some(most) => json!({
-            "model": args.model,
-            "max_tokens": most,
-            "maxTokens": most,
-            "max_tokens_to_sample": most,
-            "max_completion_tokens": most,
-            "max_output_tokens": most,
-            "max_gen_len": most,
-            "inferenceConfig": {"maxTokens": most, "max_new_tokens": most},
-            "textGenerationConfig": {"maxTokenCount": most},
-        }),
-    };
+    let mut body = json!({"model": args.model});
+    if let Some(most) = args.max_tokens {
+        body["inferenceConfig"] = json!({"maxTokens": most, "max_new_tokens": most});
+        body["textGenerationConfig"] = json!({"maxTokenCount": most});
+        for name in MAX_TOKENS {
+            body[name] = json!(most);
+        }
+    }
+    if let Some(tier) = &args.service_tier {
+        body["service_tier"] = json!(tier);
+        body["serviceTier"] = json!({"type": tier});
+    }
     Bytes::from(body.to_string())
 }

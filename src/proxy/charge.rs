@@ -119,10 +119,7 @@ pub async fn hold(
         // No estimate of input: of one that says nothing of its usage, nobody knows even what went in.
         tokens = Tokens { input: speech::STEP, output: speech::STEP, ..Tokens::default() };
     }
-    // Of the others Bedrock reads the body's.
-    if operation.is_some_and(|operation| operation.name.starts_with("InvokeModel")) {
-        tokens.tier = tier_of(&session.req_header().headers).unwrap_or(tokens.tier);
-    }
+    let tokens = tokens.with_tier_of_head(operation, tier_of(&session.req_header().headers));
     let ask = tariff.ask(passage.arrival.id, &tokens);
     let input = Usage { input_tokens: tokens.input, ..Usage::default() };
     let of_input = tariff.price.as_ref().filter(|_| !tariff.by_request).map(|price| price.charge(&input, tokens.tier));

@@ -71,6 +71,14 @@ pub struct Tokens {
     pub background: bool,
 }
 
+impl Tokens {
+    /// With the tier that a head asks for, where Bedrock reads it there: of InvokeModel. Of the others it reads the body's.
+    pub fn with_tier_of_head(self, operation: Option<&Operation>, tier: Option<ServiceTier>) -> Tokens {
+        let takes_head = operation.is_some_and(|operation| operation.name.starts_with("InvokeModel"));
+        Tokens { tier: tier.filter(|_| takes_head).unwrap_or(self.tier), ..self }
+    }
+}
+
 /// What is sent in the place of what came, and taken out of the answer.
 #[derive(Debug, Default)]
 pub struct Changes {
@@ -98,8 +106,7 @@ impl Tariff {
     pub fn of(prices: &PriceBook, profiles: &Profiles, route: &Route, metering: Metering, now: Timestamp) -> Tariff {
         let written = route.model.as_deref().unwrap_or(NONE);
         let model = profiles.stands_for(written);
-        // A discount may be for the one profile.
-        let sale = prices.sale(written, now).or_else(|| prices.sale(model, now));
+        let sale = prices.sale_of_profile(written, model, now);
         let facts = prices.facts_of_profile(written, model);
         let model: Arc<str> = if model.len() > MODEL_BYTES_MAX { LONG_MODEL } else { model }.into();
         let operation = route.operation.map(|known| known.0);
