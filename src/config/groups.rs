@@ -45,7 +45,7 @@ impl Group {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Denied {
-    /// Globs over model ids, profile ids and ARNs. A model is denied with every profile of it.
+    /// Globs over model ids, profile ids and ARNs. A model is denied with every profile of it and in every spelling.
     pub models: Vec<String>,
     /// Services by endpoint prefix.
     pub services: Vec<String>,

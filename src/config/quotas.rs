@@ -12,7 +12,7 @@ pub const QUOTAS_MAX: usize = 32;
 pub struct Quota {
     /// Shown in refusals, metrics and `/v1/usage`. Default: `all`, or the globs.
     pub name: Option<String>,
-    /// Globs (`*`, `?`) over model ids; an ARN counts as the id it stands for. Default: every model, together.
+    /// Globs (`*`, `?`) over model ids; an ARN counts as the id it stands for, and a model by every spelling of its name. Default: every model, together.
     #[serde(default = "every_model")]
     pub models: Vec<String>,
     /// Input and output, refilled without pause; as many may be used at once.

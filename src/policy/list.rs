@@ -2,6 +2,8 @@
 
 use wildmatch::WildMatch;
 
+use crate::pricing::spellings;
+
 /// What a list's lines are about, and its key in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Subject {
@@ -33,6 +35,8 @@ pub(super) struct List {
     /// `tenants.acme.models`
     pub key: String,
     globs: Vec<Glob>,
+    /// How requests may write the models that are named without wildcard, each with the number of its line.
+    spellings: Vec<(usize, String)>,
     /// One of them is `*`.
     everything: bool,
 }
@@ -49,13 +53,22 @@ impl List {
     /// What is allowed: letter for letter.
     pub fn allowing(key: String, globs: &[String]) -> List {
         let everything = globs.iter().any(|glob| glob == "*");
-        List { key, globs: globs.iter().map(|glob| Glob::new(glob)).collect(), everything }
+        List { key, globs: globs.iter().map(|glob| Glob::new(glob)).collect(), spellings: Vec::new(), everything }
     }
 
     /// What is denied: in whatever case, so that no spelling gets by.
     pub fn denying(key: String, globs: &[String]) -> List {
         let lower: Vec<String> = globs.iter().map(|glob| glob.to_ascii_lowercase()).collect();
         List::allowing(key, &lower)
+    }
+
+    /// Models that are denied.
+    pub fn denying_models(key: String, globs: &[String]) -> List {
+        let of_line = |(line, glob): (usize, &String)| {
+            let names = spellings(&glob.to_ascii_lowercase());
+            names.into_iter().map(move |name| (line, name))
+        };
+        List { spellings: globs.iter().enumerate().flat_map(of_line).collect(), ..List::denying(key, globs) }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -71,15 +84,26 @@ impl List {
         self.everything || self.globs.iter().any(|glob| glob.matches(name))
     }
 
-    /// The key of the line that has a name, of a list that denies.
-    pub fn line_with(&self, name: &str) -> Option<String> {
-        if self.globs.is_empty() {
-            return None;
-        }
-        let name = name.trim().to_ascii_lowercase();
-        let index = self.globs.iter().position(|glob| glob.matches(&name))?;
-        Some(format!("{}[{index}]", self.key))
+    /// The key of the line that has a name, of a list that denies. `folded`: the name as [`fold`] makes it.
+    pub fn line_with(&self, folded: &str) -> Option<String> {
+        let line = self.globs.iter().position(|glob| glob.matches(folded))?;
+        Some(self.line(line))
     }
+
+    /// The key of the line whose model a request may write so.
+    pub fn line_spelt(&self, folded: &str) -> Option<String> {
+        let (line, _) = self.spellings.iter().find(|(_, name)| name == folded)?;
+        Some(self.line(*line))
+    }
+
+    fn line(&self, line: usize) -> String {
+        format!("{}[{line}]", self.key)
+    }
+}
+
+/// A name as lists that deny have it.
+pub(super) fn fold(name: &str) -> String {
+    name.trim().to_ascii_lowercase()
 }
 
 impl Glob {
@@ -118,15 +142,15 @@ mod tests {
         fn a_denying_list_has_a_name_in_every_case(glob in "[aB:]{0,3}[Ab*?]{0,3}[*]?", name in "[aB:]{0,6}") {
             let list = List::denying("k".to_owned(), std::slice::from_ref(&glob));
             let expected = WildMatch::new(&glob.to_lowercase()).matches(&name.to_lowercase());
-            prop_assert_eq!(list.line_with(&name).is_some(), expected);
-            prop_assert_eq!(list.line_with(&name.to_uppercase()).is_some(), expected);
+            prop_assert_eq!(list.line_with(&fold(&name)).is_some(), expected);
+            prop_assert_eq!(list.line_with(&fold(&name.to_uppercase())).is_some(), expected);
         }
     }
 
     #[test]
     fn the_line_is_named_by_its_place() {
         let list = List::denying("tenants.a.deny.models".to_owned(), &["x".to_owned(), "y*".to_owned()]);
-        assert_eq!(list.line_with("Yz ").as_deref(), Some("tenants.a.deny.models[1]"));
+        assert_eq!(list.line_with(&fold("Yz ")).as_deref(), Some("tenants.a.deny.models[1]"));
         assert_eq!(list.line_with("z"), None);
     }
 }

@@ -2,10 +2,17 @@
 
 use std::iter;
 
-use super::{Policy, PolicyDenial, Refused, Rule, list::Subject, section::Section};
-use crate::bedrock::{
-    Operation, Service,
-    model::{Arn, geography},
+use super::{
+    Policy, PolicyDenial, Refused, Rule,
+    list::{Subject, fold},
+    section::Section,
+};
+use crate::{
+    bedrock::{
+        Operation, Service,
+        model::{Arn, geography},
+    },
+    pricing::find_by_name,
 };
 
 /// Names of a tier that a request asks for by asking for none.
@@ -45,8 +52,8 @@ impl<'p> Rights<'p> {
         self.check(Subject::Regions, region).map_err(denied(Refused::Region(region.clone())))
     }
 
-    /// May the model be used, by the name the client gave it? What is denied is denied by every name that it goes by, so that a
-    /// profile is no way around its model; what is allowed is allowed by the name it is called, so that a profile that takes data
+    /// May the model be used, by the name the client gave it? What is denied is denied by every name that it goes by, so that neither a
+    /// profile nor another spelling is a way around it; what is allowed is allowed by the name it is called, so that a profile that takes data
     /// elsewhere is not allowed with its model.
     pub fn check_model(&self, model: &str) -> Result<(), PolicyDenial> {
         let denied = |rule: Rule| self.denial(Refused::Model(model.to_owned()), rule);
@@ -55,9 +62,9 @@ impl<'p> Rights<'p> {
             return Err(denied(Rule::Unmapped));
         }
         let below = geography(id);
-        let names = [Some(model), Some(id), below.map(|(_, base)| base)];
+        let names = [Some(model), Some(id).filter(|id| *id != model), below.map(|(_, base)| base)];
         for name in names.into_iter().flatten() {
-            self.check_denied(Subject::Models, name).map_err(denied)?;
+            self.check_denied_model(name).map_err(denied)?;
         }
         self.check_allowed(Subject::Models, &[model, id]).map_err(denied)?;
         let region = Arn::parse(model).map(|arn| arn.region).filter(|region| !region.is_empty());
@@ -72,7 +79,7 @@ impl<'p> Rights<'p> {
 
     /// Whether a name without a vendor is as good as opaque: Bedrock takes names of custom models and of provisioned throughput, too.
     fn depends_on_what_runs(&self) -> bool {
-        self.restrict_regions() || self.sections().any(|section| !section.denies(Subject::Models).is_empty())
+        self.restrict_regions() || self.deny_any(Subject::Models)
     }
 
     /// May something of this region be named?
@@ -114,8 +121,7 @@ impl<'p> Rights<'p> {
 
     /// Asked several times a request, so it makes no refusal that nobody wants.
     fn is_free(&self, subject: Subject) -> bool {
-        let mut sections = self.sections();
-        sections.all(|section| section.denies(subject).is_empty()) && self.allow_everything(subject)
+        !self.deny_any(subject) && self.allow_everything(subject)
     }
 
     fn allow_everything(&self, subject: Subject) -> bool {
@@ -128,8 +134,29 @@ impl<'p> Rights<'p> {
     }
 
     fn check_denied(&self, subject: Subject, name: &str) -> Result<(), Rule> {
-        let line = self.sections().find_map(|section| section.denies(subject).line_with(name));
-        line.map_or(Ok(()), |line| Err(Rule::DeniedBy(line)))
+        if !self.deny_any(subject) {
+            return Ok(());
+        }
+        self.line_with(subject, &fold(name)).map_or(Ok(()), |line| Err(Rule::DeniedBy(line)))
+    }
+
+    /// By whatever name the model goes.
+    fn check_denied_model(&self, name: &str) -> Result<(), Rule> {
+        if !self.deny_any(Subject::Models) {
+            return Ok(());
+        }
+        let folded = fold(name);
+        let line = find_by_name(&folded, |name| self.line_with(Subject::Models, name));
+        let spelt = || self.sections().find_map(|section| section.denies(Subject::Models).line_spelt(&folded));
+        line.or_else(spelt).map_or(Ok(()), |line| Err(Rule::DeniedBy(line)))
+    }
+
+    fn deny_any(&self, subject: Subject) -> bool {
+        self.sections().any(|section| !section.denies(subject).is_empty())
+    }
+
+    fn line_with(&self, subject: Subject, folded: &str) -> Option<String> {
+        self.sections().find_map(|section| section.denies(subject).line_with(folded))
     }
 
     fn check_allowed(&self, subject: Subject, names: &[&str]) -> Result<(), Rule> {

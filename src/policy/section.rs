@@ -47,8 +47,11 @@ impl Section {
 fn lists(section: [&str; 2], allow: [&[String]; Subject::ALL.len()], deny: &config::Denied) -> [Pair; Subject::ALL.len()] {
     let [table, name] = section;
     let denied = [&deny.services, &deny.operations, &deny.models, &deny.regions, &deny.service_tiers];
-    Subject::ALL.map(|subject| Pair {
-        allow: List::allowing(key_path(&[table, name, subject.key()]), allow[subject as usize]),
-        deny: List::denying(key_path(&[table, name, "deny", subject.key()]), denied[subject as usize]),
+    Subject::ALL.map(|subject| {
+        let denying = if subject == Subject::Models { List::denying_models } else { List::denying };
+        Pair {
+            allow: List::allowing(key_path(&[table, name, subject.key()]), allow[subject as usize]),
+            deny: denying(key_path(&[table, name, "deny", subject.key()]), denied[subject as usize]),
+        }
     })
 }

@@ -31,6 +31,9 @@ pub(super) type Timeline = Vec<(Timestamp, Arc<Price>)>;
 #[derive(Debug, Default)]
 pub(super) struct Bundled {
     names: HashMap<String, Arc<Timeline>>,
+    /// The models that go by a name, without geography: nearly always one, and several by a name that leaves out their dates. Of each, all
+    /// of its names.
+    models: HashMap<String, Vec<Arc<[String]>>>,
     /// Entries that cannot be charged, and why.
     pub(super) left_out: Vec<(String, &'static str)>,
 }
@@ -71,6 +74,12 @@ impl Bundled {
         let models = serde_json::from_str(text).map(|provider: Provider| provider.models).unwrap_or_default();
         let mut bundled = Bundled::default();
         let mut found: BTreeMap<String, Claim> = BTreeMap::new();
+        models
+            .iter()
+            .map(|model| scope_and_name(&model.id).1)
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .for_each(|name| bundled.name(name));
         for model in models {
             match timeline(&model) {
                 Ok(timeline) => claim(&mut found, &model, &Arc::new(timeline)),
@@ -86,9 +95,26 @@ impl Bundled {
         self.names.get(id)
     }
 
+    /// All names of the models that go by one without geography.
+    pub(super) fn all_names(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.models.get(name).into_iter().flatten().flat_map(|names| names.iter().map(String::as_str))
+    }
+
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.names.keys().map(String::as_str)
     }
+
+    /// Has a model found by its names, be there a price or not.
+    fn name(&mut self, name: &str) {
+        let names: Arc<[String]> = names::spellings(name).into_iter().map(|spelling| spelling.name).collect();
+        names.iter().for_each(|name| self.models.entry(name.clone()).or_default().push(names.clone()));
+    }
+}
+
+/// `global` or `regional`, where a model has an entry for each.
+fn scope_and_name(id: &str) -> (Option<&str>, &str) {
+    let scoped = id.split_once('.').filter(|(scope, _)| ["global", "regional"].contains(scope));
+    scoped.map_or((None, id), |(scope, name)| (Some(scope), name))
 }
 
 /// Who goes by a name; nobody if several releases would without their dates.
@@ -98,11 +124,8 @@ struct Claim {
 }
 
 fn claim(found: &mut BTreeMap<String, Claim>, model: &Model, timeline: &Arc<Timeline>) {
-    let (name, geographies) = match model.id.split_once('.') {
-        Some(("global", name)) => (name, &["global"][..]),
-        Some(("regional", name)) => (name, &GEOGRAPHIES[..]),
-        _ => (model.id.as_str(), &GEOGRAPHIES[..]),
-    };
+    let (scope, name) = scope_and_name(&model.id);
+    let geographies = if scope == Some("global") { &["global"][..] } else { &GEOGRAPHIES[..] };
     let spellings = names::spellings(name);
     if geographies != ["global"] && model.r#match.matches(name) {
         spellings.iter().for_each(|spelling| enter(found, spelling.name.clone(), spelling.dateless, timeline));
@@ -156,7 +179,7 @@ impl Rule {
 
 /// Prices either at once or as a list, of which the last that has begun holds.
 fn timeline(model: &Model) -> Result<Timeline, &'static str> {
-    let scope = model.id.split_once('.').map(|(scope, _)| scope).filter(|scope| ["global", "regional"].contains(scope));
+    let (scope, _) = scope_and_name(&model.id);
     let source: Arc<str> = [VERSION, scope.unwrap_or_default()].join(" ").trim_end().into();
     let Some(dated) = model.prices.as_array() else {
         return Ok(vec![(Timestamp::MIN, price(&model.prices, model, &source)?)]);

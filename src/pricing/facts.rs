@@ -2,6 +2,8 @@
 
 use std::sync::LazyLock;
 
+use super::find_by_name;
+
 /// The table: see its header for where the figures come from.
 const MODELS: &str = include_str!("models.tsv");
 
@@ -19,9 +21,9 @@ impl ModelFacts {
     /// given back when the request ends, one that is too low would let a budget be overspent.
     const UNKNOWN: ModelFacts = ModelFacts { max_output_tokens: 64_000, burndown: 1 };
 
-    /// By the longest beginning of the model's id that the table has.
+    /// By the longest beginning of the model's id that the table has, or of another name of the model.
     pub(super) fn documented(id: &str) -> ModelFacts {
-        Self::row(id).unwrap_or(Self::UNKNOWN)
+        find_by_name(id, Self::row).unwrap_or(Self::UNKNOWN)
     }
 
     #[cfg(test)]

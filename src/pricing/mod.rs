@@ -16,7 +16,8 @@
 //!
 //! # What is never done
 //!
-//! A model is not priced by its likeness to another: [`book`] knows names letter for letter. A token is not free because nobody gave
+//! A model is not priced by its likeness to another: [`book`] knows names letter for letter, and [`find_by_name`] which of them are one
+//! model's. A token is not free because nobody gave
 //! its kind a price: `rates` says what is charged then, and the charge says so.
 
 mod moment;
@@ -29,6 +30,8 @@ mod price;
 mod names;
 
 mod bundled;
+
+mod spellings;
 
 mod overrides;
 
@@ -51,3 +54,4 @@ pub use overrides::{Flaw, ModelOverride, Overrides, PriceRow, Step};
 pub use price::{Charge, Price};
 pub use rate::{NotARate, Rate};
 pub use rates::{Gap, Gaps, Rates};
+pub use spellings::{find_by_name, spellings};

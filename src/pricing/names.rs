@@ -28,9 +28,7 @@ pub(super) struct Spelling {
 /// All spellings of a name without geography. `anthropic.claude-haiku-4-5-20251001-v1:0` is also written without `:0`, without
 /// `-v1:0`, and as bedrock-mantle writes it, `anthropic.claude-haiku-4-5`; and all that without `anthropic.`.
 pub(super) fn spellings(name: &str) -> Vec<Spelling> {
-    let unrevised = name.strip_suffix(":0").unwrap_or(name);
-    let first_version = unrevised.strip_suffix("-v1").or_else(|| name.strip_suffix("-1:0"));
-    let bare = first_version.unwrap_or(unrevised);
+    let [unrevised, bare] = versionless(name);
     let mut names = vec![name.to_owned(), unrevised.to_owned(), bare.to_owned()];
     if name.starts_with("anthropic.") && !bare.ends_with("-v2") {
         // Since Claude 4.6 ids go with `-v1` or without, and the table writes some of them otherwise than AWS.
@@ -40,14 +38,33 @@ pub(super) fn spellings(name: &str) -> Vec<Spelling> {
     let dated = names.into_iter().map(|name| Spelling { name, dateless: false });
     let dateless = date_left_out(unrevised).map(|name| Spelling { name: name.to_owned(), dateless: true });
     let mut spellings: Vec<Spelling> = dated.chain(dateless).collect();
-    let vendorless = |spelling: &Spelling| {
-        let name = spelling.name.strip_prefix("anthropic.").or_else(|| spelling.name.strip_prefix("openai."))?;
-        Some(Spelling { name: name.to_owned(), dateless: spelling.dateless })
+    let without_vendor = |spelling: &Spelling| {
+        let name = vendorless(&spelling.name)?.to_owned();
+        Some(Spelling { name, dateless: spelling.dateless })
     };
-    spellings.extend(spellings.iter().filter_map(vendorless).collect::<Vec<_>>());
+    spellings.extend(spellings.iter().filter_map(without_vendor).collect::<Vec<_>>());
     spellings.sort();
     spellings.dedup();
     spellings
+}
+
+/// Those of them that are a part of the name itself, so that nothing has to be written down for them.
+pub(super) fn shortened(name: &str) -> impl Iterator<Item = &str> {
+    let [unrevised, bare] = versionless(name);
+    let longer = [Some(unrevised), Some(bare), date_left_out(unrevised)];
+    let with_vendor = longer.into_iter().flatten();
+    vendorless(name).into_iter().chain(with_vendor.flat_map(|name| [Some(name), vendorless(name)]).flatten())
+}
+
+/// Without `:0`, and without `-v1:0`.
+fn versionless(name: &str) -> [&str; 2] {
+    let unrevised = name.strip_suffix(":0").unwrap_or(name);
+    let first_version = unrevised.strip_suffix("-v1").or_else(|| name.strip_suffix("-1:0"));
+    [unrevised, first_version.unwrap_or(unrevised)]
+}
+
+fn vendorless(name: &str) -> Option<&str> {
+    name.strip_prefix("anthropic.").or_else(|| name.strip_prefix("openai."))
 }
 
 /// `anthropic.claude-3-5-sonnet` of `anthropic.claude-3-5-sonnet-20241022-v2`.

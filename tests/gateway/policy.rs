@@ -510,6 +510,45 @@ async fn a_list_in_pieces_is_filtered_and_what_is_no_list_goes_to_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_other_spelling_of_a_model_gets_by_its_quota_or_its_denial() {
+    let world = world(&format!(
+        "{ALL}[tenants.acme.deny]\nmodels = [\"openai.gpt-oss-20b-1:0\"]\n\
+         [[tenants.acme.quotas]]\nname = \"none\"\nmodels = [\"openai.gpt-oss-120b-1:0\", \"*anthropic.claude-haiku-4-5-20251001-v1:0\"]\n\
+         usd_per_day = \"0.000000001\"\n"
+    ))
+    .await;
+    let mut client = world.h1().await;
+    let body =
+        |model: &str| json!({"model": model, "max_tokens": 10, "messages": [{"role": "user", "content": "hi"}]}).to_string();
+    let assert_over = |answer: &Answer| {
+        let text = String::from_utf8_lossy(&answer.body);
+        assert!(answer.status == 400 && text.contains("for `none`"), "{answer:?}");
+    };
+    for model in ["openai.gpt-oss-120b-1:0", "openai.gpt-oss-120b"] {
+        for target in [CHAT, "/bedrock-mantle/openai/v1/chat/completions"] {
+            assert_over(&client.post(target, body(model)).await);
+        }
+    }
+    for model in
+        ["anthropic.claude-haiku-4-5-20251001-v1:0", "anthropic.claude-haiku-4-5-20251001-v1", "anthropic.claude-haiku-4-5"]
+    {
+        assert_over(&client.post(MESSAGES, body(model)).await);
+        let refused = client.ask(call(model, "invoke", body(model))).await;
+        assert_over(&refused);
+        let (code, text) = explain(&world, &["--model", model, "--max-tokens", "10"]);
+        assert!(code == Some(1) && text.contains("for `none`"), "{text}");
+    }
+    for model in ["openai.gpt-oss-20b-1:0", "openai.gpt-oss-20b"] {
+        let refused = client.post(CHAT, body(model)).await;
+        assert_eq!(refused.status, 403, "{model}");
+        assert!(String::from_utf8_lossy(&refused.body).contains("tenants.acme.deny.models[0]"), "{refused:?}");
+        let (code, text) = explain(&world, &["--model", model]);
+        assert!(code == Some(1) && text.contains("tenants.acme.deny.models[0]"), "{text}");
+    }
+    client.ask(call("anthropic.claude-sonnet-4-5", "invoke", body("x"))).await.assert_served();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mapped_profile_is_priced_and_limited_as_the_model_it_stands_for() {
     let world = world(&format!(
         "models = [\"{MODEL}\"]\nservices = [\"*\"]\noperations = [\"*\"]\n\

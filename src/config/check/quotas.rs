@@ -12,7 +12,7 @@ use crate::{
         quotas::{QUOTAS_MAX, policy_name},
         suggest::suggest,
     },
-    pricing::{NanoUsd, NotMoney},
+    pricing::{NanoUsd, NotMoney, find_by_name, spellings},
 };
 
 const NAME_BYTES_MAX: usize = 64;
@@ -100,14 +100,18 @@ fn models(check: &mut Check<'_>, quota: &Quota, tenant: &Tenant, at: &KeyPath) {
     }
 }
 
-/// Certainly no model matches both: two names without wildcards that differ, or a name that does not match the other's glob.
+/// Certainly no model matches both: names of two models without wildcards, or a name of one that does not match the other's glob.
 fn apart(one: &str, other: &str) -> bool {
     let wild = |glob: &str| glob.contains(['*', '?']);
+    let has = |glob: &str, model: &str| {
+        let pattern = WildMatch::new(glob);
+        find_by_name(model, |name| pattern.matches(name).then_some(())).is_some()
+            || spellings(glob).iter().any(|name| name == model)
+    };
     match (wild(one), wild(other)) {
-        (false, false) => one != other,
-        (true, false) => !WildMatch::new(one).matches(other),
-        (false, true) => !WildMatch::new(other).matches(one),
         (true, true) => false,
+        (true, false) => !has(one, other),
+        (false, _) => !has(other, one),
     }
 }
 

@@ -83,6 +83,12 @@ fn a_quota_for_models_that_the_tenant_may_not_use_is_warned_about() {
     let text =
         super::GOOD.replace("models = [\"*\"]", "models = [\"amazon.nova-*\"]") + "[[tenants.acme.quotas]]\ntokens_per_day = 5\n";
     assert_eq!(examined(&text).to_string(), "");
+    for spelling in ["amazon.nova-lite", "amazon.nova-lite-v1:0", "*"] {
+        let spelt = text
+            .replace("amazon.nova-*", "amazon.nova-lite-v1:0")
+            .replace("tokens_per_day", &format!("models = [\"{spelling}\"]\ntokens_per_day"));
+        assert_eq!(examined(&spelt).to_string(), "", "{spelling}");
+    }
     let problems = examined(&text.replace("tokens_per_day", "models = [\"anthropic.x\"]\ntokens_per_day"));
     let found: Vec<_> = problems.iter().map(|problem| (problem.severity, problem.key_path.as_str())).collect();
     assert_eq!(found, [(Severity::Warning, "tenants.acme.quotas[0].models[0]")], "{problems}");

@@ -138,6 +138,47 @@ fn a_denied_model_is_denied_by_every_name_and_a_geography_apart_from_its_model()
 }
 
 #[test]
+fn a_denied_model_is_denied_in_every_spelling_and_allowed_in_none_but_the_one_that_is_written() {
+    const LONG: &str = "anthropic.claude-haiku-4-5-20251001-v1:0";
+    let policy = |deny: &str| policy(&format!("models = [\"*\"]\n[tenants.t.deny]\nmodels = [\"x\", \"{deny}\"]"));
+    let spellings =
+        [LONG, "anthropic.claude-haiku-4-5-20251001-v1", "anthropic.claude-haiku-4-5-20251001", "anthropic.claude-haiku-4-5"];
+    for denied in
+        spellings.iter().chain(&["claude-haiku-4-5", "claude-haiku-*", "*.claude-haiku-*-v1:0", "Anthropic.Claude-Haiku-4-5"])
+    {
+        let policy = policy(denied);
+        for asked in spellings.iter().chain(&["us.anthropic.claude-haiku-4-5", "ANTHROPIC.claude-haiku-4-5"]) {
+            assert_eq!(refuses(&policy, asked).as_deref(), Some("tenants.t.deny.models[1]"), "{asked} where {denied} is denied");
+        }
+        assert_eq!(refuses(&policy, "anthropic.claude-sonnet-4-5"), None, "{denied}");
+    }
+    for (denied, asked) in [
+        ("openai.gpt-oss-20b-1:0", "openai.gpt-oss-20b"),
+        ("openai.gpt-oss-20b", "openai.gpt-oss-20b-1:0"),
+        ("openai.gpt-oss-*-1:0", "openai.gpt-oss-20b"),
+        ("openai.gpt-of-next-year-1:0", "openai.gpt-of-next-year"),
+        ("anthropic.claude-of-next-year", "anthropic.claude-of-next-year-20280101-v1:0"),
+        ("us.anthropic.claude-haiku-4-5-20251001-v1:0", "us.anthropic.claude-haiku-4-5"),
+    ] {
+        assert_eq!(
+            refuses(&policy(denied), asked).as_deref(),
+            Some("tenants.t.deny.models[1]"),
+            "{asked} where {denied} is denied"
+        );
+    }
+    let profile = policy("us.anthropic.claude-haiku-4-5-20251001-v1:0");
+    assert_eq!(refuses(&profile, "anthropic.claude-haiku-4-5"), None, "a profile is denied apart from its model");
+    for (denied, asked) in [
+        ("anthropic.claude-3-5-sonnet-20241022-v2:0", "anthropic.claude-3-5-sonnet-20240620-v1:0"),
+        ("anthropic.claude-of-next-year-20280101-v1:0", "anthropic.claude-of-next-year-20280601-v1:0"),
+    ] {
+        assert_eq!(refuses(&policy(denied), asked), None, "{asked} is another release than {denied}");
+    }
+    let strict = self::policy(&format!("models = [\"{LONG}\"]"));
+    assert_eq!(refuses(&strict, "anthropic.claude-haiku-4-5").as_deref(), Some("tenants.t.models"));
+}
+
+#[test]
 fn services_and_operations_can_be_denied_and_then_nothing_unknown_is_allowed() {
     let policy = policy(&format!("{ALL}[tenants.t.deny]\nservices = [\"bedrock-agent\"]\noperations = [\"Delete*\"]\n"));
     let rights = policy.of_groups(&[]);

@@ -1,16 +1,25 @@
 //! Which models a quota is for. Globs are matched once per model and scope; what a client may name is unbounded, what is remembered of
 //! it is not.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use wildmatch::WildMatch;
+
+use crate::pricing::{find_by_name, spellings};
 
 /// The models of a quota.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Scope {
     Everything,
     /// Sorted, each once, so that the order in the file does not matter.
-    Only(Vec<WildMatch>),
+    Only {
+        globs: Vec<WildMatch>,
+        /// How requests may write the models that are named without wildcard.
+        spellings: BTreeSet<String>,
+    },
 }
 
 impl Scope {
@@ -21,21 +30,26 @@ impl Scope {
         let mut globs: Vec<&String> = globs.iter().collect();
         globs.sort();
         globs.dedup();
-        Scope::Only(globs.into_iter().map(|glob| WildMatch::new(glob)).collect())
+        let spellings = globs.iter().flat_map(|glob| spellings(glob)).collect();
+        Scope::Only { globs: globs.into_iter().map(|glob| WildMatch::new(glob)).collect(), spellings }
     }
 
     #[cfg(test)]
     pub(super) fn shown(&self) -> String {
         match self {
             Scope::Everything => "*".to_owned(),
-            Scope::Only(globs) => globs.iter().map(ToString::to_string).collect::<Vec<_>>().join("|"),
+            Scope::Only { globs, .. } => globs.iter().map(ToString::to_string).collect::<Vec<_>>().join("|"),
         }
     }
 
+    /// Whether the model is among them, by whatever name it goes.
     pub(super) fn matches(&self, model: &str) -> bool {
         match self {
             Scope::Everything => true,
-            Scope::Only(globs) => globs.iter().any(|glob| glob.matches(model)),
+            Scope::Only { globs, spellings } => {
+                let has = |name: &str| globs.iter().any(|glob| glob.matches(name)).then_some(());
+                spellings.contains(model) || find_by_name(model, has).is_some()
+            }
         }
     }
 }

@@ -141,6 +141,44 @@ fn two_models_are_alike_until_some_limit_or_cap_has_one_of_them() {
 }
 
 #[test]
+fn a_quota_has_its_models_in_every_spelling() {
+    for (globs, spellings) in [
+        ("openai.gpt-oss-120b-1:0", &["openai.gpt-oss-120b-1:0", "openai.gpt-oss-120b", "gpt-oss-120b"][..]),
+        ("openai.gpt-oss-120b", &["openai.gpt-oss-120b-1:0", "openai.gpt-oss-120b", "gpt-oss-120b"]),
+        ("*anthropic.claude-*", &["claude-opus-4-5", "anthropic.claude-opus-4-5-20251101-v1:0", "us.anthropic.claude-haiku-4-5"]),
+        (
+            "us.anthropic.claude-haiku-4-5-20251001-v1:0",
+            &["us.anthropic.claude-haiku-4-5", "us.anthropic.claude-haiku-4-5-20251001-v1"],
+        ),
+        ("openai.gpt-of-next-year-1:0", &["openai.gpt-of-next-year", "openai.gpt-of-next-year-1:0"]),
+    ] {
+        let text = format!("[[quotas]]\nmodels = [\"{globs}\"]\ntokens_per_day = 1_000\nmax_tokens = 500\nusd_per_day = \"1\"");
+        let (quotas, now) = (quotas(&text), noon());
+        for first in spellings {
+            let account = account();
+            account
+                .reserve(&quotas, &ask(first, 600, 0), &now)
+                .unwrap()
+                .reservation
+                .settle(&Spent::request(usage(600, 0), NanoUsd::ZERO), &now);
+            for asked in spellings {
+                assert!(account.reserve(&quotas, &ask(asked, 600, 0), &now).is_err(), "{asked} after {first}");
+                assert!(quotas.max_tokens_for(asked).is_some() && quotas.limit_money(asked), "{asked}");
+                assert!(quotas.treat_alike(first, asked), "{first} {asked}");
+            }
+            assert!(account.reserve(&quotas, &ask(NOVA, 600, 0), &now).is_ok());
+            // As after a restart, where only sums are left.
+            let restored = self::account();
+            restored.restore(account.sums().iter().map(|(date, model, spent)| (*date, &**model, *spent)));
+            assert!(spellings.iter().all(|asked| restored.reserve(&quotas, &ask(asked, 600, 0), &now).is_err()), "{first}");
+        }
+    }
+    let quotas = quotas("[[quotas]]\nmodels = [\"us.amazon.nova-lite-v1:0\"]\nmax_tokens = 500");
+    assert!(quotas.max_tokens_for("us.amazon.nova-lite").is_some());
+    assert!(quotas.max_tokens_for("eu.amazon.nova-lite").is_none() && quotas.max_tokens_for("amazon.nova-lite").is_none());
+}
+
+#[test]
 fn nothing_is_held_of_any_limit_if_one_says_no() {
     let (account, now) = (account(), noon());
     let quotas = quotas("[[quotas]]\ntokens_per_minute = 1_000\ntokens_per_day = 1_000\nusd_per_day = \"0.000001\"");
