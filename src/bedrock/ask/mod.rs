@@ -177,6 +177,20 @@ impl Reading {
         }
     }
 
+    /// Of a word that is looked at, as much as is.
+    fn keep(&mut self, fragment: &[u8]) {
+        let room = WORD_BYTES_MAX.saturating_sub(self.word.len());
+        self.word.extend_from_slice(fragment.get(..room.min(fragment.len())).unwrap_or_default());
+    }
+
+    fn number(&mut self, at: Option<Field>, value: Option<u64>) {
+        match at {
+            Some(Field::Choices) => self.choices = self.choices.max(value.unwrap_or(1)),
+            Some(Field::ThinkingBudget) => self.thinking_budget = self.thinking_budget.max(value),
+            _ => {}
+        }
+    }
+
     fn obeyed(&self, at: Option<Field>) -> bool {
         matches!(at, Some(Field::Limit(limit)) if self.shape.limits.contains(&limit))
     }
@@ -207,8 +221,13 @@ impl Sink<Field> for Reading {
     }
 
     fn text(&mut self, at: Option<Field>, fragment: &[u8]) {
-        if (at == Some(Field::Tier) || self.is_ttl) && self.word.len() < WORD_BYTES_MAX {
-            self.word.extend_from_slice(fragment.get(..WORD_BYTES_MAX.min(fragment.len())).unwrap_or_default());
+        if at == Some(Field::Tier) || self.is_ttl {
+            self.keep(fragment);
+        } else if matches!(at, Some(Field::Choices | Field::ThinkingBudget)) {
+            // Whatever is nothing before a number is not kept, so that no length of it hides the number.
+            let is_nothing = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'0' | b'+');
+            let start = if self.word.is_empty() { fragment.iter().take_while(|byte| is_nothing(byte)).count() } else { 0 };
+            self.keep(fragment.get(start..).unwrap_or_default());
         }
         self.prompt.push(fragment);
     }
@@ -221,6 +240,9 @@ impl Sink<Field> for Reading {
             self.tier = std::str::from_utf8(&self.word).ok().and_then(ServiceTier::parse).or(self.tier);
         } else if self.is_ttl && self.word == b"1h" {
             self.caching = Caching::OneHour;
+        } else if !self.word.is_empty() {
+            // Nobody knows that a number in a string is refused.
+            self.number(at, count(self.word.trim_ascii_end()));
         }
         self.word.clear();
         self.places.value(at, self.obeyed(at), start..end, None, false);
@@ -229,11 +251,10 @@ impl Sink<Field> for Reading {
     fn scalar(&mut self, at: Option<Field>, word: &[u8], start: u64, end: u64) {
         let value = count(word);
         self.prompt.scalar(word, end.saturating_sub(start));
+        self.number(at, value);
         match at {
-            Some(Field::Choices) => self.choices = self.choices.max(value.unwrap_or(1)),
             Some(Field::Stream) => self.stream |= word == b"true",
             Some(Field::Background) => self.background |= !matches!(word, b"false" | b"null"),
-            Some(Field::ThinkingBudget) => self.thinking_budget = self.thinking_budget.max(value),
             _ => {}
         }
         self.places.value(at, self.obeyed(at), start..end, value, word == b"true");

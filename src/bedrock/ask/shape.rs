@@ -1,7 +1,12 @@
 //! Where requests say how much they want: the names of all shapes, as data, and which of them an operation and a model obey. A name that a
 //! model does not obey must not be believed: `max_tokens` in Nova's body limits nothing.
 
-use crate::bedrock::{Operation, harness::configurations, json::Node};
+use crate::bedrock::{
+    Operation,
+    harness::configurations,
+    json::Node,
+    model::{Arn, geography},
+};
 
 /// The names of a limit to the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,9 +199,12 @@ static ANY: Shape = Shape {
 const NONE: Shape = Shape { limits: &[], insert: None, generates: true, uncounted: false, chat: false };
 static UNTOLD: Shape = NONE;
 
-/// Bits of model ids, bare, with a region's prefix or inside an ARN; the first that is there decides.
-static PROVIDERS: [(&str, &Shape); 24] = [
-    ("embed", &EMBEDDING),
+/// What ids of models begin with; the first that one begins with decides. A name of anybody else's says nothing, whatever words it has.
+static PROVIDERS: [(&str, &Shape); 27] = [
+    ("amazon.nova-2-multimodal-embeddings", &EMBEDDING),
+    ("amazon.titan-embed-", &EMBEDDING),
+    ("cohere.embed-", &EMBEDDING),
+    ("twelvelabs.marengo-embed-", &EMBEDDING),
     ("amazon.nova-canvas", &NO_TOKENS),
     ("amazon.nova-reel", &NO_TOKENS),
     ("amazon.rerank", &NO_TOKENS),
@@ -232,10 +240,16 @@ impl Shape {
             "Messages" => &MAX_TOKENS,
             "InvokeHarness" => &HARNESS,
             "InvokeModel" | "InvokeModelWithResponseStream" => {
-                let model = model.unwrap_or_default();
-                PROVIDERS.iter().find(|(part, _)| model.contains(part)).map_or(&ANY, |(_, shape)| shape)
+                let id = model.map(base).unwrap_or_default();
+                PROVIDERS.iter().find(|(beginning, _)| id.starts_with(beginning)).map_or(&ANY, |(_, shape)| shape)
             }
             _ => &UNTOLD,
         }
     }
+}
+
+/// The id of a model without geography, bare or in an ARN.
+fn base(model: &str) -> &str {
+    let id = Arn::parse(model).map_or(model, |arn| arn.id);
+    geography(id).map_or(id, |(_, base)| base)
 }

@@ -129,9 +129,35 @@ fn what_is_no_text_has_no_tokens_to_limit() {
     let images = |n: &str| {
         ask("InvokeModel", "amazon.nova-canvas-v1:0", &format!(r#"{{"imageGenerationConfig":{{"numberOfImages":{n}}}}}"#))
     };
-    assert_eq!(["3", "3.0", "null"].map(|n| images(n).choices), [3, 3, 1]);
+    assert_eq!(["3", "3.0", "null", r#""3""#].map(|n| images(n).choices), [3, 3, 1, 3]);
     for model in ["amazon.nova-lite-v1:0", "amazon.nova-2-omni-v1:0", "amazon.titan-text-lite-v1", "cohere.command-r-v1:0", ARN] {
         assert!(ask("InvokeModel", model, "{}").generates, "{model}");
+    }
+}
+
+#[test]
+fn a_name_of_the_operators_own_generates_whatever_words_it_has() {
+    for model in [
+        "acme.llama-embedded",
+        "acme.embed",
+        "embed",
+        "my-amazon.titan-embed-text",
+        "acme-luma.writer",
+        "arn:aws:bedrock:us-east-1:1:custom-model-deployment/embed",
+    ] {
+        let own = ask("InvokeModel", model, r#"{"max_tokens":9}"#);
+        assert_eq!((own.generates, own.output_max()), (true, Some(9)), "{model}");
+        assert!(!Ask::is_uncounted(named("InvokeModel"), model), "{model}");
+    }
+    for model in [
+        "amazon.titan-embed-g1-text-02",
+        "eu.amazon.nova-2-multimodal-embeddings-v1:0",
+        "cohere.embed-v4:0",
+        "global.cohere.embed-v4:0",
+        "arn:aws:bedrock:us-east-1:1:inference-profile/us.cohere.embed-v4:0",
+        "arn:aws:bedrock:us-east-1::foundation-model/twelvelabs.marengo-embed-2-7-v1:0",
+    ] {
+        assert!(!ask("InvokeModel", model, r#"{"max_tokens":9}"#).generates, "{model}");
     }
 }
 
@@ -185,6 +211,21 @@ fn the_rest_of_what_is_asked_for() {
         self::ask("Converse", "x", r#"{"system":[{"cachePoint":{"type":"default"}}],"serviceTier":{"type":"priority"}}"#);
     assert_eq!((converse.tier, converse.caching), (Some(ServiceTier::Priority), Caching::FiveMinutes));
     assert_eq!(self::ask("InvokeModel", "amazon.titan-embed-text-v2:0", "{}").output_max(), Some(0));
+}
+
+#[test]
+fn a_number_in_a_string_is_the_number() {
+    for n in ["8", "8.0", "\"8\"", "\" 8 \"", "\"+8\"", "\"7.5\"", "\"\\u0038\""] {
+        let asked = ask("ChatCompletions", "x", &format!(r#"{{"n":{n},"max_tokens":10}}"#));
+        assert_eq!((asked.choices, asked.output_max()), (8, Some(80)), "{n}");
+    }
+    let padded = format!(r#"{{"n":"{}8","max_tokens":10}}"#, " 0".repeat(100));
+    assert_eq!(ask("ChatCompletions", "x", &padded).choices, 8);
+    for n in ["\"\"", "\"many\"", "\"-8\"", "null", "[]", "\"0\""] {
+        assert_eq!(ask("ChatCompletions", "x", &format!(r#"{{"n":{n}}}"#)).choices, 1, "{n}");
+    }
+    let thinking = r#"{"max_tokens":10,"thinking":{"type":"enabled","budget_tokens":"1024"}}"#;
+    assert_eq!(ask("Messages", "x", thinking).output_max(), Some(1034));
 }
 
 #[test]
