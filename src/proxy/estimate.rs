@@ -27,9 +27,6 @@ use crate::{
 const MODEL_BYTES_MAX: usize = 256;
 const LONG_MODEL: &str = "other";
 
-/// <https://aws.amazon.com/bedrock/pricing/>: more documents are so many queries.
-const DOCUMENTS_OF_A_QUERY: u64 = 100;
-
 /// Says its usage only if it is asked to.
 const CHAT: &str = "ChatCompletions";
 
@@ -202,7 +199,7 @@ impl Tariff {
         let least = u64::from(self.tells_tokens);
         let asked = operation.filter(|operation| self.request_price.is_some() && Metering::runs_once(operation));
         let asked = asked.map(|operation| Asked::read(operation, Some(&*self.model), pieces));
-        let choices = asked.map_or(1, |asked| asked.choices.max(asked.documents.div_ceil(DOCUMENTS_OF_A_QUERY)));
+        let choices = asked.map_or(1, |asked| asked.choices.max(asked.queries));
         Tokens { input: least, output: least, choices, ..Tokens::default() }
     }
 

@@ -193,31 +193,37 @@ async fn an_image_without_a_price_is_charged_by_request_and_not_in_tokens_that_n
     world.until_sum("tollgate_unpriced_requests_total", &["acme"], 1.0).await;
 }
 
-/// <https://aws.amazon.com/bedrock/pricing/>: a query is up to 100 documents.
+/// <https://aws.amazon.com/bedrock/pricing/>: a query is up to 100 documents, of up to 512 tokens with the query's.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hundred_documents_are_ranked_for_one_price_and_more_for_several() {
+async fn a_hundred_documents_are_ranked_for_one_price_and_more_or_longer_ones_for_several() {
     let puppet = Puppet::start().await;
     let prices = "[requests]\nRerank = \"0.001\"\n[models.\"cohere.rerank-v3-5:0\"]\nrequest = \"0.002\"\n";
     let world = with_prices(&puppet, "[[tenants.acme.quotas]]\nusd_per_day = \"0.1\"\n", prices).await;
-    let invoke = |count: usize| json!({"query": "cats", "documents": vec!["a cat"; count]}).to_string();
-    let api = |count: usize, model: &str| {
-        let source = json!({"type": "INLINE", "inlineDocumentSource": {"type": "TEXT", "textDocument": {"text": "a cat"}}});
+    let long = "a cat ".repeat(400);
+    let invoke_with = |text: &str, count: usize| json!({"query": "cats", "documents": vec![text; count]}).to_string();
+    let invoke = |count: usize| invoke_with("a cat", count);
+    let api_with = |text: &str, count: usize, model: &str| {
+        let source = json!({"type": "INLINE", "inlineDocumentSource": {"type": "TEXT", "textDocument": {"text": text}}});
         let model = json!({"modelConfiguration": {"modelArn": format!("arn:aws:bedrock:us-west-2::foundation-model/{model}")}});
         let queries = json!([{"type": "TEXT", "textQuery": {"text": "cats"}}]);
         json!({"queries": queries, "sources": vec![source; count], "rerankingConfiguration": {"bedrockRerankingConfiguration": model}})
             .to_string()
     };
+    let api = |count: usize, model: &str| api_with("a cat", count, model);
     const INVOKE: &str = "/model/cohere.rerank-v3-5%3A0/invoke";
     let asked = [
         (INVOKE, invoke(100), 2_000_000),
         (INVOKE, invoke(250), 6_000_000),
         ("/rerank", api(101, "cohere.rerank-v3-5:0"), 4_000_000),
         ("/rerank", api(201, "amazon.rerank-v1:0"), 3_000_000),
+        // 1,000 tokens each.
+        (INVOKE, invoke_with(&long, 100), 4_000_000),
+        ("/rerank", api_with(&long, 100, "amazon.rerank-v1:0"), 2_000_000),
     ];
     for (target, body, _) in &asked {
         ask(&world, &puppet, target, body.clone().leak(), &json(r#"{"results":[]}"#)).await.0.assert_served();
     }
-    for ((target, _, cost), row) in asked.iter().zip(rows(&world, 4).await) {
+    for ((target, _, cost), row) in asked.iter().zip(rows(&world, 6).await) {
         assert_eq!((row.cost.0, row.by_request, row.estimated), (*cost, true, false), "{target}");
     }
     let refused = world.h1().await.post(INVOKE, invoke(5_000)).await;

@@ -5,6 +5,7 @@ pub(in crate::bedrock) mod edit;
 mod instructions;
 mod place;
 mod prompt;
+mod ranks;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ use self::{
     edit::Places,
     instructions::Instructions,
     prompt::Prompt,
+    ranks::Ranks,
     shape::{Field, Shape, TREE},
 };
 use super::{
@@ -31,8 +33,8 @@ pub struct Ask {
     pub max_tokens: Option<u64>,
     /// How many answers it asks for, or images: `n`.
     pub choices: u64,
-    /// Documents to be ranked.
-    pub documents: u64,
+    /// Queries that it is billed as where it asks for documents to be ranked; see `ask::ranks`.
+    pub queries: u64,
     /// It generates tokens, as embeddings, ranks, images and videos do not.
     pub generates: bool,
     /// `"stream": true` in the body, on the routes that have it there.
@@ -121,7 +123,7 @@ struct Reading {
     prompt: Prompt,
     places: Places,
     choices: u64,
-    documents: u64,
+    ranks: Ranks,
     stream: bool,
     tier: Option<ServiceTier>,
     thinking_budget: Option<u64>,
@@ -143,7 +145,7 @@ impl Reading {
             prompt: Prompt::new(),
             places: Places::default(),
             choices: 1,
-            documents: 0,
+            ranks: Ranks::default(),
             stream: false,
             tier: None,
             thinking_budget: None,
@@ -161,7 +163,7 @@ impl Reading {
         Ask {
             max_tokens: if is_json { places.max_tokens() } else { None },
             choices: self.choices.max(1),
-            documents: self.documents,
+            queries: self.ranks.queries(),
             generates: self.shape.generates,
             stream: self.stream,
             include_usage: places.asks_for_usage(),
@@ -202,18 +204,20 @@ impl Sink<Field> for Reading {
     fn open(&mut self, at: Option<Field>, kind: Container, start: u64) {
         self.places.open(at, kind, start);
         self.prompt.open(kind);
-        self.documents += u64::from(at == Some(Field::Ranked) && kind == Container::Object);
+        self.ranks.open(at, kind);
     }
 
     fn close(&mut self, _: Option<Field>, _: Container, _: u64) {
         self.places.closed();
         self.prompt.close();
+        self.ranks.close();
     }
 
     fn name(&mut self, name: &[u8]) {
         self.places.named();
         self.prompt.name(name);
         self.instructions.name(name);
+        self.ranks.name(name);
         self.is_ttl = name == b"ttl";
         if matches!(name, b"cachePoint" | b"cache_control") {
             self.caching = self.caching.max(Caching::FiveMinutes);
@@ -230,12 +234,13 @@ impl Sink<Field> for Reading {
             self.keep(fragment.get(start..).unwrap_or_default());
         }
         self.prompt.push(fragment);
+        self.ranks.text(at, fragment);
     }
 
     fn text_end(&mut self, at: Option<Field>, start: u64, end: u64) {
         self.prompt.end();
+        self.ranks.text_end(at);
         self.background |= at == Some(Field::Background);
-        self.documents += u64::from(at == Some(Field::Ranked));
         if at == Some(Field::Tier) {
             self.tier = std::str::from_utf8(&self.word).ok().and_then(ServiceTier::parse).or(self.tier);
         } else if self.is_ttl && self.word == b"1h" {
@@ -251,6 +256,7 @@ impl Sink<Field> for Reading {
     fn scalar(&mut self, at: Option<Field>, word: &[u8], start: u64, end: u64) {
         let value = count(word);
         self.prompt.scalar(word, end.saturating_sub(start));
+        self.ranks.scalar(word);
         self.number(at, value);
         match at {
             Some(Field::Stream) => self.stream |= word == b"true",

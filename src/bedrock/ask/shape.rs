@@ -52,8 +52,14 @@ pub(super) enum Field {
     ThinkingBudget,
     /// Answered before it is generated.
     Background,
-    /// What is to be ranked.
+    /// What is to be ranked: texts, or objects that are texts throughout.
     Ranked,
+    /// The same in AWS's own words, which are around the text.
+    Source,
+    /// That text.
+    Passage,
+    /// What it is ranked by.
+    Query,
 }
 
 type N = Node<Field>;
@@ -80,6 +86,9 @@ const ADDITIONAL: &[N] = &[
     N::leaf("max_new_tokens", Field::Limit(Limit::Additional)),
     N::leaf("maxTokenCount", Field::Limit(Limit::Additional)),
 ];
+
+/// Of a document to be ranked.
+const PASSAGES: &[N] = &[N::way("textDocument", &[N::leaf("text", Field::Passage)]), N::leaf("jsonDocument", Field::Passage)];
 
 const THINKING: N = N::way("thinking", &[N::leaf("budget_tokens", Field::ThinkingBudget)]);
 
@@ -125,7 +134,9 @@ pub(super) static TREE: N = N::tree(
         N::leaf("numResults", Field::Choices),
         N::way("imageGenerationConfig", &[N::leaf("numberOfImages", Field::Choices)]),
         N::leaf("documents", Field::Ranked),
-        N::leaf("sources", Field::Ranked),
+        N::tree("sources", Field::Source, &[N::way("inlineDocumentSource", PASSAGES)]),
+        N::leaf("query", Field::Query),
+        N::way("queries", &[N::way("textQuery", &[N::leaf("text", Field::Query)])]),
         N::leaf("stream", Field::Stream),
         N::leaf("background", Field::Background),
         N::tree("stream_options", Field::StreamOptions, &[N::leaf("include_usage", Field::IncludeUsage)]),

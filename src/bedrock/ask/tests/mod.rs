@@ -2,6 +2,7 @@
 
 mod limits;
 mod prompt;
+mod ranks;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
