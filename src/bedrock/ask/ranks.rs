@@ -1,6 +1,7 @@
 //! How many queries a request to rank is billed as. AWS's query is up to a hundred chunks of documents
 //! (<https://docs.aws.amazon.com/bedrock/latest/userguide/rerank-pricing.html>), and a document that has, together with what it is ranked by,
-//! more than 512 tokens is several of them (<https://aws.amazon.com/bedrock/pricing/>). No answer tells how many. Tokens are estimated, by the rule of [`text`](crate::bedrock::text).
+//! more than 512 tokens is several of them (<https://aws.amazon.com/bedrock/pricing/>). No answer tells how many. Tokens are estimated, by
+//! the rule of [`text`](crate::bedrock::text).
 
 use std::collections::BTreeMap;
 
@@ -8,6 +9,8 @@ use super::shape::Field;
 use crate::bedrock::{json::Container, text::TextMeter};
 
 const CHUNK_TOKENS: u64 = 512;
+/// What is left of a chunk beside a query of whatever length: AWS does not say, and nobody bills a chunk for each token.
+const ROOM_MIN: u64 = CHUNK_TOKENS / 2;
 const CHUNKS_OF_A_QUERY: u64 = 100;
 
 /// Counts one request's documents.
@@ -28,7 +31,7 @@ pub(super) struct Ranks {
 impl Ranks {
     /// The queries of all documents; 0 if there is none.
     pub fn queries(&self) -> u64 {
-        let room = CHUNK_TOKENS.saturating_sub(self.query.tokens()).max(1);
+        let room = CHUNK_TOKENS.saturating_sub(self.query.tokens()).max(ROOM_MIN);
         let chunks = self.documents.iter().map(|(tokens, documents)| tokens.div_ceil(room).max(1).saturating_mul(*documents));
         chunks.fold(0, u64::saturating_add).div_ceil(CHUNKS_OF_A_QUERY)
     }

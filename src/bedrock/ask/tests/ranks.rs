@@ -45,8 +45,10 @@ fn documents_are_billed_by_the_hundred_chunks() {
             (words(12), long(50_000, 1), 1),
             (words(12), long(50_001, 1), 2),
             // What is left of a chunk beside the query.
-            (words(412), long(500, 100), 5),
-            (words(600), long(200, 1), 2),
+            (words(212), long(500, 100), 2),
+            (words(212), long(601, 100), 3),
+            (words(600), long(256, 100), 1),
+            (words(600), long(257, 100), 2),
         ] {
             let described = format!(
                 "{} documents of {} by {}",
