@@ -3,7 +3,11 @@
 
 use std::net::IpAddr;
 
-use super::{PolicyDenial, Refused, Rights, Rule, guardrail::Guardrail, list::List};
+use super::{
+    PolicyDenial, Refused, Rights, Rule,
+    guardrail::Guardrail,
+    list::{List, fold},
+};
 use crate::config::{self, Network, NetworkError, key_path};
 
 /// Demands of one section.
@@ -53,7 +57,12 @@ impl Bounds {
 impl Rights<'_> {
     /// May it be this caller's? In whatever case: who is shut out is shut out.
     pub fn check_principal(&self, subject: &str) -> Result<(), PolicyDenial> {
-        match self.bounds().find_map(|bounds| bounds.denied_principals.line_with(subject)) {
+        let mut lists = self.bounds().map(|bounds| &bounds.denied_principals).filter(|list| !list.is_empty()).peekable();
+        if lists.peek().is_none() {
+            return Ok(());
+        }
+        let folded = fold(subject);
+        match lists.find_map(|list| list.line_with(&folded)) {
             Some(line) => Err(self.denial(Refused::Principal(subject.to_owned()), Rule::DeniedBy(line))),
             None => Ok(()),
         }
