@@ -297,3 +297,46 @@ fn unavailable(status: u16, reason: &'static str) -> Verdict {
         retry_after: if status == 503 { SHORTLY } else { None },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    /// What stands in quotes at the end of an arm, or as an argument of what makes a verdict.
+    fn reasons_in(function: &'static str) -> impl Iterator<Item = &'static str> {
+        let quoted: Vec<_> = function.split('"').collect();
+        let is_argument = |before: &str| match before.rsplit_once('(') {
+            Some((_, before)) => {
+                before.is_empty() || before.strip_suffix(", ").is_some_and(|status| status.parse::<u16>().is_ok())
+            }
+            None => false,
+        };
+        let pairs: Vec<_> = quoted.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
+        pairs.into_iter().filter(move |(before, _)| before.ends_with("=> ") || is_argument(before)).map(|(_, reason)| reason)
+    }
+
+    #[test]
+    fn the_operators_table_has_every_reason_and_no_other() {
+        const PAGE: &str = include_str!("../../docs/operations.md");
+        let between =
+            |text: &'static str, from, to| text.split(from).nth(1).and_then(|rest: &str| rest.split(to).next()).unwrap();
+        let section = between(PAGE, "\n### Reasons\n", "\n## ").split_once("|---|").unwrap().1;
+        let cells = section.lines().filter_map(|row| row.strip_prefix("| `")?.split_once("` |"));
+        // Limits have names of their own, with hyphens.
+        let told: BTreeSet<_> = cells.flat_map(|(names, _)| names.split('`')).filter(|name| is_label(name)).collect();
+        let functions = [
+            between(include_str!("denial.rs"), "pub fn verdict(", "\n    }\n"),
+            between(include_str!("../auth/error.rs"), "pub fn reason(", "\n    }\n"),
+            between(include_str!("../auth/credential.rs"), "pub fn reason(", "\n    }\n"),
+            between(include_str!("../policy/denial.rs"), "pub fn reason(", "\n    }\n"),
+        ];
+        let made: BTreeSet<_> = functions.into_iter().flat_map(reasons_in).filter(|name| is_label(name)).collect();
+        assert!(made.len() > 60, "{made:?}");
+        assert_eq!(told, made);
+    }
+
+    fn is_label(name: &str) -> bool {
+        name.starts_with(|c: char| c.is_ascii_lowercase())
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b.is_ascii_digit())
+    }
+}
