@@ -50,6 +50,18 @@ fn explain(directory: &Path, config: &str, arguments: &[&str]) -> (Option<i32>, 
 }
 
 #[test]
+fn a_conversation_holds_a_step_at_a_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let arguments =
+        ["--tenant", "acme", "--operation", "InvokeModelWithBidirectionalStream", "--model", "amazon.nova-sonic-v1:0"];
+    let (code, text, error) = explain(directory.path(), CONFIG, &arguments);
+    assert_eq!((code, error.as_str()), (Some(0), ""), "{text}");
+    assert!(text.contains("\nholds      1000 input and 1000 output tokens, $"), "{text}");
+    assert!(text.contains(" at most, and as many again each time they are used up\n"), "{text}");
+    assert!(!text.contains("hold_input"), "{text}");
+}
+
+#[test]
 fn every_station_says_its_part() {
     let directory = tempfile::tempdir().unwrap();
     let (code, text, error) = explain(directory.path(), CONFIG, &["--tenant", "acme", "--model", HAIKU, "--max-tokens", "1000"]);

@@ -148,11 +148,12 @@ impl Authenticator {
         now: SystemTime,
     ) -> Result<Claim, IdentityError> {
         received.check_date(authorization, now)?;
-        if !self.issued.has_region(authorization.region) {
-            return Err(SignatureError::Region.into());
+        let regions = self.issued.regions();
+        if !regions.iter().any(|region| region == authorization.region) {
+            return Err(SignatureError::Region(regions.to_vec()).into());
         }
         let service = SIGNING_NAMES.into_iter().find(|name| *name == authorization.service);
-        let service = service.ok_or(SignatureError::Service)?;
+        let service = service.ok_or_else(|| SignatureError::Service(SIGNING_NAMES.map(str::to_owned).to_vec()))?;
         let signer = self.issued.signer(authorization, session_token, now)?;
         let payload = received.payload()?;
         let pending = received.pending(authorization, &DECIDING)?;

@@ -131,7 +131,7 @@ impl IdentityError {
             IdentityError::IssuedInFuture => "issued_in_future",
             IdentityError::LivesTooLong => "lifetime",
             IdentityError::Signature(SignatureError::Expired { .. } | SignatureError::NotYetCurrent { .. }) => "signature_time",
-            IdentityError::Signature(SignatureError::Region | SignatureError::Service) => "signature_scope",
+            IdentityError::Signature(SignatureError::Region(_) | SignatureError::Service(_)) => "signature_scope",
             IdentityError::Signature(
                 SignatureError::OtherPayload | SignatureError::UnsignedPayload | SignatureError::UnsignedEvents,
             ) => "signature_payload",

@@ -109,9 +109,9 @@ impl Issued {
         if now < principal.expires_at { Ok(Arc::clone(principal)) } else { Err(IdentityError::KeyExpired) }
     }
 
-    /// Whether requests may be signed for this region.
-    pub(super) fn has_region(&self, region: &str) -> bool {
-        self.regions.iter().any(|known| known == region)
+    /// Those that requests may be signed for.
+    pub(super) fn regions(&self) -> &[String] {
+        &self.regions
     }
 
     /// Whose key has this id and this session token. Region and service have been found to be some of few.

@@ -56,12 +56,12 @@ pub enum SignatureError {
         /// By this gateway's clock.
         now: String,
     },
-    /// Signed for a region that this gateway is not for.
-    #[error("Credential should be scoped to a valid region.")]
-    Region,
-    /// Signed for another service than the one that is called.
-    #[error("Credential should be scoped to correct service.")]
-    Service,
+    /// Signed for a region that this gateway is not for; which it is for.
+    #[error("Credential should be scoped to a valid region: {}.", quoted(.0))]
+    Region(Vec<String>),
+    /// Signed for another service than the one that is called; which it is, or, if nothing is called such, which there are.
+    #[error("Credential should be scoped to correct service: {}.", quoted(.0))]
+    Service(Vec<String>),
     /// Neither `host` nor `:authority` is signed.
     #[error("'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")]
     HostNotSigned,
@@ -88,6 +88,12 @@ pub enum SignatureError {
          signing method. Consult the service documentation for details."
     )]
     Mismatch,
+}
+
+/// Any of them.
+fn quoted(names: &[String]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("'{name}'")).collect();
+    quoted.join(" or ")
 }
 
 /// What `Authorization: AWS4-HMAC-SHA256 Credential=…, SignedHeaders=…, Signature=…` says, unproved.

@@ -4,6 +4,7 @@
 pub mod ask;
 pub mod body;
 pub mod dialect;
+pub mod exception;
 pub mod harness;
 mod json;
 pub mod listing;

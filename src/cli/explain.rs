@@ -202,7 +202,9 @@ impl Findings {
                 (Err(denial), (Tokens { output, tier, ..Tokens::default() }, Changes::default()))
             }
         };
-        if tariff.counts {
+        if route.is_conversation() {
+            tokens = Tokens::of_conversation();
+        } else if tariff.counts {
             tokens.input = args.input_tokens;
         }
         let tier = args.service_tier.as_deref().map(|tier| ServiceTier::parse(tier).unwrap_or_default());

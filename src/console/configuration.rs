@@ -109,7 +109,7 @@ fn changed_when(reload: &Reload) -> String {
 fn waiting(reload: &Reload) -> String {
     match reload.waiting.as_slice() {
         [] => String::new(),
-        waiting => format!("; not in force until a restart or an upgrade: {}", waiting.join(", ")),
+        waiting => format!("; not in force: {}", waiting.join("; ")),
     }
 }
 

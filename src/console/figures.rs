@@ -128,7 +128,7 @@ pub struct Reload {
     pub changes: Vec<Change>,
     /// Files that the configuration names, or itself, whose contents were not those of before.
     pub files: Vec<String>,
-    /// What in it differs from what the process started with, and stays so until a restart or an upgrade.
+    /// What in it differs from what the process started with, and until when.
     pub waiting: Vec<&'static str>,
 }
 

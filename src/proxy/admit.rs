@@ -26,7 +26,7 @@ use super::{
 use crate::{
     auth::{Claim, Identity, IdentityError, Principal, Signed, query_carries_credential},
     aws::{Received, SignatureError, Signer, received::Payload, sigv4::EMPTY_SHA256},
-    bedrock::{Dialect, RawPath, Streams, body, harness, sonic::SpeechUsage},
+    bedrock::{Dialect, RawPath, body, harness, sonic::SpeechUsage},
     policy::Rights,
     quota::{self, Admission},
     routing::{self, Head, KnownOperation, Peek, Route},
@@ -85,7 +85,7 @@ impl Admitted {
 
     /// Whether request and answer are streams of events that run at once.
     pub fn is_conversation(&self) -> bool {
-        takes_both_streams(&self.route)
+        self.route.is_conversation()
     }
 
     /// What is left of the tenant's limits, as of admission.
@@ -248,7 +248,7 @@ pub fn opens_conversation(session: &Session, snapshot: &Snapshot) -> bool {
     let request = session.req_header();
     let path = RawPath::parse(split_target(request).0);
     let route = path.ok().and_then(|path| routing::route(&routing_head(request), path, &snapshot.overrides).ok());
-    route.is_some_and(|route| takes_both_streams(&route))
+    route.is_some_and(|route| route.is_conversation())
 }
 
 /// Decides on the head and on whom it is from. The burden has been taken on before anything was spent on the request.
@@ -274,7 +274,7 @@ pub fn admit(
     if let Some(signed) = &signed {
         check_scope(signed, &route)?;
     }
-    if takes_both_streams(&route) && session.as_http2().is_none() {
+    if route.is_conversation() && session.as_http2().is_none() {
         return Err(Denial::NeedsHttp2);
     }
     if request.version == Version::HTTP_10 {
@@ -322,18 +322,15 @@ pub fn source(session: &Session) -> Option<IpAddr> {
 
 /// A signature for one service is none for another, and only a stream of signed events is signed event by event.
 fn check_scope(signed: &Signed, route: &Route) -> Result<(), IdentityError> {
-    if signed.service != route.service.signing_name() {
-        return Err(SignatureError::Service.into());
+    let service = route.service.signing_name();
+    if signed.service != service {
+        return Err(SignatureError::Service(vec![service.to_owned()]).into());
     }
-    match (&signed.payload, takes_both_streams(route)) {
+    match (&signed.payload, route.is_conversation()) {
         (Payload::SignedEvents, false) => Err(SignatureError::UnsignedPayload.into()),
         (Payload::Announced(hash), true) if hash != EMPTY_SHA256 => Err(SignatureError::UnsignedEvents.into()),
         _ => Ok(()),
     }
-}
-
-fn takes_both_streams(route: &Route) -> bool {
-    route.operation.is_some_and(|known| known.0.streams == Streams::Both)
 }
 
 /// What holds of every request, whoever sends it.

@@ -116,8 +116,7 @@ pub async fn hold(
         body.replace(pieces);
     }
     if admitted.is_conversation() {
-        // No estimate of input: of one that says nothing of its usage, nobody knows even what went in.
-        tokens = Tokens { input: speech::STEP, output: speech::STEP, ..Tokens::default() };
+        tokens = Tokens::of_conversation();
     }
     let tokens = tokens.with_tier_of_head(operation, tier_of(&session.req_header().headers));
     let ask = tariff.ask(passage.arrival.id, &tokens);

@@ -68,7 +68,16 @@ pub struct Tokens {
     pub background: bool,
 }
 
+/// A conversation's length is not known before: it holds so many tokens of input and as many of output, which is half a minute of speech or
+/// more, and as many again each time they are used up.
+pub(super) const CONVERSATION_STEP: u64 = 1_000;
+
 impl Tokens {
+    /// Of a conversation that begins. No estimate of input: of one that says nothing of its usage, nobody knows even what went in.
+    pub fn of_conversation() -> Tokens {
+        Tokens { input: CONVERSATION_STEP, output: CONVERSATION_STEP, ..Tokens::default() }
+    }
+
     /// With the tier that a head asks for, where Bedrock reads it there: of InvokeModel. Of the others it reads the body's.
     pub fn with_tier_of_head(self, operation: Option<&Operation>, tier: Option<ServiceTier>) -> Tokens {
         let takes_head = operation.is_some_and(|operation| operation.name.starts_with("InvokeModel"));

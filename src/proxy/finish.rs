@@ -16,8 +16,11 @@ use super::{
     sample, trace,
 };
 use crate::auth::ClientCertificate;
-use crate::bedrock::usage::Usage;
+use crate::bedrock::{exception, usage::Usage};
 use crate::telemetry::{AccessLine, Ended, NONE, Outcome, Refused};
+
+/// The label of exceptions that AWS does not document.
+const OTHER: &str = "other";
 
 /// Counts and writes; the permit and the room are given back when the passage is dropped right after.
 pub fn finish(session: &mut Session, e: Option<&Error>, passage: &mut Passage, gateway: &Gateway) {
@@ -89,6 +92,13 @@ fn count(passage: &Passage, outcome: Outcome, (duration, status): (Duration, Opt
     let series = caller.map_or(&metrics.of_nobody, |tenant| &tenant.series);
     if let Some(refusal) = refusal(passage) {
         metrics.denials.with_label_values(&[tenant, refusal.reason]).inc();
+    }
+    if let Some(status) = passage.meter.status {
+        let exception = passage.meter.failed_with();
+        if status >= 400 || exception.is_some() {
+            let exception = exception.map_or(NONE, |name| exception::known(name).unwrap_or(OTHER));
+            metrics.upstream_errors.with_label_values(&[tenant, service, status.to_string().as_str(), exception]).inc();
+        }
     }
     if let Some(bill) = bill(passage) {
         bill.count(series, metrics);

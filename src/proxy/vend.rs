@@ -188,7 +188,7 @@ async fn caller(session: &mut Session, snapshot: &Snapshot, body_sha256: &str) -
     let claim = identify(session, snapshot).await.map_err(unidentified)?;
     let identity = claim.prove(Some(body_sha256), SystemTime::now()).map_err(VendError::Caller)?;
     if let Some(signed) = &identity.signed {
-        let scoped = if signed.service == "sts" { Ok(()) } else { Err(SignatureError::Service) };
+        let scoped = if signed.service == "sts" { Ok(()) } else { Err(SignatureError::Service(vec!["sts".to_owned()])) };
         let checked = scoped.and_then(|()| signed.check_body(body_sha256));
         checked.map_err(|error| VendError::Caller(error.into()))?;
     }

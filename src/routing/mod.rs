@@ -10,7 +10,7 @@ use std::borrow::Cow;
 pub use ambiguity::Peek;
 pub use overrides::{OverrideError, Overrides};
 
-use crate::bedrock::{Operation, RawPath, Service, path::decode_segment};
+use crate::bedrock::{Operation, RawPath, Service, Streams, path::decode_segment};
 
 /// The parts of a request's head that routing reads.
 #[derive(Clone, Copy, Debug, Default)]
@@ -99,6 +99,11 @@ impl Route {
     /// The operation as AWS spells it, or `Unknown`.
     pub fn operation_name(&self) -> &'static str {
         self.operation.map_or("Unknown", |known| known.0.name)
+    }
+
+    /// Whether request and answer are streams of events that run at once.
+    pub fn is_conversation(&self) -> bool {
+        self.operation.is_some_and(|known| known.0.streams == Streams::Both)
     }
 }
 

@@ -33,9 +33,6 @@ use crate::{
 /// How long an exporter may still send after another configuration took its place.
 const LAST_SPANS_MAX: Duration = Duration::from_secs(60);
 
-/// What is told of what a reload cannot change.
-const STAYS: &str = "it stays as it is until a restart or an upgrade";
-
 pub(super) struct Reloader {
     path: PathBuf,
     settled: Settled,
@@ -123,7 +120,7 @@ impl Reloader {
         let config = tokio::task::spawn_blocking(move || config::read(&path)).await?.map_err(|problems| anyhow!("{problems}"))?;
         let waiting = self.settled.waiting(&config);
         for what in &waiting {
-            tracing::warn!("{what} changed; {STAYS}");
+            tracing::warn!("changed, and not in force: {what}");
         }
         for failure in key_sets::load_once(&config, &self.lasting.key_sets, &self.records(&config)).await {
             if failure.is_mistake() {
@@ -218,9 +215,16 @@ impl Settled {
         Settled { addresses: addresses(config), ledger: config.ledger.clone() }
     }
 
-    /// What a later configuration has otherwise.
+    /// What a later configuration has otherwise, and until when that does not count.
     fn waiting(&self, config: &Config) -> Vec<&'static str> {
-        let others = [("listen addresses", addresses(config) != self.addresses), ("[ledger]", config.ledger != self.ledger)];
+        let (own, later) = (&self.ledger, &config.ledger);
+        // Windows go by the file, so that an upgrade keeps it.
+        let moved = own.file.is_some() && later.file != own.file;
+        let others = [
+            ("listen addresses, until a restart or an upgrade", addresses(config) != self.addresses),
+            ("[ledger], until a restart, for its file is another", moved),
+            ("[ledger], until a restart or an upgrade", !moved && later != own),
+        ];
         others.into_iter().filter(|(_, other)| *other).map(|(what, _)| what).collect()
     }
 }
@@ -288,16 +292,21 @@ mod tests {
             ))
             .unwrap()
         };
-        let settled = Settled::of(&config("1", ""));
-        for (later, waiting) in [
-            (config("1", ""), &[][..]),
-            (config("1", "durability = \"group\""), &[]),
-            (config("2", ""), &["listen addresses"]),
-            (config("1", "file = \"l\""), &["[ledger]"]),
-            (config("1", "durability = \"strict\""), &["[ledger]"]),
-            (config("1", "retention_days = 9"), &["[ledger]"]),
-            (config("2", "on_failure = \"open\""), &["listen addresses", "[ledger]"]),
+        let upgrade = "listen addresses, until a restart or an upgrade";
+        let ledger = "[ledger], until a restart or an upgrade";
+        let restart = "[ledger], until a restart, for its file is another";
+        for (own, later, waiting) in [
+            (config("1", ""), config("1", ""), &[][..]),
+            (config("1", ""), config("1", "durability = \"group\""), &[]),
+            (config("1", ""), config("2", ""), &[upgrade]),
+            (config("1", ""), config("1", "file = \"l\""), &[ledger]),
+            (config("1", "file = \"l\""), config("1", "file = \"m\""), &[restart]),
+            (config("1", "file = \"l\""), config("1", "retention_days = 9"), &[restart]),
+            (config("1", "file = \"l\""), config("1", "file = \"l\"\nretention_days = 9"), &[ledger]),
+            (config("1", ""), config("1", "durability = \"strict\""), &[ledger]),
+            (config("1", ""), config("2", "on_failure = \"open\""), &[upgrade, ledger]),
         ] {
+            let settled = Settled::of(&own);
             assert_eq!(settled.waiting(&later), waiting, "{later:?}");
         }
     }

@@ -32,6 +32,8 @@ pub struct Metrics {
     pub bodies_held_bytes: IntGauge,
     /// Upstream connections used, new and reused.
     pub upstream_connections: IntCounterVec,
+    /// Errors that Bedrock answered with.
+    pub upstream_errors: IntCounterVec,
     /// Requests sent a second time, because a pooled connection had died.
     pub upstream_retries: IntCounterVec,
     /// Look-ups that gave no address, of host names that requests ask for.
@@ -144,6 +146,10 @@ impl Metrics {
             upstream_connections: t.counters("tollgate_upstream_connections_total",
                 "Upstream connections used by requests; state is new or reused.",
                 &["service", "state"],
+            )?,
+            upstream_errors: t.counters("tollgate_upstream_errors_total",
+                "Errors that Bedrock answered with or ended a stream with (status is 200 then); exception is one that AWS documents, other, or none.",
+                &["tenant", "service", "status", "exception"],
             )?,
             upstream_retries: t.counters("tollgate_upstream_retries_total",
                 "Requests sent again because a pooled connection had died before any byte of a response.",

@@ -152,6 +152,23 @@ async fn a_file_that_turns_the_access_log_off_is_obeyed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bedrocks_errors_are_counted_by_status_and_by_what_aws_calls_them() {
+    let world = World::start().await;
+    let mut client = world.h1().await;
+    for (name, value) in [("status", "429"), ("throttle", "true"), ("status", "400"), ("status", "418"), ("events", "1")] {
+        client.ask(with(post(INVOKE, "{}"), &format!("x-simulator-{name}"), value)).await;
+    }
+    // The gateway's own refusals are none of Bedrock's.
+    client.post("/nowhere/at/all", "{}").await;
+    let metrics = world.until_ended(6.0).await;
+    let counted = |labels: &[&str]| metrics.sum("tollgate_upstream_errors_total", labels);
+    assert_eq!(counted(&["acme", "bedrock-runtime", "429", "ThrottlingException"]), 2.0);
+    assert_eq!(counted(&["acme", "bedrock-runtime", "400", "ValidationException"]), 1.0);
+    assert_eq!(counted(&["418"]), 1.0);
+    assert_eq!(counted(&[]), 4.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_line_stands_for_many_that_went_well_and_nothing_else_is_left_out() {
     // Sections follow `[log]`.
     let world = World::with_sections("access_one_in = 3").await;

@@ -179,10 +179,10 @@ async fn time_and_scope_are_those_of_the_request() {
             (Signer { seconds_ahead: -400, ..signer.clone() }, converse(), "Signature expired: "),
             (Signer { seconds_ahead: 400, ..signer.clone() }, converse(), "Signature not yet current: "),
             (Signer { seconds_ahead: -86_400, ..signer.clone() }, converse(), "Signature expired: "),
-            (Signer { region: "eu-west-1", ..signer.clone() }, converse(), "valid region"),
-            (Signer { service: "s3", ..signer.clone() }, converse(), "correct service"),
-            (Signer { service: "bedrock-agentcore", ..signer.clone() }, converse(), "correct service"),
-            (signer.clone(), Message::get("/gateways/"), "correct service"),
+            (Signer { region: "eu-west-1", ..signer.clone() }, converse(), "valid region: 'us-east-1'."),
+            (Signer { service: "s3", ..signer.clone() }, converse(), "service: 'bedrock' or 'bedrock-agentcore' or "),
+            (Signer { service: "bedrock-agentcore", ..signer.clone() }, converse(), "correct service: 'bedrock'."),
+            (signer.clone(), Message::get("/gateways/"), "correct service: 'bedrock-agentcore'."),
             (Signer { secret_access_key: "other".to_owned(), ..signer.clone() }, converse(), "does not match"),
         ] {
             let answer = ask(&mut client, &wrong.sign(message)).await;

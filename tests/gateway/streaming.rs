@@ -164,6 +164,7 @@ async fn exceptions_inside_a_stream_pass_and_end_it_cleanly() {
     assert!(String::from_utf8_lossy(&answer.body).contains("modelStreamErrorException"));
     let line = world.log_lines(1).await.remove(0);
     assert_eq!((&line["outcome"], &line["exception"]), (&"completed".into(), &"modelStreamErrorException".into()), "{line}");
+    world.until_sum("tollgate_upstream_errors_total", &["bedrock-runtime", "200", "ModelStreamErrorException"], 1.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

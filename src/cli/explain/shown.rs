@@ -96,13 +96,18 @@ fn asked(args: &ExplainArgs, findings: &Findings, tenant: Option<&Tenant>) -> St
     let (Some((tokens, changes)), Some(tariff)) = (&findings.asked, &findings.tariff) else { return String::new() };
     let cost = tariff.ask(Uuid::nil(), tokens).cost;
     let (input, output) = (tokens.input, tokens.output);
+    let is_conversation = findings.route.as_ref().is_some_and(Route::is_conversation);
     let mut out = match (tariff.counts, tariff.by_request) {
+        (true, false) if is_conversation => format!(
+            "holds      {input} input and {output} output tokens, ${cost} at most, and as many again each time they are used up\n"
+        ),
         (true, false) => format!("holds      {input} input and {output} output tokens, ${cost} at most\n"),
         (true, true) => format!("holds      {input} input and {output} output tokens, and ${cost} as a request\n"),
         (false, _) if output > 0 => format!("holds      ${cost}, as a request; its tokens count if its answer tells them\n"),
         (false, _) => format!("holds      ${cost}, as a request\n"),
     };
-    if tariff.counts && tenant.is_some_and(|tenant| tenant.quotas.hold_input() == HoldInput::Bound) {
+    let estimates = tariff.counts && !is_conversation;
+    if estimates && tenant.is_some_and(|tenant| tenant.quotas.hold_input() == HoldInput::Bound) {
         out += "           hold_input = \"bound\": the gateway holds a token of input for each byte of text\n";
     }
     match (changes.lowered_to, args.max_tokens) {

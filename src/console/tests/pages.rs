@@ -179,14 +179,14 @@ fn the_configuration_says_what_changed_and_why_a_reload_failed() {
     let mut figures = well();
     let change =
         Change { key: "tenants.acme.limits.requests_per_minute".to_owned(), before: Some("600".to_owned()), after: None };
-    let waiting = vec!["[ledger]"];
+    let waiting = vec!["[ledger], until a restart or an upgrade", "listen addresses"];
     let taken = Reload { at: now(), generation: 2, error: None, changes: vec![change], files: Vec::new(), waiting };
     figures.generation = 2;
     figures.reloads.insert(0, taken);
     let page = shown("/console/configuration", "", &figures);
     for piece in [
         "From number 1 to 2",
-        "; not in force until a restart or an upgrade: [ledger]",
+        "; not in force: [ledger], until a restart or an upgrade; listen addresses",
         "tenants.acme.limits.requests_per_minute",
         "600",
         "not written",

@@ -9,15 +9,11 @@ use crate::{
     },
     ledger,
     pricing::NanoUsd,
-    proxy::{Denial, conversation::Account},
+    proxy::{Denial, conversation::Account, estimate::CONVERSATION_STEP},
     quota::Now,
     snapshot::Tenant,
     telemetry::{Metrics, Outcome},
 };
-
-/// A conversation's length is not known before: it holds so many tokens of input and as many of output, which is half a minute of speech or
-/// more, and as many again each time they are used up.
-pub(super) const STEP: u64 = 1_000;
 
 /// How fast it uses them.
 #[derive(Clone, Copy, Debug, Default)]
@@ -70,7 +66,7 @@ impl Charge {
         }
         let now = Now::read();
         let mut denial = None;
-        for step in [STEP, 0] {
+        for step in [CONVERSATION_STEP, 0] {
             let ahead = pace.ahead(step);
             let grown = |held: u64, next: u64, ahead: u64| if next > held { ahead } else { held };
             let input = grown(input_tokens, next.input_tokens, ahead.input_tokens);

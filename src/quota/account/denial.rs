@@ -98,8 +98,8 @@ impl fmt::Display for QuotaDenial {
             QuotaKind::Never => {
                 let advice = match measure {
                     Measure::InputTokens => "shorten the input",
-                    Measure::OutputTokens => "lower max_tokens",
-                    Measure::Tokens | Measure::Burndown | Measure::Cost => "lower max_tokens or shorten the input",
+                    Measure::OutputTokens => "set a lower max_tokens",
+                    Measure::Tokens | Measure::Burndown | Measure::Cost => "set a lower max_tokens or shorten the input",
                 };
                 write!(
                     f,

@@ -60,7 +60,7 @@ fn a_request_that_can_never_fit_is_told_so_whatever_else_binds() {
     let quotas = quotas("[[quotas]]\ntokens_per_minute = 6_000\ntokens_per_day = 100_000\noutput_tokens_per_day = 4_000");
     let denial = refusal(&quotas, &[ask(CLAUDE, 3_000, 0)], &ask(CLAUDE, 200, 4_001));
     let text = "this request needs up to 4001 output tokens, but tenant acme has 4000 per day in all, so it can never fit; \
-                lower max_tokens";
+                set a lower max_tokens";
     assert_eq!((denial.to_string().as_str(), denial.kind, denial.retry_after), (text, QuotaKind::Never, None));
 }
 
@@ -68,8 +68,8 @@ fn a_request_that_can_never_fit_is_told_so_whatever_else_binds() {
 fn the_advice_for_what_can_never_fit_is_one_that_helps() {
     for (limit, advice) in [
         ("input_tokens_per_day", "; shorten the input"),
-        ("output_tokens_per_minute", "; lower max_tokens"),
-        ("tokens_per_month", "; lower max_tokens or shorten the input"),
+        ("output_tokens_per_minute", "; set a lower max_tokens"),
+        ("tokens_per_month", "; set a lower max_tokens or shorten the input"),
     ] {
         let text = refusal(&quotas(&format!("[[quotas]]\n{limit} = 10")), &[], &ask(CLAUDE, 11, 11)).to_string();
         assert!(text.ends_with(&format!("it can never fit{advice}")), "{text}");
