@@ -103,12 +103,18 @@ pub(super) fn connect(file: &Path) -> Result<Connection, LedgerError> {
     Ok(connection)
 }
 
-/// Opens a ledger to read it, while a gateway writes or none.
+/// Opens a ledger to read it, while a gateway writes or none. Not in the process that writes: see [`connect_beside`].
 pub(super) fn connect_to_read(file: &Path) -> Result<Connection, LedgerError> {
     if !file.try_exists().map_err(|source| LedgerError::Open { file: file.to_owned(), source })? {
         return Err(LedgerError::Missing(file.to_owned()));
     }
     look_for_strange_wal(file)?;
+    connect_beside(file)
+}
+
+/// The same in the process that writes, where nothing but SQLite may open the file: whoever closes it gives up every lock that the process has
+/// on it, and the next that comes from outside takes itself for the last and deletes the WAL: <https://sqlite.org/howtocorrupt.html> §2.2.
+pub(super) fn connect_beside(file: &Path) -> Result<Connection, LedgerError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let opened = Connection::open_with_flags(file, flags).map_err(|error| explain(file, error));
     let (connection, found) = match opened.and_then(|connection| known(file, connection)) {
@@ -186,6 +192,11 @@ pub(super) fn look_for_damage(file: &Path, connection: &Connection) -> Result<()
 /// Device and inode: SQLite would go on writing to a file that was moved or deleted.
 pub(super) fn identity(file: &Path) -> io::Result<(u64, u64)> {
     fs::metadata(file).map(|found| (found.dev(), found.ino()))
+}
+
+/// The same of its WAL; nothing if it has none.
+pub(super) fn identity_of_wal(file: &Path) -> Option<(u64, u64)> {
+    identity(&beside(file, "-wal")).ok()
 }
 
 pub(super) fn explain(file: &Path, error: Error) -> LedgerError {

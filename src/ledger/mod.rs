@@ -141,7 +141,15 @@ impl Ledger {
         Ok(())
     }
 
-    /// The file, if there is one: for a [`Reader`].
+    /// Reads the file, if there is one, beside the writer. Blocks.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn reader(&self) -> Result<Option<Reader>, LedgerError> {
+        self.file().map(Reader::beside).transpose()
+    }
+
+    /// The file, if there is one. Its own process must not open it: it would lose its locks on it.
     pub fn file(&self) -> Option<&Path> {
         self.settings.file.as_deref()
     }

@@ -1,6 +1,10 @@
 //! Looks into a ledger while a gateway writes it, or none: a connection of its own that cannot write.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use jiff::{
     Timestamp,
@@ -53,13 +57,18 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Opens a ledger that a gateway has made.
+    /// Opens a ledger that a gateway has made; another process, if it runs: of its own there is [`Ledger::reader`](super::Ledger::reader).
     ///
     /// # Errors
     /// There is none, or it cannot be read.
     pub fn open(file: impl Into<PathBuf>) -> Result<Reader, LedgerError> {
         let file = file.into();
         Ok(Reader { connection: file::connect_to_read(&file)?, file })
+    }
+
+    /// The same in the process that writes it.
+    pub(super) fn beside(file: &Path) -> Result<Reader, LedgerError> {
+        Ok(Reader { connection: file::connect_beside(file)?, file: file.to_owned() })
     }
 
     /// Usage by one property, in the order of its names.

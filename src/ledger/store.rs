@@ -34,6 +34,8 @@ pub(super) struct Store {
     connection: Option<Connection>,
     /// The file's: no other is written to in its place, whatever has its name.
     identity: Option<(u64, u64)>,
+    /// Its WAL's, once it has one: what is written to a deleted one is nowhere after the end of the process.
+    wal: Option<(u64, u64)>,
     /// The last day that the file vouched for when it was opened.
     known: Option<Date>,
     /// Last: given back when the connection is closed.
@@ -89,7 +91,7 @@ impl Store {
 
     pub(super) fn lock(path: PathBuf) -> Result<Store, LedgerError> {
         let lock = file::lock(&path)?;
-        Ok(Store { file: path, connection: None, identity: None, known: None, _lock: lock })
+        Ok(Store { file: path, connection: None, identity: None, wal: None, known: None, _lock: lock })
     }
 
     fn opened(mut self, lost_before: Timestamp, now: Timestamp) -> Result<(Store, Recovered), LedgerError> {
@@ -153,9 +155,25 @@ impl Store {
         if *self.identity.get_or_insert(found) != found {
             return Err(WriteError::Gone);
         }
+        self.look_after_wal();
         match &mut self.connection {
             Some(connection) => Ok(connection),
             none => Ok(none.insert(file::connect(&self.file)?)),
+        }
+    }
+
+    /// Closes the connection if its WAL was deleted or replaced: then SQLite writes what it had to the file.
+    fn look_after_wal(&mut self) {
+        let known = self.wal.take();
+        if self.connection.is_none() {
+            return;
+        }
+        let found = file::identity_of_wal(&self.file);
+        if known.is_none_or(|known| Some(known) == found) {
+            self.wal = found;
+        } else {
+            tracing::error!(file = %self.file.display(), "the ledger's -wal was deleted or replaced; what it had is written to the file");
+            self.connection = None;
         }
     }
 

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::handover::{Given, Owned};
 use crate::{
     config::Config,
-    ledger::{Entry, Hold, Ledger, LedgerError, Reader, Recovered, Request, Sums},
+    ledger::{Entry, Hold, Ledger, LedgerError, Recovered, Request, Sums},
     proxy::{charge::Bill, custody::predecessor::Open},
     quota::{Accounts, Now, Portion, Spent},
     snapshot::{Lasting, Snapshot},
@@ -104,8 +104,8 @@ pub(super) fn bring_back(recovered: Recovered, ledger: &Ledger, snapshot: &Snaps
 }
 
 fn charged_lately(ledger: &Ledger, snapshot: &Snapshot, now: &Now) -> Result<Vec<minutes::Recent>, LedgerError> {
-    let Some(file) = ledger.file() else { return Ok(Vec::new()) };
-    minutes::charged(&Reader::open(file)?, None, &snapshot.prices, now.wall)
+    let Some(reader) = ledger.reader()? else { return Ok(Vec::new()) };
+    minutes::charged(&reader, None, &snapshot.prices, now.wall)
 }
 
 fn bring_back_sums(recovered: &Recovered, accounts: &Accounts) {

@@ -27,6 +27,7 @@ mod interrupts;
 mod kills;
 mod load;
 mod long_streams;
+mod onlookers;
 mod restarts;
 mod role_sessions;
 mod service;

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -128,6 +129,29 @@ fn a_file_in_the_place_of_the_ledger_is_not_written_to_and_neither_is_damaged() 
         let path = file.to_owned();
         drop(ledger);
         assert_eq!(Reader::open(&path).unwrap().verify().unwrap(), Verdict { rows: 502, sums: 1, ..Verdict::default() });
+    }
+}
+
+#[test]
+fn a_wal_that_was_deleted_loses_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = open_with_a_row(directory.path(), OnFailure::Closed);
+    let file = ledger.file().unwrap();
+    let [wal, index] = ["-wal", "-shm"].map(|end| PathBuf::from(format!("{}{end}", file.display())));
+    for number in 0..3 {
+        ledger.settle(entry(&format!("before {number}")));
+        wait(ledger.durable()).unwrap();
+        fs::remove_file(&wal).unwrap();
+        fs::remove_file(&index).unwrap();
+        ledger.settle(entry(&format!("after {number}")));
+        wait(ledger.durable()).unwrap();
+        // As another process has it, after a kill.
+        let copies = [("copy", file), ("copy-wal", &wal)].map(|(name, from)| (directory.path().join(name), from));
+        for (to, from) in &copies {
+            fs::copy(from, to).unwrap();
+        }
+        assert_eq!(rows_on_disk(&copies[0].0).len(), 1 + 2 * (number + 1));
+        copies.iter().for_each(|(to, _)| fs::remove_file(to).unwrap());
     }
 }
 
