@@ -23,6 +23,7 @@ pub mod estimate;
 pub mod finish;
 pub mod head;
 pub mod hop;
+mod keepalive;
 pub mod listener;
 pub mod listing;
 pub mod load;

@@ -15,6 +15,7 @@ use pingora_core::{
     utils::tls::{WrappedX509, parse_x509},
 };
 
+use super::keepalive::KEEPALIVE;
 use crate::{
     bedrock::Service,
     snapshot::{Endpoint, Snapshot},
@@ -91,6 +92,7 @@ fn options(snapshot: &Snapshot, roots: Option<Arc<[WrappedX509]>>) -> PeerOption
     options.read_timeout = Some(silence);
     options.write_timeout = Some(silence);
     options.idle_timeout = Some(Duration::from_secs(upstream.idle_seconds_max));
+    options.tcp_keepalive = Some(KEEPALIVE);
     // Not HTTP/2: Pingora may send a POST again there that was processed already (pingora#979).
     options.alpn = ALPN::H1;
     options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();

@@ -34,6 +34,7 @@ mod identity;
 mod idle;
 mod isolation;
 mod issuers;
+mod keepalive;
 mod limits;
 mod metrics;
 mod named_models;

@@ -17,7 +17,10 @@ use std::{
 
 use pingora_core::{
     apps::ServerApp,
-    protocols::{GetSocketDigest, SocketDigest, Stream, l4::stream::Stream as L4Stream},
+    protocols::{
+        GetSocketDigest, SocketDigest, Stream,
+        l4::{ext::set_tcp_keepalive, stream::Stream as L4Stream},
+    },
     server::ShutdownWatch,
 };
 use tokio::{
@@ -32,7 +35,10 @@ pub use self::{
     own::{OwnConnection, OwnConnections},
     phase::{Phase, Phases},
 };
-use super::wire::{LINGER_MAX, Progress, READ_UP_MAX, Terms, Watched};
+use super::{
+    keepalive::KEEPALIVE,
+    wire::{LINGER_MAX, Progress, READ_UP_MAX, Terms, Watched},
+};
 use crate::{config::Network, snapshot};
 
 /// For everything before the first request: PROXY header, TLS handshake, HTTP/2's preface.
@@ -157,6 +163,7 @@ impl<F: Application> Welcome<F> {
 
     async fn serve_connection(&self, socket: TcpStream, peer: SocketAddr, mut phases: Phases) {
         let _ = socket.set_nodelay(true);
+        let _ = set_tcp_keepalive(&socket, &KEEPALIVE);
         // Boxed, so that its memory is given back when it is over, and not kept for as long as the connection lives.
         let greeting = Box::pin(timeout(GREETING_MAX, self.greet(socket, peer)));
         let greeted = tokio::select! {
