@@ -12,7 +12,7 @@ use super::{
     charge::{self, Bill, Charge},
     edge,
     listener::handshake::client_certificate,
-    respond::{Refusal, what_broke},
+    respond::{Refusal, has_begun, what_broke},
     sample, trace,
 };
 use crate::auth::ClientCertificate;
@@ -60,7 +60,7 @@ fn outcome(passage: &Passage, e: Option<&Error>) -> Outcome {
 
 /// Of the answer that was sent, whoever gave it. One of Bedrock's whose client had left before was read for its usage alone.
 pub(super) fn status(session: &Session, passage: &Passage) -> Option<u16> {
-    let sent = passage.meter.status.filter(|_| session.response_written().is_some());
+    let sent = passage.meter.status.filter(|_| has_begun(session));
     sent.or_else(|| passage.answered.as_ref()?.status)
 }
 

@@ -133,9 +133,8 @@ pub async fn fail(session: &mut Session, passage: &mut Passage, e: &Error) -> Fa
     }
     let denial = blame(e);
     let verdict = denial.verdict();
-    let began = session.response_written().is_some_and(|response| !response.status.is_informational());
     let client_left = *e.esource() == ErrorSource::Downstream;
-    if began || client_left {
+    if has_begun(session) || client_left {
         return FailToProxy { error_code: 0, can_reuse_downstream: false };
     }
     let given_up = *e.etype() == ErrorType::ReadTimedout;
@@ -163,6 +162,11 @@ pub async fn fail(session: &mut Session, passage: &mut Passage, e: &Error) -> Fa
     let refusal = Some(Refusal { reason: verdict.reason, failed: true });
     passage.answered = Some(Answered { status: written, refusal, why: None });
     FailToProxy { error_code: written.unwrap_or(0), can_reuse_downstream: false }
+}
+
+/// Whether an answer has begun to go out, whoever gave it. The gateway's own `100 Continue` is none.
+pub fn has_begun(session: &Session) -> bool {
+    session.response_written().is_some_and(|response| !response.status.is_informational())
 }
 
 /// What a failure means to the caller.

@@ -15,7 +15,7 @@ use super::{
     Denial, Live, Passage,
     addresses::{Addresses, HostPort},
     arrival::Arrival,
-    respond::denied,
+    respond::{self, denied},
 };
 use crate::{bedrock::Service, snapshot::Snapshot, telemetry::Metrics};
 
@@ -118,7 +118,7 @@ pub fn after_failed_attempt(
     let broke = matches!(e.etype(), ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError);
     let from_upstream = *e.esource() == ErrorSource::Upstream;
     let soon = passage.attempts.sent_at.is_some_and(|at| at.elapsed() < DEAD_CONNECTION_SHOWS_WITHIN);
-    let unanswered = !passage.meter.heard && session.response_written().is_none() && !answer_had_begun(&e);
+    let unanswered = !passage.meter.heard && !respond::has_begun(session) && !answer_had_begun(&e);
     let again = reused && broke && from_upstream && soon && unanswered;
     if again {
         passage.attempts.resent += 1;

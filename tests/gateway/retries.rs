@@ -5,7 +5,7 @@ use std::{collections::HashSet, net::TcpListener};
 use tokio::{io::AsyncReadExt, task::JoinSet};
 
 use crate::{
-    client::{Answer, Client, post, with},
+    client::{Answer, Client, Raw, post, with},
     harness::{CONVERSE, Certificate, INVOKE, Settings, World, within},
     puppet::Puppet,
 };
@@ -70,6 +70,52 @@ async fn a_request_on_a_dead_pooled_connection_goes_out_again_on_a_new_one() {
     }
     world.until_sum("tollgate_upstream_retries_total", &["bedrock-runtime"], 2.0).await;
     assert_eq!(world.log_lines(4).await.iter().filter(|line| line["retries"] == 1).count(), 2);
+}
+
+/// Its `100 Continue` was the gateway's, and no answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_waited_to_be_told_to_go_on_is_served_behind_a_dead_connection_too() {
+    let puppet = Puppet::start().await;
+    let world = World::with_upstream(&puppet.upstream()).await;
+    let mut client = world.h1().await;
+    let first = tokio::spawn(async move { client.post(INVOKE, "{}").await });
+    let mut upstream = puppet.request().await;
+    upstream.say(OK).await;
+    within(first).await.unwrap().assert_served();
+
+    let mut raw = expecting(&world).await;
+    upstream.read_request().await;
+    drop(upstream);
+    puppet.request().await.say(OK).await;
+    let answer = raw.read_answer().await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    world.until_sum("tollgate_upstream_retries_total", &["bedrock-runtime"], 1.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_was_told_to_go_on_and_left_has_no_status() {
+    let puppet = Puppet::start().await;
+    let world = World::with_upstream(&puppet.upstream()).await;
+    let raw = expecting(&world).await;
+    let mut upstream = puppet.request().await;
+    drop(raw);
+    world.until_sum("tollgate_answers_read_on", &[], 1.0).await;
+    upstream.say(OK).await;
+    let line = world.log_lines(1).await.remove(0);
+    assert_eq!((&line["outcome"], line.get("status")), (&"client_left".into(), None), "{line:#}");
+}
+
+/// A client that has sent its request, the body once it was told to.
+async fn expecting(world: &World) -> Raw {
+    let bearer = world.bearer("acme");
+    let mut raw = Raw::connect(world.gateway.traffic[0]).await;
+    raw.write(format!(
+        "POST {INVOKE} HTTP/1.1\r\nHost: h\r\nAuthorization: {bearer}\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+    ))
+    .await;
+    assert!(raw.read_until("\r\n\r\n").await.starts_with("HTTP/1.1 100 "));
+    raw.write("{}").await;
+    raw
 }
 
 /// A pooled connection on which the next request meets what `misbehave` says.
