@@ -159,8 +159,11 @@ impl Gateway {
             charge::hold(session, passage, &mut admitted, &mut ReadBody::default(), self).await?;
             passage.admitted = Some(admitted);
             // Boxed: what is rare must not make the memory of every request larger, which is moved when it begins.
-            Box::pin(conversation::carry(session, passage, self)).await?;
-            return Ok(Next::Finish);
+            let carried = Box::pin(conversation::carry(session, passage, self)).await;
+            if carried.is_err() {
+                Box::pin(respond::take_over(passage, false)).await;
+            }
+            return carried.map(|()| Next::Finish);
         }
         let mut body = match early {
             Some(body) => body,

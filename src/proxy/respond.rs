@@ -146,15 +146,11 @@ pub async fn fail(session: &mut Session, passage: &mut Passage, e: &Error) -> Fa
         return FailToProxy { error_code: 0, can_reuse_downstream: false };
     }
     let mut written = None;
-    passage.meter.withdraw();
+    take_over(passage, given_up).await;
     // Pingora closes after a failure; the client should know, or its next request runs into it.
     session.as_mut().set_keepalive(None);
     if let Ok((response, body)) = compose(session, passage, &denial, &verdict) {
         let status = response.status.as_u16();
-        if let Some(admitted) = &mut passage.admitted {
-            admitted.release();
-        }
-        charge::unanswered(passage, given_up).await;
         if write(session.as_mut(), response, body).await.is_ok() {
             written = Some(status);
         }
@@ -162,6 +158,14 @@ pub async fn fail(session: &mut Session, passage: &mut Passage, e: &Error) -> Fa
     let refusal = Some(Refusal { reason: verdict.reason, failed: true });
     passage.answered = Some(Answered { status: written, refusal, why: None });
     FailToProxy { error_code: written.unwrap_or(0), can_reuse_downstream: false }
+}
+
+/// An admitted request is about to be answered in Bedrock's place: slot and hold are given back before the client can know. See
+/// [`charge::unanswered`].
+pub async fn take_over(passage: &mut Passage, given_up: bool) {
+    passage.meter.withdraw();
+    passage.admitted.iter_mut().for_each(Admitted::release);
+    charge::unanswered(passage, given_up).await;
 }
 
 /// Whether an answer has begun to go out, whoever gave it. The gateway's own `100 Continue` is none.

@@ -364,6 +364,8 @@ async fn a_refusal_of_our_credentials_whose_head_says_nothing_never_reaches_the_
         assert_eq!((answer.status, answer.header("x-tollgate-source")), (status, source));
         assert_eq!(answer.body == body, source == "bedrock", "{answer:?}");
         assert!(!String::from_utf8_lossy(&answer.body).contains("SECRET"));
+        let line = world.log_lines(1).await.remove(0);
+        assert_eq!((&line["status"], &line["source"]), (&status.into(), &source.into()), "{line:#}");
     }
 }
 
@@ -406,6 +408,23 @@ async fn an_upstream_without_http2_is_no_upstream() {
     puppet.accept().await.say("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await;
     within(asking).await.unwrap().assert_refused(502, "ServiceUnavailableException");
     assert_eq!(world.log_lines(1).await[0]["outcome"], "upstream_failed");
+}
+
+/// Its client leaves the request open, as SDKs do, and the gateway reads on for a while.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_conversation_has_given_back_slot_and_hold_when_its_client_knows() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let acme = tenant("acme", "concurrent_requests = 1") + "[[tenants.acme.quotas]]\ntokens_per_day = 3_000\n";
+    let (upstream, sections) = (format!("connect_to = \"{nobody}\"\n"), "[ledger]\nfile = \"ledger.sqlite\"\n".to_owned());
+    let world = World::with(Settings { upstream, sections, tenants: acme, ..Settings::default() }).await;
+    let mut client = world.h2().await;
+    let mut open = Vec::new();
+    for _ in 0..5 {
+        let (feed, request) = request();
+        open.push(feed);
+        let answer = Answer::read(client.send(request).await.unwrap()).await.unwrap();
+        answer.assert_refused(503, "ServiceUnavailableException");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
