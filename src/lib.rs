@@ -35,7 +35,7 @@
 //! | [`body`](proxy::body) | request_filter | once | room, bounded read, hash; what only the body tells, and the guardrail put into it; then the session replays it | 400 403 408 413 503 |
 //! | [`attribute`](proxy::attribute) | request_filter | once | puts the tenant into the request's metadata, where configured | 400 |
 //! | [`assume`](proxy::assume) | request_filter | once | as whom it goes to AWS: the gateway, or a session of the tenant's role, waited for if there is none yet | 403 503 |
-//! | [`charge`](proxy::charge), [`custody`](proxy::custody) | request_filter; response_body_filter or logging | once | holds what the request may use in every limit of its tenant; settles by what Bedrock reported | 400 402 429 503 |
+//! | [`charge`](proxy::charge), [`custody`](proxy::custody) | request_filter; upstream_response_filter, response_body_filter or logging | once | holds what the request may use in every limit of its tenant; settles by what Bedrock reported | 400 402 429 503 |
 //! | [`conversation`](proxy::conversation) | request_filter | once | instead of everything from `body` to `meter`, where both bodies are streams: frame by frame, both ways at once, and holds more as it goes on | 400 403 408 429 502 503 504, or an exception as the last event |
 //! | [`upstream`](proxy::upstream) | upstream_peer, fail_to_connect, error_while_proxy | per attempt | next address; may we try again? | 502 503 504 |
 //! | [`sign`](proxy::sign) | upstream_request_filter | per attempt | strip, set host, SigV4 | 503 |

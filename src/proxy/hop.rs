@@ -2,9 +2,11 @@
 //! parsers could see differently, or that is no answer, is refused (RFC 9110 §§7.6.1, 7.8, 8.6; RFC 9112 §§2.3, 6.1). All other fields stay as
 //! they came.
 
-use http::{HeaderName, Version, header};
+use http::{HeaderName, Method, Version, header};
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
+
+use super::body::content_length;
 
 static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -44,6 +46,14 @@ pub fn cross(response: &mut ResponseHeader) -> Result<()> {
     Ok(())
 }
 
+/// Whether the head of a final answer is all of it (RFC 9112 §6.3).
+pub fn is_whole(method: &Method, response: &ResponseHeader) -> bool {
+    let chunked = response.headers.contains_key(header::TRANSFER_ENCODING);
+    let empty = !chunked && content_length(&response.headers) == Some(0);
+    let bodiless = *method == Method::HEAD || matches!(response.status.as_u16(), 204 | 304);
+    !response.status.is_informational() && (bodiless || empty)
+}
+
 fn of_the_hop_behind(response: &ResponseHeader) -> Vec<HeaderName> {
     let headers = &response.headers;
     let options = headers.get_all(header::CONNECTION).iter().flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
@@ -64,6 +74,30 @@ mod tests {
             response.append_header(*name, *value).unwrap();
         }
         response
+    }
+
+    #[test]
+    fn an_answer_is_whole_where_no_body_can_follow_its_head() {
+        let with = |status: u16, fields: &[(&'static str, &'static str)]| {
+            let mut response = answer(Version::HTTP_11, fields);
+            response.set_status(status).unwrap();
+            response
+        };
+        let long = [("Content-Length", "5")];
+        for (method, response, expected) in [
+            (Method::POST, with(200, &[("Content-Length", "0")]), true),
+            (Method::DELETE, with(204, &[]), true),
+            (Method::GET, with(304, &long), true),
+            (Method::HEAD, with(200, &long), true),
+            (Method::HEAD, with(103, &[]), false),
+            (Method::POST, with(100, &[("Content-Length", "0")]), false),
+            (Method::POST, with(200, &long), false),
+            (Method::POST, with(200, &[]), false),
+            (Method::POST, with(200, &[("Transfer-Encoding", "chunked")]), false),
+            (Method::POST, with(200, &[("Transfer-Encoding", "chunked"), ("Content-Length", "0")]), false),
+        ] {
+            assert_eq!(is_whole(&method, &response), expected, "{method} {response:?}");
+        }
     }
 
     #[test]

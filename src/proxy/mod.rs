@@ -131,6 +131,15 @@ pub struct Passage {
     answered: Option<Answered>,
 }
 
+impl Passage {
+    /// The last of Bedrock's answer came. Before the client can know that its request is over: the next one, sent at once, must find all
+    /// that is left.
+    fn answer_ends(&mut self) {
+        charge::settle(self, Outcome::Completed);
+        self.admitted.iter_mut().for_each(Admitted::release);
+    }
+}
+
 /// Where an admitted request goes.
 #[derive(PartialEq)]
 enum Next {
@@ -262,14 +271,20 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_response_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         passage: &mut Self::CTX,
     ) -> Result<()>
     where
         Self::CTX: Send + Sync,
     {
-        meter::response_head(response, passage)
+        // Pingora tells no end of a body that there is none of.
+        let end = hop::is_whole(&session.req_header().method, response);
+        meter::response_head(response, passage)?;
+        if end {
+            passage.answer_ends();
+        }
+        Ok(())
     }
 
     fn response_body_filter(
@@ -284,9 +299,7 @@ impl ProxyHttp for Gateway {
     {
         meter::response_body(body, end, passage)?;
         if end {
-            // Before the client can know that its request is over: the next one, sent at once, must find all that is left.
-            charge::settle(passage, Outcome::Completed);
-            passage.admitted.iter_mut().for_each(Admitted::release);
+            passage.answer_ends();
         }
         Ok(None)
     }

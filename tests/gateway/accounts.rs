@@ -337,6 +337,21 @@ async fn with_strict_durability_the_end_of_an_answer_is_an_acknowledgement() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_without_a_body_is_settled_before_its_client_has_it() {
+    let puppet = Puppet::start().await;
+    let world = with_upstream(&puppet, "tokens_per_day = 100_000", "durability = \"strict\"\n").await;
+    let mut client = world.h2().await;
+    for number in 1..=10 {
+        let asking = tokio::spawn(async move { (client.post(CONVERSE, "{}").await, client) });
+        puppet.request().await.say("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").await;
+        let (answer, returned) = asking.await.unwrap();
+        answer.assert_served();
+        assert_eq!(ledger(&world).requests, number);
+        client = returned;
+    }
+}
+
 /// Where the answer says nothing of what it costs, or comes too late: what is held, or what went in, and always as an estimate.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_bedrock_generates_for_nobody_is_charged_by_estimate() {
