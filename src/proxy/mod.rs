@@ -169,8 +169,10 @@ impl Gateway {
             passage.admitted = Some(admitted);
             // Boxed: what is rare must not make the memory of every request larger, which is moved when it begins.
             let carried = Box::pin(conversation::carry(session, passage, self)).await;
-            if carried.is_err() {
-                Box::pin(respond::take_over(passage, false)).await;
+            if let Err(denial) = &carried {
+                // Bedrock goes on with what it was sent, if it was the client who had to be refused.
+                let given_up = Some(conversation::outcome(&denial.verdict())).filter(|outcome| *outcome == Outcome::Denied);
+                Box::pin(respond::take_over(passage, given_up)).await;
             }
             return carried.map(|()| Next::Finish);
         }

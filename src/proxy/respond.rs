@@ -20,7 +20,7 @@ use super::{
     standings::rate_limit_headers,
     vend::VendError,
 };
-use crate::{bedrock::Dialect, bedrock::Service, quota::milliseconds};
+use crate::{bedrock::Dialect, bedrock::Service, quota::milliseconds, telemetry::Outcome};
 
 /// A body this small is read to its end after a refusal, so that the connection can go on.
 const READ_ON_BYTES_MAX: u64 = 256 * 1024;
@@ -137,7 +137,7 @@ pub async fn fail(session: &mut Session, passage: &mut Passage, e: &Error) -> Fa
     if has_begun(session) || client_left {
         return FailToProxy { error_code: 0, can_reuse_downstream: false };
     }
-    let given_up = *e.etype() == ErrorType::ReadTimedout;
+    let given_up = (*e.etype() == ErrorType::ReadTimedout).then_some(Outcome::UpstreamFailed);
     if passage.content.client_left() {
         // Nobody is there to be told, and what came of the answer is charged as of any that breaks off.
         if !passage.meter.response_began() {
@@ -162,7 +162,7 @@ pub async fn fail(session: &mut Session, passage: &mut Passage, e: &Error) -> Fa
 
 /// An admitted request is about to be answered in Bedrock's place: slot and hold are given back before the client can know. See
 /// [`charge::unanswered`].
-pub async fn take_over(passage: &mut Passage, given_up: bool) {
+pub async fn take_over(passage: &mut Passage, given_up: Option<Outcome>) {
     passage.meter.withdraw();
     passage.admitted.iter_mut().for_each(Admitted::release);
     charge::unanswered(passage, given_up).await;

@@ -3,10 +3,10 @@
 use bytes::Bytes;
 
 use crate::{
-    accounts::{until_ledger, with_quota},
-    client::Answer,
+    accounts::{until_ledger, with_quota, with_quota_and},
+    client::{Answer, with},
     conversation::{self, Conversation},
-    harness::{Settings, World, tenant},
+    harness::{Settings, World, tenant, until},
 };
 
 /// Each event costs 100 tokens of input and 100 of output, told with each.
@@ -167,4 +167,48 @@ async fn a_conversation_that_breaks_off_before_it_was_counted_is_charged_the_inp
     conversation.exception().await;
     let sums = until_ledger(&world, 2).await;
     assert_eq!((sums.usage.input_tokens, sums.usage.output_tokens), (1_100, 100));
+}
+
+/// Bedrock has what was said, whether or not its answer had begun.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conversation_given_up_before_its_answer_is_charged_the_input_that_it_held_if_something_was_said() {
+    let world = with_quota("tokens_per_day = 10_000").await;
+    for said in [false, true] {
+        let mut client = world.h2().await;
+        let (feed, request) = conversation::request();
+        let silent = with(request, "x-simulator-stall", "before-headers");
+        let speaking = tokio::spawn(async move { client.send(silent).await.map(drop) });
+        if said {
+            feed.send(conversation::Signer::new().sign(&conversation::chunk(b"hello"))).unwrap();
+            world.until_sum("tollgate_bidirectional_events_total", &["acme", "\"in\""], 1.0).await;
+        } else {
+            until("Bedrock has the head", || world.served_count() == 1).await;
+        }
+        speaking.abort();
+        let line = world.log_lines(1 + usize::from(said)).await.pop().unwrap();
+        let input = said.then(|| 1_000.into());
+        assert_eq!((&line["outcome"], line.get("input_tokens")), (&"client_left".into(), input.as_ref()), "{line:#}");
+    }
+    let sums = until_ledger(&world, 1).await;
+    assert_eq!((sums.requests, sums.usage.input_tokens, sums.usage.output_tokens, sums.estimated), (1, 1_000, 0, 1));
+    world.until_sum("tollgate_quota_reserved_ratio", &["acme"], 0.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conversation_that_is_cut_before_its_answer_is_charged_the_input_that_it_held_if_something_was_said() {
+    let world = with_quota_and("tokens_per_day = 10_000", "[bidirectional]\nidle_seconds_max = 1\n").await;
+    for said in [false, true] {
+        let (feed, request) = conversation::request();
+        if said {
+            feed.send(conversation::Signer::new().sign(&conversation::chunk(b"hello"))).unwrap();
+        }
+        let silent = with(request, "x-simulator-stall", "before-headers");
+        let answer = Answer::read(world.h2().await.send(silent).await.unwrap()).await.unwrap();
+        answer.assert_refused(408, "ModelTimeoutException");
+    }
+    let sums = until_ledger(&world, 1).await;
+    assert_eq!((sums.requests, sums.usage.input_tokens, sums.usage.output_tokens, sums.estimated), (1, 1_000, 0, 1));
+    let lines = world.log_lines(2).await;
+    let told: Vec<_> = lines.iter().map(|line| (line["outcome"].as_str(), line["input_tokens"].as_u64())).collect();
+    assert_eq!(told, [(Some("denied"), None), (Some("denied"), Some(1_000))], "{lines:#?}");
 }

@@ -128,8 +128,8 @@ fn conclude(passage: &mut Passage, resigner: &Resigner, output: &Output, ended: 
     told
 }
 
-/// Of a conversation that had begun.
-fn outcome(verdict: &Verdict) -> Outcome {
+/// Of a conversation that ends with a denial.
+pub fn outcome(verdict: &Verdict) -> Outcome {
     match Refusal::of(verdict) {
         Refusal { failed: false, .. } => Outcome::Denied,
         Refusal { reason: "upstream_broken", .. } => Outcome::UpstreamFailed,
