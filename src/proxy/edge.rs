@@ -71,9 +71,11 @@ pub fn target_is_respelled() -> bool {
 }
 
 /// A client that takes nothing of its answer for as long as an idle connection may last is gone: it would hold its stream, its slot
-/// among the tenant's requests and an upstream connection for ever.
-pub fn bound_writes(session: &mut ServerSession, bounds: &Downstream) {
+/// among the tenant's requests and an upstream connection for ever. What is read of it has bounds elsewhere: a body's patience, and how
+/// long is read on after a refusal. Pingora's own, a minute for each read over HTTP/1, would end uploads that may pause for longer.
+pub fn bound(session: &mut ServerSession, bounds: &Downstream) {
     session.set_write_timeout(Some(Duration::from_secs(bounds.idle_seconds_max)));
+    session.set_read_timeout(None);
 }
 
 /// Makes the edge of each new connection.
@@ -218,5 +220,19 @@ impl Edge {
     async fn head_is_late(&self) {
         sleep(Duration::from_secs(self.bounds.header_seconds_max)).await;
         self.progress.blame("head_late");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn how_long_an_upload_may_pause_is_for_its_body_to_say() {
+        // Pingora's timers go by no clock that a test could advance.
+        let mut session = ServerSession::new_http1(Box::new(tokio::io::duplex(64).0));
+        assert_eq!(session.get_read_timeout(), Some(Duration::from_secs(60)));
+        bound(&mut session, &Downstream::default());
+        assert_eq!((session.get_read_timeout(), session.get_write_timeout()), (None, Some(Duration::from_secs(60))));
     }
 }

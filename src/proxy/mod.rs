@@ -215,7 +215,7 @@ impl ProxyHttp for Gateway {
     async fn early_request_filter(&self, session: &mut Session, passage: &mut Self::CTX) -> Result<()> {
         edge::head_was_read();
         let snapshot = &passage.live.snapshot;
-        edge::bound_writes(session.as_mut(), &snapshot.downstream);
+        edge::bound(session.as_mut(), &snapshot.downstream);
         passage.arrival.trace = Trace::begin(&session.req_header().headers, snapshot.traces.as_ref(), &passage.arrival);
         Ok(())
     }
