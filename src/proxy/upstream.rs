@@ -119,7 +119,9 @@ pub fn after_failed_attempt(
     let from_upstream = *e.esource() == ErrorSource::Upstream;
     let soon = passage.attempts.sent_at.is_some_and(|at| at.elapsed() < DEAD_CONNECTION_SHOWS_WITHIN);
     let unanswered = !passage.meter.heard && !respond::has_begun(session) && !answer_had_begun(&e);
-    let again = reused && broke && from_upstream && soon && unanswered;
+    // Bedrock would generate, and bill, for nobody.
+    let awaited = !passage.content.client_left();
+    let again = reused && broke && from_upstream && soon && unanswered && awaited;
     if again {
         passage.attempts.resent += 1;
         passage.arrival.trace.mark("tollgate.resent", e.etype().as_str());

@@ -105,6 +105,25 @@ async fn a_client_that_was_told_to_go_on_and_left_has_no_status() {
     assert_eq!((&line["outcome"], line.get("status")), (&"client_left".into(), None), "{line:#}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_whose_client_is_gone_is_not_sent_again() {
+    let puppet = Puppet::start().await;
+    let world = World::with_upstream(&puppet.upstream()).await;
+    let mut client = world.h1().await;
+    let asking = tokio::spawn(async move {
+        client.post(INVOKE, "{}").await.assert_served();
+        client.post(INVOKE, "{}").await
+    });
+    let mut upstream = puppet.request().await;
+    upstream.say(OK).await;
+    upstream.read_request().await;
+    asking.abort();
+    world.until_sum("tollgate_answers_read_on", &[], 1.0).await;
+    drop(upstream);
+    let line = world.log_lines(2).await.pop().unwrap();
+    assert_eq!((&line["outcome"], &line["retries"]), (&"client_left".into(), &0.into()), "{line:#}");
+}
+
 /// A client that has sent its request, the body once it was told to.
 async fn expecting(world: &World) -> Raw {
     let bearer = world.bearer("acme");
