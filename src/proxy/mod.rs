@@ -164,6 +164,7 @@ impl Gateway {
         let identity = claim.prove(early.as_ref().map(|body| body.sha256.as_str()), SystemTime::now())?;
         let mut admitted = admit::admit(session, passage, identity, burden, &self.metrics)?;
         if admitted.is_conversation() {
+            attribute::attribute(session, passage, &mut admitted, &mut ReadBody::default())?;
             assume::assume(passage, &mut admitted, self).await?;
             charge::hold(session, passage, &mut admitted, &mut ReadBody::default(), self).await?;
             passage.admitted = Some(admitted);

@@ -3,7 +3,8 @@
 use sha2::{Digest, Sha256};
 
 use crate::{
-    client::{post, with},
+    client::{Answer, post, with},
+    conversation::{Conversation, request},
     harness::{CONVERSE, CONVERSE_STREAM, INVOKE, World},
 };
 
@@ -83,6 +84,23 @@ async fn a_header_says_no_other_tenants_name_wherever_it_is_sent() {
         assert_eq!(served.header(HEADER), Some(r#"{"p":"q","tenant":"acme"}"#), "{target}");
         assert_eq!(client.ask(with(post(target, body), HEADER, "[]")).await.status, 400, "{target}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_does_a_conversations() {
+    let world = World::with_sections(CONFIGURED).await;
+    let mut client = world.h2().await;
+    for (sent, expected) in [(Some(r#"{"tenant":"globex","p":"q"}"#), Some(r#"{"p":"q","tenant":"acme"}"#)), (None, None)] {
+        let headers: Vec<_> = sent.iter().map(|sent| (HEADER, *sent)).collect();
+        let mut conversation = Conversation::open_with(&mut client, &headers).await;
+        conversation.close();
+        assert_eq!(conversation.rest().await, 0);
+        let served = world.simulator.record().requests().pop().unwrap();
+        assert_eq!(served.header(HEADER), expected);
+    }
+    let (_feed, request) = request();
+    let refused = client.send(with(request, HEADER, "[]")).await.unwrap();
+    Answer::read(refused).await.unwrap().assert_refused(400, "ValidationException");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
