@@ -175,7 +175,7 @@ impl Denial {
             Denial::Cap(_) => invalid(400, "max_tokens"),
             Denial::Unpriced { .. } => invalid(400, "unpriced"),
             Denial::LedgerUnavailable => unavailable(503, "ledger"),
-            Denial::Method(_) | Denial::Vend(VendError::Method(_)) => invalid(405, "method"),
+            Denial::Method(_) => invalid(405, "method"),
             Denial::Vend(VendError::Sealing(_)) => Verdict { aws: "InternalServerException", ..unavailable(500, "sealing") },
             Denial::Vend(_) => invalid(400, "vending_parameter"),
             Denial::NeedsHttp2 => invalid(400, "needs_http2"),

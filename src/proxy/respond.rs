@@ -18,7 +18,6 @@ use super::{
     charge,
     denial::Verdict,
     standings::rate_limit_headers,
-    vend::VendError,
 };
 use crate::{bedrock::Dialect, bedrock::Service, quota::milliseconds, telemetry::Outcome};
 
@@ -121,7 +120,7 @@ fn annotate(response: &mut ResponseHeader, passage: &mut Passage, denial: &Denia
         caller.rule = Some(denial.rule.key().to_owned());
     }
     match denial {
-        Denial::Method(allowed) | Denial::Vend(VendError::Method(allowed)) => response.insert_header(header::ALLOW, *allowed),
+        Denial::Method(allowed) => response.insert_header(header::ALLOW, *allowed),
         _ => Ok(()),
     }
 }

@@ -47,9 +47,6 @@ pub enum Endpoint {
 /// What is wrong with a request for credentials, apart from its token.
 #[derive(Debug, thiserror::Error)]
 pub enum VendError {
-    /// Another method.
-    #[error("The method has to be {0}.")]
-    Method(&'static str),
     /// Another action of STS.
     #[error("The actions here are AssumeRoleWithWebIdentity and GetCallerIdentity.")]
     Action,
@@ -136,7 +133,7 @@ async fn vend_for_container(session: &mut Session, passage: &mut Passage) -> Res
     check_head(session, snapshot)?;
     let request = session.req_header();
     if request.method != http::Method::GET {
-        return Err(VendError::Method("GET").into());
+        return Err(Denial::Method("GET"));
     }
     let token = container_token(&request.headers).map_err(IdentityError::from)?;
     let authenticator = &snapshot.authenticator;
@@ -152,7 +149,7 @@ async fn answer_as_sts(session: &mut Session, passage: &mut Passage, gateway: &G
     let snapshot = &live.snapshot;
     check_head(session, snapshot)?;
     if session.req_header().method != http::Method::POST {
-        return Err(VendError::Method("POST").into());
+        return Err(Denial::Method("POST"));
     }
     let _burden = gateway.load.take_on(snapshot.downstream.requests_max)?;
     let bounds = Bodies { bytes_max: BODY_BYTES_MAX, ..snapshot.bodies.clone() };
