@@ -262,7 +262,7 @@ pub fn admit(
     let live = passage.live.clone();
     let snapshot = &live.snapshot;
     let Identity { principal, signed } = identity;
-    let tenant = tenant_of(session, passage, principal.clone())?;
+    let tenant = admit_caller(session, passage, principal.clone())?;
 
     let request = session.req_header();
     let path = RawPath::parse(split_target(request).0)?;
@@ -303,8 +303,9 @@ pub fn admit(
     })
 }
 
-/// For whom it is; from here on metrics and log know that too.
-pub fn tenant_of(session: &Session, passage: &mut Passage, principal: Arc<Principal>) -> Result<Arc<Tenant>, Denial> {
+/// The tenant, if there is one and its policy lets this principal call from this address. Metrics and log know the caller even when it does
+/// not.
+pub fn admit_caller(session: &Session, passage: &mut Passage, principal: Arc<Principal>) -> Result<Arc<Tenant>, Denial> {
     let tenant = passage.live.snapshot.tenants.get(principal.tenant.as_ref()).cloned();
     let caller = passage.caller.insert(Caller { principal, tenant: tenant.clone(), called: None, model: None, rule: None });
     let Principal { groups, subject, .. } = &*caller.principal;

@@ -87,7 +87,7 @@ async fn page(session: &mut Session, passage: &mut Passage, gateway: &Gateway, s
     if let Some(signed) = &identity.signed {
         signed.check_body(&body.sha256).map_err(crate::auth::IdentityError::from)?;
     }
-    let tenant = admit::tenant_of(session, passage, identity.principal)?;
+    let tenant = admit::admit_caller(session, passage, identity.principal)?;
     if let Some(caller) = &mut passage.caller {
         caller.called = Some((NONE, OPERATION));
     }

@@ -139,7 +139,7 @@ async fn vend_for_container(session: &mut Session, passage: &mut Passage) -> Res
     let authenticator = &snapshot.authenticator;
     let principal = awaited::identity(authenticator, |now| authenticator.authenticate_token(token.token(), now)).await?;
     let now = SystemTime::now();
-    admit(session, passage, &principal, (NONE, "VendCredentials"), now)?;
+    check_vouched(session, passage, &principal, (NONE, "VendCredentials"), now)?;
     let credentials = authenticator.issued().vend(&principal, None, now).map_err(VendError::from)?;
     Ok(Answer { status: 200, content_type: container::CONTENT_TYPE, body: container::credentials(&credentials) })
 }
@@ -159,7 +159,7 @@ async fn answer_as_sts(session: &mut Session, passage: &mut Passage, gateway: &G
         Asked::AssumeRole(asked) => assume_role(session, passage, &asked).await?,
         Asked::CallerIdentity => {
             let principal = caller(session, snapshot, &body.sha256).await?;
-            tell(session, passage, &principal, ("sts", "GetCallerIdentity"))?;
+            check_caller(session, passage, &principal, ("sts", "GetCallerIdentity"))?;
             caller_identity::answer(&principal, &snapshot.region, &passage.arrival.request_id)
         }
     };
@@ -171,7 +171,7 @@ async fn assume_role(session: &Session, passage: &mut Passage, asked: &AssumeRol
     let authenticator = &live.snapshot.authenticator;
     let principal = awaited::identity(authenticator, |now| authenticator.authenticate_token(&asked.token, now)).await?;
     let now = SystemTime::now();
-    admit(session, passage, &principal, ("sts", "AssumeRoleWithWebIdentity"), now)?;
+    check_vouched(session, passage, &principal, ("sts", "AssumeRoleWithWebIdentity"), now)?;
     let credentials = authenticator.issued().vend(&principal, asked.lifetime, now).map_err(VendError::from)?;
     Ok(asked.answer(&principal, &credentials, &passage.arrival.request_id))
 }
@@ -193,7 +193,7 @@ async fn caller(session: &mut Session, snapshot: &Snapshot, body_sha256: &str) -
 }
 
 /// Whoever is no tenant's gets nothing, nor does anybody over the connection of another tenant's certificate.
-fn admit(
+fn check_vouched(
     session: &Session,
     passage: &mut Passage,
     principal: &Arc<Principal>,
@@ -203,19 +203,19 @@ fn admit(
     if let Some(voucher) = voucher(session, &passage.live.snapshot, now) {
         voucher.check(principal, now)?;
     }
-    tell(session, passage, principal, called)?;
+    check_caller(session, passage, principal, called)?;
     // Believed for the leeway between clocks; what is vended would be over before it is used.
     if principal.expires_at <= now { Err(IdentityError::Expired.into()) } else { Ok(()) }
 }
 
 /// All are counted under their tenant's name, but not against its limits: an SDK that cannot refresh fails every call.
-fn tell(
+fn check_caller(
     session: &Session,
     passage: &mut Passage,
     principal: &Arc<Principal>,
     called: (&'static str, &'static str),
 ) -> Result<(), Denial> {
-    let tenant = admit::tenant_of(session, passage, Arc::clone(principal));
+    let tenant = admit::admit_caller(session, passage, Arc::clone(principal));
     if let Some(caller) = &mut passage.caller {
         caller.called = Some(called);
     }
