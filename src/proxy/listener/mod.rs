@@ -172,7 +172,7 @@ impl<F: Application> Welcome<F> {
             () = phases.reach(Phase::Hurrying) => return,
         };
         match greeted {
-            Ok(greeted) => self.converse(greeted, phases).await,
+            Ok(greeted) => self.drive(greeted, phases).await,
             Err(Turned::Away(reason)) => self.refuse(reason),
             Err(Turned::Back) => {}
         }
@@ -207,9 +207,10 @@ impl<F: Application> Welcome<F> {
         }
     }
 
-    async fn converse(&self, greeted: Greeted, mut phases: Phases) {
+    /// HTTP, until the connection is over or has to be.
+    async fn drive(&self, greeted: Greeted, mut phases: Phases) {
         let Greeted { stream, http2, prior_knowledge, own } = greeted;
-        let lapses = handshake::certified_for(&stream, SystemTime::now()).and_then(|left| Instant::now().checked_add(left));
+        let mut lapses = handshake::certified_for(&stream, SystemTime::now()).and_then(|left| Instant::now().checked_add(left));
         let progress = Arc::new(Progress::new(own));
         let (end, ending) = watch::channel(false);
         if !http2 && phases.reached(Phase::Leaving) {
@@ -221,32 +222,29 @@ impl<F: Application> Welcome<F> {
             Box::new(Watched::new(stream, http2, progress.clone(), self.gate.as_ref().map_or_else(Terms::default, Gate::terms)));
         let mut serving = application.process_new(stream, &ending);
         // Pingora bounds how long HTTP/1 idles. HTTP/2 it would close without GOAWAY, and lose what is on its way.
-        let idle_max = self.gate.as_ref().filter(|_| http2).map(Gate::idle_max);
+        let mut idle_max = self.gate.as_ref().filter(|_| http2).map(Gate::idle_max);
         // HTTP/1 has a deadline for its head; HTTP/2 would be waited for.
-        let (mut told, mut hurried, mut lapsed, mut idled, mut greeted) = (false, false, false, false, !http2);
-        let mut hurry = phases.clone();
+        let mut greeted = !http2;
+        let mut ahead = Some(Phase::Leaving);
         loop {
             tokio::select! {
                 biased;
                 _ = &mut serving => break,
-                () = phases.reach(Phase::Leaving), if !told => {
-                    told = true;
+                phase = reach(&mut phases, ahead) => {
+                    let hurries = phase == Phase::Hurrying;
+                    ahead = (!hurries).then_some(Phase::Hurrying);
                     // Who has connected and asked nothing yet is about to.
-                    if !http2 || progress.leave() {
+                    if hurries || !http2 || progress.leave() {
                         end.send_replace(true);
                     }
                 }
-                () = hurry.reach(Phase::Hurrying), if !hurried => {
-                    hurried = true;
-                    end.send_replace(true);
-                }
                 // In order, so that the client comes back with the certificate it has meanwhile.
-                () = at(lapses), if !lapsed => {
-                    lapsed = true;
+                () = at(lapses) => {
+                    lapses = None;
                     end.send_replace(true);
                 }
-                () = idle(idle_max, &progress), if greeted && !idled => {
-                    idled = true;
+                () = idle(idle_max, &progress), if greeted => {
+                    idle_max = None;
                     end.send_replace(true);
                 }
                 () = deserted(ending.clone(), &progress), if http2 => break,
@@ -268,6 +266,17 @@ impl<F: Application> Welcome<F> {
         if let Some(gate) = &self.gate {
             gate.refuse(reason);
         }
+    }
+}
+
+/// The phase that was waited for; none is never reached.
+async fn reach(phases: &mut Phases, ahead: Option<Phase>) -> Phase {
+    match ahead {
+        Some(phase) => {
+            phases.reach(phase).await;
+            phase
+        }
+        None => std::future::pending().await,
     }
 }
 
