@@ -22,10 +22,10 @@ use self::pieces::Pieces;
 use super::{
     Denial, Passage,
     admit::Admitted,
-    budget::{BodyBudget, Room},
     content::Content,
     custody::Custody,
     departure,
+    memory::{BodyMemory, Room},
     replay::{self, HeadHold, Slot},
 };
 use crate::{
@@ -61,25 +61,25 @@ pub struct HeldBody {
 pub async fn read(
     session: &mut Session,
     passage: &mut Passage,
-    budget: &Arc<BodyBudget>,
+    memory: &Arc<BodyMemory>,
     bounds: &Bodies,
 ) -> Result<ReadBody, Denial> {
     let in_flight_bytes_max = (bounds.in_flight_bytes_max / 2).max(bounds.bytes_max);
     let bounds = Bodies { in_flight_bytes_max, ..bounds.clone() };
-    read_within(session, passage, budget, &bounds, false).await
+    read_within(session, passage, memory, &bounds, false).await
 }
 
 async fn read_within(
     session: &mut Session,
     passage: &mut Passage,
-    budget: &Arc<BodyBudget>,
+    memory: &Arc<BodyMemory>,
     bounds: &Bodies,
     ahead: bool,
 ) -> Result<ReadBody, Denial> {
     if session.as_mut().is_body_empty() {
         return Ok(ReadBody::empty());
     }
-    let room = budget.room();
+    let room = memory.room();
     let (pieces, hash) = (Pieces::default(), Context::new(&SHA256));
     let mut reading = Reading { pieces, length: 0, hash, room, ahead, waited: Duration::ZERO };
     let read = reading.read(session, bounds).await;
@@ -94,13 +94,13 @@ async fn read_within(
 pub async fn read_for(
     session: &mut Session,
     passage: &mut Passage,
-    budget: &Arc<BodyBudget>,
+    memory: &Arc<BodyMemory>,
     bounds: &Bodies,
     admitted: &Admitted,
 ) -> Result<ReadBody, Denial> {
     let rights = admitted.rights();
     let bytes_max = rights.body_bytes_max(bounds.bytes_max);
-    let read = read_within(session, passage, budget, &Bodies { bytes_max, ..bounds.clone() }, true).await;
+    let read = read_within(session, passage, memory, &Bodies { bytes_max, ..bounds.clone() }, true).await;
     read.map_err(|denial| match denial {
         Denial::BodyTooLarge { bytes_max } => rights.check_body(bytes_max.saturating_add(1)).err().map_or(denial, Denial::from),
         denial => denial,

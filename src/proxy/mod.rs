@@ -11,7 +11,6 @@ pub mod assume;
 pub mod attribute;
 pub mod awaited;
 pub mod body;
-pub mod budget;
 pub mod charge;
 pub mod content;
 pub mod conversation;
@@ -27,6 +26,7 @@ mod keepalive;
 pub mod listener;
 pub mod listing;
 pub mod load;
+pub mod memory;
 pub mod meter;
 pub mod peers;
 mod replay;
@@ -56,12 +56,12 @@ use self::{
     admit::{Admitted, Caller},
     arrival::Arrival,
     body::ReadBody,
-    budget::BodyBudget,
     content::Content,
     custody::Custody,
     denial::Denial,
     listener::handshake::Acceptors,
     load::Load,
+    memory::BodyMemory,
     meter::Meter,
     peers::Peers,
     respond::Answered,
@@ -106,7 +106,7 @@ pub struct Gateway {
     /// Room for requests.
     pub load: Arc<Load>,
     /// Room for request bodies.
-    pub budget: Arc<BodyBudget>,
+    pub memory: Arc<BodyMemory>,
     /// What is held and was spent.
     pub custody: Arc<Custody>,
     /// Counters.
@@ -158,7 +158,7 @@ impl Gateway {
         // Before a signature over the body is proved, nothing is told or counted of whom it would be.
         let early = match claim.needs_body() {
             true if admit::opens_conversation(session, &live.snapshot) => Some(ReadBody::empty()),
-            true => Some(body::read(session, passage, &self.budget, bounds).await?),
+            true => Some(body::read(session, passage, &self.memory, bounds).await?),
             false => None,
         };
         let identity = claim.prove(early.as_ref().map(|body| body.sha256.as_str()), SystemTime::now())?;
@@ -179,7 +179,7 @@ impl Gateway {
         }
         let mut body = match early {
             Some(body) => body,
-            None => body::read_for(session, passage, &self.budget, bounds, &admitted).await?,
+            None => body::read_for(session, passage, &self.memory, bounds, &admitted).await?,
         };
         body::complete(session, passage, &mut admitted, &mut body)?;
         attribute::attribute(session, passage, &mut admitted, &mut body)?;

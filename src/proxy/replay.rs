@@ -28,9 +28,9 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
 use super::{
-    budget::Room,
     custody::Custody,
     departure::{Bounds, ClientLeft, Departure},
+    memory::Room,
 };
 
 /// What the replay shares with the stations.

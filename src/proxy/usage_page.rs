@@ -113,10 +113,10 @@ async fn identify(
     let bounds = Bodies { bytes_max: BODY_BYTES_MAX, ..snapshot.bodies.clone() };
     if shape != Shape::Posted {
         let claim = admit::identify(session, snapshot).await?;
-        return Ok((claim, body::read(session, passage, &gateway.budget, &bounds).await?));
+        return Ok((claim, body::read(session, passage, &gateway.memory, &bounds).await?));
     }
     admit::check_head(session, snapshot)?;
-    let body = body::read(session, passage, &gateway.budget, &bounds).await?;
+    let body = body::read(session, passage, &gateway.memory, &bounds).await?;
     let headers = browser::credential(&body.pieces)?;
     let received = Received { headers: &headers, ..admit::received(session)? };
     let authenticator = &snapshot.authenticator;

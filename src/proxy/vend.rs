@@ -153,7 +153,7 @@ async fn answer_as_sts(session: &mut Session, passage: &mut Passage, gateway: &G
     }
     let _burden = gateway.load.take_on(snapshot.downstream.requests_max)?;
     let bounds = Bodies { bytes_max: BODY_BYTES_MAX, ..snapshot.bodies.clone() };
-    let body = body::read(session, passage, &gateway.budget, &bounds).await?;
+    let body = body::read(session, passage, &gateway.memory, &bounds).await?;
     let body_text = body.pieces.concat();
     let body = match sts::Asked::parse(split_target(session.req_header()).1, &body_text)? {
         Asked::AssumeRole(asked) => assume_role(session, passage, &asked).await?,

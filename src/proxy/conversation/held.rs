@@ -9,8 +9,8 @@ use super::Denial;
 use crate::{
     config::Bodies,
     proxy::{
-        budget::{BodyBudget, Room},
         edge::{Lent, STREAM_WINDOW_BYTES, Window},
+        memory::{BodyMemory, Room},
     },
 };
 
@@ -32,9 +32,9 @@ pub struct Held {
 
 impl Held {
     /// Nothing yet.
-    pub fn new(budget: &Arc<BodyBudget>, bodies: &Bodies) -> Held {
+    pub fn new(memory: &Arc<BodyMemory>, bodies: &Bodies) -> Held {
         let wait_max = Duration::from_secs(bodies.wait_seconds_max);
-        Held { room: budget.room(), bytes_max: bodies.in_flight_bytes_max, wait_max }
+        Held { room: memory.room(), bytes_max: bodies.in_flight_bytes_max, wait_max }
     }
 
     /// Takes room for so many bytes in all, waiting for it as bodies do. An event takes it as soon as it tells its length: two that had
@@ -60,7 +60,7 @@ impl Held {
 /// would stop the others. So each that is not read for a while borrows as much again for its connection, if there is room. All of them
 /// leave half of the room to bodies.
 pub struct Loans {
-    budget: Arc<BodyBudget>,
+    memory: Arc<BodyMemory>,
     bytes_max: u64,
     /// `None`: it is of no connection that could.
     window: Option<Arc<Window>>,
@@ -68,8 +68,8 @@ pub struct Loans {
 
 impl Loans {
     /// To one conversation, on the connection of this task's request.
-    pub fn new(budget: &Arc<BodyBudget>, bodies: &Bodies) -> Loans {
-        Loans { budget: budget.clone(), bytes_max: bodies.in_flight_bytes_max / 2, window: Window::of_request() }
+    pub fn new(memory: &Arc<BodyMemory>, bodies: &Bodies) -> Loans {
+        Loans { memory: memory.clone(), bytes_max: bodies.in_flight_bytes_max / 2, window: Window::of_request() }
     }
 
     /// Waits for what keeps the gateway from reading the client.
@@ -88,7 +88,7 @@ impl Loans {
 
     /// As much as the client can send on one stream.
     async fn lend(&self) -> (Room, Option<Lent>) {
-        let mut room = self.budget.room();
+        let mut room = self.memory.room();
         while room.grow(STREAM_WINDOW_BYTES.into(), self.bytes_max, LOAN_WAIT).await.is_err() {}
         (room, self.window.as_ref().map(Lent::of))
     }
@@ -106,16 +106,16 @@ mod tests {
     const MIB: u64 = STREAM_WINDOW_BYTES as u64;
 
     /// Room for four windows, what is taken of it, and its bounds.
-    fn budget() -> (Arc<BodyBudget>, IntGauge, Bodies) {
+    fn memory() -> (Arc<BodyMemory>, IntGauge, Bodies) {
         let gauge = IntGauge::new("held", "held").unwrap();
         let bodies = Bodies { in_flight_bytes_max: 4 * MIB, wait_seconds_max: 5, ..Bodies::default() };
-        (BodyBudget::new(gauge.clone()), gauge, bodies)
+        (BodyMemory::new(gauge.clone()), gauge, bodies)
     }
 
     #[tokio::test(start_paused = true)]
     async fn events_take_room_and_give_it_back_and_wait_for_it_only_so_long() {
-        let (budget, gauge, bodies) = budget();
-        let [mut first, mut second] = [(); 2].map(|()| Held::new(&budget, &bodies));
+        let (memory, gauge, bodies) = memory();
+        let [mut first, mut second] = [(); 2].map(|()| Held::new(&memory, &bodies));
         for bytes in [100, 3 * MIB, 50] {
             first.hold(bytes).await.unwrap();
         }
@@ -136,8 +136,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn short_events_wait_for_no_room() {
-        let (budget, gauge, bodies) = budget();
-        let [mut large, mut live] = [(); 2].map(|()| Held::new(&budget, &bodies));
+        let (memory, gauge, bodies) = memory();
+        let [mut large, mut live] = [(); 2].map(|()| Held::new(&memory, &bodies));
         large.hold(4 * MIB).await.unwrap();
         let began = Instant::now();
         live.hold(WITHOUT_ROOM_MAX).await.unwrap();
@@ -149,9 +149,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn whoever_is_not_read_for_a_while_borrows_and_all_together_half() {
-        let (budget, gauge, bodies) = budget();
+        let (memory, gauge, bodies) = memory();
         let window = Arc::new(Window::default());
-        let loans = [(); 3].map(|()| Loans { window: Some(window.clone()), ..Loans::new(&budget, &bodies) });
+        let loans = [(); 3].map(|()| Loans { window: Some(window.clone()), ..Loans::new(&memory, &bodies) });
         loans[0].cover(sleep(LENT_AFTER - Duration::from_millis(1))).await;
         assert_eq!(gauge.get(), 0);
         let long = Duration::from_secs(300);

@@ -84,7 +84,7 @@ pub async fn carry(session: &mut Session, passage: &mut Passage, gateway: &Gatew
     let client = passage.live.snapshot.authenticator.event_chain(&admit::received(session)?, now)?;
     let client = client.map_or_else(ClientChain::of_placeholders, ClientChain::of_keys);
     let bodies = passage.live.snapshot.bodies.clone();
-    let (held, loans) = (Held::new(&gateway.budget, &bodies), Loans::new(&gateway.budget, &bodies));
+    let (held, loans) = (Held::new(&gateway.memory, &bodies), Loans::new(&gateway.memory, &bodies));
     let connected = loans.cover(connect::connect(passage, gateway)).await?;
     let (head, seed) = connect::head(session, passage, &signer, now)?;
     let service = passage.admitted.as_ref().ok_or(Denial::Internal)?.route().service;

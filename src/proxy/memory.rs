@@ -1,4 +1,4 @@
-//! Room for the request bodies, and for what is held of events, at once. Whoever finds none waits; the limit is a parameter, since it reloads.
+//! Room in memory for the request bodies, and for what is held of events, at once. Whoever finds none waits; the limit is a parameter, since it reloads.
 
 use std::{
     sync::{
@@ -12,7 +12,7 @@ use prometheus::IntGauge;
 use tokio::{sync::Notify, time::timeout};
 
 /// The bytes held by all requests together.
-pub struct BodyBudget {
+pub struct BodyMemory {
     held: AtomicU64,
     freed: Notify,
     gauge: IntGauge,
@@ -20,7 +20,7 @@ pub struct BodyBudget {
 
 /// A request's share; dropping it gives the room back.
 pub struct Room {
-    budget: Arc<BodyBudget>,
+    memory: Arc<BodyMemory>,
     bytes: u64,
 }
 
@@ -28,15 +28,15 @@ pub struct Room {
 #[derive(Debug, PartialEq, Eq)]
 pub struct NoRoom;
 
-impl BodyBudget {
+impl BodyMemory {
     /// Nothing held; `gauge` shows what is.
-    pub fn new(gauge: IntGauge) -> Arc<BodyBudget> {
-        Arc::new(BodyBudget { held: AtomicU64::new(0), freed: Notify::new(), gauge })
+    pub fn new(gauge: IntGauge) -> Arc<BodyMemory> {
+        Arc::new(BodyMemory { held: AtomicU64::new(0), freed: Notify::new(), gauge })
     }
 
     /// An empty share, to be grown.
     pub fn room(self: &Arc<Self>) -> Room {
-        Room { budget: self.clone(), bytes: 0 }
+        Room { memory: self.clone(), bytes: 0 }
     }
 
     fn try_take(&self, bytes: u64, bytes_max: u64) -> bool {
@@ -53,7 +53,7 @@ impl BodyBudget {
 impl Room {
     /// Adds `bytes` to the share if there is room for them now.
     pub fn try_grow(&mut self, bytes: u64, bytes_max: u64) -> Result<(), NoRoom> {
-        if !self.budget.try_take(bytes, bytes_max) {
+        if !self.memory.try_take(bytes, bytes_max) {
             return Err(NoRoom);
         }
         self.bytes += bytes;
@@ -62,13 +62,13 @@ impl Room {
 
     /// Adds `bytes` to the share, waiting up to `wait_max` while all shares together would be more than `bytes_max`.
     pub async fn grow(&mut self, bytes: u64, bytes_max: u64, wait_max: Duration) -> Result<(), NoRoom> {
-        let budget = &self.budget;
+        let memory = &self.memory;
         let taken = async {
             loop {
                 // Listening before looking: what is freed in between is not missed.
-                let mut freed = std::pin::pin!(budget.freed.notified());
+                let mut freed = std::pin::pin!(memory.freed.notified());
                 freed.as_mut().enable();
-                if budget.try_take(bytes, bytes_max) {
+                if memory.try_take(bytes, bytes_max) {
                     return;
                 }
                 freed.await;
@@ -91,9 +91,9 @@ impl Room {
         let freed = self.bytes.saturating_sub(bytes);
         if freed > 0 {
             self.bytes -= freed;
-            self.budget.held.fetch_sub(freed, Ordering::AcqRel);
-            self.budget.gauge.sub(i64::try_from(freed).unwrap_or(i64::MAX));
-            self.budget.freed.notify_waiters();
+            self.memory.held.fetch_sub(freed, Ordering::AcqRel);
+            self.memory.gauge.sub(i64::try_from(freed).unwrap_or(i64::MAX));
+            self.memory.freed.notify_waiters();
         }
     }
 }
@@ -111,13 +111,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn room_is_waited_for_and_given_back() {
         let gauge = IntGauge::new("held", "held").unwrap();
-        let budget = BodyBudget::new(gauge.clone());
+        let memory = BodyMemory::new(gauge.clone());
         let wait = Duration::from_secs(5);
-        let mut first = budget.room();
+        let mut first = memory.room();
         first.grow(70, 100, wait).await.unwrap();
-        assert_eq!(budget.room().grow(40, 100, wait).await, Err(NoRoom));
+        assert_eq!(memory.room().grow(40, 100, wait).await, Err(NoRoom));
         let waiting = tokio::spawn({
-            let mut room = budget.room();
+            let mut room = memory.room();
             async move { room.grow(40, 100, wait).await.map(|()| room) }
         });
         tokio::task::yield_now().await;
@@ -131,10 +131,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_share_that_shrinks_makes_room_for_others() {
         let gauge = IntGauge::new("held", "held").unwrap();
-        let budget = BodyBudget::new(gauge.clone());
-        let mut first = budget.room();
+        let memory = BodyMemory::new(gauge.clone());
+        let mut first = memory.room();
         first.try_grow(100, 100).unwrap();
-        let mut second = budget.room();
+        let mut second = memory.room();
         let wait = Duration::from_secs(5);
         let growing = second.grow(60, 100, wait);
         let shrinking = async {
