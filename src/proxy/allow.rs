@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora_error::Result as PingoraResult;
 
-use super::{Denial, admit::unreadable, respond::internal};
+use super::{Denial, failure::internal};
 use crate::{
     bedrock::{
         Dialect, Operation, RawPath, Service,
@@ -207,7 +207,7 @@ pub fn check_unknown_surface(rights: &Rights<'_>, tenant: &Tenant, pieces: &[Byt
     }
     let Names { models, runs, .. } = match named::names(None, pieces) {
         Err(_) if !rights.restrict_models() && !tenant.quotas.tell_models_apart() => Names::default(),
-        names => names.map_err(unreadable)?,
+        names => names?,
     };
     models.iter().try_for_each(|model| rights.check_model(model))?;
     let charged = charged_model(tenant, None, runs)?;
@@ -234,7 +234,7 @@ pub fn check_models(rights: &Rights<'_>, tenant: &Tenant, route: &Route, pieces:
     let operation = route.operation.map(|known| known.0);
     let Names { models, runs, placed } = match named::names(operation, pieces) {
         Err(_) if takes_bytes || pieces.is_empty() || !matters => Names::default(),
-        names => names.map_err(unreadable)?,
+        names => names?,
     };
     if !takes_bytes && (rights.restrict_models() || may_run_named(route)) {
         models.iter().try_for_each(|model| rights.check_model(model))?;

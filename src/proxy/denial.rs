@@ -6,7 +6,7 @@ use super::{head::HeadError, vend::VendError};
 use crate::{
     auth::IdentityError,
     aws::{CredentialsError, SignatureError, event_chain::ChainError, event_stream::FrameError},
-    bedrock::{metadata::MetadataError, path::PathError},
+    bedrock::{body::BodyError, metadata::MetadataError, path::PathError},
     policy::{PolicyDenial, Refused},
     quota::{CapDenial, QuotaDenial, QuotaKind, RateDenial},
     routing::RouteError,
@@ -211,6 +211,18 @@ impl Denial {
     }
 }
 
+/// What is wrong with a body. Of values serde_json's own text quotes what it found, which may be a prompt; of syntax it quotes nothing.
+impl From<BodyError> for Denial {
+    fn from(e: BodyError) -> Denial {
+        let place = format!("line {}, column {}", e.line(), e.column());
+        let text = e.to_string();
+        match text.split_once(" at line ").filter(|_| e.is_syntax() || e.is_eof()) {
+            Some((what, _)) => Denial::BodyUnreadable(format!("{what}; see {place}")),
+            None => Denial::BodyUnreadable(format!("see {place}")),
+        }
+    }
+}
+
 fn invalid(status: u16, reason: &'static str) -> Verdict {
     Verdict {
         status,
@@ -301,6 +313,27 @@ fn unavailable(status: u16, reason: &'static str) -> Verdict {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::bedrock::body;
+
+    #[test]
+    fn a_refused_body_is_told_what_is_wrong_and_where_and_nothing_of_what_is_in_it() {
+        let cases = [
+            (r#"{"model": "\ud83d"}"#, "end of hex escape"),
+            (r#"{"model": "secret", "model": "secret"}"#, "no name twice: see line 1, column"),
+            (r#"{"model": 7, "secret": 1}"#, "see line 1, column"),
+            (r#"["secret"]"#, "see line 1, column"),
+            (r#"{"secret": 1, "#, "EOF while parsing"),
+        ];
+        for (text, says) in cases {
+            let e = body::top_level_string(&[Bytes::from_static(text.as_bytes())], "model").unwrap_err();
+            let told = Denial::from(e).to_string();
+            assert!(told.contains(says) && told.contains("see line 1") && !told.contains("secret"), "{text}: {told}");
+        }
+    }
 
     /// What stands in quotes at the end of an arm, or as an argument of what makes a verdict.
     fn reasons_in(function: &'static str) -> impl Iterator<Item = &'static str> {

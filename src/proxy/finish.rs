@@ -11,8 +11,9 @@ use super::{
     Gateway, Passage,
     charge::{self, Bill, Charge},
     edge,
+    failure::what_broke,
     listener::handshake::client_certificate,
-    respond::{Refusal, has_begun, what_broke},
+    respond::{Refusal, has_begun},
     sample, trace,
 };
 use crate::auth::ClientCertificate;

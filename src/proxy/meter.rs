@@ -13,10 +13,10 @@ use super::{
     admit::Admitted,
     body::HeldBody,
     charge::Charge,
+    failure::denied,
     hop,
     listing::HeldList,
     replay::HeadHold,
-    respond::denied,
     standings::limits_of,
     suspect::{self, Suspect},
 };

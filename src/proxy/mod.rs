@@ -19,6 +19,7 @@ pub mod denial;
 pub mod departure;
 pub mod edge;
 pub mod estimate;
+pub mod failure;
 pub mod finish;
 pub mod head;
 pub mod hop;

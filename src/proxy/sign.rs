@@ -11,8 +11,8 @@ use super::{
     Denial, Passage,
     admit::split_target,
     allow::force_guardrail,
+    failure::{denied, internal},
     head::{is_signed, without_case},
-    respond::{denied, internal},
     trace::Trace,
 };
 use crate::{

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 
-use super::{admit::Admitted, respond::internal};
+use super::{admit::Admitted, failure::internal};
 use crate::{
     bedrock::Dialect,
     quota::{LimitKind, Measure, Standing},

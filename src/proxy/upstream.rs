@@ -15,7 +15,8 @@ use super::{
     Denial, Live, Passage,
     addresses::{Addresses, HostPort},
     arrival::Arrival,
-    respond::{self, denied},
+    failure::denied,
+    respond,
 };
 use crate::{bedrock::Service, snapshot::Snapshot, telemetry::Metrics};
 

@@ -18,6 +18,7 @@ use super::{
     admit::{self, split_target},
     awaited,
     body::{self, ReadBody},
+    failure::internal,
     listener::handshake::voucher,
     respond,
     standings::rate_limit_headers,
@@ -68,7 +69,7 @@ pub async fn serve(session: &mut Session, passage: &mut Passage, gateway: &Gatew
 }
 
 async fn write_json(session: &mut Session, passage: &mut Passage, page: &Page) -> Result<()> {
-    let body = serde_json::to_vec(&page.statement).map_err(respond::internal)?;
+    let body = serde_json::to_vec(&page.statement).map_err(internal)?;
     let id = passage.arrival.request_id.as_str();
     let mut response = ResponseHeader::build(200, Some(16))?;
     response.insert_header(header::CONTENT_TYPE, "application/json")?;

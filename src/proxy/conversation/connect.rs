@@ -14,7 +14,7 @@ use super::{Denial, Gateway, Passage};
 use crate::{
     aws::Signer,
     proxy::{
-        respond::blame,
+        failure::blame,
         sign,
         upstream::{ATTEMPTS_MAX, addresses},
     },

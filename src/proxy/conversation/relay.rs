@@ -27,7 +27,7 @@ use super::{
 use crate::{
     aws::event_stream::text_frame,
     config::Bodies,
-    proxy::{charge, meter, respond::blame},
+    proxy::{charge, failure::blame, meter},
     telemetry::{Metrics, Outcome},
 };
 

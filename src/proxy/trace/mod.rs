@@ -14,7 +14,7 @@ pub use record::record;
 
 use super::{
     arrival::{Arrival, random_id},
-    respond::internal,
+    failure::internal,
 };
 use crate::{
     config::Traces,

@@ -16,7 +16,7 @@ use crate::{
     },
     bedrock::Dialect,
     console::{headers, own},
-    proxy::{Denial, Passage, respond, standings::rate_limit_headers},
+    proxy::{Denial, Passage, failure::internal, respond, standings::rate_limit_headers},
 };
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -78,14 +78,14 @@ pub(super) fn credential(pieces: &[Bytes]) -> Result<HeaderMap, Denial> {
 
 /// Asks for a credential.
 pub(super) async fn ask(session: &mut Session, passage: &mut Passage) -> Result<()> {
-    let html = own::form(None, Timestamp::now()).map_err(respond::internal)?;
+    let html = own::form(None, Timestamp::now()).map_err(internal)?;
     let response = head(200, &html, passage)?;
     respond::answer(session, passage, response, Bytes::from(html), None).await
 }
 
 /// Shows the page.
 pub(super) async fn show(session: &mut Session, passage: &mut Passage, page: &Page) -> Result<()> {
-    let html = own::page(&page.statement).map_err(respond::internal)?;
+    let html = own::page(&page.statement).map_err(internal)?;
     let mut response = head(200, &html, passage)?;
     rate_limit_headers(&mut response, Dialect::of_path(PATH), &page.standings)?;
     respond::answer(session, passage, response, Bytes::from(html), None).await
@@ -96,7 +96,7 @@ pub(super) async fn refuse(session: &mut Session, passage: &mut Passage, denial:
     let verdict = denial.verdict();
     let message = denial.to_string();
     let refusal = own::Refusal { message: &message, request_id: &passage.arrival.request_id };
-    let html = own::form(Some(&refusal), Timestamp::now()).map_err(respond::internal)?;
+    let html = own::form(Some(&refusal), Timestamp::now()).map_err(internal)?;
     let mut response = head(verdict.surface_status, &html, passage)?;
     if verdict.surface_status == 401 {
         response.insert_header(header::WWW_AUTHENTICATE, "Bearer")?;
