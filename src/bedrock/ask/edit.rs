@@ -16,8 +16,11 @@ pub(super) struct Places {
     root: Option<Inside>,
     /// The outermost value is no object.
     rootless: bool,
+    /// Those that have limits which count, each once.
     configs: Vec<(Config, Place)>,
     limits: Vec<Limited>,
+    /// Who reads the limits can find others than somebody else does: what one stands in is there twice.
+    ambiguous: bool,
     stream_options: Vec<Place>,
     include_usage: Vec<(Range<u64>, bool)>,
     opened: Option<Opened>,
@@ -34,6 +37,8 @@ pub(in crate::bedrock) struct Inside {
 #[derive(Clone, Debug)]
 enum Place {
     Object(Inside),
+    /// No place for anything.
+    List,
     Other(Range<u64>),
 }
 
@@ -55,7 +60,8 @@ enum Opened {
 }
 
 impl Places {
-    pub fn open(&mut self, at: Option<Field>, kind: Container, start: u64) {
+    /// `obeyed`: a limit that counts stands in it.
+    pub fn open(&mut self, at: Option<Field>, obeyed: bool, kind: Container, start: u64) {
         self.opened = None;
         let inside = Inside { at: start.saturating_add(1), empty: true };
         match (at, kind) {
@@ -64,15 +70,23 @@ impl Places {
                 self.root = Some(inside);
                 self.opened = Some(Opened::Root);
             }
-            (Some(Field::Config(config)), Container::Object) => {
-                self.configs.push((config, Place::Object(inside)));
-                self.opened = Some(Opened::Config);
+            (Some(Field::Config(config)), Container::Array) if obeyed => self.config(config, Place::List),
+            (Some(Field::Config(config)), Container::Object) if obeyed => {
+                self.config(config, Place::Object(inside));
+                self.opened = (!self.ambiguous).then_some(Opened::Config);
             }
             (Some(Field::StreamOptions), Container::Object) => {
                 self.stream_options.push(Place::Object(inside));
                 self.opened = Some(Opened::StreamOptions);
             }
             _ => {}
+        }
+    }
+
+    fn config(&mut self, config: Config, place: Place) {
+        self.ambiguous |= self.configs.iter().any(|(other, _)| *other == config);
+        if !self.ambiguous {
+            self.configs.push((config, place));
         }
     }
 
@@ -93,13 +107,13 @@ impl Places {
         }
     }
 
-    /// A string or a bare word was read; `obeyed`: it is a limit that counts.
+    /// A string or a bare word was read; `obeyed`: it is a limit that counts, or in the place of what has one.
     pub fn value(&mut self, at: Option<Field>, obeyed: bool, range: Range<u64>, value: Option<u64>, is_true: bool) {
         match at {
             Some(Field::Limit(limit)) if obeyed => {
                 self.limits.push(Limited { range, value, extra: limit == Limit::Additional });
             }
-            Some(Field::Config(config)) => self.configs.push((config, Place::Other(range))),
+            Some(Field::Config(config)) if obeyed => self.config(config, Place::Other(range)),
             Some(Field::StreamOptions) => self.stream_options.push(Place::Other(range)),
             Some(Field::IncludeUsage) => self.include_usage.push((range, is_true)),
             _ => {}
@@ -108,17 +122,11 @@ impl Places {
 
     /// The largest limit; none if any of them cannot be read, or if an object that has it stands there twice.
     pub fn max_tokens(&self) -> Option<u64> {
-        if self.is_ambiguous() || self.limits.iter().all(|limit| limit.extra) {
+        if self.ambiguous || self.limits.iter().all(|limit| limit.extra) {
             return None;
         }
         let values: Option<Vec<u64>> = self.limits.iter().map(|limit| limit.value).collect();
         values?.into_iter().max()
-    }
-
-    fn is_ambiguous(&self) -> bool {
-        let mut seen = self.configs.iter().map(|(config, _)| *config);
-        let first = seen.next();
-        seen.any(|config| Some(config) == first)
     }
 
     pub fn asks_for_usage(&self) -> bool {
@@ -130,15 +138,16 @@ impl Place {
     fn inside(&mut self) -> Option<&mut Inside> {
         match self {
             Place::Object(inside) => Some(inside),
-            Place::Other(_) => None,
+            Place::List | Place::Other(_) => None,
         }
     }
 
     /// Puts a member into the object, or an object with it in the place of what is none.
-    fn with(&self, member: &str) -> Edit {
+    fn with(&self, member: &str) -> Option<Edit> {
         match self {
-            Place::Object(inside) => inside.with(member),
-            Place::Other(range) => Edit { range: range.clone(), text: format!("{{{member}}}") },
+            Place::Object(inside) => Some(inside.with(member)),
+            Place::List => None,
+            Place::Other(range) => Some(Edit { range: range.clone(), text: format!("{{{member}}}") }),
         }
     }
 }
@@ -161,7 +170,7 @@ impl Ask {
     /// The body with no limit above `most`: larger ones lowered, one inserted where none is named. `None`: this body has no place for it.
     pub fn with_max_tokens(&self, pieces: &[Bytes], most: u64) -> Option<Vec<Bytes>> {
         let places = &self.places;
-        if places.is_ambiguous() {
+        if places.ambiguous {
             return None;
         }
         let too_much = |limit: &&Limited| limit.value.is_none_or(|value| value > most);
@@ -181,10 +190,10 @@ impl Ask {
         let root = self.places.root?;
         let Some(config) = container else { return Some(root.with(&member)) };
         let place = self.places.configs.iter().find(|(kind, _)| *kind == config);
-        Some(match place {
+        match place {
             Some((_, place)) => place.with(&member),
-            None => root.with(&format!(r#""{}":{{{member}}}"#, config.name())),
-        })
+            None => Some(root.with(&format!(r#""{}":{{{member}}}"#, config.name()))),
+        }
     }
 
     /// The body of a streamed chat completion, asking for usage as well. `None`: it asks already, or it is nothing of the kind.
@@ -197,7 +206,7 @@ impl Ask {
         let not_true = places.include_usage.iter().filter(|(_, is_true)| !is_true);
         let mut edits: Vec<Edit> = not_true.map(|(range, _)| Edit { range: range.clone(), text: "true".to_owned() }).collect();
         if edits.is_empty() {
-            edits = places.stream_options.iter().map(|place| place.with(member)).collect();
+            edits = places.stream_options.iter().filter_map(|place| place.with(member)).collect();
         }
         if edits.is_empty() {
             edits.push(places.root?.with(&format!(r#""stream_options":{{{member}}}"#)));

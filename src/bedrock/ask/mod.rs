@@ -194,7 +194,7 @@ impl Reading {
     }
 
     fn obeyed(&self, at: Option<Field>) -> bool {
-        matches!(at, Some(Field::Limit(limit)) if self.shape.limits.contains(&limit))
+        at.is_some_and(|field| self.shape.obeys(field))
     }
 }
 
@@ -202,7 +202,7 @@ impl Sink<Field> for Reading {
     const EVERYTHING: bool = true;
 
     fn open(&mut self, at: Option<Field>, kind: Container, start: u64) {
-        self.places.open(at, kind, start);
+        self.places.open(at, self.obeyed(at), kind, start);
         self.prompt.open(kind);
         self.ranks.open(at, kind);
     }

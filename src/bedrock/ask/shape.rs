@@ -30,11 +30,13 @@ pub(super) enum Limit {
     Configured,
 }
 
-/// Objects that a limit stands in.
+/// Objects that a limit stands in. Those around a harness's are not among them: a body with two of them is refused before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Config {
     Inference,
     TextGeneration,
+    /// `additionalParams`, of a harness's model.
+    Additional,
 }
 
 /// What a value in a request means.
@@ -66,8 +68,9 @@ type N = Node<Field>;
 
 const CONFIGURED: &[N] = &[
     N::leaf("maxTokens", Field::Limit(Limit::Configured)),
-    N::way(
+    N::tree(
         "additionalParams",
+        Field::Config(Config::Additional),
         &[
             N::leaf("max_tokens", Field::Limit(Limit::Configured)),
             N::leaf("maxTokens", Field::Limit(Limit::Configured)),
@@ -161,11 +164,24 @@ pub(super) struct Shape {
     pub chat: bool,
 }
 
+impl Limit {
+    /// The object that it can stand in.
+    fn within(self) -> Option<Config> {
+        match self {
+            Limit::Inference | Limit::InferenceNew => Some(Config::Inference),
+            Limit::TextGeneration => Some(Config::TextGeneration),
+            Limit::Configured => Some(Config::Additional),
+            _ => None,
+        }
+    }
+}
+
 impl Config {
     pub fn name(self) -> &'static str {
         match self {
             Config::Inference => "inferenceConfig",
             Config::TextGeneration => "textGenerationConfig",
+            Config::Additional => "additionalParams",
         }
     }
 }
@@ -242,6 +258,15 @@ static PROVIDERS: [(&str, &Shape); 27] = [
 ];
 
 impl Shape {
+    /// Whether it obeys a limit, or one in an object. Of others nothing is believed, and nothing hindered.
+    pub fn obeys(&self, field: Field) -> bool {
+        match field {
+            Field::Limit(limit) => self.limits.contains(&limit),
+            Field::Config(config) => self.limits.iter().any(|limit| limit.within() == Some(config)),
+            _ => false,
+        }
+    }
+
     /// Of an operation; `model` matters to those that pass the provider's own body.
     pub fn of(operation: &Operation, model: Option<&str>) -> &'static Shape {
         match operation.name {

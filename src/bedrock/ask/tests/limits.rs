@@ -84,6 +84,33 @@ fn names_that_limit_nothing_are_not_believed() {
     }
 }
 
+/// The one that has the limit, or the one that has not: nobody knows which is read.
+#[test]
+fn a_limit_in_an_object_that_stands_there_twice_is_not_believed_and_what_is_beside_it_changes_nothing() {
+    const TITAN: &str = "amazon.titan-text-lite-v1";
+    for (operation, model, body) in [
+        ("Converse", CLAUDE, r#"{"inferenceConfig":{"maxTokens":1},"inferenceConfig":{}}"#),
+        ("Converse", CLAUDE, r#"{"inferenceConfig":{"maxTokens":1},"inferenceConfig":null}"#),
+        ("Converse", CLAUDE, r#"{"inferenceConfig":[{"maxTokens":1},{}]}"#),
+        ("Converse", CLAUDE, r#"{"inferenceConfig":{"maxTokens":1},"inferenceConfig":[]}"#),
+        ("Converse", CLAUDE, r#"{"textGenerationConfig":{},"inferenceConfig":{"maxTokens":1},"inferenceConfig":{}}"#),
+        ("InvokeModel", TITAN, r#"{"inferenceConfig":{},"textGenerationConfig":{"maxTokenCount":1},"textGenerationConfig":{}}"#),
+        ("InvokeModel", ARN, r#"{"textGenerationConfig":{},"inferenceConfig":{"maxTokens":1},"inference\u0043onfig":{}}"#),
+        ("InvokeHarness", "x", r#"{"model":{"bedrockModelConfig":{"additionalParams":{"max_tokens":1},"additionalParams":{}}}}"#),
+    ] {
+        assert_eq!(ask(operation, model, body).output_max(), None, "{operation} {body}");
+        assert_eq!(capped(operation, model, body, 5), None, "{operation} {body}");
+    }
+    for (operation, body) in [
+        ("Converse", r#"{"textGenerationConfig":{},"inferenceConfig":{"maxTokens":9},"textGenerationConfig":{}}"#),
+        ("Messages", r#"{"inferenceConfig":{},"max_tokens":9,"inferenceConfig":{}}"#),
+        ("InvokeHarness", r#"{"maxTokens":9,"inferenceConfig":{},"inferenceConfig":{}}"#),
+    ] {
+        assert_eq!(ask(operation, CLAUDE, body).max_tokens, Some(9), "{operation} {body}");
+        assert_eq!(capped(operation, CLAUDE, body, 5), Some(body.replace('9', "5")), "{operation} {body}");
+    }
+}
+
 /// Whether AWS puts them in the place of its own is not told. They let nothing be generated that is not held, and nobody above a cap.
 #[test]
 fn a_providers_own_limits_beside_that_of_converse_raise_it_and_are_lowered_with_it() {
