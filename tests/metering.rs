@@ -122,7 +122,7 @@ async fn a_chat_that_was_made_to_report_reads_the_same_to_the_client() {
     let mut client = Client::connect(&simulator).await;
     let body = Bytes::from(r#"{"model":"openai.gpt-oss-20b-1:0","stream":true,"messages":[]}"#);
     let ask = Ask::read(named("ChatCompletions"), None, std::slice::from_ref(&body));
-    let edited = ask.asking_for_usage(&[body]).unwrap().concat();
+    let edited = ask.asking_for_usage(&[body]).unwrap().unwrap().concat();
     let (_, headers, answer) = client.send(post("/openai/v1/chat/completions", &[], &edited)).await;
     assert!(read("ChatCompletions", &headers, &answer, 11).complete);
 

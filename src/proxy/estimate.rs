@@ -188,7 +188,8 @@ impl Tariff {
         if operation.name == CHAT {
             let pieces = changes.body.as_deref().unwrap_or(pieces);
             // The lowered body has other offsets.
-            if let Some(asking) = Asked::read(operation, Some(&*self.model), pieces).asking_for_usage(pieces) {
+            let asking = Asked::read(operation, Some(&*self.model), pieces).asking_for_usage(pieces);
+            if let Some(asking) = asking.map_err(|ambiguous| Denial::BodyUnreadable(ambiguous.to_string()))? {
                 changes.body = Some(asking);
                 changes.hide_usage = true;
             }

@@ -21,8 +21,10 @@ pub(super) struct Places {
     limits: Vec<Limited>,
     /// Who reads the limits can find others than somebody else does: what one stands in is there twice.
     ambiguous: bool,
-    stream_options: Vec<Place>,
-    include_usage: Vec<(Range<u64>, bool)>,
+    stream_options: Option<Place>,
+    include_usage: Option<(Range<u64>, bool)>,
+    /// Who looks whether usage is asked for can find another answer: it stands there twice, or in a list.
+    usage_ambiguous: bool,
     opened: Option<Opened>,
 }
 
@@ -76,9 +78,10 @@ impl Places {
                 self.opened = (!self.ambiguous).then_some(Opened::Config);
             }
             (Some(Field::StreamOptions), Container::Object) => {
-                self.stream_options.push(Place::Object(inside));
+                self.stream_options(Place::Object(inside));
                 self.opened = Some(Opened::StreamOptions);
             }
+            (Some(Field::StreamOptions | Field::IncludeUsage), _) => self.usage_ambiguous = true,
             _ => {}
         }
     }
@@ -88,6 +91,10 @@ impl Places {
         if !self.ambiguous {
             self.configs.push((config, place));
         }
+    }
+
+    fn stream_options(&mut self, place: Place) {
+        self.usage_ambiguous |= self.stream_options.replace(place).is_some();
     }
 
     pub fn closed(&mut self) {
@@ -100,7 +107,7 @@ impl Places {
             None => return,
             Some(Opened::Root) => self.root.as_mut(),
             Some(Opened::Config) => self.configs.last_mut().and_then(|(_, place)| place.inside()),
-            Some(Opened::StreamOptions) => self.stream_options.last_mut().and_then(Place::inside),
+            Some(Opened::StreamOptions) => self.stream_options.as_mut().and_then(Place::inside),
         };
         if let Some(inside) = inside {
             inside.empty = false;
@@ -114,8 +121,10 @@ impl Places {
                 self.limits.push(Limited { range, value, extra: limit == Limit::Additional });
             }
             Some(Field::Config(config)) if obeyed => self.config(config, Place::Other(range)),
-            Some(Field::StreamOptions) => self.stream_options.push(Place::Other(range)),
-            Some(Field::IncludeUsage) => self.include_usage.push((range, is_true)),
+            Some(Field::StreamOptions) => self.stream_options(Place::Other(range)),
+            Some(Field::IncludeUsage) => {
+                self.usage_ambiguous |= self.include_usage.replace((range, is_true)).is_some();
+            }
             _ => {}
         }
     }
@@ -130,7 +139,7 @@ impl Places {
     }
 
     pub fn asks_for_usage(&self) -> bool {
-        !self.include_usage.is_empty() && self.include_usage.iter().all(|(_, is_true)| *is_true)
+        !self.usage_ambiguous && matches!(self.include_usage, Some((_, true)))
     }
 }
 
@@ -159,6 +168,11 @@ impl Inside {
         Edit { range: self.at..self.at, text: format!("{member}{comma}") }
     }
 }
+
+/// A body of which two readers could disagree whether it asks for usage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`stream_options` and its `include_usage` may each stand there once")]
+pub struct Ambiguous;
 
 /// What stands in the place of some bytes.
 pub(in crate::bedrock) struct Edit {
@@ -197,21 +211,25 @@ impl Ask {
     }
 
     /// The body of a streamed chat completion, asking for usage as well. `None`: it asks already, or it is nothing of the kind.
-    pub fn asking_for_usage(&self, pieces: &[Bytes]) -> Option<Vec<Bytes>> {
-        if !self.shape.chat || !self.stream || self.include_usage {
-            return None;
-        }
+    ///
+    /// # Errors
+    /// Whether it asks can be read in two ways, and Bedrock might take the one in which it does not.
+    pub fn asking_for_usage(&self, pieces: &[Bytes]) -> Result<Option<Vec<Bytes>>, Ambiguous> {
         let places = &self.places;
+        if !self.shape.chat || !self.stream {
+            return Ok(None);
+        }
+        if places.usage_ambiguous {
+            return Err(Ambiguous);
+        }
         let member = r#""include_usage":true"#;
-        let not_true = places.include_usage.iter().filter(|(_, is_true)| !is_true);
-        let mut edits: Vec<Edit> = not_true.map(|(range, _)| Edit { range: range.clone(), text: "true".to_owned() }).collect();
-        if edits.is_empty() {
-            edits = places.stream_options.iter().filter_map(|place| place.with(member)).collect();
-        }
-        if edits.is_empty() {
-            edits.push(places.root?.with(&format!(r#""stream_options":{{{member}}}"#)));
-        }
-        splice(pieces, edits)
+        let edit = match (&places.include_usage, &places.stream_options) {
+            (Some((_, true)), _) => None,
+            (Some((range, false)), _) => Some(Edit { range: range.clone(), text: "true".to_owned() }),
+            (None, Some(place)) => place.with(member),
+            (None, None) => places.root.map(|root| root.with(&format!(r#""stream_options":{{{member}}}"#))),
+        };
+        Ok(edit.and_then(|edit| splice(pieces, vec![edit])))
     }
 }
 

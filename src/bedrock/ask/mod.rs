@@ -12,6 +12,7 @@ mod tests;
 
 use bytes::Bytes;
 
+pub use self::edit::Ambiguous;
 use self::{
     edit::Places,
     instructions::Instructions,
@@ -37,7 +38,7 @@ pub struct Ask {
     pub queries: u64,
     /// It generates tokens, as embeddings, ranks, images and videos do not.
     pub generates: bool,
-    /// `"stream": true` in the body, on the routes that have it there.
+    /// `"stream": true` in the body, on the routes that have it there, or anything else that is not surely none.
     pub stream: bool,
     /// `stream_options.include_usage`.
     pub include_usage: bool,
@@ -198,6 +199,11 @@ impl Reading {
     }
 }
 
+/// What surely asks for nothing; of all else some parser makes a yes.
+fn is_no(word: &[u8]) -> bool {
+    matches!(word, b"false" | b"null")
+}
+
 impl Sink<Field> for Reading {
     const EVERYTHING: bool = true;
 
@@ -240,6 +246,7 @@ impl Sink<Field> for Reading {
     fn text_end(&mut self, at: Option<Field>, start: u64, end: u64) {
         self.prompt.end();
         self.ranks.text_end(at);
+        self.stream |= at == Some(Field::Stream);
         self.background |= at == Some(Field::Background);
         if at == Some(Field::Tier) {
             self.tier = std::str::from_utf8(&self.word).ok().and_then(ServiceTier::parse).or(self.tier);
@@ -259,8 +266,8 @@ impl Sink<Field> for Reading {
         self.ranks.scalar(word);
         self.number(at, value);
         match at {
-            Some(Field::Stream) => self.stream |= word == b"true",
-            Some(Field::Background) => self.background |= !matches!(word, b"false" | b"null"),
+            Some(Field::Stream) => self.stream |= !is_no(word),
+            Some(Field::Background) => self.background |= !is_no(word),
             _ => {}
         }
         self.places.value(at, self.obeyed(at), start..end, value, word == b"true");

@@ -319,15 +319,31 @@ fn usage_is_asked_for_only_where_it_must_be() {
             Some(r#"{"stream":true,"stream_options":{"include_usage":true,"include_obfuscation":false}}"#),
         ),
         ("ChatCompletions", r#"{"stream":true,"stream_options":{"include_usage":true}}"#, None),
+        ("ChatCompletions", r#"{"stream":1}"#, Some(r#"{"stream_options":{"include_usage":true},"stream":1}"#)),
+        ("ChatCompletions", r#"{"stream":"true"}"#, Some(r#"{"stream_options":{"include_usage":true},"stream":"true"}"#)),
         ("ChatCompletions", r#"{"stream":false}"#, None),
+        ("ChatCompletions", r#"{"stream":null,"stream_options":{},"stream_options":{}}"#, None),
         ("ChatCompletions", r#"{"messages":[{"stream":true}]}"#, None),
         ("Messages", r#"{"stream":true}"#, None),
     ] {
         for length in 1..=body.len() {
             let cut = pieces(body, length);
-            let edited = Ask::read(named(operation), None, &cut).asking_for_usage(&cut);
+            let edited = Ask::read(named(operation), None, &cut).asking_for_usage(&cut).unwrap();
             assert_eq!(edited.map(|pieces| joined(&pieces)).as_deref(), expected, "{body}");
         }
+    }
+    for options in [
+        r#""stream_options":{"include_usage":true},"stream_options":{}"#,
+        r#""stream_options":{},"stream_options":{"include_usage":true}"#,
+        r#""stream_options":{"include_usage":true},"stream\u005foptions":null"#,
+        r#""stream_options":{"include_usage":true,"include_usage":true}"#,
+        r#""stream_options":{"include_usage":[true]}"#,
+        r#""stream_options":[{"include_usage":true}]"#,
+        r#""stream_options":[]"#,
+    ] {
+        let cut = pieces(&format!(r#"{{"stream":true,{options}}}"#), 7);
+        let ask = Ask::read(named("ChatCompletions"), None, &cut);
+        assert_eq!((ask.asking_for_usage(&cut), ask.include_usage), (Err(Ambiguous), false), "{options}");
     }
 }
 
@@ -354,6 +370,6 @@ proptest! {
         let cut: Vec<Bytes> = cut.into_iter().map(Bytes::from).collect();
         let ask = Ask::read(&operations()[operation], Some(ARN), &cut);
         ask.with_max_tokens(&cut, 1);
-        ask.asking_for_usage(&cut);
+        let _ = ask.asking_for_usage(&cut);
     }
 }
