@@ -144,7 +144,9 @@ impl ReadBody {
         pieces.iter().for_each(|piece| hash.update(piece));
         self.sha256 = hexadecimal(hash);
         self.length = pieces.iter().map(|piece| piece.len() as u64).sum();
-        self.pieces = pieces;
+        let mut gathered = Pieces::default();
+        pieces.into_iter().for_each(|piece| gathered.push(piece));
+        self.pieces = gathered.finish();
     }
 
     /// Makes the session play it back, once per attempt. `read_on`: how far the answer is read if the client leaves; `custody`: what
@@ -277,4 +279,17 @@ async fn answer_expectation(session: &mut ServerSession) -> Result<(), Denial> {
     let written = session.write_continue_response().await;
     session.set_close_on_response_before_downstream_finish(true);
     written.map_err(|_| Denial::BodyBroken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_put_in_the_place_of_a_body_is_held_in_few_pieces() {
+        let mut body = ReadBody::empty();
+        body.replace(vec![Bytes::from_static(b"{}"); 10_000]);
+        assert_eq!((body.pieces.len(), body.length()), (1, 20_000));
+        assert_eq!(body.pieces.concat(), b"{}".repeat(10_000));
+    }
 }

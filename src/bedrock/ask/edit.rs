@@ -10,6 +10,9 @@ use super::{
 };
 use crate::bedrock::json::Container;
 
+/// A request that names each of its operation's limits once has fewer. Each that is held costs more memory than its bytes in the body.
+const LIMITS_MAX: usize = 16;
+
 /// Where in the body the things stand that can be edited.
 #[derive(Debug, Default)]
 pub(super) struct Places {
@@ -19,7 +22,7 @@ pub(super) struct Places {
     /// Those that have limits which count, each once.
     configs: Vec<(Config, Place)>,
     limits: Vec<Limited>,
-    /// Who reads the limits can find others than somebody else does: what one stands in is there twice.
+    /// Who reads the limits can find others than somebody else does: what one stands in is there twice, or there are too many.
     ambiguous: bool,
     stream_options: Option<Place>,
     include_usage: Option<(Range<u64>, bool)>,
@@ -118,7 +121,10 @@ impl Places {
     pub fn value(&mut self, at: Option<Field>, obeyed: bool, range: Range<u64>, value: Option<u64>, is_true: bool) {
         match at {
             Some(Field::Limit(limit)) if obeyed => {
-                self.limits.push(Limited { range, value, extra: limit == Limit::Additional });
+                self.ambiguous |= self.limits.len() == LIMITS_MAX;
+                if !self.ambiguous {
+                    self.limits.push(Limited { range, value, extra: limit == Limit::Additional });
+                }
             }
             Some(Field::Config(config)) if obeyed => self.config(config, Place::Other(range)),
             Some(Field::StreamOptions) => self.stream_options(Place::Other(range)),
@@ -129,7 +135,7 @@ impl Places {
         }
     }
 
-    /// The largest limit; none if any of them cannot be read, or if an object that has it stands there twice.
+    /// The largest limit; none if any of them cannot be read, or nobody knows which one holds.
     pub fn max_tokens(&self) -> Option<u64> {
         if self.ambiguous || self.limits.iter().all(|limit| limit.extra) {
             return None;

@@ -111,6 +111,16 @@ fn a_limit_in_an_object_that_stands_there_twice_is_not_believed_and_what_is_besi
     }
 }
 
+/// Every one costs memory, and nobody who means it writes as many.
+#[test]
+fn more_limits_than_anybody_writes_are_not_believed() {
+    let body = |times: usize| format!("{{{}\"messages\":[]}}", r#""max_tokens":9,"#.repeat(times));
+    assert_eq!(ask("Messages", "x", &body(16)).max_tokens, Some(9));
+    assert_eq!(capped("Messages", "x", &body(16), 5), Some(body(16).replace('9', "5")));
+    assert_eq!(ask("Messages", "x", &body(17)).max_tokens, None);
+    assert_eq!(capped("Messages", "x", &body(17), 5), None);
+}
+
 /// Whether AWS puts them in the place of its own is not told. They let nothing be generated that is not held, and nobody above a cap.
 #[test]
 fn a_providers_own_limits_beside_that_of_converse_raise_it_and_are_lowered_with_it() {
