@@ -276,10 +276,10 @@ impl Charge {
         if !self.counts {
             return (!reading.failed).then(|| (reading.usage.unwrap_or_default(), false));
         }
-        if let (Some(output), None) = (self.background, reading.usage) {
+        if let (Some(output), None, false) = (self.background, reading.usage, reading.failed) {
             // Generated later, for whoever asks for it, and as often as they ask.
             let most = Usage { input_tokens: self.input_estimate, output_tokens: output, ..Usage::default() };
-            return (!reading.failed).then_some((most, true));
+            return Some((most, true));
         }
         if reading.blocked {
             return None;

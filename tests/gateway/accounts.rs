@@ -383,6 +383,26 @@ async fn what_bedrock_generates_for_nobody_is_charged_by_estimate() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_generated_before_a_stream_failed_is_charged_in_the_background_too() {
+    let puppet = Puppet::start().await;
+    let world = with_upstream(&puppet, "tokens_per_day = 100_000", "").await;
+    let body = r#"{"model":"openai.gpt-oss-120b-1:0","background":true,"stream":true,"input":"hello","max_output_tokens":9000}"#;
+    let mut client = world.h1().await;
+    let asking = tokio::spawn(async move { client.post("/openai/v1/responses", body).await });
+    let events = [
+        r#"{"type":"response.output_text.delta","delta":"so many words, and then an end"}"#,
+        r#"{"type":"response.failed","response":{"status":"failed","error":{"code":"server_error","message":"x"}}}"#,
+    ];
+    let events: String = events.iter().map(|event| format!("data: {event}\n\n")).collect();
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {}\r\n\r\n", events.len());
+    puppet.request().await.say(head + &events).await;
+    asking.await.unwrap().assert_served();
+    let line = world.log_lines(1).await.remove(0);
+    assert_eq!(line["estimated"], true, "{line:#}");
+    assert!((1..20).contains(&line["output_tokens"].as_u64().unwrap()), "{line:#}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn thoughts_beside_the_limit_are_within_the_cap_and_the_hold() {
     let world = with_quota("max_tokens = 2000\ntokens_per_day = 100_000").await;
     let body = |budget: u32| format!(r#"{{"max_tokens":2000,"thinking":{{"type":"enabled","budget_tokens":{budget}}}}}"#);

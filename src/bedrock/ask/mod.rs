@@ -49,7 +49,7 @@ pub struct Ask {
     /// Tokens for thinking. They are part of `max_tokens`, which therefore cannot be lowered to them or below; with interleaved thinking
     /// they may be more, and come on top.
     pub thinking_budget: Option<u64>,
-    /// `"background": true`: the answer comes before anything is generated.
+    /// `"background": true`, on the route that has it: the answer comes before anything is generated.
     pub background: bool,
     /// Tokens that go in, on the high side; see the tables in `text`, `ask::prompt` and `ask::instructions`. Never 0 where there is text.
     pub input_estimate: u64,
@@ -171,7 +171,7 @@ impl Reading {
             tier: self.tier,
             caching: self.caching,
             thinking_budget: self.thinking_budget,
-            background: self.background,
+            background: self.background && self.shape.background,
             input_estimate: if is_json { self.prompt.tokens() } else { bytes.div_ceil(3) },
             input_bound: if is_json { self.prompt.tokens_at_most(bytes) } else { bytes },
             is_json,

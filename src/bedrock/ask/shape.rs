@@ -162,6 +162,8 @@ pub(super) struct Shape {
     pub uncounted: bool,
     /// Chat completions: usage in a stream must be asked for.
     pub chat: bool,
+    /// It can be answered before anything is generated.
+    pub background: bool,
 }
 
 impl Limit {
@@ -187,14 +189,14 @@ impl Config {
 }
 
 const fn shape(limits: &'static [Limit], container: Option<Config>, name: &'static str) -> Shape {
-    Shape { limits, insert: Some((container, name)), generates: true, uncounted: false, chat: false }
+    Shape { limits, insert: Some((container, name)), generates: true, uncounted: false, chat: false, background: false }
 }
 
 static CONVERSE: Shape = shape(&[Limit::Inference, Limit::Additional], Some(Config::Inference), "maxTokens");
 static CHAT: Shape = Shape { chat: true, ..OPENAI };
 const OPENAI: Shape = shape(&[Limit::MaxCompletionTokens, Limit::MaxTokens], None, "max_completion_tokens");
 static INVOKE_OPENAI: Shape = OPENAI;
-static RESPONSES: Shape = shape(&[Limit::MaxOutputTokens], None, "max_output_tokens");
+static RESPONSES: Shape = Shape { background: true, ..shape(&[Limit::MaxOutputTokens], None, "max_output_tokens") };
 static MAX_TOKENS: Shape = shape(&[Limit::MaxTokens], None, "max_tokens");
 static TEXT_COMPLETIONS: Shape = shape(&[Limit::MaxTokens, Limit::MaxTokensToSample], None, "max_tokens");
 static AI21: Shape = shape(&[Limit::MaxTokens, Limit::MaxTokensCamel], None, "max_tokens");
@@ -223,7 +225,7 @@ static ANY: Shape = Shape {
     ..NONE
 };
 /// Nothing says how much is generated.
-const NONE: Shape = Shape { limits: &[], insert: None, generates: true, uncounted: false, chat: false };
+const NONE: Shape = Shape { limits: &[], insert: None, generates: true, uncounted: false, chat: false, background: false };
 static UNTOLD: Shape = NONE;
 
 /// What ids of models begin with; the first that one begins with decides. A name of anybody else's says nothing, whatever words it has.

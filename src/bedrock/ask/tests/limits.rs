@@ -289,6 +289,7 @@ fn thoughts_that_do_not_fit_into_the_limit_come_on_top_of_it() {
         ask("Responses", "x", r#"{"background":true}"#).background
             && ask("Responses", "x", r#"{"background":"true"}"#).background
             && !ask("Responses", "x", r#"{"background":false}"#).background
+            && !ask("ConverseStream", "x", r#"{"background":true}"#).background
     );
 }
 
