@@ -179,8 +179,7 @@ impl Tariff {
             changes.shadowed.extend(over.map(|cap| cap.denial(&tenant.name, asked)));
         }
         if let Some(cap) = tenant.quotas.max_tokens_for(self.model()).filter(|cap| ask.generates && asked > cap.max) {
-            let lowers = cap.over == MaxTokensOver::Lower && ask.thinking_budget.is_none_or(|budget| budget < cap.max);
-            let lowered = if lowers { ask.with_max_tokens(pieces, cap.max) } else { None };
+            let lowered = if cap.over == MaxTokensOver::Lower { ask.with_max_tokens(pieces, cap.max) } else { None };
             changes.body = Some(lowered.ok_or_else(|| cap.denial(&tenant.name, asked))?);
             changes.lowered_to = Some(cap.max);
             output = cap.max.saturating_mul(ask.choices);

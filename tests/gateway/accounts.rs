@@ -408,9 +408,12 @@ async fn thoughts_beside_the_limit_are_within_the_cap_and_the_hold() {
     let body = |budget: u32| format!(r#"{{"max_tokens":2000,"thinking":{{"type":"enabled","budget_tokens":{budget}}}}}"#);
     world.h1().await.post(INVOKE, body(1024)).await.assert_served();
     world.h1().await.post(INVOKE, body(90_000)).await.assert_refused(400, "ValidationException");
-    let world = with_quota("tokens_per_day = 50_000").await;
-    world.h1().await.post(INVOKE, body(90_000)).await.assert_refused(400, "ValidationException");
-    assert_eq!(world.served_count(), 0);
+    for limits in ["tokens_per_day = 50_000", "max_tokens = 2500\nmax_tokens_over = \"lower\""] {
+        let world = with_quota(limits).await;
+        world.h1().await.post(INVOKE, body(90_000)).await.assert_refused(400, "ValidationException");
+        world.h1().await.post(INVOKE, body(2400)).await;
+        assert_eq!(world.served_count(), usize::from(limits.starts_with("tokens")), "{limits}");
+    }
 }
 
 /// Half a price is not to be had by a header that Bedrock does not read.

@@ -187,10 +187,12 @@ pub(in crate::bedrock) struct Edit {
 }
 
 impl Ask {
-    /// The body with no limit above `most`: larger ones lowered, one inserted where none is named. `None`: this body has no place for it.
+    /// The body with no limit above `most`: larger ones lowered, one inserted where none is named. `None`: this body has no place for it,
+    /// or its thoughts would be more all the same.
     pub fn with_max_tokens(&self, pieces: &[Bytes], most: u64) -> Option<Vec<Bytes>> {
         let places = &self.places;
-        if places.ambiguous {
+        let lowered = self.max_tokens.map_or(most, |asked| asked.min(most));
+        if places.ambiguous || self.with_thoughts(lowered) > most {
             return None;
         }
         let too_much = |limit: &&Limited| limit.value.is_none_or(|value| value > most);

@@ -106,10 +106,14 @@ impl Ask {
 
     /// The most output tokens of one answer, its thoughts included.
     pub fn answer_max(&self) -> Option<u64> {
-        let most = self.max_tokens?;
+        self.max_tokens.map(|most| self.with_thoughts(most))
+    }
+
+    /// A limit, and the thoughts that come on top of it.
+    fn with_thoughts(&self, most: u64) -> u64 {
         // A budget that is no part of the limit is only taken where thoughts and calls of tools take turns.
         let beside = self.thinking_budget.filter(|budget| *budget >= most).unwrap_or(0);
-        Some(most.saturating_add(beside))
+        most.saturating_add(beside)
     }
 
     /// The most output tokens of all answers together.

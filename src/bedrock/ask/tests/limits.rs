@@ -293,6 +293,21 @@ fn thoughts_that_do_not_fit_into_the_limit_come_on_top_of_it() {
     );
 }
 
+#[test]
+fn no_limit_is_lowered_whose_thoughts_would_go_beyond_it_all_the_same() {
+    for (limit, budget, lowered) in [
+        ("9000", 90, Some("100")),
+        ("9000", 100, None),
+        ("40", 90, None),
+        ("40", 60, Some("40")),
+        ("null", 90, Some("100")),
+        ("null", 100, None),
+    ] {
+        let body = |limit: &str| format!(r#"{{"max_tokens":{limit},"thinking":{{"type":"enabled","budget_tokens":{budget}}}}}"#);
+        assert_eq!(capped("Messages", CLAUDE, &body(limit), 100), lowered.map(body), "{limit} {budget}");
+    }
+}
+
 /// Whatever it passes on to its model beside its own limit counts with it.
 #[test]
 fn a_harness_is_held_to_the_largest_limit_that_it_passes_on() {
