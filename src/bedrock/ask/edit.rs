@@ -8,7 +8,7 @@ use super::{
     Ask,
     shape::{Config, Field, Limit},
 };
-use crate::bedrock::json::Container;
+use crate::bedrock::json::{Container, count};
 
 /// A request that names each of its operation's limits once has fewer. Each that is held costs more memory than its bytes in the body.
 const LIMITS_MAX: usize = 16;
@@ -50,10 +50,10 @@ enum Place {
 /// A limit's value: what it says, if that is a count.
 #[derive(Clone, Debug)]
 struct Limited {
+    limit: Limit,
     range: Range<u64>,
     value: Option<u64>,
-    /// It may lower nothing: whether the model obeys it is its provider's business.
-    extra: bool,
+    is_null: bool,
 }
 
 /// The object whose bracket was just read: whether it is empty, the next thing tells.
@@ -118,18 +118,18 @@ impl Places {
     }
 
     /// A string or a bare word was read; `obeyed`: it is a limit that counts, or in the place of what has one.
-    pub fn value(&mut self, at: Option<Field>, obeyed: bool, range: Range<u64>, value: Option<u64>, is_true: bool) {
+    pub fn value(&mut self, at: Option<Field>, obeyed: bool, range: Range<u64>, word: &[u8]) {
         match at {
             Some(Field::Limit(limit)) if obeyed => {
                 self.ambiguous |= self.limits.len() == LIMITS_MAX;
                 if !self.ambiguous {
-                    self.limits.push(Limited { range, value, extra: limit == Limit::Additional });
+                    self.limits.push(Limited { limit, range, value: count(word), is_null: word == b"null" });
                 }
             }
             Some(Field::Config(config)) if obeyed => self.config(config, Place::Other(range)),
             Some(Field::StreamOptions) => self.stream_options(Place::Other(range)),
             Some(Field::IncludeUsage) => {
-                self.usage_ambiguous |= self.include_usage.replace((range, is_true)).is_some();
+                self.usage_ambiguous |= self.include_usage.replace((range, word == b"true")).is_some();
             }
             _ => {}
         }
@@ -137,15 +137,29 @@ impl Places {
 
     /// The largest limit; none if any of them cannot be read, or nobody knows which one holds.
     pub fn max_tokens(&self) -> Option<u64> {
-        if self.ambiguous || self.limits.iter().all(|limit| limit.extra) {
+        if self.ambiguous || self.limits.iter().all(Limited::is_extra) {
             return None;
         }
-        let values: Option<Vec<u64>> = self.limits.iter().map(|limit| limit.value).collect();
+        let values: Option<Vec<u64>> = self.told().map(|limit| limit.value).collect();
         values?.into_iter().max()
+    }
+
+    /// All limits but those that are `null` beside one that can be read: they are as good as not there, if each is there once.
+    fn told(&self) -> impl Iterator<Item = &Limited> {
+        let is_told = self.limits.iter().any(|limit| limit.value.is_some() && !limit.is_extra());
+        let once = |null: &Limited| self.limits.iter().filter(|other| other.limit == null.limit).count() == 1;
+        self.limits.iter().filter(move |limit| !(is_told && limit.is_null && once(limit)))
     }
 
     pub fn asks_for_usage(&self) -> bool {
         !self.usage_ambiguous && matches!(self.include_usage, Some((_, true)))
+    }
+}
+
+impl Limited {
+    /// It may lower nothing: whether the model obeys it is its provider's business.
+    fn is_extra(&self) -> bool {
+        self.limit == Limit::Additional
     }
 }
 
@@ -196,9 +210,9 @@ impl Ask {
             return None;
         }
         let too_much = |limit: &&Limited| limit.value.is_none_or(|value| value > most);
-        let lowered = places.limits.iter().filter(too_much);
+        let lowered = places.told().filter(too_much);
         let mut edits: Vec<Edit> = lowered.map(|limit| Edit { range: limit.range.clone(), text: most.to_string() }).collect();
-        if places.limits.iter().all(|limit| limit.extra) {
+        if places.limits.iter().all(Limited::is_extra) {
             edits.push(self.insertion(most)?);
             edits.sort_by_key(|edit| edit.range.start);
         }

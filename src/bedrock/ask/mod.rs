@@ -261,19 +261,18 @@ impl Sink<Field> for Reading {
             self.number(at, count(self.word.trim_ascii_end()));
         }
         self.word.clear();
-        self.places.value(at, self.obeyed(at), start..end, None, false);
+        self.places.value(at, self.obeyed(at), start..end, b"");
     }
 
     fn scalar(&mut self, at: Option<Field>, word: &[u8], start: u64, end: u64) {
-        let value = count(word);
         self.prompt.scalar(word, end.saturating_sub(start));
         self.ranks.scalar(word);
-        self.number(at, value);
+        self.number(at, count(word));
         match at {
             Some(Field::Stream) => self.stream |= !is_no(word),
             Some(Field::Background) => self.background |= !is_no(word),
             _ => {}
         }
-        self.places.value(at, self.obeyed(at), start..end, value, word == b"true");
+        self.places.value(at, self.obeyed(at), start..end, word);
     }
 }

@@ -111,6 +111,32 @@ fn a_limit_in_an_object_that_stands_there_twice_is_not_believed_and_what_is_besi
     }
 }
 
+#[test]
+fn a_limit_that_is_null_beside_another_is_as_good_as_not_there() {
+    for (operation, model, body, max) in [
+        ("ChatCompletions", "x", r#"{"max_tokens":50,"max_completion_tokens":null}"#, Some(50)),
+        ("ChatCompletions", "x", r#"{"max_tokens":null,"max_completion_tokens":50}"#, Some(50)),
+        (
+            "Converse",
+            CLAUDE,
+            r#"{"inferenceConfig":{"maxTokens":50},"additionalModelRequestFields":{"max_tokens":null}}"#,
+            Some(50),
+        ),
+        ("InvokeModel", "amazon.nova-lite-v1:0", r#"{"inferenceConfig":{"maxTokens":null,"max_new_tokens":50}}"#, Some(50)),
+        // Which of the two is read nobody knows, or the other says nothing.
+        ("ChatCompletions", "x", r#"{"max_tokens":50,"max_completion_tokens":50,"max_completion_tokens":null}"#, None),
+        ("ChatCompletions", "x", r#"{"max_tokens":"50","max_completion_tokens":null}"#, None),
+        ("Converse", CLAUDE, r#"{"inferenceConfig":{"maxTokens":null},"additionalModelRequestFields":{"max_tokens":50}}"#, None),
+    ] {
+        assert_eq!(ask(operation, model, body).max_tokens, max, "{body}");
+        let lowered = capped(operation, model, body, 5).unwrap();
+        match max {
+            Some(_) => assert_eq!(lowered, body.replace("50", "5")),
+            None => assert!(!lowered.contains("50") && !lowered.contains("null"), "{lowered}"),
+        }
+    }
+}
+
 /// Every one costs memory, and nobody who means it writes as many.
 #[test]
 fn more_limits_than_anybody_writes_are_not_believed() {
