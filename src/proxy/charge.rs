@@ -305,7 +305,7 @@ fn source(charged: Option<&pricing::Charge<'_>>, request_price: Option<NanoUsd>)
 fn tier_of(headers: &HeaderMap) -> Option<ServiceTier> {
     let tiers = headers.get_all(&SERVICE_TIER).iter();
     let tiers = tiers.map(|tier| tier.to_str().ok().and_then(ServiceTier::parse).unwrap_or_default());
-    tiers.max_by_key(|tier| *tier == ServiceTier::Priority)
+    tiers.reduce(ServiceTier::or_dearer)
 }
 
 fn expiry(now: Timestamp, snapshot: &Snapshot) -> Timestamp {

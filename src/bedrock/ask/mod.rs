@@ -18,7 +18,7 @@ use self::{
     instructions::Instructions,
     prompt::Prompt,
     ranks::Ranks,
-    shape::{Field, Shape, TREE},
+    shape::{Field, Shape, TREE, TierName},
 };
 use super::{
     Operation,
@@ -42,7 +42,8 @@ pub struct Ask {
     pub stream: bool,
     /// `stream_options.include_usage`.
     pub include_usage: bool,
-    /// The service tier asked for in the body; `InvokeModel` has it in a header.
+    /// The service tier asked for in the body, by the name that its operation obeys; of several the dearest. `InvokeModel` has it in a
+    /// header.
     pub tier: Option<ServiceTier>,
     /// What may be written to a cache: that is priced apart.
     pub caching: Caching,
@@ -198,6 +199,12 @@ impl Reading {
         }
     }
 
+    fn tier(&mut self, name: TierName, tier: ServiceTier) {
+        if self.shape.tier == Some(name) {
+            self.tier = Some(self.tier.map_or(tier, |other| other.or_dearer(tier)));
+        }
+    }
+
     fn obeyed(&self, at: Option<Field>) -> bool {
         at.is_some_and(|field| self.shape.obeys(field))
     }
@@ -235,7 +242,7 @@ impl Sink<Field> for Reading {
     }
 
     fn text(&mut self, at: Option<Field>, fragment: &[u8]) {
-        if at == Some(Field::Tier) || self.is_ttl {
+        if matches!(at, Some(Field::Tier(_))) || self.is_ttl {
             self.keep(fragment);
         } else if matches!(at, Some(Field::Choices | Field::ThinkingBudget)) {
             // Whatever is nothing before a number is not kept, so that no length of it hides the number.
@@ -252,8 +259,9 @@ impl Sink<Field> for Reading {
         self.ranks.text_end(at);
         self.stream |= at == Some(Field::Stream);
         self.background |= at == Some(Field::Background);
-        if at == Some(Field::Tier) {
-            self.tier = std::str::from_utf8(&self.word).ok().and_then(ServiceTier::parse).or(self.tier);
+        if let Some(Field::Tier(name)) = at {
+            let tier = std::str::from_utf8(&self.word).ok().and_then(ServiceTier::parse);
+            self.tier(name, tier.unwrap_or_default());
         } else if self.is_ttl && self.word == b"1h" {
             self.caching = Caching::OneHour;
         } else if !self.word.is_empty() {
@@ -269,6 +277,7 @@ impl Sink<Field> for Reading {
         self.ranks.scalar(word);
         self.number(at, count(word));
         match at {
+            Some(Field::Tier(name)) => self.tier(name, ServiceTier::Standard),
             Some(Field::Stream) => self.stream |= !is_no(word),
             Some(Field::Background) => self.background |= !is_no(word),
             _ => {}

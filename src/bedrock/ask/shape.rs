@@ -39,6 +39,17 @@ pub(super) enum Config {
     Additional,
 }
 
+/// Where a request asks for a service tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TierName {
+    /// `service_tier`
+    Plain,
+    /// `serviceTier.type`
+    Typed,
+    /// `additionalParams.service_tier`, of a harness's model.
+    PassedOn,
+}
+
 /// What a value in a request means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Field {
@@ -50,7 +61,7 @@ pub(super) enum Field {
     Stream,
     StreamOptions,
     IncludeUsage,
-    Tier,
+    Tier(TierName),
     ThinkingBudget,
     /// Answered before it is generated.
     Background,
@@ -76,7 +87,7 @@ const CONFIGURED: &[N] = &[
             N::leaf("maxTokens", Field::Limit(Limit::Configured)),
             N::leaf("max_completion_tokens", Field::Limit(Limit::Configured)),
             N::leaf("max_output_tokens", Field::Limit(Limit::Configured)),
-            N::leaf("service_tier", Field::Tier),
+            N::leaf("service_tier", Field::Tier(TierName::PassedOn)),
             N::leaf("n", Field::Choices),
             THINKING,
         ],
@@ -143,8 +154,8 @@ pub(super) static TREE: N = N::tree(
         N::leaf("stream", Field::Stream),
         N::leaf("background", Field::Background),
         N::tree("stream_options", Field::StreamOptions, &[N::leaf("include_usage", Field::IncludeUsage)]),
-        N::leaf("service_tier", Field::Tier),
-        N::way("serviceTier", &[N::leaf("type", Field::Tier)]),
+        N::leaf("service_tier", Field::Tier(TierName::Plain)),
+        N::way("serviceTier", &[N::leaf("type", Field::Tier(TierName::Typed))]),
         THINKING,
     ],
 );
@@ -156,6 +167,8 @@ pub(super) struct Shape {
     pub limits: &'static [Limit],
     /// Where a limit is put that a request does not name: in which object, under which name.
     pub insert: Option<(Option<Config>, &'static str)>,
+    /// Where it asks for a service tier.
+    pub tier: Option<TierName>,
     /// It generates tokens.
     pub generates: bool,
     /// Nothing of it is counted in tokens: images, videos, ranks.
@@ -189,10 +202,11 @@ impl Config {
 }
 
 const fn shape(limits: &'static [Limit], container: Option<Config>, name: &'static str) -> Shape {
-    Shape { limits, insert: Some((container, name)), generates: true, uncounted: false, chat: false, background: false }
+    Shape { limits, insert: Some((container, name)), tier: Some(TierName::Plain), ..NONE }
 }
 
-static CONVERSE: Shape = shape(&[Limit::Inference, Limit::Additional], Some(Config::Inference), "maxTokens");
+static CONVERSE: Shape =
+    Shape { tier: Some(TierName::Typed), ..shape(&[Limit::Inference, Limit::Additional], Some(Config::Inference), "maxTokens") };
 static CHAT: Shape = Shape { chat: true, ..OPENAI };
 const OPENAI: Shape = shape(&[Limit::MaxCompletionTokens, Limit::MaxTokens], None, "max_completion_tokens");
 static INVOKE_OPENAI: Shape = OPENAI;
@@ -204,7 +218,8 @@ static NOVA: Shape = shape(&[Limit::Inference, Limit::InferenceNew], Some(Config
 static TITAN: Shape = shape(&[Limit::TextGeneration], Some(Config::TextGeneration), "maxTokenCount");
 static META: Shape = shape(&[Limit::MaxGenLen], None, "max_gen_len");
 /// Both are for one turn of its loop, and the request's own wins: of several the largest is believed.
-static HARNESS: Shape = shape(&[Limit::MaxTokensCamel, Limit::Configured], None, "maxTokens");
+static HARNESS: Shape =
+    Shape { tier: Some(TierName::PassedOn), ..shape(&[Limit::MaxTokensCamel, Limit::Configured], None, "maxTokens") };
 static PEGASUS: Shape = shape(&[Limit::MaxOutputTokensCamel], None, "maxOutputTokens");
 /// What goes in is counted, and there is nothing to limit.
 static EMBEDDING: Shape = Shape { generates: false, ..NONE };
@@ -222,10 +237,12 @@ static ANY: Shape = Shape {
         Limit::InferenceNew,
         Limit::TextGeneration,
     ],
+    tier: Some(TierName::Plain),
     ..NONE
 };
 /// Nothing says how much is generated.
-const NONE: Shape = Shape { limits: &[], insert: None, generates: true, uncounted: false, chat: false, background: false };
+const NONE: Shape =
+    Shape { limits: &[], insert: None, tier: None, generates: true, uncounted: false, chat: false, background: false };
 static UNTOLD: Shape = NONE;
 
 /// What ids of models begin with; the first that one begins with decides. A name of anybody else's says nothing, whatever words it has.

@@ -92,6 +92,17 @@ impl ServiceTier {
         }
     }
 
+    /// Of two of which nobody knows which holds: the one that costs more, as tiers go.
+    pub fn or_dearer(self, other: ServiceTier) -> ServiceTier {
+        let rank = |tier| match tier {
+            ServiceTier::Flex => 0,
+            ServiceTier::Standard => 1,
+            ServiceTier::Reserved => 2,
+            ServiceTier::Priority => 3,
+        };
+        if rank(other) > rank(self) { other } else { self }
+    }
+
     /// For metrics, ledger and configuration.
     pub fn name(self) -> &'static str {
         match self {

@@ -276,6 +276,27 @@ fn the_rest_of_what_is_asked_for() {
     assert_eq!(self::ask("InvokeModel", "amazon.titan-embed-text-v2:0", "{}").output_max(), Some(0));
 }
 
+/// A name that the operation does not know asks for nothing, and nothing that is said twice makes it cheaper.
+#[test]
+fn a_tier_is_asked_for_by_the_operations_own_name_and_of_several_it_is_the_dearest() {
+    const PASSED_ON: &str = r#"{"model":{"bedrockModelConfig":{"additionalParams":{"service_tier":"flex"}}}}"#;
+    let both = r#"{"serviceTier":{"type":"priority"},"service_tier":"flex"}"#;
+    for (operation, body, tier) in [
+        ("Converse", both, Some(ServiceTier::Priority)),
+        ("Converse", r#"{"service_tier":"flex"}"#, None),
+        ("Converse", r#"{"serviceTier":{"type":"priority"},"serviceTier":{"type":"flex"}}"#, Some(ServiceTier::Priority)),
+        ("ChatCompletions", both, Some(ServiceTier::Flex)),
+        ("ChatCompletions", r#"{"service_tier":"flex","service_tier":"priority"}"#, Some(ServiceTier::Priority)),
+        ("Responses", r#"{"service_tier":"flex","service_tier":null}"#, Some(ServiceTier::Standard)),
+        ("Messages", r#"{"service_tier":"priority","service_tier":"auto"}"#, Some(ServiceTier::Priority)),
+        ("InvokeHarness", PASSED_ON, Some(ServiceTier::Flex)),
+        ("InvokeHarness", both, None),
+        ("InvokeAgent", both, None),
+    ] {
+        assert_eq!(ask(operation, "x", body).tier, tier, "{operation} {body}");
+    }
+}
+
 #[test]
 fn a_number_in_a_string_is_the_number() {
     for n in ["8", "8.0", "\"8\"", "\" 8 \"", "\"+8\"", "\"7.5\"", "\"\\u0038\""] {
