@@ -198,7 +198,7 @@ impl Findings {
             // The limits are shown all the same, as it would meet them if there were no cap.
             Err(denial) => {
                 let output = args.max_tokens.unwrap_or_else(|| tariff.output_max());
-                let tier = args.service_tier.as_deref().and_then(ServiceTier::parse).unwrap_or_default();
+                let tier = args.service_tier.as_deref().map(ServiceTier::parse).unwrap_or_default();
                 (Err(denial), (Tokens { output, tier, ..Tokens::default() }, Changes::default()))
             }
         };
@@ -207,7 +207,7 @@ impl Findings {
         } else if tariff.counts {
             tokens.input = args.input_tokens;
         }
-        let tier = args.service_tier.as_deref().map(|tier| ServiceTier::parse(tier).unwrap_or_default());
+        let tier = args.service_tier.as_deref().map(ServiceTier::parse);
         let tokens = tokens.with_tier_of_head(operation, tier);
         let limits = tenant.account.explain(&tenant.quotas, &tariff.ask(Uuid::nil(), &tokens), None, now);
         let answer = limits.answer.clone();

@@ -133,7 +133,7 @@ pub(super) fn holds(connection: &Connection) -> rusqlite::Result<Vec<Hold>> {
             cost: NanoUsd(row.get("cost_nano_usd")?),
             input_cost: NanoUsd(row.get("input_cost_nano_usd")?),
             price_source: row.get("price_source")?,
-            tier: ServiceTier::parse(&later::<String>(row, "tier")?).unwrap_or_default(),
+            tier: ServiceTier::parse(&later::<String>(row, "tier")?),
             by_request: later(row, "by_request")?,
             expires: time(row, "expires_ns")?,
         })
@@ -154,7 +154,7 @@ pub(super) fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
     Ok(Entry {
         request: request(row)?,
         upstream_request_id: row.get("upstream_request_id")?,
-        tier: ServiceTier::parse(&row.get::<_, String>("tier")?).unwrap_or_default(),
+        tier: ServiceTier::parse(&row.get::<_, String>("tier")?),
         usage: usage(row)?,
         cost: NanoUsd(row.get("cost_nano_usd")?),
         price_source: row.get("price_source")?,

@@ -304,7 +304,7 @@ fn source(charged: Option<&pricing::Charge<'_>>, request_price: Option<NanoUsd>)
 /// The tier that a head asks for. Of two nobody knows which Bedrock takes: the dearest.
 fn tier_of(headers: &HeaderMap) -> Option<ServiceTier> {
     let tiers = headers.get_all(&SERVICE_TIER).iter();
-    let tiers = tiers.map(|tier| tier.to_str().ok().and_then(ServiceTier::parse).unwrap_or_default());
+    let tiers = tiers.map(|tier| tier.to_str().map_or(ServiceTier::Other, ServiceTier::parse));
     tiers.reduce(ServiceTier::or_dearer)
 }
 

@@ -141,7 +141,7 @@ pub fn usage(reported: &simulator::Usage) -> Usage {
 }
 
 fn tier(served: &Served) -> ServiceTier {
-    ServiceTier::parse(served.service_tier.as_deref().unwrap_or_default()).unwrap_or_default()
+    ServiceTier::parse(served.service_tier.as_deref().unwrap_or_default())
 }
 
 /// Nano-dollars, from the price list: Claude 3 Haiku (where the cache has no prices and costs as input does) and Nova Lite. Neither has

@@ -61,6 +61,30 @@ async fn with_and_without_quota(upstream: String) -> World {
     World::with(Settings { tenants, sections, upstream, ..Settings::default() }).await
 }
 
+/// Nobody knows what one costs that this version does not know.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tier_of_next_year_is_charged_as_the_standard_one_and_flagged() {
+    let puppet = Puppet::start().await;
+    let world = with_and_without_quota(puppet.upstream()).await;
+    let answers = [
+        r#"{"usage":{"inputTokens":5,"outputTokens":6},"serviceTier":{"type":"turbo"}}"#,
+        r#"{"usage":{"inputTokens":5,"outputTokens":6}}"#,
+    ];
+    for (count, body) in (1..).zip(answers) {
+        let mut client = world.h1().await;
+        let asking = tokio::spawn(async move { client.post(CONVERSE, r#"{"serviceTier":{"type":"turbo"}}"#).await });
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+        puppet.request().await.say(head + body).await;
+        asking.await.unwrap().assert_served();
+        until_ledger(&world, count).await;
+    }
+    for row in Reader::open(world.directory.path().join("ledger.sqlite")).unwrap().recent(None, 2).unwrap() {
+        assert!(row.tier == ServiceTier::Other && row.price_source.ends_with("; unpriced: tier"), "{row:?}");
+        assert!(row.cost.0 > 0, "{row:?}");
+    }
+    world.until_sum("tollgate_unpriced_requests_total", &["acme"], 2.0).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tier_that_the_answer_does_not_name_is_charged_without_a_quota_too() {
     let puppet = Puppet::start().await;

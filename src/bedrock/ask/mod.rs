@@ -260,8 +260,8 @@ impl Sink<Field> for Reading {
         self.stream |= at == Some(Field::Stream);
         self.background |= at == Some(Field::Background);
         if let Some(Field::Tier(name)) = at {
-            let tier = std::str::from_utf8(&self.word).ok().and_then(ServiceTier::parse);
-            self.tier(name, tier.unwrap_or_default());
+            let tier = std::str::from_utf8(&self.word).map_or(ServiceTier::Other, ServiceTier::parse);
+            self.tier(name, tier);
         } else if self.is_ttl && self.word == b"1h" {
             self.caching = Caching::OneHour;
         } else if !self.word.is_empty() {

@@ -78,17 +78,19 @@ pub enum ServiceTier {
     Priority,
     /// Bought in advance.
     Reserved,
+    /// One that this version does not know: it has no price of its own.
+    Other,
 }
 
 impl ServiceTier {
-    /// As Bedrock writes it in headers and bodies; `None` for a tier this version does not know.
-    pub fn parse(text: &str) -> Option<ServiceTier> {
+    /// As Bedrock and providers write it in headers and bodies.
+    pub fn parse(text: &str) -> ServiceTier {
         match text {
-            "default" | "standard" | "auto" => Some(ServiceTier::Standard),
-            "flex" => Some(ServiceTier::Flex),
-            "priority" => Some(ServiceTier::Priority),
-            "reserved" => Some(ServiceTier::Reserved),
-            _ => None,
+            "" | "default" | "standard" | "auto" | "standard_only" => ServiceTier::Standard,
+            "flex" => ServiceTier::Flex,
+            "priority" => ServiceTier::Priority,
+            "reserved" => ServiceTier::Reserved,
+            _ => ServiceTier::Other,
         }
     }
 
@@ -98,7 +100,8 @@ impl ServiceTier {
             ServiceTier::Flex => 0,
             ServiceTier::Standard => 1,
             ServiceTier::Reserved => 2,
-            ServiceTier::Priority => 3,
+            ServiceTier::Other => 3,
+            ServiceTier::Priority => 4,
         };
         if rank(other) > rank(self) { other } else { self }
     }
@@ -110,6 +113,7 @@ impl ServiceTier {
             ServiceTier::Flex => "flex",
             ServiceTier::Priority => "priority",
             ServiceTier::Reserved => "reserved",
+            ServiceTier::Other => "other",
         }
     }
 }

@@ -140,7 +140,7 @@ impl Manner {
 /// What a header says.
 fn hear(tally: &mut Tally, name: &str, value: &str) {
     if name == SERVICE_TIER {
-        tally.bedrocks_tier = ServiceTier::parse(value);
+        tally.bedrocks_tier = Some(ServiceTier::parse(value));
     }
     let kind = COUNTS.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind);
     if let (Some(kind), Ok(count)) = (kind, value.trim().parse()) {

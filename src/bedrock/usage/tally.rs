@@ -293,7 +293,7 @@ impl Sink<Field> for Tally {
     fn text_end(&mut self, at: Option<Field>, _: u64, _: u64) {
         match at {
             Some(Field::Text) => self.text.end(),
-            Some(Field::Tier) => self.tier = ServiceTier::parse(self.word()).or(self.tier),
+            Some(Field::Tier) => self.tier = Some(ServiceTier::parse(self.word())),
             Some(Field::DetailTtl) => self.detail_is_1h = self.word() == "1h",
             Some(Field::IterationKind) => self.iteration_compacts = self.word() == "compaction",
             Some(Field::GuardrailAction) => self.intervened |= self.word() == "INTERVENED",
