@@ -77,8 +77,11 @@ pub const VENDORS: [&str; 19] = [
     "zai",
 ];
 
-/// The geographies of system inference profiles that this version knows.
-pub const GEOGRAPHIES: [&str; 9] = ["us", "us-gov", "eu", "apac", "jp", "au", "ca", "sa", "global"];
+/// The geographies of system inference profiles that this version knows. `us-gov` is another partition with prices of its own.
+pub const GEOGRAPHIES: [&str; 10] = ["us", "us-gov", "eu", "apac", "jp", "au", "ca", "in", "sa", GLOBAL];
+
+/// The one that is everywhere.
+pub const GLOBAL: &str = "global";
 
 /// The geography of a system inference profile's id, and the model's id below it: `us` and `amazon.nova-lite-v1:0`. It is not looked for
 /// among [`GEOGRAPHIES`], since AWS adds some: one that is new must not pass for none where data has to stay in a place.

@@ -12,12 +12,8 @@ use std::{
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use serde::Deserialize;
 
-use super::{
-    Price, Rate,
-    names::{self, GEOGRAPHIES},
-    price::Schedule,
-    rates::Given,
-};
+use super::{Price, Rate, names, price::Schedule, rates::Given};
+use crate::bedrock::model::{GEOGRAPHIES, GLOBAL};
 
 /// Version of the crate.
 pub(super) const VERSION: &str = concat!("genai-prices ", env!("TOLLGATE_PRICES_VERSION"));
@@ -125,13 +121,14 @@ struct Claim {
 
 fn claim(found: &mut BTreeMap<String, Claim>, model: &Model, timeline: &Arc<Timeline>) {
     let (scope, name) = scope_and_name(&model.id);
-    let geographies = if scope == Some("global") { &["global"][..] } else { &GEOGRAPHIES[..] };
+    let is_global = scope == Some(GLOBAL);
     let spellings = names::spellings(name);
-    if geographies != ["global"] && model.r#match.matches(name) {
+    if !is_global && model.r#match.matches(name) {
         spellings.iter().for_each(|spelling| enter(found, spelling.name.clone(), spelling.dateless, timeline));
     }
     let vendor = name.split('.').next().unwrap_or_default();
-    for geography in geographies.iter().filter(|geography| model.r#match.allows(geography, name)) {
+    let geographies = GEOGRAPHIES.into_iter().filter(|geography| (*geography == GLOBAL) == is_global);
+    for geography in geographies.filter(|geography| model.r#match.allows(geography, name)) {
         // Only names with their vendor get a geography.
         for spelling in spellings.iter().filter(|spelling| spelling.name.starts_with(vendor)) {
             enter(found, format!("{geography}.{}", spelling.name), spelling.dateless, timeline);

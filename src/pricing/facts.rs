@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use super::find_by_name;
+use crate::bedrock::model::GEOGRAPHIES;
 
 /// The table: see its header for where the figures come from.
 const MODELS: &str = include_str!("models.tsv");
@@ -41,7 +42,7 @@ impl ModelFacts {
 
 fn without_geography(id: &str) -> &str {
     match id.split_once('.') {
-        Some((prefix, rest)) if prefix == "global" || super::names::GEOGRAPHIES.contains(&prefix) => rest,
+        Some((prefix, rest)) if GEOGRAPHIES.contains(&prefix) => rest,
         _ => id,
     }
 }

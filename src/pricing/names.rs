@@ -1,9 +1,6 @@
 //! What a model can be called. A name is taken letter for letter, but for what AWS documents as the same model: an ARN around an id,
 //! an id with and without the version that all of its kind have.
 
-/// Geographies of Bedrock's cross-region inference profiles. `us-gov` is another partition with prices of its own.
-pub(super) const GEOGRAPHIES: [&str; 8] = ["us", "us-gov", "eu", "apac", "jp", "au", "ca", "in"];
-
 /// Names that AWS documents and the bundled table does not have: the table's name, AWS's.
 const DOCUMENTED: [(&str, &str); 1] = [("anthropic.claude-opus-4-5-v1:0", "anthropic.claude-opus-4-5-20251101-v1:0")];
 
@@ -80,7 +77,7 @@ fn date_left_out(name: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bedrock::model::geography;
+    use crate::bedrock::model::{GEOGRAPHIES, geography};
 
     #[test]
     fn arns_that_name_their_model_are_read_and_others_stay_whole() {
@@ -112,7 +109,7 @@ mod tests {
     fn no_vendor_of_a_priced_model_passes_for_a_geography() {
         let book = crate::pricing::PriceBook::bundled();
         let places: std::collections::BTreeSet<&str> = book.names().filter_map(|name| Some(geography(name)?.0)).collect();
-        let unknown: Vec<_> = places.iter().filter(|place| **place != "global" && !GEOGRAPHIES.contains(place)).collect();
+        let unknown: Vec<_> = places.iter().filter(|place| !GEOGRAPHIES.contains(place)).collect();
         assert!(unknown.is_empty() && places.contains("us"), "{unknown:?}");
     }
 

@@ -1,7 +1,7 @@
 //! Every known operation finds its way home, and so does what nobody knows yet.
 
 use super::*;
-use crate::bedrock::operations;
+use crate::bedrock::{model::GEOGRAPHIES, operations};
 
 fn overrides() -> Overrides {
     Overrides {
@@ -197,7 +197,10 @@ fn surfaces_go_by_scope_then_model_then_configuration() {
     assert_eq!(with(Some("bedrock-mantle"), Service::BedrockRuntime).service, Service::BedrockMantle);
     assert_eq!(with(Some("bedrock"), Service::BedrockMantle).service, Service::BedrockRuntime);
     let peek = with(None, Service::BedrockMantle).peek.unwrap();
-    assert_eq!(peek.settle(Some("us.anthropic.claude-opus-4-8")).service, Service::BedrockRuntime);
+    for geography in GEOGRAPHIES {
+        let id = format!("{geography}.anthropic.claude-opus-4-8");
+        assert_eq!(peek.settle(Some(&id)).service, Service::BedrockRuntime, "{id}");
+    }
     assert_eq!(peek.settle(Some("openai.gpt-oss-120b-1:0")).service, Service::BedrockRuntime);
     assert_eq!(peek.settle(Some("openai.gpt-oss-120b")).service, Service::BedrockMantle);
     assert_eq!(peek.settle(None).service, Service::BedrockMantle);

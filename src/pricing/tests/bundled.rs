@@ -7,8 +7,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    bedrock::usage::{ServiceTier, Usage},
-    pricing::{bundled::TABLE, names::GEOGRAPHIES, rates::Given},
+    bedrock::{
+        model::GEOGRAPHIES,
+        usage::{ServiceTier, Usage},
+    },
+    pricing::{bundled::TABLE, rates::Given},
 };
 
 /// Number literals of a JSON text.
@@ -125,10 +128,8 @@ fn every_name_costs_what_the_crate_itself_finds_for_it() {
     assert!(same > 800, "{same}");
     // What the crate does not find: bedrock-mantle's names, without release date or version, and what only it lists with `-v1`.
     let bare = |name: String| {
-        let name = name
-            .split_once('.')
-            .filter(|(prefix, _)| GEOGRAPHIES.contains(prefix) || *prefix == "global")
-            .map_or(name.as_str(), |(_, rest)| rest);
+        let name =
+            name.split_once('.').filter(|(prefix, _)| GEOGRAPHIES.contains(prefix)).map_or(name.as_str(), |(_, rest)| rest);
         name.trim_start_matches("anthropic.").trim_start_matches("openai.").to_owned()
     };
     let ours_only: BTreeSet<String> = ours_only.into_iter().map(bare).collect();

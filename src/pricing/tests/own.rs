@@ -81,6 +81,8 @@ fn facts_are_documented_or_the_operators() {
         ("anthropic.claude-opus-4-20250514-v1:0", 32_000, 5),
         ("anthropic.claude-opus-4-1-20250805-v1:0", 32_000, 5),
         ("global.anthropic.claude-opus-4-6-v1", 128_000, 5),
+        ("sa.anthropic.claude-opus-4-6-v1", 128_000, 5),
+        ("in.anthropic.claude-opus-4-6-v1", 128_000, 5),
         ("arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0", 10_000, 1),
         ("openai.gpt-5.6-sol", 128_000, 1),
         ("openai.gpt-50", 64_000, 1),
