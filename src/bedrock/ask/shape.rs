@@ -246,7 +246,7 @@ const NONE: Shape =
 static UNTOLD: Shape = NONE;
 
 /// What ids of models begin with; the first that one begins with decides. A name of anybody else's says nothing, whatever words it has.
-static PROVIDERS: [(&str, &Shape); 27] = [
+static PROVIDERS: [(&str, &Shape); 28] = [
     ("amazon.nova-2-multimodal-embeddings", &EMBEDDING),
     ("amazon.titan-embed-", &EMBEDDING),
     ("cohere.embed-", &EMBEDDING),
@@ -267,6 +267,7 @@ static PROVIDERS: [(&str, &Shape); 27] = [
     ("cohere.", &MAX_TOKENS),
     ("ai21.", &AI21),
     ("openai.", &INVOKE_OPENAI),
+    ("deepseek.r1", &MAX_TOKENS),
     ("deepseek.", &INVOKE_OPENAI),
     ("qwen.", &INVOKE_OPENAI),
     ("google.", &INVOKE_OPENAI),

@@ -248,6 +248,8 @@ fn a_limit_is_inserted_where_none_is_named() {
         ("ChatCompletions", "x", r#"{"n":2}"#, Some(r#"{"max_completion_tokens":5,"n":2}"#)),
         ("Messages", "x", r#"{"max_tokens":null}"#, Some(r#"{"max_tokens":5}"#)),
         ("Messages", "x", r#"{"max_tokens":"9\""}"#, Some(r#"{"max_tokens":5}"#)),
+        ("InvokeModel", "us.deepseek.r1-v1:0", "{}", Some(r#"{"max_tokens":5}"#)),
+        ("InvokeModel", "deepseek.v3-v1:0", "{}", Some(r#"{"max_completion_tokens":5}"#)),
         ("InvokeModel", ARN, "{}", None),
         ("InvokeModel", "cohere.embed-english-v3", "{}", None),
         ("InvokeModel", "twelvelabs.pegasus-1-2-v1:0", "{}", Some(r#"{"maxOutputTokens":5}"#)),
