@@ -210,7 +210,9 @@ fn price(prices: &serde_json::Value, model: &Model, source: &Arc<str>) -> Result
     for (kind, value) in prices {
         match kind.as_str() {
             "input_mtok" | "output_mtok" | "cache_read_mtok" | "cache_write_mtok" | "cache_write_1h_mtok" => {}
-            kind if kind.contains("audio") => return Err("it prices audio apart, and answers do not count audio apart"),
+            kind if kind.contains("audio") => {
+                return Err("it prices audio apart, and a price here has one rate for speech and text: give it those of speech");
+            }
             _ => return Err(NOT_UNDERSTOOD),
         }
         for tier in value.get("tiers").and_then(|tiers| tiers.as_array()).into_iter().flatten() {

@@ -190,7 +190,7 @@ prices             genai-prices 0.2.1";
             let (overrides, _) = crate::config::parse_prices(&written, "prices.toml".as_ref()).unwrap();
             assert!(overrides.models.contains_key(model), "{written}");
         }
-        assert!(shown("amazon.nova-2-sonic-v1:0").contains("it prices audio apart"));
+        assert!(shown("amazon.nova-2-sonic-v1:0").contains("it prices audio apart, and a price here has one rate"));
         assert!(shown("amazon.nova-lite-v1:1").contains("never taken for it: amazon.nova-lite"));
     }
 }
