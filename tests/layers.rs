@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // nothing here but tests and what they call
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -47,9 +48,9 @@ fn module_of(file: &Path) -> String {
     first.trim_end_matches(".rs").to_owned()
 }
 
-/// What stands after `crate::`, in one-line and in nested imports. Tests may look anywhere.
+/// What stands after `crate::`, in one-line and in nested imports, up to the tests at the end: those may look anywhere.
 fn imports(source: &str) -> Vec<String> {
-    let code = source.split("#[cfg(test)]").next().unwrap_or_default();
+    let code = source.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     let mut found = Vec::new();
     for rest in code.split("crate::").skip(1) {
         match rest.strip_prefix('{') {
@@ -78,6 +79,14 @@ fn imports(source: &str) -> Vec<String> {
 
 fn identifier(text: &str) -> String {
     text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+}
+
+#[test]
+fn every_module_has_a_layer() {
+    let map = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap();
+    let modules = map.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    let layered = LAYERS.into_iter().flatten().copied();
+    assert_eq!(modules.collect::<BTreeSet<_>>(), layered.collect());
 }
 
 #[test]
