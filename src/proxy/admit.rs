@@ -4,7 +4,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::SystemTime,
+    time::{Instant, SystemTime},
 };
 
 use bytes::Bytes;
@@ -274,7 +274,7 @@ pub fn admit(
     allow::check_route(&rights, &route)?;
     allow::check_query(&rights, split_target(request).1)?;
     allow::check_headers(&rights, &route, &request.headers)?;
-    let Admission { permit, standings } = quota::admit(&tenant.name, &tenant.limits, &tenant.counters)?;
+    let Admission { permit, standings } = quota::admit(&tenant.name, &tenant.limits, &tenant.counters, Instant::now())?;
     let dialect = Dialect::of_path(route.path.as_bytes());
     let in_flight = Counted::in_gauge(metrics.in_flight.with_label_values(&[&tenant.name]));
     let slot = Some(Slot { _permit: permit, _burden: burden, _in_flight: in_flight });

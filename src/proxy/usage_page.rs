@@ -4,7 +4,7 @@
 
 mod browser;
 
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use http::{Method, header};
@@ -96,7 +96,7 @@ async fn page(session: &mut Session, passage: &mut Passage, gateway: &Gateway, s
         return Err(Denial::Method("GET"));
     }
     // Whoever has all its requests running may still look at them.
-    let standings = quota::count(&tenant.name, &tenant.limits, &tenant.counters)?;
+    let standings = quota::count(&tenant.name, &tenant.limits, &tenant.counters, Instant::now())?;
     let running = gateway.metrics.in_flight.with_label_values(&[&tenant.name]).get();
     let running = u64::try_from(running).unwrap_or(0);
     Ok(Page { statement: tenant.account.statement(&tenant.quotas, running, &Now::read()), standings })

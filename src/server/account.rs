@@ -8,7 +8,7 @@ use std::{
     os::unix::fs::MetadataExt,
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::bail;
@@ -138,7 +138,7 @@ pub(super) fn take_over(
             (None, None) => {}
         }
     }
-    given.counted.iter().for_each(|(tenant, counted)| lasting.counters.of(tenant).take_over(*counted));
+    given.counted.iter().for_each(|(tenant, counted)| lasting.counters.of(tenant).take_over(*counted, Instant::now()));
     // What the ledger alone has runs longer than anything may be held. Its end charges it all the same.
     for (id, hold) in holds {
         owned.push((0, id.to_string().into(), Open { tenant: hold.request.tenant.clone(), hold: Some(hold) }));

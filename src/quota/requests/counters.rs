@@ -77,16 +77,14 @@ impl Counters {
 
 impl TenantCounters {
     /// What a successor has to count on from.
-    pub fn hand_over(&self) -> Counted {
+    pub fn hand_over(&self, now: Instant) -> Counted {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
         Counted { second: windows.second.used(now), minute: windows.minute.used(now) }
     }
 
     /// Counts what a predecessor counted, all of it as of now: no limit has more room than it had.
-    pub fn take_over(&self, counted: Counted) {
+    pub fn take_over(&self, counted: Counted, now: Instant) {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
         windows.second.count(counted.second, now);
         windows.minute.count(counted.minute, now);
     }
@@ -121,11 +119,10 @@ impl TenantCounters {
     }
 
     /// Counts a request in both windows, or in neither.
-    pub(super) fn count(&self, limits: &RequestLimits, standings: &mut Vec<Standing>) -> Result<(), Refusal> {
+    pub(super) fn count(&self, limits: &RequestLimits, standings: &mut Vec<Standing>, now: Instant) -> Result<(), Refusal> {
         // The lock makes reading and counting one step; without it two requests could take the last place.
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let Windows { second, minute } = &mut *windows;
-        let now = Instant::now();
         let mut asked = [
             (LimitKind::RequestsPerSecond, limits.requests_per_second, second),
             (LimitKind::RequestsPerMinute, limits.requests_per_minute, minute),

@@ -8,7 +8,7 @@ pub mod rate;
 pub use concurrency::Permit;
 pub use counters::{Counted, Counters, TenantCounters};
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Standing, milliseconds};
 use crate::config::RequestLimits;
@@ -35,18 +35,18 @@ pub struct Admission {
 }
 
 /// Asks every limit; counts the request only if all agree.
-pub fn admit(tenant: &str, limits: &RequestLimits, counters: &TenantCounters) -> Result<Admission, RateDenial> {
+pub fn admit(tenant: &str, limits: &RequestLimits, counters: &TenantCounters, now: Instant) -> Result<Admission, RateDenial> {
     let mut standings = Vec::with_capacity(3);
     let denied = |(standing, retry_after)| RateDenial { tenant: tenant.to_owned(), standing, retry_after };
     let permit = counters.start(limits.concurrent_requests, &mut standings).map_err(denied)?;
-    counters.count(limits, &mut standings).map_err(denied)?;
+    counters.count(limits, &mut standings, now).map_err(denied)?;
     Ok(Admission { permit, standings })
 }
 
 /// As [`admit`], but without regard to what is running.
-pub fn count(tenant: &str, limits: &RequestLimits, counters: &TenantCounters) -> Result<Vec<Standing>, RateDenial> {
+pub fn count(tenant: &str, limits: &RequestLimits, counters: &TenantCounters, now: Instant) -> Result<Vec<Standing>, RateDenial> {
     let mut standings = Vec::with_capacity(2);
-    let counted = counters.count(limits, &mut standings);
+    let counted = counters.count(limits, &mut standings, now);
     counted.map_err(|(standing, retry_after)| RateDenial { tenant: tenant.to_owned(), standing, retry_after })?;
     Ok(standings)
 }
@@ -58,55 +58,57 @@ mod tests {
 
     #[test]
     fn the_limit_is_reached_exactly_and_refusals_do_not_count() {
-        let counters = Counters::default().of("acme");
+        let (counters, now) = (Counters::default().of("acme"), Instant::now());
         let limits = RequestLimits { requests_per_minute: Some(5), ..RequestLimits::default() };
         for left in (0..5).rev() {
-            let admission = admit("acme", &limits, &counters).unwrap();
+            let admission = admit("acme", &limits, &counters, now).unwrap();
             assert_eq!(admission.standings[0].remaining, left);
         }
         for _ in 0..100 {
-            let denial = admit("acme", &limits, &counters).unwrap_err();
+            let denial = admit("acme", &limits, &counters, now).unwrap_err();
             assert_eq!((denial.standing.quota, denial.standing.remaining), (5, 0));
-            assert!(denial.retry_after <= Duration::from_secs(73) && denial.retry_after > Duration::ZERO);
+            assert_eq!(denial.retry_after, Duration::from_secs(60));
         }
+        assert!(admit("acme", &limits, &counters, now + Duration::from_secs(60)).is_ok());
     }
 
     #[test]
     fn a_refused_request_holds_no_permit() {
-        let counters = Counters::default().of("acme");
+        let (counters, now) = (Counters::default().of("acme"), Instant::now());
         let limits = RequestLimits { requests_per_minute: Some(1), concurrent_requests: Some(2), ..RequestLimits::default() };
-        let first = admit("acme", &limits, &counters).unwrap();
+        let first = admit("acme", &limits, &counters, now).unwrap();
         for _ in 0..10 {
-            assert_eq!(admit("acme", &limits, &counters).unwrap_err().standing.kind, LimitKind::RequestsPerMinute);
+            assert_eq!(admit("acme", &limits, &counters, now).unwrap_err().standing.kind, LimitKind::RequestsPerMinute);
         }
         assert_eq!(first.permit.running(), 1);
     }
 
     #[test]
     fn concurrency_is_given_back_when_the_permit_drops() {
-        let counters = Counters::default().of("acme");
+        let (counters, now) = (Counters::default().of("acme"), Instant::now());
         let limits = RequestLimits { concurrent_requests: Some(2), ..RequestLimits::default() };
-        let (a, _b) = (admit("acme", &limits, &counters).unwrap(), admit("acme", &limits, &counters).unwrap());
-        assert_eq!(admit("acme", &limits, &counters).unwrap_err().standing.kind, LimitKind::ConcurrentRequests);
+        let (a, _b) = (admit("acme", &limits, &counters, now).unwrap(), admit("acme", &limits, &counters, now).unwrap());
+        assert_eq!(admit("acme", &limits, &counters, now).unwrap_err().standing.kind, LimitKind::ConcurrentRequests);
         drop(a);
-        assert!(admit("acme", &limits, &counters).is_ok());
+        assert!(admit("acme", &limits, &counters, now).is_ok());
     }
 
     #[test]
     fn tenants_do_not_share() {
-        let counters = Counters::default();
+        let (counters, now) = (Counters::default(), Instant::now());
         let limits = RequestLimits { requests_per_second: Some(1), ..RequestLimits::default() };
-        assert!(admit("a", &limits, &counters.of("a")).is_ok());
-        assert!(admit("b", &limits, &counters.of("b")).is_ok());
+        assert!(admit("a", &limits, &counters.of("a"), now).is_ok());
+        assert!(admit("b", &limits, &counters.of("b"), now).is_ok());
     }
 
     #[test]
     fn many_threads_get_no_more_than_the_limit() {
-        let counters = Counters::default().of("acme");
+        let (counters, now) = (Counters::default().of("acme"), Instant::now());
         let limits = RequestLimits { requests_per_minute: Some(100), ..RequestLimits::default() };
         let admitted: usize = std::thread::scope(|scope| {
-            let threads: Vec<_> =
-                (0..8).map(|_| scope.spawn(|| (0..50).filter(|_| admit("acme", &limits, &counters).is_ok()).count())).collect();
+            let threads: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| (0..50).filter(|_| admit("acme", &limits, &counters, now).is_ok()).count()))
+                .collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).sum()
         });
         assert_eq!(admitted, 100);
@@ -114,12 +116,12 @@ mod tests {
 
     #[test]
     fn a_successor_has_no_more_room_than_its_predecessor_had() {
-        let (before, after) = (Counters::default().of("acme"), Counters::default().of("acme"));
+        let (before, after, now) = (Counters::default().of("acme"), Counters::default().of("acme"), Instant::now());
         let limits = RequestLimits { requests_per_minute: Some(5), ..RequestLimits::default() };
-        assert!((0..3).all(|_| admit("acme", &limits, &before).is_ok()));
-        let said = serde_json::to_string(&before.hand_over()).unwrap();
-        after.take_over(serde_json::from_str(&said).unwrap());
-        assert_eq!(admit("acme", &limits, &after).unwrap().standings[0].remaining, 1);
-        assert!(admit("acme", &limits, &after).is_ok() && admit("acme", &limits, &after).is_err());
+        assert!((0..3).all(|_| admit("acme", &limits, &before, now).is_ok()));
+        let said = serde_json::to_string(&before.hand_over(now)).unwrap();
+        after.take_over(serde_json::from_str(&said).unwrap(), now);
+        assert_eq!(admit("acme", &limits, &after, now).unwrap().standings[0].remaining, 1);
+        assert!(admit("acme", &limits, &after, now).is_ok() && admit("acme", &limits, &after, now).is_err());
     }
 }

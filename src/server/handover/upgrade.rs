@@ -8,7 +8,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::Arc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
@@ -246,7 +246,7 @@ impl Giving {
             }
         }
         for (tenant, counters) in self.lasting.counters.all() {
-            messages.push(FromOld::Requests { tenant: tenant.into(), counted: counters.hand_over() });
+            messages.push(FromOld::Requests { tenant: tenant.into(), counted: counters.hand_over(Instant::now()) });
         }
         messages
     }
