@@ -13,7 +13,7 @@ mod overview;
 pub mod own;
 mod page;
 mod plot;
-mod reasons;
+pub(crate) mod reasons;
 mod refusals;
 mod since;
 mod tenants;

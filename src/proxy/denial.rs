@@ -317,7 +317,9 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::bedrock::body;
+    use crate::{bedrock::body, console::reasons::is_failure};
+
+    const TABLE: &str = include_str!("denial.rs");
 
     #[test]
     fn a_refused_body_is_told_what_is_wrong_and_where_and_nothing_of_what_is_in_it() {
@@ -335,6 +337,10 @@ mod tests {
         }
     }
 
+    fn between(text: &'static str, from: &str, to: &str) -> &'static str {
+        text.split(from).nth(1).and_then(|rest: &str| rest.split(to).next()).unwrap()
+    }
+
     /// What stands in quotes at the end of an arm, or as an argument of what makes a verdict.
     fn reasons_in(function: &'static str) -> impl Iterator<Item = &'static str> {
         let quoted: Vec<_> = function.split('"').collect();
@@ -348,24 +354,41 @@ mod tests {
         pairs.into_iter().filter(move |(before, _)| before.ends_with("=> ") || is_argument(before)).map(|(_, reason)| reason)
     }
 
-    #[test]
-    fn the_operators_table_has_every_reason_and_no_other() {
-        const PAGE: &str = include_str!("../../docs/operations.md");
-        let between =
-            |text: &'static str, from, to| text.split(from).nth(1).and_then(|rest: &str| rest.split(to).next()).unwrap();
-        let section = between(PAGE, "\n### Reasons\n", "\n## ").split_once("|---|").unwrap().1;
-        let cells = section.lines().filter_map(|row| row.strip_prefix("| `")?.split_once("` |"));
-        // Limits have names of their own, with hyphens.
-        let told: BTreeSet<_> = cells.flat_map(|(names, _)| names.split('`')).filter(|name| is_label(name)).collect();
+    /// Every label that there is, but for those of limits.
+    fn reasons() -> BTreeSet<&'static str> {
         let functions = [
-            between(include_str!("denial.rs"), "pub fn verdict(", "\n    }\n"),
+            between(TABLE, "pub fn verdict(", "\n    }\n"),
             between(include_str!("../auth/error.rs"), "pub fn reason(", "\n    }\n"),
             between(include_str!("../auth/credential.rs"), "pub fn reason(", "\n    }\n"),
             between(include_str!("../policy/denial.rs"), "pub fn reason(", "\n    }\n"),
         ];
-        let made: BTreeSet<_> = functions.into_iter().flat_map(reasons_in).filter(|name| is_label(name)).collect();
+        functions.into_iter().flat_map(reasons_in).filter(|name| is_label(name)).collect()
+    }
+
+    #[test]
+    fn the_operators_table_has_every_reason_and_no_other() {
+        const PAGE: &str = include_str!("../../docs/operations.md");
+        let section = between(PAGE, "\n### Reasons\n", "\n## ").split_once("|---|").unwrap().1;
+        let cells = section.lines().filter_map(|row| row.strip_prefix("| `")?.split_once("` |"));
+        // Limits have names of their own, with hyphens.
+        let told: BTreeSet<_> = cells.flat_map(|(names, _)| names.split('`')).filter(|name| is_label(name)).collect();
+        let made = reasons();
         assert!(made.len() > 60, "{made:?}");
         assert_eq!(told, made);
+    }
+
+    #[test]
+    fn the_console_takes_for_failures_what_the_table_does() {
+        let arms: Vec<_> = between(TABLE, "pub fn verdict(", "\n    }\n").split('"').collect();
+        // `unavailable(503, "…"`: whatever failed has its status beside it.
+        let failures = arms.chunks_exact(2).filter(|arm| {
+            let status = arm[0].strip_suffix(", ").and_then(|before| before.rsplit_once('(')?.1.parse().ok());
+            status.is_some_and(|status| invalid(status, arm[1]).is_failure())
+        });
+        let keys = Denial::Identity(IdentityError::KeysUnavailable).verdict();
+        let failures: BTreeSet<_> = failures.map(|arm| arm[1]).chain(keys.is_failure().then_some(keys.reason)).collect();
+        assert!(failures.len() > 10, "{failures:?}");
+        assert_eq!(reasons().into_iter().filter(|reason| is_failure(reason)).collect::<BTreeSet<_>>(), failures);
     }
 
     fn is_label(name: &str) -> bool {
