@@ -3,7 +3,9 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use super::{Authenticator, credential::Presented, error::IdentityError, issued::Signer, principal::Principal, voucher::Voucher};
+use super::{
+    Authenticator, credential::Presented, error::IdentityError, issued::Signatory, principal::Principal, voucher::Voucher,
+};
 use crate::aws::{
     Authorization, Received, ReceivedChain, SignatureError,
     received::{Payload, Pending, SIGNED_EVENTS},
@@ -25,7 +27,7 @@ pub enum Claim {
 
 /// Everything of a signature but the body's hash.
 pub struct Unproved {
-    signer: Arc<Signer>,
+    signatory: Arc<Signatory>,
     pending: Pending,
     signed_for: &'static str,
     /// What has to be asked about whoever it turns out to be.
@@ -63,9 +65,9 @@ impl Claim {
     pub fn prove(self, body_sha256: Option<&str>, now: SystemTime) -> Result<Identity, IdentityError> {
         match self {
             Claim::Proved(identity) => Ok(identity),
-            Claim::Unproved(Unproved { signer, pending, signed_for, voucher }) => {
-                pending.verify(body_sha256.ok_or(SignatureError::Mismatch)?, &signer.key)?;
-                Identity::of(&signer, signed_for, Payload::Unannounced).vouched_for(voucher.as_ref(), now)
+            Claim::Unproved(Unproved { signatory, pending, signed_for, voucher }) => {
+                pending.verify(body_sha256.ok_or(SignatureError::Mismatch)?, &signatory.key)?;
+                Identity::of(&signatory, signed_for, Payload::Unannounced).vouched_for(voucher.as_ref(), now)
             }
         }
     }
@@ -85,8 +87,8 @@ impl Signed {
 }
 
 impl Identity {
-    fn of(signer: &Signer, service: &'static str, payload: Payload) -> Identity {
-        Identity { principal: Arc::clone(&signer.principal), signed: Some(Signed { service, payload }) }
+    fn of(signatory: &Signatory, service: &'static str, payload: Payload) -> Identity {
+        Identity { principal: Arc::clone(&signatory.principal), signed: Some(Signed { service, payload }) }
     }
 
     fn vouched_for(self, voucher: Option<&Voucher>, now: SystemTime) -> Result<Identity, IdentityError> {
@@ -135,7 +137,7 @@ impl Authenticator {
         let today = Authorization::parse(authorization)?;
         let next_day = today.next_day().ok_or(SignatureError::OtherDay)?;
         let tomorrow = today.on(&next_day);
-        let [key, next] = [&today, &tomorrow].map(|scope| self.issued.signer(scope, session_token, now));
+        let [key, next] = [&today, &tomorrow].map(|scope| self.issued.signatory(scope, session_token, now));
         Ok(Some(ReceivedChain::new(&today, [(today.date, &key?.key), (&next_day, &next?.key)])))
     }
 
@@ -154,16 +156,16 @@ impl Authenticator {
         }
         let service = SIGNING_NAMES.into_iter().find(|name| *name == authorization.service);
         let service = service.ok_or_else(|| SignatureError::Service(SIGNING_NAMES.map(str::to_owned).to_vec()))?;
-        let signer = self.issued.signer(authorization, session_token, now)?;
+        let signatory = self.issued.signatory(authorization, session_token, now)?;
         let payload = received.payload()?;
         let pending = received.pending(authorization, &DECIDING)?;
         match &payload {
             Payload::Unannounced => {
-                return Ok(Claim::Unproved(Unproved { signer, pending, signed_for: service, voucher: voucher.cloned() }));
+                return Ok(Claim::Unproved(Unproved { signatory, pending, signed_for: service, voucher: voucher.cloned() }));
             }
-            Payload::Announced(hash) => pending.verify(hash, &signer.key)?,
-            Payload::SignedEvents => pending.verify(SIGNED_EVENTS, &signer.key)?,
+            Payload::Announced(hash) => pending.verify(hash, &signatory.key)?,
+            Payload::SignedEvents => pending.verify(SIGNED_EVENTS, &signatory.key)?,
         }
-        Ok(Claim::Proved(Identity::of(&signer, service, payload).vouched_for(voucher, now)?))
+        Ok(Claim::Proved(Identity::of(&signatory, service, payload).vouched_for(voucher, now)?))
     }
 }

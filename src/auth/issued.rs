@@ -20,7 +20,7 @@ use super::{
     sealing::{SealError, SealingKeys},
     session::{self, Session, SessionCredentials},
 };
-use crate::aws::{Authorization, received::SigningKey};
+use crate::aws::{Authorization, received::ScopedKey};
 
 /// Signing keys kept: one for each key, day, region and service.
 const SIGNING_KEYS_MAX: usize = 10_000;
@@ -37,13 +37,13 @@ pub struct Issued {
     /// Groups that are worth knowing of.
     groups: HashMap<GroupPrint, Arc<str>>,
     /// Of this configuration alone: a key that a reload takes away is gone at once.
-    signers: Cache<[u8; 32], Arc<Signer>>,
+    signatories: Cache<[u8; 32], Arc<Signatory>>,
 }
 
 /// Who signs, and the key for one scope.
-pub(super) struct Signer {
+pub(super) struct Signatory {
     pub principal: Arc<Principal>,
-    pub key: SigningKey,
+    pub key: ScopedKey,
 }
 
 impl Default for Issued {
@@ -68,7 +68,7 @@ impl Issued {
             regions,
             issuers: HashMap::new(),
             groups: HashMap::new(),
-            signers: Cache::new(SIGNING_KEYS_MAX),
+            signatories: Cache::new(SIGNING_KEYS_MAX),
         }
     }
 
@@ -115,39 +115,39 @@ impl Issued {
     }
 
     /// Whose key has this id and this session token. Region and service have been found to be some of few.
-    pub(super) fn signer(
+    pub(super) fn signatory(
         &self,
         authorization: &Authorization<'_>,
         session_token: Option<&str>,
         now: SystemTime,
-    ) -> Result<Arc<Signer>, IdentityError> {
+    ) -> Result<Arc<Signatory>, IdentityError> {
         let place = place(authorization, session_token);
-        let signer = match self.signers.get(&place) {
+        let signatory = match self.signatories.get(&place) {
             Some(known) => known,
             None => {
-                let signer = Arc::new(self.find(authorization, session_token).ok_or(IdentityError::UnknownAccessKey)?);
-                self.signers.insert(place, Arc::clone(&signer));
-                signer
+                let signatory = Arc::new(self.find(authorization, session_token).ok_or(IdentityError::UnknownAccessKey)?);
+                self.signatories.insert(place, Arc::clone(&signatory));
+                signatory
             }
         };
-        if now < signer.principal.expires_at { Ok(signer) } else { Err(IdentityError::KeyExpired) }
+        if now < signatory.principal.expires_at { Ok(signatory) } else { Err(IdentityError::KeyExpired) }
     }
 
-    fn find(&self, authorization: &Authorization<'_>, session_token: Option<&str>) -> Option<Signer> {
+    fn find(&self, authorization: &Authorization<'_>, session_token: Option<&str>) -> Option<Signatory> {
         let id = authorization.access_key_id;
         let Some(token) = session_token else {
             let holder = self.ring.access_key(id)?;
-            let key = SigningKey::derive(holder.secret_access_key.expose_secret(), authorization);
-            return Some(Signer { principal: Arc::clone(&holder.principal), key });
+            let key = ScopedKey::derive(holder.secret_access_key.expose_secret(), authorization);
+            return Some(Signatory { principal: Arc::clone(&holder.principal), key });
         };
         let session = session::open(self.sealing.as_ref()?, id, token)?;
-        let key = SigningKey::derive(session.secret_access_key.expose_secret(), authorization);
+        let key = ScopedKey::derive(session.secret_access_key.expose_secret(), authorization);
         let principal = match &session.api_key {
             Some(id) => as_its_key(session.principal, self.ring.holder_of_api_key(id)?)?,
             None if self.is_vouched_for(&session) => self.grouped(session.principal),
             None => return None,
         };
-        Some(Signer { principal: Arc::new(principal), key })
+        Some(Signatory { principal: Arc::new(principal), key })
     }
 
     /// In the groups that are known by now, too.
@@ -174,7 +174,7 @@ fn as_its_key(session: Principal, holder: &Principal) -> Option<Principal> {
     (tenant == session.tenant).then_some(Principal { issuer, subject, groups, expires_at, ..session })
 }
 
-/// Under what a signer is kept: everything it follows from.
+/// Under what a signatory is kept: everything it follows from.
 fn place(authorization: &Authorization<'_>, session_token: Option<&str>) -> [u8; 32] {
     let Authorization { access_key_id, date, region, service, .. } = authorization;
     let mut over = Fingerprint::new();

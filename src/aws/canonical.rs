@@ -2,8 +2,18 @@
 //!
 //! Rules: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>
 
+/// What a canonical request begins with: method, path and query, a line each.
+pub(super) fn push_head(out: &mut Vec<u8>, method: &str, path: &str, query: &str) {
+    out.extend_from_slice(method.as_bytes());
+    out.push(b'\n');
+    push_canonical_path(out, path);
+    out.push(b'\n');
+    push_canonical_query(out, query);
+    out.push(b'\n');
+}
+
 /// Each segment encoded once more, as every service but S3 wants it; consecutive slashes are one. Dot segments never come here.
-pub(super) fn push_canonical_path(out: &mut Vec<u8>, path: &str) {
+fn push_canonical_path(out: &mut Vec<u8>, path: &str) {
     let start = out.len();
     let mut rest = path.as_bytes();
     while !rest.is_empty() {
@@ -25,7 +35,7 @@ pub(super) fn push_canonical_path(out: &mut Vec<u8>, path: &str) {
 }
 
 /// Sorted by name, then value, both in their encoded form; `a` counts as `a=`.
-pub(super) fn push_canonical_query(out: &mut Vec<u8>, query: &str) {
+fn push_canonical_query(out: &mut Vec<u8>, query: &str) {
     if query.is_empty() {
         return;
     }

@@ -25,7 +25,7 @@ use super::{
     Authorization, Signer,
     canonical::push_hex,
     event_stream::{date_header, put_signed},
-    received::SigningKey,
+    received::ScopedKey,
     sigv4::basic_date,
 };
 
@@ -114,7 +114,7 @@ impl EventChain {
 
 impl ReceivedChain {
     /// Begins at the signature of a head that was found right; `keys` are those of its scope's day and of the next.
-    pub fn new(head: &Authorization<'_>, [(today, key), (tomorrow, next)]: [(&str, &SigningKey); 2]) -> ReceivedChain {
+    pub fn new(head: &Authorization<'_>, [(today, key), (tomorrow, next)]: [(&str, &ScopedKey); 2]) -> ReceivedChain {
         let link = Link::new(head.region, head.service, head.signature());
         ReceivedChain { link, days: [(today.to_owned(), key.to_hmac()), (tomorrow.to_owned(), next.to_hmac())] }
     }
@@ -198,7 +198,7 @@ mod tests {
         let (today, tomorrow) = (head("20251122"), head("20251123"));
         let [today, tomorrow] = [&today, &tomorrow].map(|text| Authorization::parse(text).unwrap());
         assert_eq!(today.next_day().as_deref(), Some(tomorrow.date));
-        let [key, next] = [&today, &tomorrow].map(|head| SigningKey::derive(SECRET, head));
+        let [key, next] = [&today, &tomorrow].map(|head| ScopedKey::derive(SECRET, head));
         ReceivedChain::new(&today, [(today.date, &key), (tomorrow.date, &next)])
     }
 

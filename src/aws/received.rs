@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretBox};
 
-use super::canonical::{hex_bytes, push_canonical_path, push_canonical_query, push_collapsed, push_hex};
+use super::canonical::{hex_bytes, push_collapsed, push_head, push_hex};
 
 /// The algorithm's name, as the header begins.
 pub const ALGORITHM: &str = "AWS4-HMAC-SHA256";
@@ -262,12 +262,7 @@ impl<'a> Received<'a> {
         let preamble = format!("{ALGORITHM}\n{date}\n{day}/{region}/{service}/aws4_request\n");
 
         let mut canonical = Vec::with_capacity(1024);
-        canonical.extend_from_slice(self.method.as_bytes());
-        canonical.push(b'\n');
-        push_canonical_path(&mut canonical, self.path);
-        canonical.push(b'\n');
-        push_canonical_query(&mut canonical, self.query);
-        canonical.push(b'\n');
+        push_head(&mut canonical, self.method, self.path, self.query);
         for name in authorization.signed_headers.split(';') {
             canonical.extend_from_slice(name.as_bytes());
             canonical.push(b':');
@@ -312,7 +307,7 @@ impl Pending {
     ///
     /// # Errors
     /// [`SignatureError::Mismatch`].
-    pub fn verify(mut self, payload_hash: &str, key: &SigningKey) -> Result<(), SignatureError> {
+    pub fn verify(mut self, payload_hash: &str, key: &ScopedKey) -> Result<(), SignatureError> {
         self.canonical.extend_from_slice(payload_hash.as_bytes());
         let mut text = self.preamble;
         push_hex(&mut text, digest(&SHA256, &self.canonical).as_ref());
@@ -321,11 +316,11 @@ impl Pending {
 }
 
 /// A key derived from a secret access key for one day, region and service. Wiped when it goes.
-pub struct SigningKey(SecretBox<[u8; 32]>);
+pub struct ScopedKey(SecretBox<[u8; 32]>);
 
-impl SigningKey {
+impl ScopedKey {
     /// Derives the key for a scope.
-    pub fn derive(secret_access_key: &str, authorization: &Authorization<'_>) -> SigningKey {
+    pub fn derive(secret_access_key: &str, authorization: &Authorization<'_>) -> ScopedKey {
         let secret = SecretBox::new(Box::new([b"AWS4", secret_access_key.as_bytes()].concat()));
         let mut key = SecretBox::new(Box::new([0; 32]));
         let mut from: &[u8] = secret.expose_secret();
@@ -336,7 +331,7 @@ impl SigningKey {
             key = SecretBox::new(next);
             from = key.expose_secret();
         }
-        SigningKey(key)
+        ScopedKey(key)
     }
 
     pub(super) fn to_hmac(&self) -> hmac::Key {

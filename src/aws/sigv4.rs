@@ -17,7 +17,7 @@ use http::HeaderValue;
 use sha2::Sha256;
 
 use super::{
-    canonical::{push_canonical_path, push_canonical_query, push_collapsed, push_hex},
+    canonical::{push_collapsed, push_head, push_hex},
     received::ALGORITHM,
 };
 
@@ -165,12 +165,7 @@ fn with_hex(texts: &[&str], bytes: &[u8]) -> String {
 fn canonical_request(request: &Signing<'_>, headers: &[(&str, &str)]) -> (Vec<u8>, String) {
     let values: usize = headers.iter().map(|(name, value)| 2 * name.len() + value.len() + 3).sum();
     let mut text = Vec::with_capacity(128 + 3 * request.path.len() + 3 * request.query.len() + values);
-    text.extend_from_slice(request.method.as_bytes());
-    text.push(b'\n');
-    push_canonical_path(&mut text, request.path);
-    text.push(b'\n');
-    push_canonical_query(&mut text, request.query);
-    text.push(b'\n');
+    push_head(&mut text, request.method, request.path, request.query);
 
     let mut names = String::with_capacity(96);
     let mut previous = "";

@@ -16,7 +16,7 @@ fn verify(received: &Received<'_>, body_sha256: &str, secret: &str, now: SystemT
     let header = received.headers.get("authorization").unwrap().to_str().unwrap().to_owned();
     let authorization = Authorization::parse(&header)?;
     received.check_date(&authorization, now)?;
-    let key = SigningKey::derive(secret, &authorization);
+    let key = ScopedKey::derive(secret, &authorization);
     received.pending(&authorization, &[])?.verify(body_sha256, &key)
 }
 

@@ -6,7 +6,7 @@ use aws_credential_types::Credentials;
 
 use super::*;
 use crate::{
-    aws::{Authorization, ReceivedChain, Signer, event_stream::text_frame, received::SigningKey},
+    aws::{Authorization, ReceivedChain, Signer, event_stream::text_frame, received::ScopedKey},
     quota::Counters,
     telemetry::Metrics,
 };
@@ -24,7 +24,7 @@ fn received(secret: &str, seed: u8) -> ReceivedChain {
     let scope = "AKID/20251122/us-east-1/bedrock/aws4_request";
     let head = format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature={signature}");
     let head = Authorization::parse(&head).unwrap();
-    let key = SigningKey::derive(secret, &head);
+    let key = ScopedKey::derive(secret, &head);
     ReceivedChain::new(&head, [(head.date, &key), ("20251123", &key)])
 }
 
