@@ -54,7 +54,9 @@ impl Custody {
 
     /// What is done to all accounts at once, if they are kept here.
     pub fn here(&self, work: impl FnOnce(&Lasting, &Ledger)) {
-        if self.keeper().is_none() {
+        // Kept until the work is done: a process that hands over waits for it.
+        let keeper = self.keeper();
+        if keeper.is_none() {
             work(&self.lasting, &self.ledger);
         }
     }
@@ -170,5 +172,31 @@ async fn durable(reply: oneshot::Receiver<Reply>) -> Result<(), NotDurable> {
     match reply.await {
         Ok(Reply::Durable(true)) => Ok(()),
         _ => Err(NotDurable),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::{config, snapshot::Snapshot};
+
+    #[test]
+    fn nothing_is_given_up_while_something_is_done_here_nor_done_here_afterwards() {
+        let text = "[[listeners]]\naddress = \"127.0.0.1:0\"\n[upstream]\nregion = \"us-east-1\"\n";
+        let config = config::parse(text, Path::new("tollgate.toml")).unwrap_or_else(|problems| panic!("{problems}"));
+        let lasting = Arc::new(Lasting::default());
+        let live = Arc::new(ArcSwap::from_pointee(Live::new(Snapshot::compile(&config, 1, &lasting).unwrap())));
+        let (ledger, _) = Ledger::open(&config.ledger, jiff::Timestamp::now()).unwrap();
+        let custody = Custody::new(live, lasting, Arc::new(ledger));
+        let mut done = false;
+        custody.here(|_, _| {
+            assert!(custody.successor.try_write().is_err());
+            done = true;
+        });
+        assert!(done);
+        let _said = custody.give_up();
+        custody.here(|_, _| panic!("it is another's"));
     }
 }
