@@ -65,6 +65,7 @@ pub(super) struct Reading<'a> {
 /// A request's way into the book.
 pub(super) struct Entry {
     pub(super) id: u64,
+    /// As it was when this entry last met the book, which alone knows what is held now.
     pub(super) hold: Hold,
 }
 
@@ -142,12 +143,13 @@ impl Book {
         id
     }
 
-    /// Lets a request hold more, on the day of its admission. Nobody else may have been in between since `read_on`. What has expired holds
-    /// nothing any more; its end charges it all the same.
+    /// Lets a request hold more than it does here, on the day of its admission: it may have grown by another entry. Nobody else may have been in
+    /// between since `read_on`. What has expired holds nothing any more; its end charges it all the same.
     pub(super) fn grow(&mut self, entry: &mut Entry, more: &Amounts) {
         let Entry { id, hold } = entry;
-        hold.amounts = hold.amounts.and(more);
-        let Some(open) = self.holds.get_mut(id) else { return };
+        let open = self.holds.get_mut(id);
+        hold.amounts = open.as_ref().map_or(hold.amounts, |open| open.amounts).and(more);
+        let Some(open) = open else { return };
         open.amounts = hold.amounts;
         let met = self.scopes.of(&hold.model).1;
         for tally in self.counters.tallies_of(met, hold.date) {
@@ -166,8 +168,9 @@ impl Book {
     /// Charges what a request used, on the day of its admission, and gives back the rest of what it held.
     pub(super) fn settle(&mut self, entry: &Entry, spent: &Spent, now: &Now) -> Settled {
         let Entry { id, hold } = entry;
+        let open = self.holds.remove(id);
+        let (late, hold) = (open.is_none(), open.as_ref().unwrap_or(hold));
         let used = Amounts::used(&spent.usage, spent.cost, hold.burndown_factor);
-        let late = self.holds.remove(id).is_none();
         if late {
             // What it held has been given back long ago; to a bucket, its charge is one of now.
             self.counters.slots().for_each(|slot| slot.bucket.refill(now.monotonic));

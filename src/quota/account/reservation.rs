@@ -23,7 +23,7 @@ impl<L: Lock> Reservation<L> {
         Reservation { account, entry: Some(entry) }
     }
 
-    /// What it holds.
+    /// What it holds, as far as it was asked for here.
     pub fn amounts(&self) -> Amounts {
         self.entry.as_ref().map(|entry| entry.hold.amounts).unwrap_or_default()
     }

@@ -40,3 +40,20 @@ fn what_nobody_will_end_expires_early_and_no_hold_is_made_longer() {
     assert_eq!(account.expire(&after(&now, 60))[0].request, id);
     assert_eq!(taken(&account, &quotas, &now)[1], (0, 0));
 }
+
+/// A stream asks a successor for more, which then takes nothing: that is done here by its id, and the stream goes on with what it had.
+#[test]
+fn what_grew_by_its_id_grows_on_and_ends_with_all_that_it_holds() {
+    let (account, id, quotas, now) = (account(), Uuid::from_u128(7), quotas(QUOTAS), noon());
+    let grant = account.reserve(&quotas, &Ask { request: id, ..ask(CLAUDE, 1_000, 200) }, &now).unwrap();
+    let mut own = grant.reservation;
+    let mut other = account.reclaim(id).unwrap();
+    other.extend(&quotas, (100, 0), NanoUsd::ZERO, &now).unwrap();
+    other.leave();
+    own.extend(&quotas, (50, 0), NanoUsd::ZERO, &now).unwrap();
+    assert_eq!(taken(&account, &quotas, &now), [(0, 1_350), (0, 1_350)]);
+    assert_eq!(account.reserved().1.input_tokens, 1_150);
+    let settled = own.settle(&Spent::request(usage(1_150, 200), NanoUsd::ZERO), &now);
+    assert_eq!(settled, Settled { overdrawn: false, late: false });
+    assert_eq!(taken(&account, &quotas, &now), [(1_350, 0), (1_350, 0)]);
+}

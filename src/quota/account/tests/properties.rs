@@ -44,6 +44,8 @@ enum Step {
         output: u64,
         cost: i64,
         stale: bool,
+        /// By the request's id, as by somebody who has no reservation.
+        by_id: bool,
     },
     Release(Index),
     /// The request vanishes: a panic that takes the reservation with it, or a leak.
@@ -63,8 +65,8 @@ fn step() -> impl Strategy<Value = Step> {
         10 => reserve.prop_map(|(model, input, output, factor, cost, stale)| Step::Reserve { model, input, output, factor, cost, stale }),
         5 => (any::<Index>(), [tokens(), tokens(), tokens(), tokens(), tokens()], 0..3_000_000i64).prop_map(|(which, usage, cost)| Step::Settle(which, usage, cost)),
         3 => any::<Index>().prop_map(Step::SettleAsHeld),
-        4 => (any::<Index>(), tokens(), tokens(), 0..1_000_000i64, prop::bool::weighted(0.1))
-            .prop_map(|(which, input, output, cost, stale)| Step::Extend { which, input, output, cost, stale }),
+        4 => (any::<Index>(), tokens(), tokens(), 0..1_000_000i64, prop::bool::weighted(0.1), prop::bool::weighted(0.3))
+            .prop_map(|(which, input, output, cost, stale, by_id)| Step::Extend { which, input, output, cost, stale, by_id }),
         3 => any::<Index>().prop_map(Step::Release),
         1 => any::<Index>().prop_map(Step::Forget),
         6 => prop_oneof![0..1_000u64, 0..20_000_000_000u64, 0..90_000_000_000_000u64].prop_map(Step::Pass),
@@ -72,6 +74,11 @@ fn step() -> impl Strategy<Value = Step> {
         1 => prop_oneof![-3_600..3_600i64, -100_000..100_000i64, Just(-1_795_000_000), Just(110_000_000)].prop_map(Step::Jump),
         2 => (0..CONFIGURATIONS.len()).prop_map(Step::Reload),
     ]
+}
+
+/// Of the request that the oracle has at that place.
+fn id(index: usize) -> uuid::Uuid {
+    uuid::Uuid::from_u128(index as u128)
 }
 
 struct World {
@@ -106,7 +113,7 @@ impl World {
         match step {
             Step::Reserve { model, input, output, factor, cost, stale } => {
                 let (model, cost) = (MODELS[model], NanoUsd(cost));
-                let request = uuid::Uuid::nil();
+                let request = id(self.oracle.requests.len());
                 let ask = Ask { request, model, input_tokens: input, output_tokens: output, burndown_factor: factor, cost };
                 self.reserve(&ask, stale);
             }
@@ -124,7 +131,9 @@ impl World {
                 let usage = super::usage(held.input_tokens, held.output_tokens);
                 (usage, NanoUsd(i64::try_from(held.cost).unwrap()))
             }),
-            Step::Extend { which, input, output, cost, stale } => self.extend(which, (input, output), NanoUsd(cost), stale),
+            Step::Extend { which, input, output, cost, stale, by_id } => {
+                self.extend(which, (input, output), NanoUsd(cost), (stale, by_id));
+            }
             Step::Release(which) => {
                 let Some((index, reservation)) = self.pick(which) else { return };
                 drop(reservation);
@@ -176,18 +185,26 @@ impl World {
     }
 
     /// The oracle asks as for a request of the day of admission, in the windows of that day. What has expired holds nothing.
-    fn extend(&mut self, which: Index, (input, output): (u64, u64), cost: NanoUsd, stale: bool) {
+    fn extend(&mut self, which: Index, (input, output): (u64, u64), cost: NanoUsd, (stale, by_id): (bool, bool)) {
         if self.open.is_empty() {
             return;
         }
         let place = which.index(self.open.len());
-        let (index, reservation) = &mut self.open[place];
+        let (index, own) = &mut self.open[place];
+        let mut other = if by_id { self.account.reclaim(id(*index)) } else { None };
+        if by_id && other.is_none() {
+            assert_ne!(self.oracle.requests[*index].state, State::Open);
+            return;
+        }
+        let reservation = other.as_mut().unwrap_or(own);
+        let before = reservation.amounts();
         let quotas = if stale { &self.previous } else { &self.current };
         let burndown = input + output * reservation.burndown_factor();
         let more = Amounts { input_tokens: input, output_tokens: output, burndown, cost: u64::try_from(cost.0).unwrap() };
         let request = &self.oracle.requests[*index];
-        let own = if request.state == State::Open { request.held } else { Amounts::default() };
-        let asked = (&*request.model, Some(&own), &more);
+        let is_open = request.state == State::Open;
+        let held = if is_open { request.held } else { Amounts::default() };
+        let asked = (&*request.model, Some(&held), &more);
         let refusals = self.oracle.verdicts_on(quotas, asked, request.date, self.now.monotonic);
         let (shadowed, refused): (Vec<_>, Vec<_>) = refusals.into_iter().partition(|(shadow, _)| *shadow);
         match reservation.extend(quotas, (input, output), cost, &self.now) {
@@ -196,10 +213,15 @@ impl World {
                 assert_eq!(watched.len(), shadowed.len());
                 let request = &mut self.oracle.requests[*index];
                 request.held = request.held.and(&more);
+                // What has expired cannot say any more what it held by other ways.
+                assert_eq!(reservation.amounts(), if is_open { request.held } else { before.and(&more) });
             }
-            Err(denial) => assert_eq!(Some(&verdict_of(&denial)), told(refused.iter().map(|(_, verdict)| verdict))),
+            Err(denial) => {
+                assert_eq!(Some(&verdict_of(&denial)), told(refused.iter().map(|(_, verdict)| verdict)));
+                assert_eq!(reservation.amounts(), before);
+            }
         }
-        assert_eq!(reservation.amounts(), self.oracle.requests[*index].held);
+        other.into_iter().for_each(Reservation::leave);
     }
 
     fn settle(&mut self, which: Index, used: impl Fn(&Amounts) -> (Usage, NanoUsd)) {
@@ -207,10 +229,10 @@ impl World {
         let request = &mut self.oracle.requests[index];
         let (usage, cost) = used(&request.held);
         let amounts = Amounts::used(&usage, cost, reservation.burndown_factor());
-        let over = amounts.input_tokens > request.held.input_tokens
-            || amounts.output_tokens > request.held.output_tokens
-            || amounts.cost > request.held.cost;
         let late = request.state == State::Gone;
+        let held = if late { reservation.amounts() } else { request.held };
+        let over =
+            amounts.input_tokens > held.input_tokens || amounts.output_tokens > held.output_tokens || amounts.cost > held.cost;
         let spent = Spent::request(usage, cost);
         if late {
             self.oracle.settle_late(index, amounts, spent, self.now.monotonic);

@@ -166,3 +166,31 @@ fn the_last_room_to_grow_goes_to_one_stream_under_every_schedule() {
     });
     assert_eq!(outcomes, [(false, true), (true, false)].into());
 }
+
+/// A stream that grows by its reservation and by its id: it holds both, and its end gives back all.
+#[test]
+fn what_grows_by_two_ways_holds_both_under_every_schedule() {
+    let outcomes = explore(|| {
+        let account = Arc::new(Explored::new("acme"));
+        let quotas = Arc::new(quotas("[[quotas]]\ntokens_per_day = 100\ntokens_per_minute = 100"));
+        let now = noon();
+        let ask = ask(CLAUDE, 30, 0);
+        let mut own = account.reserve(&quotas, &ask, &now).unwrap().reservation;
+        let by_id = {
+            let (account, quotas, id) = (account.clone(), quotas.clone(), ask.request);
+            thread::spawn(move || {
+                let mut other = account.reclaim(id).unwrap();
+                other.extend(&quotas, (20, 0), NanoUsd::ZERO, &now).unwrap();
+                other.leave();
+            })
+        };
+        own.extend(&quotas, (40, 0), NanoUsd::ZERO, &now).unwrap();
+        by_id.join().unwrap();
+        let held = account.balances(&quotas, &now)[0].reserved;
+        own.settle(&Spent::request(usage(10, 0), NanoUsd::ZERO), &now);
+        let balances = account.balances(&quotas, &now);
+        assert!(balances.iter().all(|balance| (balance.settled, balance.reserved) == (10, 0)), "{balances:?}");
+        held
+    });
+    assert_eq!(outcomes, [90].into());
+}
