@@ -34,19 +34,34 @@ pub(super) const AFTERMATH_MAX: Duration = Duration::from_secs(60);
 
 /// What a former process had admitted and did not see end.
 #[derive(Default)]
-pub(super) struct Orphans(Mutex<HashMap<Uuid, Hold>>);
+pub(super) struct Orphans(Mutex<Left>);
+
+#[derive(Default)]
+struct Left {
+    /// Whose holds are in an account.
+    held: HashMap<Uuid, Hold>,
+    /// Whose holds had expired before.
+    expired: Vec<Hold>,
+}
 
 impl Orphans {
     /// Charged by estimate when its hold expires.
     pub fn add(&self, id: Uuid, hold: Hold) {
-        self.lock().insert(id, hold);
+        self.lock().held.insert(id, hold);
+    }
+
+    /// No account has its hold any more: charged when holds are looked through next.
+    pub fn expired(&self, id: Uuid) {
+        let mut left = self.lock();
+        let hold = left.held.remove(&id);
+        left.expired.extend(hold);
     }
 
     pub fn ids(&self) -> Vec<Uuid> {
-        self.lock().keys().copied().collect()
+        self.lock().held.keys().copied().collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Hold>> {
+    fn lock(&self) -> MutexGuard<'_, Left> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -153,20 +168,22 @@ pub fn spent(sums: &Sums) -> Spent {
 
 /// Gives back what has expired, and charges what a former process had begun: these charges.
 pub(super) fn expire(lasting: &Lasting, ledger: &Ledger, orphans: &Orphans, now: &Now) -> Vec<Entry> {
-    let mut charged = Vec::new();
+    let mut ended = std::mem::take(&mut orphans.lock().expired);
     for expired in lasting.accounts.expire(now) {
-        let orphan = orphans.lock().remove(&expired.request);
-        let Some(orphan) = orphan else {
+        let orphan = orphans.lock().held.remove(&expired.request);
+        if orphan.is_none() {
             tracing::warn!(tenant = %expired.tenant, request_id = %expired.request, "a hold expired before its request ended");
-            continue;
-        };
-        let lost = orphan.lost();
-        let spent = Spent::estimate(lost.usage, lost.cost);
-        lasting.accounts.of(&expired.tenant).restore([(expired.date, &*expired.model, spent)]);
-        ledger.settle(lost.clone());
-        charged.push(lost);
+        }
+        ended.extend(orphan);
     }
-    charged
+    let charge = |orphan: Hold| {
+        let lost = orphan.lost();
+        let Entry { request: Request { tenant, day, model, .. }, usage, cost, .. } = &lost;
+        lasting.accounts.of(tenant).restore([(*day, &**model, Spent::estimate(*usage, *cost))]);
+        ledger.settle(lost.clone());
+        lost
+    };
+    ended.into_iter().map(charge).collect()
 }
 
 /// Says of requests, in metrics and log, that they were charged by estimate.

@@ -301,6 +301,24 @@ async fn what_a_process_does_not_end_because_it_died_is_charged_by_estimate() {
     service.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_process_held_for_too_long_is_charged_by_estimate_too_when_it_dies() {
+    let world = World::new("", [QUOTAS, ""]).await;
+    let mut service = Service::start(&world).await;
+    let (cut, _) = open_stream(&world, 600).await;
+    assert!(world.metric("tollgate_quota_reserved_ratio", "acme").await > Some(0.0));
+    world.until_metric("tollgate_quota_reserved_ratio", 0.0).await;
+    let first = service.main();
+    service.upgrade().await;
+    assert_eq!((world.rows().len(), world.holds()), (0, 1));
+    service.kill(first);
+    assert!(Answer::read(cut).await.is_err());
+    let rows = world.until_rows(1).await;
+    assert_eq!((rows.len(), &*rows[0].outcome), (1, LOST));
+    assert_eq!(world.usage().await.unwrap()["tenants"][0]["today"]["requests"], 1);
+    service.stop().await;
+}
+
 /// Speaks on its standard input, as a successor does: one message a write.
 fn successor(says: &str) -> String {
     format!("#!/bin/sh\nprintf '\"Prepared\"' >&0\n{says}")

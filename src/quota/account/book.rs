@@ -246,11 +246,14 @@ impl Book {
         Some(Entry { id: *id, hold: hold.clone() })
     }
 
-    /// Nobody will end a request: what it holds is given back at `deadline`, if not before.
-    pub(super) fn orphan(&mut self, request: Uuid, deadline: Instant) {
+    /// Nobody will end a request: what it holds is given back at `deadline`, if not before. False if it has been.
+    pub(super) fn orphan(&mut self, request: Uuid, deadline: Instant) -> bool {
+        let mut found = false;
         for hold in self.holds.values_mut().filter(|hold| hold.request == request) {
             hold.deadline = hold.deadline.min(deadline);
+            found = true;
         }
+        found
     }
 
     /// Charges the minutes of the limit of that name, as of now.

@@ -55,10 +55,10 @@ impl<L: Lock> Account<L> {
         Some(Reservation::new(self.clone(), entry))
     }
 
-    /// Nobody will end the request of that id: what it holds expires after `left` at the latest.
-    pub fn orphan(&self, request: Uuid, left: Duration, now: &Now) {
+    /// Nobody will end the request of that id: what it holds expires after `left` at the latest. False if that has expired already.
+    pub fn orphan(&self, request: Uuid, left: Duration, now: &Now) -> bool {
         let deadline = now.monotonic.checked_add(left).unwrap_or(now.monotonic);
-        self.book.with(|book| book.orphan(request, deadline));
+        self.book.with(|book| book.orphan(request, deadline))
     }
 }
 

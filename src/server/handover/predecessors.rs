@@ -94,7 +94,7 @@ async fn answer(predecessor: &mut Predecessor, link: &Link, stopping: &mut watch
     }
 }
 
-/// As after a kill: what it ran is held for a while, and then charged by estimate.
+/// As after a kill: what it ran is held for a while, and then charged by estimate; what is held no more, right away.
 fn adopt(predecessor: Predecessor, lasting: &Lasting, orphans: &Orphans) {
     let (open, now) = (predecessor.into_open(), Now::read());
     if !open.is_empty() {
@@ -102,9 +102,12 @@ fn adopt(predecessor: Predecessor, lasting: &Lasting, orphans: &Orphans) {
     }
     for (id, open) in open {
         let Ok(id) = id.parse() else { continue };
-        lasting.accounts.of(&open.tenant).orphan(id, AFTERMATH_MAX, &now);
+        // Known before anybody sees its hold expire.
         if let Some(hold) = open.hold {
             orphans.add(id, hold);
+        }
+        if !lasting.accounts.of(&open.tenant).orphan(id, AFTERMATH_MAX, &now) {
+            orphans.expired(id);
         }
     }
 }

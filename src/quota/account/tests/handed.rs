@@ -34,10 +34,11 @@ fn what_is_held_elsewhere_is_settled_by_its_id_as_if_it_were_here() {
 fn what_nobody_will_end_expires_early_and_no_hold_is_made_longer() {
     let (id, quotas, now) = (Uuid::from_u128(7), quotas(QUOTAS), noon());
     let account = handed_over(id, &quotas, &now);
-    account.orphan(id, Duration::from_secs(60), &now);
-    account.orphan(id, Duration::from_secs(90), &now);
+    assert!(account.orphan(id, Duration::from_secs(60), &now));
+    assert!(account.orphan(id, Duration::from_secs(90), &now));
     assert_eq!(account.expire(&after(&now, 59)), []);
     assert_eq!(account.expire(&after(&now, 60))[0].request, id);
+    assert!(!account.orphan(id, Duration::from_secs(60), &now));
     assert_eq!(taken(&account, &quotas, &now)[1], (0, 0));
 }
 
