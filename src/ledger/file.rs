@@ -41,8 +41,10 @@ impl Drop for Lock {
 /// whatever symbolic links lead there.
 pub(super) fn lock(file: &Path) -> Result<Lock, LedgerError> {
     let cannot = |source| LedgerError::Open { file: file.to_owned(), source };
-    // One that cannot be made may still be read.
-    let _ = make(file);
+    // One that cannot be made may still be read. One that is there may be open in this process: see `connect_beside`.
+    if !file.exists() {
+        let _ = make(file);
+    }
     let own = fs::canonicalize(file).ok().filter(|own| own.is_file());
     let beside = beside(own.as_deref().unwrap_or(file), ".lock");
     let options = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).clone();

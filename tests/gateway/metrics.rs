@@ -82,6 +82,7 @@ async fn every_metric_there_is_appears() {
         client.post(INVOKE, "{}").await.assert_served();
         client.post("/guardrail/g/version/1/apply", "{}").await.assert_served();
         client.post("/model/nobodys.model/invoke", "{}").await.assert_served();
+        assert_eq!(client.post(INVOKE, "{}").await.status, 500);
         client.post("/nowhere", "{}").await.assert_refused(404, "UnknownOperationException");
     });
     let mut upstream = puppet.request().await;
@@ -96,19 +97,21 @@ async fn every_metric_there_is_appears() {
     upstream.say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await;
     upstream.read_request().await;
     upstream.say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await;
+    upstream.read_request().await;
+    upstream.say("HTTP/1.1 500 Internal Server Error\r\ncontent-length: 2\r\n\r\n{}").await;
     asking.await.unwrap();
     assert!(world.gateway.reload().await);
-    let metrics = world.until_ended(5.0).await;
+    let metrics = world.until_ended(6.0).await;
     let families = families();
     assert!(families.len() >= 20, "{families:?}");
     for name in families {
         assert!(metrics.0.contains(&format!("# TYPE {name} ")) && metrics.0.contains(&format!("\n{name}")), "{name}");
     }
-    assert_eq!(metrics.sum("tollgate_upstream_connections_total", &["reused"]), 2.0);
+    assert_eq!(metrics.sum("tollgate_upstream_connections_total", &["reused"]), 3.0);
     assert_eq!(metrics.sum("tollgate_upstream_connections_total", &["new"]), 3.0);
-    assert_eq!(metrics.sum("tollgate_request_body_bytes_total", &["acme"]), 8.0);
-    assert_eq!(metrics.sum("tollgate_response_body_bytes_total", &["acme"]), 8.0);
-    assert_eq!(metrics.sum("tollgate_token_cache_hits", &[]), 4.0);
+    assert_eq!(metrics.sum("tollgate_request_body_bytes_total", &["acme"]), 10.0);
+    assert_eq!(metrics.sum("tollgate_response_body_bytes_total", &["acme"]), 10.0);
+    assert_eq!(metrics.sum("tollgate_token_cache_hits", &[]), 5.0);
     assert!(metrics.0.contains("process_resident_memory_bytes"));
 }
 
