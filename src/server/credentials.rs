@@ -53,10 +53,10 @@ pub async fn keep_fresh(source: Box<dyn CredentialsSource>, slot: Arc<Credential
     loop {
         // A task that was replaced must not put its answer over its successor's.
         let fetched = tokio::select! {
-            fetched = timeout(FETCH_MAX, source.fetch()) => fetched.unwrap_or_else(|_| Err(CredentialsError::provider_timed_out(FETCH_MAX))),
+            fetched = fetch(&*source) => fetched,
             _ = ending.wait_for(|&ends| ends) => return,
         };
-        let wait = match fetched.and_then(|credentials| unexpired(credentials, SystemTime::now())) {
+        let wait = match fetched {
             Ok(credentials) => {
                 let next = refresh_after(credentials.expiry(), SystemTime::now()).unwrap_or(UNEXPIRING_EVERY);
                 slot.store(credentials);
@@ -81,6 +81,17 @@ pub async fn keep_fresh(source: Box<dyn CredentialsSource>, slot: Arc<Credential
             _ = ending.wait_for(|&ends| ends) => return,
         }
     }
+}
+
+/// Once, and not for ever.
+///
+/// # Errors
+/// There are none, or they have expired, or there is no answer within 30 seconds.
+pub async fn fetch(source: &dyn CredentialsSource) -> Result<Credentials, CredentialsError> {
+    let fetched = timeout(FETCH_MAX, source.fetch()).await;
+    fetched
+        .unwrap_or_else(|_| Err(CredentialsError::provider_timed_out(FETCH_MAX)))
+        .and_then(|credentials| unexpired(credentials, SystemTime::now()))
 }
 
 /// A sidecar or a helper that hangs gives what it gave before. Those in the slot may be good.

@@ -122,21 +122,47 @@ pub fn take_over(handed: &[HandedKeySet], config: &Config, key_sets: &KeySets) {
 /// Loads every issuer's key set once, all at the same time, and says which could not be. URLs take 1.5 seconds at most, those that have to be discovered twice that. Keys that
 /// are there already stay where loading fails, but for a file's that has none any more; where there are none, those of the last run serve.
 pub async fn load_once(config: &Config, key_sets: &Arc<KeySets>, records: &Records) -> Vec<KeySetFailure> {
+    let (files, failures) = read_once(config, key_sets, records).await;
+    files.put_in_force().await;
+    failures
+}
+
+/// The same, but what stands in files is not in force before it is put there: it is a part of the configuration, which may be refused.
+pub async fn read_once(config: &Config, key_sets: &Arc<KeySets>, records: &Records) -> (Files, Vec<KeySetFailure>) {
     let mut loads = JoinSet::new();
     for (name, issuer) in &config.issuers {
         let feed = Feed::new(name, issuer, key_sets, records);
         let directory = config.state_directory.clone();
-        loads.spawn(async move { feed.fill(directory).await });
+        loads.spawn(async move { if feed.is_published() { (None, feed.fill(directory).await) } else { feed.read_file().await } });
     }
-    let mut failures = Vec::new();
+    let (mut files, mut failures) = (Vec::new(), Vec::new());
     while let Some(joined) = loads.join_next().await {
         match joined {
-            Ok(failure) => failures.extend(failure),
+            Ok((file, failure)) => {
+                files.extend(file);
+                failures.extend(failure);
+            }
             Err(error) => tracing::error!(%error, "loading a key set was cut short"),
         }
     }
     failures.sort_by(|a, b| a.issuer.cmp(&b.issuer));
-    failures
+    (Files(files), failures)
+}
+
+/// What the files of some issuers say: keys, or that there are none any more.
+#[must_use]
+pub struct Files(Vec<(Feed, Option<Arrived>)>);
+
+impl Files {
+    /// Believes them from now on.
+    pub async fn put_in_force(self) {
+        for (feed, arrived) in self.0 {
+            match arrived {
+                Some(arrived) => feed.keep(arrived).await,
+                None => feed.key_sets.forget(&feed.name, &feed.origin),
+            }
+        }
+    }
 }
 
 /// Fetches the key sets of issuers with URLs until `shutdown` is true (or its sender gone), each at its own pace. Begins with a
@@ -184,7 +210,18 @@ impl Feed {
         }
     }
 
-    /// Loads once. `directory`: what the last run left, for want of anything newer.
+    /// Reads a file. One without a usable key says that there is none.
+    async fn read_file(self) -> (Option<(Feed, Option<Arrived>)>, Option<KeySetFailure>) {
+        let error = match self.load().await {
+            Ok(arrived) => return (Some((self, Some(arrived))), None),
+            Err(error) => error,
+        };
+        let says_none = matches!(error, LoadError::KeySet(KeySetError::NoUsableKey(_)));
+        let (issuer, has_keys) = (self.name.clone(), self.has_keys() && !says_none);
+        (says_none.then_some((self, None)), Some(KeySetFailure { issuer, error, restored: false, has_keys, in_file: true }))
+    }
+
+    /// Fetches once. `directory`: what the last run left, for want of anything newer.
     async fn fill(self, directory: Option<PathBuf>) -> Option<KeySetFailure> {
         let error = match self.load().await {
             Ok(arrived) => {
@@ -193,16 +230,12 @@ impl Feed {
             }
             Err(error) => error,
         };
-        if !self.is_published() && matches!(error, LoadError::KeySet(KeySetError::NoUsableKey(_))) {
-            self.key_sets.forget(&self.name, &self.origin);
-        }
         let restored = match directory {
-            Some(directory) if !self.has_keys() && self.is_published() => self.restore(directory).await,
+            Some(directory) if !self.has_keys() => self.restore(directory).await,
             _ => false,
         };
-        let in_file = !self.is_published();
         let has_keys = self.has_keys();
-        Some(KeySetFailure { issuer: self.name, error, restored, has_keys, in_file })
+        Some(KeySetFailure { issuer: self.name, error, restored, has_keys, in_file: false })
     }
 
     async fn poll(self, pace: Pace) {

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::{anyhow, bail};
+use anyhow::{Context as _, anyhow, bail};
 use arc_swap::ArcSwap;
 use sd_notify::NotifyState;
 use tokio::sync::{Mutex, watch};
@@ -122,7 +122,8 @@ impl Reloader {
         for what in &waiting {
             tracing::warn!("changed, and not in force: {what}");
         }
-        for failure in key_sets::load_once(&config, &self.lasting.key_sets, &self.records(&config)).await {
+        let (key_sets, failures) = key_sets::read_once(&config, &self.lasting.key_sets, &self.records(&config)).await;
+        for failure in failures {
             if failure.is_mistake() {
                 bail!("{failure}");
             }
@@ -134,6 +135,7 @@ impl Reloader {
         snapshot.listeners = listeners::in_order_of(&self.live.load().snapshot.listeners, snapshot.listeners);
         resolving::prepare(&self.hosts, &snapshot).await;
         let exporter = self.exporter(&config)?;
+        self.replace_configured_credentials(&config).await?;
         // The last thing that can fail comes before the first that takes effect.
         self.keep_credentials_fresh(&config)?;
         self.sts.store(Arc::new(Sts::new(&config, self.credentials.clone())));
@@ -143,6 +145,7 @@ impl Reloader {
         expiry::show(&snapshot, &self.metrics);
         zeros::begin(&snapshot, &self.metrics);
         expiry::warn(&snapshot, SystemTime::now());
+        key_sets.put_in_force().await;
         self.live.store(Arc::new(Live::new(snapshot)));
         *self.files.lock().unwrap_or_else(PoisonError::into_inner) = files(&self.path, &config);
         self.metrics.config_generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
@@ -150,6 +153,17 @@ impl Reloader {
         self.poll_key_sets(config);
         self.export_spans(exporter);
         Ok(generation)
+    }
+
+    /// Keys that a configuration does not have any more must not sign on, and they do not expire: others take their place first.
+    async fn replace_configured_credentials(&self, config: &Config) -> anyhow::Result<()> {
+        if config.credentials.is_some() || self.chronicle.in_force().credentials.is_none() {
+            return Ok(());
+        }
+        let fetched = credentials::fetch(&*credentials::source(config)?).await;
+        let fetched = fetched.context("[credentials] is gone, and elsewhere there are no AWS credentials")?;
+        self.credentials.store(fetched);
+        Ok(())
     }
 
     /// Fetches credentials from where the configuration says, at once and from now on. Whoever reloads may have replaced those that do not

@@ -102,6 +102,28 @@ async fn a_reload_asks_again_where_the_first_question_is_not_answered() {
     drop(unanswered);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_that_are_taken_out_of_the_configuration_sign_on_only_if_there_are_no_others_and_the_reload_says_so() {
+    let world = World::start().await;
+    let profiles = world.directory.path().join("aws-credentials");
+    fs::write(&profiles, "").unwrap();
+    let file = config(&world);
+    let without = fs::read_to_string(&file).unwrap();
+    fs::write(&file, world.config_text(&world.settings)).unwrap();
+    let variables = NOWHERE_ELSE.into_iter().chain([("AWS_SHARED_CREDENTIALS_FILE", profiles.to_str().unwrap())]);
+    let variables: HashMap<_, _> = variables.collect();
+    let process = Process::with(&file, &variables.into_iter().collect::<Vec<_>>());
+    until_signed_by(&SimulatorKey::for_tests(), &world, &process).await;
+
+    fs::write(&file, &without).unwrap();
+    let refusal = "[credentials] is gone, and elsewhere there are no AWS credentials";
+    until("the reload is refused", || process.text().contains(refusal)).await;
+    until_signed_by(&SimulatorKey::for_tests(), &world, &process).await;
+    fs::write(&profiles, profile(&rotated_key())).unwrap();
+    process.signal("HUP");
+    until_signed_by(&rotated_key(), &world, &process).await;
+}
+
 /// STS's, to one question.
 async fn answer(mut stream: TcpStream, key: &SimulatorKey) {
     let mut asked = Vec::new();

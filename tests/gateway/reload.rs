@@ -344,6 +344,29 @@ async fn a_file_without_keys_takes_them_away_and_one_that_is_no_key_set_is_a_mis
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_reload_changes_no_issuers_keys() {
+    let second =
+        "\n[issuers.second]\nissuer = \"https://second.example\"\naudiences = [\"a\"]\nkey_set = { file = \"second.json\" }\n";
+    let world = World::start().await;
+    let file = |name: &str| world.directory.path().join(name);
+    let keys = fs::read_to_string(file("keys.json")).unwrap();
+    fs::write(file("second.json"), &keys).unwrap();
+    fs::write(world.config_file(), world.config_text(&world.settings) + second).unwrap();
+    assert!(world.gateway.reload().await);
+    let mut client = world.h1().await;
+    fs::write(file("second.json"), "<html>").unwrap();
+    let others = DevelopmentIssuer::generate().unwrap().key_set_json();
+    for keys in ["{\"keys\":[]}", &others] {
+        fs::write(file("keys.json"), keys).unwrap();
+        assert!(!world.gateway.reload().await);
+        client.post(INVOKE, "{}").await.assert_served();
+    }
+    fs::write(file("second.json"), &keys).unwrap();
+    assert!(world.gateway.reload().await);
+    client.post(INVOKE, "{}").await.assert_refused(403, "UnrecognizedClientException");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn certificates_of_listeners_change_by_reload() {
     let world = World::start().await;
     let mut before = world.h2().await;
