@@ -64,6 +64,34 @@ fn a_sound_file_is_summed_up_on_one_line() {
     assert!(output.stderr.is_empty());
 }
 
+#[test]
+fn the_line_break_behind_a_secret_is_no_part_of_it_and_one_within_is_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("tollgate.toml");
+    let text = r#"
+        listeners = [{ address = "127.0.0.1:0" }]
+        upstream = { region = "us-east-1" }
+        [credentials]
+        access_key_id = "AKIDEXAMPLE"
+        secret_access_key = { env = "OUR_KEY" }
+        session_token = { env = "OUR_TOKEN" }
+    "#;
+    fs::write(&file, text).unwrap();
+    for (key, token, says) in [
+        ("wJalr\n", "FwoGZ\r\n", None),
+        ("wJalr", "FwoGZ\nXyz", Some("credentials.session_token")),
+        ("wJalr XUt", "FwoGZ", Some("credentials.secret_access_key")),
+        ("\n", "FwoGZ", Some("is empty")),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+        let output = command.args(["check", "-c"]).arg(&file).env("OUR_KEY", key).env("OUR_TOKEN", token).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(if says.is_some() { 78 } else { 0 }), "{told}");
+        assert!(says.is_none_or(|says| told.contains(says)), "{told}");
+        assert!(!told.contains("wJalr") && !told.contains("FwoGZ"), "{told}");
+    }
+}
+
 /// A configuration whose keys file has one key of each kind, and the file.
 fn with_keys(directory: &Path) -> (PathBuf, String) {
     let (config, keys) = (directory.join("tollgate.toml"), directory.join("keys.toml"));

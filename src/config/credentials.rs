@@ -16,3 +16,10 @@ pub struct StaticCredentials {
     /// Where the session token is, if there is one.
     pub session_token: Option<Secret>,
 }
+
+impl StaticCredentials {
+    /// Whether a text can be an id, a key or a token of AWS's: what has a space or a line break in it signs nothing, or stands in no header.
+    pub fn is_plain(text: &str) -> bool {
+        text.bytes().all(|b| b.is_ascii_graphic())
+    }
+}

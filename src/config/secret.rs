@@ -12,7 +12,7 @@ use super::{contents, mask};
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(deny_unknown_fields, rename_all = "lowercase")]
 pub enum Secret {
-    /// An environment variable.
+    /// An environment variable; a trailing line break is not part of the secret.
     Env(String),
     /// A file; a trailing line break is not part of the secret.
     File(PathBuf),
@@ -47,13 +47,13 @@ impl Secret {
     /// # Errors
     /// It is not there.
     pub fn read(&self) -> Result<SecretString, SecretError> {
-        match self {
-            Secret::Env(name) => env::var(name).map(SecretString::from).map_err(|_| SecretError::Env(shown(name))),
-            Secret::File(path) => match contents::text(path) {
-                Ok(text) => Ok(SecretString::from(text.trim_end_matches(['\r', '\n']))),
-                Err(error) => Err(SecretError::File { file: path.display().to_string(), error }),
-            },
-        }
+        let text = match self {
+            Secret::Env(name) => env::var(name).map_err(|_| SecretError::Env(shown(name)))?,
+            Secret::File(path) => {
+                contents::text(path).map_err(|error| SecretError::File { file: path.display().to_string(), error })?
+            }
+        };
+        Ok(SecretString::from(text.trim_end_matches(['\r', '\n'])))
     }
 }
 

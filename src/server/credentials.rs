@@ -38,7 +38,7 @@ pub trait CredentialsSource: Send + Sync {
 /// The configured keys, or the SDK's default chain.
 ///
 /// # Errors
-/// A configured secret cannot be read.
+/// A configured secret cannot be read, or no request could be signed with the keys.
 pub fn source(config: &Config) -> anyhow::Result<Box<dyn CredentialsSource>> {
     if let Some(fixed) = &config.credentials {
         return Ok(Box::new(Fixed(read_fixed(fixed)?)));
@@ -142,6 +142,13 @@ fn read_fixed(fixed: &StaticCredentials) -> anyhow::Result<Credentials> {
     let secret = fixed.secret_access_key.read()?;
     let token = fixed.session_token.as_ref().map(Secret::read).transpose()?;
     let token = token.map(|token| token.expose_secret().to_owned());
+    for (key, text) in [
+        ("access_key_id", fixed.access_key_id.as_str()),
+        ("secret_access_key", secret.expose_secret()),
+        ("session_token", token.as_deref().unwrap_or_default()),
+    ] {
+        anyhow::ensure!(StaticCredentials::is_plain(text), "`credentials.{key}` is not one line of ASCII without spaces");
+    }
     Ok(Credentials::new(&fixed.access_key_id, secret.expose_secret(), token, None, "configuration"))
 }
 
@@ -197,6 +204,32 @@ mod tests {
         assert!(slot.current(SystemTime::now()).is_ok(), "the first ones are good by the clock on the wall");
         let fetches = source.0.load(Ordering::Relaxed);
         assert!((3..200).contains(&fetches), "asked again and again, with pauses: {fetches}");
+    }
+
+    #[test]
+    fn keys_that_could_sign_nothing_are_not_taken() {
+        let directory = tempfile::tempdir().unwrap();
+        let secret = |name: &str, text: &str| {
+            let file = directory.path().join(name);
+            std::fs::write(&file, text).unwrap();
+            Secret::File(file)
+        };
+        let with = |id: &str, key: &str, token: &str| {
+            read_fixed(&StaticCredentials {
+                access_key_id: id.to_owned(),
+                secret_access_key: secret("key", key),
+                session_token: Some(secret("token", token)),
+            })
+        };
+        assert!(with("AKID", "a+/b=\n", "c\r\n").is_ok());
+        for (id, key, token, named) in [
+            ("AK\nID", "a", "b", "`credentials.access_key_id`"),
+            ("AKID", "a\nb\n", "c", "`credentials.secret_access_key`"),
+            ("AKID", "a", "b c", "`credentials.session_token`"),
+        ] {
+            let told = with(id, key, token).unwrap_err().to_string();
+            assert!(told.starts_with(named), "{told}");
+        }
     }
 
     struct Shared(Arc<Stale>);

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{Check, KeyPath, certificates, traces, vending};
+use super::{Check, KeyPath, certificates, credentials, traces, vending};
 use crate::config::{Config, KeySetSource, Secret, TlsFiles, contents, mask};
 
 pub(super) fn check(check: &mut Check<'_>, config: &Config, now: SystemTime) {
@@ -38,13 +38,14 @@ pub(super) fn check(check: &mut Check<'_>, config: &Config, now: SystemTime) {
             check.error(KeyPath::of("prices").key("file"), message, help);
         }
     }
-    if let Some(credentials) = &config.credentials {
+    if let Some(keys) = &config.credentials {
         let path = KeyPath::of("credentials");
-        secret(check, &path.clone().key("secret_access_key"), &credentials.secret_access_key);
-        if let Some(token) = &credentials.session_token {
+        secret(check, &path.clone().key("secret_access_key"), &keys.secret_access_key);
+        if let Some(token) = &keys.session_token {
             secret(check, &path.key("session_token"), token);
         }
     }
+    credentials::files(check, config.credentials.as_ref());
     for (name, issuer) in &config.issuers {
         if let KeySetSource::File(file) = &issuer.key_set {
             key_set(check, &KeyPath::of("issuers").key(name).key("key_set").key("file"), file);
@@ -167,7 +168,7 @@ fn secret(check: &mut Check<'_>, path: &KeyPath, secret: &Secret) {
             let shown = if mask::is_variable(name) { format!("`{name}`") } else { "variable of this name".to_owned() };
             match env::var_os(name) {
                 None => check.error(path, format!("the environment has no {shown}"), "set it where the gateway is started"),
-                Some(value) if value.is_empty() => {
+                Some(value) if value.to_str().is_some_and(|text| text.trim().is_empty()) => {
                     check.error(path, format!("the environment's {shown} is empty"), "set it to the secret")
                 }
                 Some(value) if value.to_str().is_none() => {

@@ -4,6 +4,7 @@
 mod bounds;
 mod certificates;
 mod client_principals;
+mod credentials;
 mod demands;
 mod files;
 mod issuers;
@@ -42,6 +43,7 @@ impl<'a> Check<'a> {
         listeners::check(self, config);
         upstream::check(self, &config.upstream);
         bounds::check(self, config);
+        credentials::check(self, config.credentials.as_ref());
         issuers::check(self, config);
         issuers::groups(self, config);
         tenants::check(self, &config.tenants);

@@ -35,6 +35,12 @@ fn a_bad_value_is_reported_once_where_it_stands() {
         ("{ requests_per_minute = 60 }", "[60]", "tenants.acme.limits", "expected a table"),
         ("[issuers", "[log]\naccess_one_in = 0\n[issuers", "log.access_one_in", "`access = false`"),
         ("[issuers", "[traces]\nendpoint = \"h:4318\"\n[issuers", "traces.endpoint", "not a URL"),
+        (
+            "[issuers",
+            "[credentials]\naccess_key_id = \"AK\\nID\"\nsecret_access_key = { env = \"A\" }\n[issuers",
+            "credentials.access_key_id",
+            "not an id of AWS's",
+        ),
         ("[issuers", "[traces]\nendpoint = \"https://u:p@h\"\n[issuers", "traces.endpoint", "credentials in it"),
         (
             "[issuers",
