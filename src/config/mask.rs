@@ -82,7 +82,8 @@ pub(super) fn is_shown(path: &[Step], value: &Value) -> bool {
     }
 }
 
-fn names_secret(key: &str) -> bool {
+/// Whether it is, or has in it, the name of a secret.
+pub(super) fn names_secret(key: &str) -> bool {
     let lowercase = key.to_ascii_lowercase();
     MARKS.iter().any(|mark| lowercase.contains(mark))
 }

@@ -9,7 +9,8 @@ use toml::de::DeTable;
 use super::{
     contents,
     document::{KeyPath, Node},
-    mask::{header, is_section, mask, mask_in_section},
+    mask::{header, is_section, mask, mask_in_section, names_secret},
+    syntax,
 };
 
 /// How bad it is.
@@ -140,7 +141,9 @@ impl Problems {
             Some(span) => {
                 let line = Line::around(&self.text, span);
                 // What is no TOML has no path, and one whose section is misspelt has another.
-                let may_be_secret = is_section(&problem.key_path) || is_in_section_of_secrets(&self.text, span.start);
+                let may_be_secret = is_section(&problem.key_path)
+                    || is_in_section_of_secrets(&self.text, span.start)
+                    || is_within_secret(&self.text, span.start);
                 let source = if may_be_secret { mask_in_section(line.text) } else { mask(line.text) };
                 let caret = AnnotationKind::Primary.span(line.span).label(problem.key_path.as_str());
                 title.element(Snippet::source(source).line_start(line.number).path(self.name.as_str()).annotation(caret))
@@ -166,6 +169,16 @@ fn is_in_section_of_secrets(text: &str, at: usize) -> bool {
     let mut lines = text[..end].lines().rev();
     let own = lines.next().unwrap_or_default();
     lines.find_map(header).map_or_else(|| is_section(own.trim_start()), is_section)
+}
+
+/// Whether the line is within what a secret's key opened on a line above it.
+fn is_within_secret(text: &str, at: usize) -> bool {
+    let line_start = |at: usize| text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1);
+    let above = text.get(..line_start(text.floor_char_boundary(at))).unwrap_or_default();
+    syntax::left_open(above).into_iter().any(|opened| {
+        let key = text.get(line_start(opened)..opened).unwrap_or_default();
+        names_secret(key) || is_section(key.trim_start())
+    })
 }
 
 /// The first line of a span: its text, its number from 1, and the part of it that the span covers.

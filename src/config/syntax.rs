@@ -33,15 +33,27 @@ fn bracket(text: &str, at: usize) -> &str {
     text.get(at..=at).unwrap_or_default()
 }
 
-/// Where the innermost bracket stands that a text leaves open. Strings and comments may have any.
+/// Where the innermost bracket stands that a text leaves open.
 fn open_bracket(text: &str) -> Option<usize> {
+    left_open(text).into_iter().rfind(|at| matches!(bracket(text, *at), "[" | "{"))
+}
+
+/// Where everything stands that a text leaves open, brackets and a string of several lines, the outermost first. Strings and comments may
+/// have any bracket.
+pub(super) fn left_open(text: &str) -> Vec<usize> {
     let mut open = Vec::new();
     let mut at = 0;
     while let Some(rest) = text.get(at..) {
         let Some(next) = rest.chars().next() else { break };
         at += match next {
             '#' => rest.find('\n').unwrap_or(rest.len()),
-            '"' | '\'' => string(rest),
+            '"' | '\'' => match string(rest) {
+                Some(length) => length,
+                None => {
+                    open.push(at);
+                    break;
+                }
+            },
             _ => next.len_utf8(),
         };
         match next {
@@ -50,11 +62,12 @@ fn open_bracket(text: &str) -> Option<usize> {
             _ => {}
         }
     }
-    open.pop()
+    open
 }
 
-/// How long the string is that a text begins with, quotes included. One of a single line ends with the line at the latest.
-fn string(text: &str) -> usize {
+/// How long the string is that a text begins with, quotes included; nothing if it goes on. One of a single line ends with the line at the
+/// latest.
+fn string(text: &str) -> Option<usize> {
     let quote = text.get(..1).unwrap_or_default();
     let triple = quote.repeat(3);
     let (end, lines) = if text.starts_with(&triple) { (triple.as_str(), true) } else { (quote, false) };
@@ -62,7 +75,7 @@ fn string(text: &str) -> usize {
     while let Some(rest) = text.get(at..) {
         let Some(next) = rest.chars().next() else { break };
         if rest.starts_with(end) {
-            return at + end.len();
+            return Some(at + end.len());
         }
         if next == '\n' && !lines {
             break;
@@ -72,7 +85,7 @@ fn string(text: &str) -> usize {
             at += text.get(at..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
         }
     }
-    at
+    (!lines).then_some(at)
 }
 
 #[cfg(test)]
@@ -95,6 +108,18 @@ mod tests {
             ("]]}\na = {", Some(8)),
         ] {
             assert_eq!(open_bracket(text), open, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_open_is_told_from_the_outside_in() {
+        for (text, open) in [
+            ("a = { b = [\n", vec![4, 10]),
+            ("a = [1] # [\nb = \"[\n", vec![]),
+            ("a = [\"\"\"\n[", vec![4, 5]),
+            ("a = '''x'''\nb = '''\n{", vec![16]),
+        ] {
+            assert_eq!(left_open(text), open, "{text}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! `[routing]`, `[bodies]`, `[bidirectional]`, `[downstream]`, `[metering]`, `[account]`, `[log]` and the seconds of `[upstream]`: bounds that would refuse everything or bound nothing, and filters that filter nothing.
+//! `[routing]`, `[bodies]`, `[bidirectional]`, `[downstream]`, `[metering]`, `[account]`, `[log]` and the seconds of all sections: bounds that would refuse everything or bound nothing, and filters that filter nothing.
 
 use tracing_subscriber::EnvFilter;
 
@@ -83,6 +83,9 @@ fn amounts(check: &mut Check<'_>, config: &Config) {
         ("downstream", "leave_seconds", config.downstream.leave_seconds),
         ("downstream", "drain_seconds_max", config.downstream.drain_seconds_max),
         ("metering", "read_on_seconds_max", config.metering.read_on_seconds_max),
+        ("roles", "wait_seconds_max", config.roles.wait_seconds_max),
+        ("traces", "export_seconds_max", config.traces.as_ref().map_or(0, |traces| traces.export_seconds_max)),
+        ("log", "access_slow_seconds", config.log.access_slow_seconds),
     ];
     for (section, key, _) in counts.into_iter().chain(seconds).filter(|(.., value)| *value == 0) {
         if (section, key) == ("upstream", "idle_seconds_max") {
@@ -105,10 +108,22 @@ fn amounts(check: &mut Check<'_>, config: &Config) {
             check.error(KeyPath::of(section).key(key), format!("{value} bytes: hardly anything fits"), help);
         }
     }
-    for (section, key, value) in seconds.into_iter().chain(seconds_or_none).filter(|(.., value)| *value > SECONDS_MAX) {
-        let help = format!("write at most {SECONDS_MAX}, better how long clients really wait");
-        check.error(KeyPath::of(section).key(key), format!("{value} seconds are more than ten years"), help);
+    let seconds = seconds.into_iter().chain(seconds_or_none).map(|(section, key, value)| (KeyPath::of(section).key(key), value));
+    for (path, value) in seconds.chain(seconds_of_issuers(config)).filter(|(_, value)| *value > SECONDS_MAX) {
+        let help = format!("write at most {SECONDS_MAX}, better how long it is really to be");
+        check.error(path, format!("{value} seconds are more than ten years"), help);
     }
+}
+
+fn seconds_of_issuers(config: &Config) -> impl Iterator<Item = (KeyPath, u64)> {
+    config.issuers.iter().flat_map(|(name, issuer)| {
+        [
+            ("key_set_refresh_seconds", issuer.key_set_refresh_seconds),
+            ("key_set_outage_seconds_max", issuer.key_set_outage_seconds_max),
+            ("token_lifetime_seconds_max", issuer.token_lifetime_seconds_max),
+        ]
+        .map(|(key, value)| (KeyPath::of("issuers").key(name).key(key), value))
+    })
 }
 
 fn leaving(check: &mut Check<'_>, config: &Config) {

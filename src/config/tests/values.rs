@@ -56,6 +56,36 @@ fn a_bad_value_is_reported_once_where_it_stands() {
         ),
         ("[issuers", "[traces]\nendpoint = \"http://h\"\nsample_ratio = 5\n[issuers", "traces.sample_ratio", "from 0 to 1"),
         ("[issuers", "[traces]\nendpoint = \"http://h\"\nqueued_spans_max = 0\n[issuers", "traces.queued_spans_max", "default"),
+        (
+            "[issuers",
+            "[traces]\nendpoint = \"http://h\"\nexport_seconds_max = 315360001\n[issuers",
+            "traces.export_seconds_max",
+            "more than ten years",
+        ),
+        (
+            "[issuers",
+            "[log]\naccess_slow_seconds = 18446744073709551615\n[issuers",
+            "log.access_slow_seconds",
+            "more than ten years",
+        ),
+        (
+            "[issuers",
+            "[roles]\narn = \"arn:aws:iam::123456789012:role/r\"\nwait_seconds_max = 18446744073709551615\n[issuers",
+            "roles.wait_seconds_max",
+            "more than ten years",
+        ),
+        (
+            "audiences",
+            "token_lifetime_seconds_max = 18446744073709551615\naudiences",
+            "issuers.corporate.token_lifetime_seconds_max",
+            "more than ten years",
+        ),
+        (
+            "audiences",
+            "key_set_outage_seconds_max = 18446744073709551615\naudiences",
+            "issuers.corporate.key_set_outage_seconds_max",
+            "more than ten years",
+        ),
         ("[issuers", "[downstream]\nrequests_max = 0\n[issuers", "downstream.requests_max", "refuse every request"),
         (
             "[issuers",
@@ -251,6 +281,20 @@ fn a_file_that_admits_nobody_is_usable_but_warned_about() {
 }
 
 #[test]
+fn no_key_set_is_to_be_fetched_in_a_billion_years() {
+    let never = u64::MAX;
+    let text =
+        GOOD.replace("audiences", &format!("key_set_refresh_seconds = {never}\nkey_set_outage_seconds_max = {never}\naudiences"));
+    let problems = examined(&text);
+    let found: Vec<_> = problems.errors().map(|problem| problem.key_path.as_str()).collect();
+    assert_eq!(
+        found,
+        ["issuers.corporate.key_set_refresh_seconds", "issuers.corporate.key_set_outage_seconds_max"],
+        "{problems}"
+    );
+}
+
+#[test]
 fn credentials_in_a_url_stay_out_of_the_report() {
     let problems = examined(&GOOD.replace("https://idp.example/keys", "https://me:hunter2@idp.example/keys"));
     let report = problems.to_string();
@@ -266,6 +310,11 @@ fn a_secret_in_the_file_stays_out_of_the_report_whatever_is_wrong_around_it() {
         "secret = \"hunter2\"",
         "[traces.headers]\nx-team = \"hunter2\"",
         "[traces]\nheaders = { x-team = \"hunter2\" }",
+        "[traces]\nheaders = {\n  x-team = \"hunter2\n}",
+        "[traces]\nheaders = {\n  x-team = \"hunter2\"\n}",
+        "[traces]\nheaders = { # one\n  x-team = {\n  env = \"hunter2\n}\n}",
+        "[traces]\nheaders.x-team = \"\"\"\nhunter2",
+        "[trace]\nauthorization = [\n  [\n  \"hunter2\n]]",
         "[traces.headers]\nx-team = { env = \"hunter2\", file = \"hunter2\" }",
         "[traces.headers]\nx-api-key = hunter2",
         "[traces.headers]\nx-team \"hunter2\"",
