@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Check, KeyPath};
-use crate::config::Ledger;
+use crate::config::{Durability, Ledger};
 
 /// `durability = "group"` promises that a charge is on disk within a second; so much of it may be spent waiting for others.
 const COMMIT_MILLISECONDS_MAX: u64 = 500;
@@ -26,6 +26,12 @@ pub(super) fn check(check: &mut Check<'_>, ledger: &Ledger) {
             format!("{} days is not between 1 and {RETENTION_DAYS_MAX}", ledger.retention_days),
             "rows that are younger than a day are needed to know a request that was charged already",
         );
+    }
+    if !check.has(&at("file")) {
+        let promises = [("durability", ledger.durability == Durability::Strict), ("on_failure", check.has(&at("on_failure")))];
+        for (key, _) in promises.into_iter().filter(|(_, promised)| *promised) {
+            check.warning(at(key), "without a `file` nothing is kept, and this does nothing", "add `file`, or remove the line");
+        }
     }
     if ledger.file.as_ref().is_some_and(|file| file.as_os_str().is_empty() || file.file_name().is_none()) {
         check.error(at("file"), "not the path of a file", "write a path such as `/var/lib/tollgate/ledger.sqlite`");

@@ -60,6 +60,18 @@ impl<'a> Check<'a> {
         ledger::files(self, &config.ledger);
     }
 
+    /// Whether the file itself has a key there.
+    fn has(&self, path: &KeyPath) -> bool {
+        self.root.has(&path.0)
+    }
+
+    /// Whether the file itself has a key below there.
+    fn has_below(&self, path: &KeyPath) -> bool {
+        let mut found = false;
+        self.root.each_key(&mut |key| found |= key.len() > path.0.len() && key.starts_with(&path.0));
+        found
+    }
+
     fn error(&mut self, path: KeyPath, message: impl Into<String>, help: impl Into<String>) {
         self.add(Severity::Error, path, message.into(), help.into());
     }

@@ -40,6 +40,7 @@ pub(super) fn check(check: &mut Check<'_>, tenant: &Tenant, path: &KeyPath) {
         models(check, quota, tenant, &at);
         amounts(check, quota, &at);
         proportions(check, quota, &at);
+        ways(check, quota, &at);
     }
 }
 
@@ -180,8 +181,20 @@ fn proportions(check: &mut Check<'_>, quota: &Quota, at: &KeyPath) {
             check.warning(at.clone().key(key), message, "raise it, or lower `max_tokens`");
         }
     }
-    if quota.max_tokens_over == MaxTokensOver::Lower && quota.shadow {
-        let help = "remove it, or `shadow = true`";
-        check.warning(at.clone().key("max_tokens_over"), "a shadow quota lowers nothing, it only reports", help);
+}
+
+/// Ways to count and to refuse for limits that are not there.
+fn ways(check: &mut Check<'_>, quota: &Quota, at: &KeyPath) {
+    if quota.count_burndown && !check.has(&at.clone().key("tokens_per_minute")) {
+        let help = "add `tokens_per_minute`, which is what it is about, or remove it";
+        check.warning(at.clone().key("count_burndown"), "there is no `tokens_per_minute`: it does nothing", help);
+    }
+    if quota.max_tokens_over == MaxTokensOver::Lower {
+        let at = at.clone().key("max_tokens_over");
+        if !check.has(&at.parent().key("max_tokens")) {
+            check.warning(at, "there is no `max_tokens`: nothing is lowered", "add `max_tokens`, or remove it");
+        } else if quota.shadow {
+            check.warning(at, "a shadow quota lowers nothing, it only reports", "remove it, or `shadow = true`");
+        }
     }
 }

@@ -23,6 +23,7 @@ pub(super) fn check(check: &mut Check<'_>, config: &Config) {
     role(check, &path, roles.arn.as_deref(), roles.external_id.as_deref(), Some(roles.duration_seconds));
     tags(check, roles, &path);
     sts(check, config, &path);
+    without_arn(check, config, &path);
     for (key, value) in
         [("wait_seconds_max", roles.wait_seconds_max), ("sessions_per_tenant_max", roles.sessions_per_tenant_max as u64)]
     {
@@ -38,6 +39,24 @@ pub(super) fn check(check: &mut Check<'_>, config: &Config) {
     if config.request_metadata.tenant_key.as_deref().is_some_and(|key| !is_metadata_key(key)) {
         let path = KeyPath::of("request_metadata").key("tenant_key");
         check.error(path, "not a key that Bedrock takes", "use 1 to 256 of `A-Z a-z 0-9 : _ @ $ # = / + , . -` and spaces");
+    }
+}
+
+/// Settings for roles that nobody has.
+fn without_arn(check: &mut Check<'_>, config: &Config, path: &KeyPath) {
+    if check.has(&path.clone().key("arn")) {
+        return;
+    }
+    let has_own = |name: &String| check.has(&KeyPath::of("tenants").key(name).key("role").key("arn"));
+    let external_id = path.clone().key("external_id");
+    if !config.tenants.keys().any(has_own) {
+        if check.has_below(path) {
+            let help = "add `arn`, here for all tenants or in `[tenants.NAME.role]`";
+            check.warning(path.clone(), "no role: all of this does nothing, and the gateway's own credentials are used", help);
+        }
+    } else if check.has(&external_id) {
+        let help = "add `arn`, or write the id in the `[tenants.NAME.role]` that it is for";
+        check.warning(external_id, "sent with no role: it is for that of `[roles]`, which has no `arn`", help);
     }
 }
 

@@ -21,6 +21,14 @@ pub(super) fn check(check: &mut Check<'_>, config: &Config) {
     if vending.sealing_keys.is_empty() {
         check.error(at("sealing_keys"), "no key: nothing can be sealed", "add `{ id = \"…\", secret = { file = \"…\" } }`");
     }
+    if !vending.sts && !vending.container_credentials && config.keys.is_none() {
+        let help = "leave one of `sts` and `container_credentials` on, or remove the section";
+        check.warning(
+            KeyPath::of("vending"),
+            "both ways are off: nothing is vended, and there are no `[keys]` to be sealed",
+            help,
+        );
+    }
     let mut seen = BTreeSet::new();
     for (index, key) in vending.sealing_keys.iter().enumerate() {
         let path = at("sealing_keys").index(index).key("id");

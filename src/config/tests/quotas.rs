@@ -56,6 +56,8 @@ fn a_quota_that_is_wrong_is_reported_once_where_it_stands() {
         ("tokens_per_day = 6\ntokens_per_month = 5", "quotas[0].tokens_per_day", "more than `tokens_per_month`"),
         ("usd_per_day = \"6\"\nusd_per_month = \"5.99\"", "quotas[0].usd_per_day", "more than `usd_per_month`"),
         ("tokens_per_minute = 4_000\nmax_tokens = 4_096", "quotas[0].tokens_per_minute", "less than `max_tokens`, 4096"),
+        ("tokens_per_day = 5\ncount_burndown = true", "quotas[0].count_burndown", "it does nothing"),
+        ("tokens_per_day = 5\nmax_tokens_over = \"lower\"", "quotas[0].max_tokens_over", "nothing is lowered"),
         ("shadow = true\nmax_tokens = 5\nmax_tokens_over = \"lower\"", "quotas[0].max_tokens_over", "only reports"),
     ];
     for (quota, path, says) in cases {

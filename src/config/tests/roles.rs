@@ -47,6 +47,22 @@ fn a_tenants_role_without_an_arn_anywhere_is_found() {
 }
 
 #[test]
+fn settings_of_roles_that_nobody_has_are_warned_of() {
+    let own = format!("{OWN}arn = \"arn:aws:iam::123456789012:role/own\"\n");
+    for (text, warned) in [
+        ("[roles]\n", &[][..]),
+        ("[roles]\nexternal_id = \"shared\"\n", &["roles"]),
+        ("[roles]\nper_principal = true\nclaim_tags = { team = \"department\" }\n", &["roles"]),
+        (&format!("[roles]\nper_principal = true\n{own}"), &[]),
+        (&format!("[roles]\nexternal_id = \"shared\"\n{own}"), &["roles.external_id"]),
+    ] {
+        let problems = examined(&format!("{GOOD}{text}"));
+        assert_eq!(problems.warnings().map(|problem| problem.key_path.as_str()).collect::<Vec<_>>(), warned, "{text}");
+        assert_eq!(problems.errors().count(), 0, "{problems}");
+    }
+}
+
+#[test]
 fn a_tenants_own_role_is_the_shared_one_but_for_what_it_says() {
     let role = |own: &str, tenant: &str| {
         let text = format!("{GOOD}{ROLES}{OWN}{own}");

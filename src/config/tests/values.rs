@@ -186,6 +186,8 @@ fn a_bad_value_is_reported_once_where_it_stands() {
         ("[issuers", "[routing]\nsurface_service = \"mantle\"\n[issuers", "routing.surface_service", "`bedrock-mantle`"),
         ("[issuers", "[bodies]\nbytes_max = 25_000_001\n[issuers", "bodies.bytes_max", "more than Bedrock takes"),
         ("[issuers", "[bodies]\nread_seconds_max = 0\n[issuers", "bodies.read_seconds_max", "refuse every request"),
+        ("[issuers", "[ledger]\ndurability = \"strict\"\n[issuers", "ledger.durability", "nothing is kept"),
+        ("[issuers", "[ledger]\non_failure = \"closed\"\n[issuers", "ledger.on_failure", "nothing is kept"),
         ("[issuers", "[ledger]\ncommit_milliseconds_max = 501\n[issuers", "ledger.commit_milliseconds_max", "a second in all"),
         ("[issuers", "[ledger]\ncommit_milliseconds_max = 0\n[issuers", "ledger.commit_milliseconds_max", "between 1 and"),
         ("[issuers", "[ledger]\nretention_days = 0\n[issuers", "ledger.retention_days", "younger than a day"),

@@ -16,6 +16,7 @@ fn values_that_vend_nothing_are_found() {
     assert_eq!(examined(&format!("{GOOD}{VENDING}")).to_string(), "");
     for (from, to, path, words) in [
         ("[{ id = \"a\", secret = { file = \"sealing\" } }]", "[]", "vending.sealing_keys", "no key"),
+        ("[vending]", "[vending]\nsts = false\ncontainer_credentials = false", "vending", "both ways are off"),
         ("\"a\"", "\"a.b\"", "vending.sealing_keys[0].id", "not an id"),
         ("} }]", "} }, { id = \"a\", secret = { env = \"B\" } }]", "vending.sealing_keys[1].id", "another key"),
         ("} }]", "} }]\nlifetime_seconds = 0", "vending.lifetime_seconds", "not a lifetime"),
