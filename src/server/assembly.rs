@@ -95,9 +95,11 @@ impl Parts {
         let snapshot = Snapshot::compile(config, 1, &lasting)?;
         expiry::show(&snapshot, &metrics);
         zeros::begin(&snapshot, &metrics);
+        let now = super::reload::unix_seconds(SystemTime::now());
+        metrics.started.set(now);
         metrics.config_generation.set(1);
         metrics.config_last_reload_successful.set(1);
-        metrics.config_last_reload_success.set(super::reload::unix_seconds(SystemTime::now()));
+        metrics.config_last_reload_success.set(now);
         Ok(Parts {
             live: Arc::new(ArcSwap::from_pointee(Live::new(snapshot))),
             lasting: Arc::new(lasting),

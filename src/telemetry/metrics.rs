@@ -82,6 +82,8 @@ pub struct Metrics {
     pub predecessors: IntGauge,
     /// Lines of the log lost because they could not be written, or not fast enough.
     pub access_log_lost: IntCounter,
+    /// When this process started. `process_start_time_seconds` needs `/proc/stat`, which hardening hides (`ProcSubset=pid`).
+    pub started: IntGauge,
 }
 
 /// One more in a gauge, until it is dropped.
@@ -196,6 +198,7 @@ impl Metrics {
                     "Upgrades that did not come about; the old process serves on.")?,
             predecessors: t.gauge("tollgate_predecessors", "Former processes whose last requests still run.")?,
             access_log_lost: t.counter("tollgate_access_log_lost_lines_total", "Log lines lost to a log that is slow or cannot be written.")?,
+            started: t.gauge("tollgate_start_timestamp_seconds", "When this process started.")?,
         };
         #[cfg(target_os = "linux")]
         metrics.registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;

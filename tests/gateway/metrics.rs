@@ -113,6 +113,9 @@ async fn every_metric_there_is_appears() {
     assert_eq!(metrics.sum("tollgate_response_body_bytes_total", &["acme"]), 10.0);
     assert_eq!(metrics.sum("tollgate_token_cache_hits", &[]), 5.0);
     assert!(metrics.0.contains("process_resident_memory_bytes"));
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
+    let age = now - metrics.sum("tollgate_start_timestamp_seconds", &[]);
+    assert!((0.0..600.0).contains(&age), "started {age} seconds ago");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
