@@ -25,9 +25,14 @@ impl Validity {
         Ok(Validity { not_before: validity.not_before.timestamp(), not_after: validity.not_after.timestamp() })
     }
 
-    /// Whether renewal is overdue: 14 days before the end, or after five sixths of a shorter life.
+    /// The last second before renewal is overdue: 14 days before the end, or after five sixths of a shorter life.
+    pub fn renewal(&self) -> i64 {
+        self.not_after.saturating_sub((14 * DAY).min(self.lifetime() / 6))
+    }
+
+    /// Whether renewal is overdue.
     pub fn ends_very_soon(&self, now: i64) -> bool {
-        now > self.not_after.saturating_sub((14 * DAY).min(self.lifetime() / 6))
+        now > self.renewal()
     }
 
     /// Whether to think of renewal: 30 days before the end, or after two thirds of a shorter life, as ACME clients do.

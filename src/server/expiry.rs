@@ -1,4 +1,4 @@
-//! The end of certificates, seen coming: a metric for each, and a line in the log every day.
+//! The end of certificates, seen coming: metrics for each, and a line in the log every day.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,11 +8,14 @@ use crate::{snapshot::Snapshot, telemetry::Metrics};
 /// How often the log says so.
 pub(super) const SAY_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Shows when the certificates in force end, and no others.
+/// Shows when the certificates in force end and are to be renewed, and no others.
 pub(super) fn show(snapshot: &Snapshot, metrics: &Metrics) {
     metrics.certificate_expiry.reset();
+    metrics.certificate_renewal.reset();
     for certificate in snapshot.certificates() {
-        metrics.certificate_expiry.with_label_values(&[&certificate.file]).set(certificate.validity.not_after);
+        let (file, validity) = ([certificate.file.as_str()], certificate.validity);
+        metrics.certificate_expiry.with_label_values(&file).set(validity.not_after);
+        metrics.certificate_renewal.with_label_values(&file).set(validity.renewal());
     }
 }
 

@@ -46,6 +46,8 @@ pub struct Metrics {
     pub streams_refused: IntCounterVec,
     /// When the certificates of listeners expire, by file.
     pub certificate_expiry: IntGaugeVec,
+    /// When their renewal is overdue.
+    pub certificate_renewal: IntGaugeVec,
     /// What requests used and cost.
     pub account: AccountMetrics,
     /// Requests refused, by reason.
@@ -171,6 +173,10 @@ impl Metrics {
             )?,
             certificate_expiry: t.gauges("tollgate_certificate_expiry_timestamp_seconds",
                 "When the certificate in the file expires.",
+                &["file"],
+            )?,
+            certificate_renewal: t.gauges("tollgate_certificate_renewal_timestamp_seconds",
+                "When the renewal of the certificate in the file is overdue: 14 days before its end, or after five sixths of a shorter life.",
                 &["file"],
             )?,
             account: AccountMetrics::new(t)?,

@@ -142,7 +142,10 @@ async fn the_certificate_is_the_one_for_the_name_and_each_is_renewed() {
     assert!(!served(&second, "localhost").await, "that one has the first certificate");
     assert!(!served(&second, "a.b.gw.example").await, "a wildcard is one label");
     let expiries = world.metrics().await;
-    assert_eq!(expiries.0.matches("\ntollgate_certificate_expiry_timestamp_seconds{").count(), 3, "{}", expiries.0);
+    for name in ["expiry", "renewal"] {
+        let series = format!("\ntollgate_certificate_{name}_timestamp_seconds{{");
+        assert_eq!(expiries.0.matches(&series).count(), 3, "{}", expiries.0);
+    }
 
     // The files alone change: they are watched.
     let (_, key, pem) = renewed.certify("other", &["gw.example"]);
