@@ -2,15 +2,12 @@
 //! route, policy, rate. What only the body tells is completed by `body`, on the same value.
 
 use std::{
-    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Instant, SystemTime},
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
-use memchr::memchr;
-use pingora_http::RequestHeader;
+use http::{HeaderMap, HeaderValue, Version};
 use pingora_proxy::Session;
 
 use super::{
@@ -18,24 +15,21 @@ use super::{
     assume::UpstreamIdentity,
     awaited,
     charge::Charge,
-    edge,
-    head::{self, HeadError},
+    head,
     listener::handshake,
     load::Burden,
+    request::{check_head, received, routing_head, source, split_target},
 };
 use crate::{
-    auth::{Claim, Identity, IdentityError, Principal, Signed, query_carries_credential},
-    aws::{Received, SignatureError, Signer, received::Payload, sigv4::EMPTY_SHA256},
+    auth::{Claim, Identity, IdentityError, Principal, Signed},
+    aws::{SignatureError, Signer, received::Payload, sigv4::EMPTY_SHA256},
     bedrock::{Dialect, RawPath, body, harness, sonic::SpeechUsage},
     policy::Rights,
     quota::{self, Admission},
-    routing::{self, Head, KnownOperation, Peek, Route},
+    routing::{self, KnownOperation, Peek, Route},
     snapshot::{Snapshot, Tenant},
     telemetry::{Counted, Metrics},
 };
-
-static AMZ_TARGET: HeaderName = HeaderName::from_static("x-amz-target");
-static ENDPOINT_PREFIX: HeaderName = HeaderName::from_static("aws-endpoint-prefix");
 
 /// Who calls and what, as far as it came out: for metrics and log, of refused requests too.
 pub struct Caller {
@@ -219,28 +213,6 @@ pub async fn identify(session: &mut Session, snapshot: &Snapshot) -> Result<Clai
     Ok(awaited::identity(authenticator, |now| authenticator.identify(&received, voucher.as_ref(), now)).await?)
 }
 
-/// The request as its signature has it.
-pub fn received(session: &Session) -> Result<Received<'_>, Denial> {
-    let request = session.req_header();
-    let (path, query) = split_target(request);
-    Ok(Received {
-        method: request.method.as_str(),
-        path: RawPath::parse(path)?.as_str(),
-        query,
-        headers: &request.headers,
-        authority: request.uri.authority().map(|authority| authority.as_str()),
-    })
-}
-
-/// Whether the head is that of a stream in both directions, whoever it is from: then no body can be waited for. A head that does not
-/// announce that its events are signed has the hash of no body in its signature, as the Rust SDK sends it.
-pub fn opens_conversation(session: &Session, snapshot: &Snapshot) -> bool {
-    let request = session.req_header();
-    let path = RawPath::parse(split_target(request).0);
-    let route = path.ok().and_then(|path| routing::route(&routing_head(request), path, &snapshot.overrides).ok());
-    route.is_some_and(|route| route.is_conversation())
-}
-
 /// Decides on the head and on whom it is from. The burden has been taken on before anything was spent on the request.
 pub fn admit(
     session: &Session,
@@ -306,11 +278,6 @@ pub fn admit_caller(session: &Session, passage: &mut Passage, principal: Arc<Pri
     Ok(tenant)
 }
 
-/// Where the client is; behind a load balancer, where that one says it is.
-pub fn source(session: &Session) -> Option<IpAddr> {
-    session.client_addr()?.as_inet().map(SocketAddr::ip)
-}
-
 /// A signature for one service is none for another, and only a stream of signed events is signed event by event.
 fn check_scope(signed: &Signed, route: &Route) -> Result<(), IdentityError> {
     let service = route.service.signing_name();
@@ -322,53 +289,4 @@ fn check_scope(signed: &Signed, route: &Route) -> Result<(), IdentityError> {
         (Payload::Announced(hash), true) if hash != EMPTY_SHA256 => Err(SignatureError::UnsignedEvents.into()),
         _ => Ok(()),
     }
-}
-
-/// What holds of every request, whoever sends it.
-pub fn check_head(session: &Session, snapshot: &Snapshot) -> Result<(), Denial> {
-    let bytes_max = snapshot.downstream.header_bytes_max;
-    let request = session.req_header();
-    match session.as_http1() {
-        Some(_) if edge::target_is_respelled() => return Err(HeadError::RequestLine.into()),
-        Some(http1) => head::check_http1(&http1.get_headers_raw_bytes(), bytes_max)?,
-        None => head::check_http2(&request.method, &request.headers, request.uri.authority().map(|a| a.as_str()), bytes_max)?,
-    }
-    head::check_signable(&request.headers)?;
-    head::check_target(&request.headers)?;
-    head::check_endpoint_prefix(&request.headers)?;
-    head::check_query(request.raw_path())?;
-    match split_target(request).1 {
-        "" => Ok(()),
-        query if query_carries_credential(query) => Err(Denial::CredentialInQuery),
-        _ => Ok(()),
-    }
-}
-
-/// Path and query of the request target, as they came.
-pub fn split_target(request: &RequestHeader) -> (&[u8], &str) {
-    let target = request.raw_path();
-    let end = memchr(b'?', target).unwrap_or(target.len());
-    let query = target.get(end + 1..).unwrap_or_default();
-    (&target[..end], std::str::from_utf8(query).unwrap_or_default())
-}
-
-fn routing_head(request: &RequestHeader) -> Head<'_> {
-    let text = |name: &HeaderName| request.headers.get(name).and_then(|value| value.to_str().ok());
-    Head {
-        method: request.method.as_str(),
-        host: request.uri.authority().map(|authority| authority.as_str()).or_else(|| text(&header::HOST)),
-        amz_target: text(&AMZ_TARGET),
-        endpoint_prefix: text(&ENDPOINT_PREFIX),
-        scope_service: scope_service(&request.headers),
-    }
-}
-
-const SIGNATURE: &str = "AWS4-HMAC-SHA256 ";
-
-/// The fourth part of `Credential=AKID/date/region/service/aws4_request`.
-fn scope_service(headers: &HeaderMap) -> Option<&str> {
-    // A token is long, and all of it would have to be looked at to be text.
-    let authorization = headers.get(header::AUTHORIZATION).filter(|value| value.as_bytes().starts_with(SIGNATURE.as_bytes()))?;
-    let scope = authorization.to_str().ok()?.strip_prefix(SIGNATURE)?.split("Credential=").nth(1)?;
-    scope.split([',', ' ']).next()?.split('/').nth(3)
 }

@@ -31,6 +31,7 @@ pub mod memory;
 pub mod meter;
 pub mod peers;
 mod replay;
+pub mod request;
 pub mod respond;
 mod sample;
 pub mod sign;
@@ -158,7 +159,7 @@ impl Gateway {
         let claim = admit::identify(session, &live.snapshot).await?;
         // Before a signature over the body is proved, nothing is told or counted of whom it would be.
         let early = match claim.needs_body() {
-            true if admit::opens_conversation(session, &live.snapshot) => Some(ReadBody::empty()),
+            true if request::opens_conversation(session, &live.snapshot) => Some(ReadBody::empty()),
             true => Some(body::read(session, passage, &self.memory, bounds).await?),
             false => None,
         };

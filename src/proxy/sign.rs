@@ -9,10 +9,10 @@ use pingora_http::RequestHeader;
 
 use super::{
     Denial, Passage,
-    admit::split_target,
     allow::force_guardrail,
     failure::{denied, internal},
     head::{is_signed, without_case},
+    request::split_target,
     trace::Trace,
 };
 use crate::{

@@ -14,12 +14,11 @@ use pingora_proxy::Session;
 
 use self::browser::Shape;
 use super::{
-    Denial, Gateway, Passage,
-    admit::{self, split_target},
-    awaited,
+    Denial, Gateway, Passage, admit, awaited,
     body::{self, ReadBody},
     failure::internal,
     listener::handshake::voucher,
+    request::{check_head, received, split_target},
     respond,
     standings::rate_limit_headers,
 };
@@ -55,7 +54,7 @@ pub fn is_asked_for(session: &Session) -> bool {
 pub async fn serve(session: &mut Session, passage: &mut Passage, gateway: &Gateway) -> Result<()> {
     let shape = Shape::of(session.req_header());
     if shape == Shape::Form {
-        return match admit::check_head(session, &passage.live.clone().snapshot) {
+        return match check_head(session, &passage.live.clone().snapshot) {
             Ok(()) => browser::ask(session, passage).await,
             Err(denial) => respond::refuse(session, passage, denial).await,
         };
@@ -116,10 +115,10 @@ async fn identify(
         let claim = admit::identify(session, snapshot).await?;
         return Ok((claim, body::read(session, passage, &gateway.memory, &bounds).await?));
     }
-    admit::check_head(session, snapshot)?;
+    check_head(session, snapshot)?;
     let body = body::read(session, passage, &gateway.memory, &bounds).await?;
     let headers = browser::credential(&body.pieces)?;
-    let received = Received { headers: &headers, ..admit::received(session)? };
+    let received = Received { headers: &headers, ..received(session)? };
     let authenticator = &snapshot.authenticator;
     let voucher = voucher(session, snapshot, SystemTime::now());
     let claim = awaited::identity(authenticator, |now| authenticator.identify(&received, voucher.as_ref(), now)).await?;

@@ -19,9 +19,10 @@ use pingora_proxy::Session;
 use self::{assume_role::AssumeRole, sts::Asked};
 use super::{
     Denial, Gateway, Passage,
-    admit::{self, check_head, identify, split_target},
+    admit::{self, identify},
     awaited, body,
     listener::handshake::voucher,
+    request::{check_head, split_target},
     respond,
 };
 use crate::{

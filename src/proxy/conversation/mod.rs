@@ -39,9 +39,10 @@ use self::{
     resign::Resigner,
 };
 use super::{
-    Denial, Gateway, Passage, admit,
+    Denial, Gateway, Passage,
     content::Content,
     denial::Verdict,
+    request::received,
     respond::{Answered, Refusal},
 };
 use crate::{
@@ -81,7 +82,7 @@ pub async fn carry(session: &mut Session, passage: &mut Passage, gateway: &Gatew
     // The credentials of this moment sign to the end, whatever they are replaced by meanwhile.
     let now = SystemTime::now();
     let signer = passage.admitted.as_ref().ok_or(Denial::Internal)?.signer(now)?;
-    let client = passage.live.snapshot.authenticator.event_chain(&admit::received(session)?, now)?;
+    let client = passage.live.snapshot.authenticator.event_chain(&received(session)?, now)?;
     let client = client.map_or_else(ClientChain::of_placeholders, ClientChain::of_keys);
     let bodies = passage.live.snapshot.bodies.clone();
     let (held, loans) = (Held::new(&gateway.memory, &bodies), Loans::new(&gateway.memory, &bodies));

@@ -15,8 +15,8 @@ use crate::{
     bedrock::{Streams, operations, usage::Usage},
     proxy::{
         Gateway, Passage,
-        admit::split_target,
         finish::{bill, known_method, labels, refusal, status},
+        request::split_target,
     },
     routing::Route,
     telemetry::{
