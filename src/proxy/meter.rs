@@ -17,16 +17,13 @@ use super::{
     hop,
     listing::HeldList,
     replay::HeadHold,
+    respond::{OWN_REQUEST_ID, SOURCE},
     standings::limits_of,
     suspect::{self, Suspect},
 };
 use crate::bedrock::usage::{Reading, UsageChunkFilter, UsageReader};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
-
-// Pingora takes a name as it is to be written.
-const SOURCE: &str = "x-tollgate-source";
-const OWN_REQUEST_ID: &str = "x-tollgate-request-id";
 
 /// What was seen of the response.
 #[derive(Default)]

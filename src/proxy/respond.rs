@@ -23,6 +23,16 @@ use super::{
 };
 use crate::{bedrock::Dialect, bedrock::Service, quota::milliseconds, telemetry::Outcome};
 
+// Pingora takes a name as it is to be written.
+/// Who answers: `gateway` or `bedrock`.
+pub const SOURCE: &str = "x-tollgate-source";
+/// The gateway's id of the request, whoever answers.
+pub const OWN_REQUEST_ID: &str = "x-tollgate-request-id";
+/// Where AWS's SDKs look for the id.
+pub const AWS_REQUEST_ID: &str = "x-amzn-RequestId";
+/// Where OpenAI's and Anthropic's look for it, and who reads by hand.
+pub const REQUEST_ID: &str = "request-id";
+
 /// A body this small is read to its end after a refusal, so that the connection can go on.
 const READ_ON_BYTES_MAX: u64 = 256 * 1024;
 /// On HTTP/2, where nothing but the stream itself waits.
@@ -184,15 +194,11 @@ fn compose(session: &Session, passage: &Passage, denial: &Denial, verdict: &Verd
     let id = passage.arrival.request_id.as_str();
     let body = body(dialect, denial, verdict, id);
 
-    let mut response = ResponseHeader::build(status, Some(16))?;
-    response.insert_header(header::CONTENT_TYPE, "application/json")?;
-    response.insert_header(header::CONTENT_LENGTH, body.len())?;
-    response.insert_header("x-tollgate-source", "gateway")?;
-    response.insert_header("x-tollgate-request-id", id)?;
-    response.insert_header("x-amzn-RequestId", id)?;
+    let mut response = own_head(status, "application/json", body.len())?;
+    own_ids(&mut response, id, AWS_REQUEST_ID)?;
     match dialect {
         Dialect::Aws => response.insert_header("x-amzn-ErrorType", verdict.aws)?,
-        _ => response.insert_header("request-id", id)?,
+        _ => response.insert_header(REQUEST_ID, id)?,
     }
     if status == 401 {
         response.insert_header(header::WWW_AUTHENTICATE, "Bearer")?;
@@ -205,6 +211,21 @@ fn compose(session: &Session, passage: &Passage, denial: &Denial, verdict: &Verd
     };
     rate_limit_headers(&mut response, dialect, standings)?;
     Ok((response, body))
+}
+
+/// The head of an answer of the gateway's own: status, and what its body is. The next thing it needs is [`own_ids`].
+pub fn own_head(status: u16, content_type: &'static str, length: usize) -> Result<ResponseHeader> {
+    let mut response = ResponseHeader::build(status, Some(16))?;
+    response.insert_header(header::CONTENT_TYPE, content_type)?;
+    response.insert_header(header::CONTENT_LENGTH, length)?;
+    Ok(response)
+}
+
+/// Says in a head whose answer it is and to which request, in the gateway's words and under the name that its reader looks for.
+pub fn own_ids(response: &mut ResponseHeader, id: &str, name_of_id: &'static str) -> Result<()> {
+    response.insert_header(SOURCE, "gateway")?;
+    response.insert_header(OWN_REQUEST_ID, id)?;
+    response.insert_header(name_of_id, id)
 }
 
 /// A refusal in somebody's words.

@@ -9,7 +9,6 @@ use std::time::{Instant, SystemTime};
 use bytes::Bytes;
 use http::{Method, header};
 use pingora_error::Result;
-use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
 use self::browser::Shape;
@@ -69,14 +68,9 @@ pub async fn serve(session: &mut Session, passage: &mut Passage, gateway: &Gatew
 
 async fn write_json(session: &mut Session, passage: &mut Passage, page: &Page) -> Result<()> {
     let body = serde_json::to_vec(&page.statement).map_err(internal)?;
-    let id = passage.arrival.request_id.as_str();
-    let mut response = ResponseHeader::build(200, Some(16))?;
-    response.insert_header(header::CONTENT_TYPE, "application/json")?;
-    response.insert_header(header::CONTENT_LENGTH, body.len())?;
+    let mut response = respond::own_head(200, "application/json", body.len())?;
     response.insert_header(header::CACHE_CONTROL, "no-store")?;
-    response.insert_header("x-tollgate-source", "gateway")?;
-    response.insert_header("x-tollgate-request-id", id)?;
-    response.insert_header("request-id", id)?;
+    respond::own_ids(&mut response, &passage.arrival.request_id, respond::REQUEST_ID)?;
     rate_limit_headers(&mut response, Dialect::of_path(PATH), &page.standings)?;
     respond::answer(session, passage, response, Bytes::from(body), None).await
 }

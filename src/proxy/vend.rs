@@ -11,9 +11,8 @@ mod xml;
 use std::{sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
-use http::{HeaderName, header};
+use http::header;
 use pingora_error::Result;
-use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
 use self::{assume_role::AssumeRole, sts::Asked};
@@ -104,13 +103,9 @@ pub async fn serve(session: &mut Session, passage: &mut Passage, endpoint: Endpo
         Err(denial) => (refusal(&denial, endpoint, id), Some(denial)),
     };
     let Answer { status, content_type, body } = answer;
-    let mut response = ResponseHeader::build(status, Some(8))?;
-    response.insert_header(header::CONTENT_TYPE, content_type)?;
-    response.insert_header(header::CONTENT_LENGTH, body.len())?;
+    let mut response = respond::own_head(status, content_type, body.len())?;
     response.insert_header(header::CACHE_CONTROL, "no-store")?;
-    response.insert_header(HeaderName::from_static("x-tollgate-source"), "gateway")?;
-    response.insert_header(HeaderName::from_static("x-tollgate-request-id"), id)?;
-    response.insert_header("x-amzn-RequestId", id)?;
+    respond::own_ids(&mut response, id, respond::AWS_REQUEST_ID)?;
     respond::answer(session, passage, response, Bytes::from(body), denial.as_ref()).await
 }
 

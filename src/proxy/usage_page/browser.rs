@@ -113,12 +113,9 @@ fn head(status: u16, html: &str, passage: &Passage) -> Result<ResponseHeader> {
     for (name, value) in headers() {
         response.insert_header(name, value)?;
     }
-    let id = passage.arrival.request_id.as_str();
     response.insert_header(header::CONTENT_LENGTH, html.len())?;
     response.insert_header(header::VARY, "accept")?;
-    response.insert_header("x-tollgate-source", "gateway")?;
-    response.insert_header("x-tollgate-request-id", id)?;
-    response.insert_header("request-id", id)?;
+    respond::own_ids(&mut response, &passage.arrival.request_id, respond::REQUEST_ID)?;
     Ok(response)
 }
 

@@ -10,7 +10,7 @@ use crate::{
         Denial,
         arrival::Arrival,
         head::{HEADERS_MAX, HeadError},
-        respond,
+        respond::{self, AWS_REQUEST_ID, OWN_REQUEST_ID, REQUEST_ID, SOURCE},
     },
 };
 
@@ -25,12 +25,12 @@ pub(super) fn malformed(beginning: &Beginning) -> Bytes {
     };
     let named = match dialect {
         Dialect::Aws => format!("x-amzn-ErrorType: {}", verdict.aws),
-        _ => format!("request-id: {id}"),
+        _ => format!("{REQUEST_ID}: {id}"),
     };
     let body = respond::body(dialect, &denial, &verdict, &id);
     let head = format!(
-        "HTTP/1.1 {status} {reason}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nx-tollgate-source: gateway\r\n\
-         x-tollgate-request-id: {id}\r\nx-amzn-RequestId: {id}\r\n{named}\r\nx-should-retry: false\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1 {status} {reason}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n{SOURCE}: gateway\r\n\
+         {OWN_REQUEST_ID}: {id}\r\n{AWS_REQUEST_ID}: {id}\r\n{named}\r\nx-should-retry: false\r\nConnection: close\r\n\r\n",
         body.len()
     );
     [head.into_bytes(), body.to_vec()].concat().into()
