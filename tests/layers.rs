@@ -1,4 +1,4 @@
-//! The map in `src/lib.rs` is true: modules import downwards only, only adapters speak HTTP, and each file says what it is for.
+//! The map in `src/lib.rs` is true: modules import downwards only, nothing below the adapters speaks HTTP, and each file says what it is for.
 
 #![allow(clippy::unwrap_used)] // nothing here but tests and what they call
 

@@ -2,10 +2,9 @@
 //! Pure, so that `tollgate explain` asks what a request would ask.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
-use pingora_error::Result as PingoraResult;
+use http::{HeaderMap, HeaderName};
 
-use super::{Denial, failure::internal};
+use super::Denial;
 use crate::{
     bedrock::{
         Dialect, Operation, RawPath, Service,
@@ -22,8 +21,8 @@ use crate::{
 };
 
 static TIER: HeaderName = HeaderName::from_static("x-amzn-bedrock-service-tier");
-static IDENTIFIER: HeaderName = HeaderName::from_static("x-amzn-bedrock-guardrailidentifier");
-static VERSION: HeaderName = HeaderName::from_static("x-amzn-bedrock-guardrailversion");
+pub(super) static IDENTIFIER: HeaderName = HeaderName::from_static("x-amzn-bedrock-guardrailidentifier");
+pub(super) static VERSION: HeaderName = HeaderName::from_static("x-amzn-bedrock-guardrailversion");
 
 /// Whether a caller may go where a route leads, as far as that is known without the body.
 pub fn check_route(rights: &Rights<'_>, route: &Route) -> Result<(), PolicyDenial> {
@@ -138,16 +137,6 @@ fn guarded(
     }
     rights.check_guardrail(guardrail, &terms.identifiers, &terms.versions)?;
     Ok(terms.with_guardrail(pieces, guardrail.identifier(), guardrail.version()).map_err(|_| unclear())?)
-}
-
-/// Puts the guardrail that is required into the head, where the operation takes it there.
-pub fn force_guardrail(headers: &mut HeaderMap, rights: &Rights<'_>, route: &Route) -> PingoraResult<()> {
-    let operation = route.operation.map(|known| known.0);
-    if let Ok(Some((guardrail, GuardrailPlace::Headers))) = rights.guardrail(route.service, operation) {
-        headers.insert(&IDENTIFIER, HeaderValue::try_from(guardrail.identifier()).map_err(internal)?);
-        headers.insert(&VERSION, HeaderValue::try_from(guardrail.version()).map_err(internal)?);
-    }
-    Ok(())
 }
 
 /// Whether the body of a route may name models that policy has to see. Paths below `/model/` name theirs; any other body may.

@@ -11,8 +11,6 @@ use std::{
 
 use uuid::{Builder, Uuid};
 
-use super::trace::Trace;
-
 /// A request's beginning.
 pub struct Arrival {
     /// When its head was complete.
@@ -21,8 +19,6 @@ pub struct Arrival {
     pub id: Uuid,
     /// Its id in words: `x-amzn-RequestId` of the gateway's own answers, `x-tollgate-request-id` of Bedrock's.
     pub request_id: String,
-    /// Its part in a trace.
-    pub trace: Trace,
     /// Time that passed for reasons outside the gateway: the client's upload, waiting for room, connecting.
     pub waited: Duration,
     /// What the gateway itself took, known once the request goes upstream.
@@ -34,7 +30,7 @@ impl Arrival {
     pub fn begin() -> Arrival {
         let id = request_id(SystemTime::now());
         let request_id = id.hyphenated().encode_lower(&mut Uuid::encode_buffer()).to_owned();
-        Arrival { started: Instant::now(), id, request_id, trace: Trace::default(), waited: Duration::ZERO, own_share: None }
+        Arrival { started: Instant::now(), id, request_id, waited: Duration::ZERO, own_share: None }
     }
 
     /// The request goes upstream; only the first time counts.

@@ -162,7 +162,7 @@ fn line<'a>(
     AccessLine {
         ts: Timestamp::now(),
         request_id: &arrival.request_id,
-        trace_id: passage.arrival.trace.id(),
+        trace_id: passage.trace.id(),
         tenant,
         principal: principal.map(|principal| principal.subject.as_ref()),
         issuer: principal.map(|principal| principal.issuer.as_ref()),

@@ -121,15 +121,25 @@ pub struct Gateway {
     pub spans: Arc<SpanQueue>,
 }
 
-/// One request on its way. A field belongs to the station of its name.
+/// One request on its way. Each field belongs to a station, and those behind it read it.
 pub struct Passage {
+    /// What it began with, whatever is loaded meanwhile.
     live: Arc<Live>,
+    /// `arrival`'s.
     arrival: Arrival,
+    /// `trace`'s, which is told of attempts by `upstream` and `conversation`.
+    trace: Trace,
+    /// `admit`'s; what the body says of it is `body`'s, and the rule that refused it `respond`'s.
     caller: Option<Caller>,
+    /// `admit`'s; completed by all from `body` to `charge`.
     admitted: Option<Admitted>,
+    /// `body`'s, or `conversation`'s.
     content: Content,
+    /// `upstream`'s.
     attempts: Attempts,
+    /// `meter`'s.
     meter: Meter,
+    /// `respond`'s, or `conversation`'s.
     answered: Option<Answered>,
 }
 
@@ -204,6 +214,7 @@ impl ProxyHttp for Gateway {
         Box::new(Passage {
             live: self.live.load_full(),
             arrival: Arrival::begin(),
+            trace: Trace::default(),
             caller: None,
             admitted: None,
             content: Content::default(),
@@ -217,9 +228,8 @@ impl ProxyHttp for Gateway {
 
     async fn early_request_filter(&self, session: &mut Session, passage: &mut Self::CTX) -> Result<()> {
         edge::head_was_read();
-        let snapshot = &passage.live.snapshot;
-        edge::bound(session.as_mut(), &snapshot.downstream);
-        passage.arrival.trace = Trace::begin(&session.req_header().headers, snapshot.traces.as_ref(), &passage.arrival);
+        edge::bound(session.as_mut(), &passage.live.snapshot.downstream);
+        trace::begin(session, passage);
         Ok(())
     }
 

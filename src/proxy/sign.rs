@@ -9,7 +9,7 @@ use pingora_http::RequestHeader;
 
 use super::{
     Denial, Passage,
-    allow::force_guardrail,
+    allow::{IDENTIFIER, VERSION},
     failure::{denied, internal},
     head::{is_signed, without_case},
     request::split_target,
@@ -17,7 +17,9 @@ use super::{
 };
 use crate::{
     aws::{Signer, Signing, received::SIGNED_EVENTS},
-    bedrock::metadata,
+    bedrock::{metadata, terms::GuardrailPlace},
+    policy::Rights,
+    routing::Route,
 };
 
 static AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
@@ -70,17 +72,27 @@ fn rewrite(request: &mut RequestHeader, passage: &Passage) -> Result<Parts> {
     retarget(request, &route.path)?;
     let mut parts = without_case(request);
     let headers = &mut parts.headers;
-    strip(headers, &passage.arrival.trace);
+    strip(headers, &passage.trace);
     collapse_signed_whitespace(headers)?;
     headers.insert(header::HOST, endpoint.host_header.clone());
     // A compressed answer could not be read for usage, and event streams never are compressed.
     headers.insert(header::ACCEPT_ENCODING, IDENTITY);
-    passage.arrival.trace.tell(headers)?;
+    passage.trace.tell(headers)?;
     if let Some(metadata) = &admitted.metadata {
         headers.insert(&METADATA, metadata.clone());
     }
     force_guardrail(headers, &admitted.rights(), route)?;
     Ok(parts)
+}
+
+/// Puts the guardrail that is required into the head, where the operation takes it there.
+fn force_guardrail(headers: &mut HeaderMap, rights: &Rights<'_>, route: &Route) -> Result<()> {
+    let operation = route.operation.map(|known| known.0);
+    if let Ok(Some((guardrail, GuardrailPlace::Headers))) = rights.guardrail(route.service, operation) {
+        headers.insert(&IDENTIFIER, HeaderValue::try_from(guardrail.identifier()).map_err(internal)?);
+        headers.insert(&VERSION, HeaderValue::try_from(guardrail.version()).map_err(internal)?);
+    }
+    Ok(())
 }
 
 /// Signs the head as it is now; gives the signature.

@@ -56,7 +56,7 @@ pub async fn next_peer(passage: &mut Passage, addresses: &Addresses) -> Result<B
     let live = &passage.live;
     let Some(admitted) = &passage.admitted else { return Err(denied(Denial::Internal)) };
     let service = admitted.route().service;
-    passage.arrival.trace.call_begins();
+    passage.trace.call_begins();
     if passage.attempts.addresses.is_none() {
         let began = Instant::now();
         let found = self::addresses(live, service, addresses).await;
@@ -92,7 +92,7 @@ pub fn names(snapshot: &Snapshot) -> HashSet<HostPort> {
 /// Nothing was sent: the next address may be tried.
 pub fn after_failed_connect(passage: &mut Passage, mut e: Box<Error>) -> Box<Error> {
     waited_for_connection(passage);
-    passage.arrival.trace.mark("tollgate.connect_failed", e.etype().as_str());
+    passage.trace.mark("tollgate.connect_failed", e.etype().as_str());
     passage.attempts.next += 1;
     let addresses = passage.attempts.addresses.as_ref().map_or(0, Vec::len);
     e.set_retry(passage.attempts.next < addresses.min(ATTEMPTS_MAX));
@@ -125,7 +125,7 @@ pub fn after_failed_attempt(
     let again = reused && broke && from_upstream && soon && unanswered && awaited;
     if again {
         passage.attempts.resent += 1;
-        passage.arrival.trace.mark("tollgate.resent", e.etype().as_str());
+        passage.trace.mark("tollgate.resent", e.etype().as_str());
         if let Some(admitted) = &passage.admitted {
             metrics.upstream_retries.with_label_values(&[admitted.route().service.name()]).inc();
         }

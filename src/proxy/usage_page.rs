@@ -1,4 +1,4 @@
-//! `GET /v1/usage`: what the caller's tenant used, holds and has left, answered by the gateway itself from the account in memory: as JSON,
+//! `/v1/usage`: what the caller's tenant used, holds and has left, answered by the gateway itself from the account in memory: as JSON,
 //! or to a browser as a page. It is opened with the credential that opens everything else, and shows no other tenant. Nothing here goes
 //! upstream; a path that Bedrock has by this name one day is reached with its service before it.
 

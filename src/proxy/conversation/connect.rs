@@ -32,7 +32,7 @@ pub struct Connected {
 pub async fn connect(passage: &mut Passage, gateway: &Gateway) -> Result<Connected, Denial> {
     let service = passage.admitted.as_ref().ok_or(Denial::Internal)?.route().service;
     let began = Instant::now();
-    passage.arrival.trace.call_begins();
+    passage.trace.call_begins();
     let mut denial = Denial::Unreachable;
     for address in addresses(&passage.live, service, &gateway.addresses).await.into_iter().take(ATTEMPTS_MAX) {
         let peer = passage.live.peers.conversation_peer(service, address);
@@ -48,7 +48,7 @@ pub async fn connect(passage: &mut Passage, gateway: &Gateway) -> Result<Connect
                 denial = Denial::UpstreamWithoutHttp2;
             }
             Err(e) => {
-                passage.arrival.trace.mark("tollgate.connect_failed", e.etype().as_str());
+                passage.trace.mark("tollgate.connect_failed", e.etype().as_str());
                 denial = blame(&e.into_up());
             }
         }

@@ -9,10 +9,12 @@ use std::time::{Instant, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora_error::Result;
+use pingora_proxy::Session;
 
 pub use record::record;
 
 use super::{
+    Passage,
     arrival::{Arrival, random_id},
     failure::internal,
 };
@@ -52,9 +54,15 @@ struct Mark {
     error: String,
 }
 
+/// Takes up what a head that has just been read says of a trace.
+pub fn begin(session: &Session, passage: &mut Passage) {
+    let traces = passage.live.snapshot.traces.as_ref();
+    passage.trace = Trace::begin(&session.req_header().headers, traces, &passage.arrival);
+}
+
 impl Trace {
     /// Of a request with these headers; `traces` is the section of the configuration.
-    pub fn begin(headers: &HeaderMap, traces: Option<&Traces>, arrival: &Arrival) -> Trace {
+    fn begin(headers: &HeaderMap, traces: Option<&Traces>, arrival: &Arrival) -> Trace {
         let mut parents = headers.get_all(&PARENT).iter();
         // Of two nobody knows which one is meant.
         let caller = match (parents.next(), parents.next()) {

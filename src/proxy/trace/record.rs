@@ -30,7 +30,7 @@ const TEXT_CHARS_MAX: usize = 256;
 
 /// Makes the spans of a request, if its trace is recorded, and hands them over to be sent.
 pub fn record(session: &Session, e: Option<&Error>, passage: &Passage, outcome: Outcome, gateway: &Gateway) {
-    let Some(spans) = passage.arrival.trace.spans.as_deref().filter(|spans| spans.request.is_sampled()) else { return };
+    let Some(spans) = passage.trace.spans.as_deref().filter(|spans| spans.request.is_sampled()) else { return };
     let Some(traces) = &passage.live.snapshot.traces else { return };
     let moment = Moment { session, e, passage, outcome, spans };
     let made: Vec<Span> = [Some(moment.request()), moment.call()].into_iter().flatten().collect();
@@ -83,9 +83,9 @@ impl Moment<'_> {
         Span {
             name: template.map_or_else(|| method.to_owned(), |template| format!("{method} {template}")),
             kind: SERVER,
-            parent_span_id: passage.arrival.trace.caller.map_or_else(Vec::new, |caller| caller.span_id.0.to_vec()),
+            parent_span_id: passage.trace.caller.map_or_else(Vec::new, |caller| caller.span_id.0.to_vec()),
             span_id: self.spans.request.span_id.0.to_vec(),
-            flags: otlp::flags(self.spans.request.flags(), passage.arrival.trace.caller.is_some()),
+            flags: otlp::flags(self.spans.request.flags(), passage.trace.caller.is_some()),
             start_time_unix_nano: self.nanos(passage.arrival.started),
             attributes: attributes.0,
             events: refused.into_iter().collect(),
@@ -149,7 +149,7 @@ impl Moment<'_> {
 
     /// What both have: the trace, and the end.
     fn blank(&self) -> Span {
-        let state = self.passage.arrival.trace.has_state.then(|| self.session.req_header().headers.get_all(&super::STATE));
+        let state = self.passage.trace.has_state.then(|| self.session.req_header().headers.get_all(&super::STATE));
         let state = state.into_iter().flatten().filter_map(|value| value.to_str().ok()).collect::<Vec<_>>().join(",");
         Span {
             trace_id: self.spans.request.trace_id.0.to_vec(),
