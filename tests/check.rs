@@ -198,9 +198,31 @@ fn a_ledger_that_is_some_other_file_is_an_error_and_stays_as_it_is() {
     assert_eq!(check(&["check", "-c"], &config).status.code(), Some(0), "one that is not there is made");
     let (ledger, other) = (directory.path().join("ledger.sqlite"), "Dear diary, ".repeat(100));
     write_private(&ledger, &other);
-    let output = check(&["check", "-c"], &config);
-    let report = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(78), "{report}");
-    assert!(report.contains("is not a tollgate ledger") && report.contains("^ ledger.file"), "{report}");
-    assert_eq!(fs::read_to_string(&ledger).unwrap(), other);
+    // The unit starts nothing again that ends with 78.
+    for command in ["check", "run"] {
+        let output = check(&[command, "-c"], &config);
+        let report = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(78), "{command}: {report}");
+        assert!(report.contains("is not a tollgate ledger") && report.contains("^ ledger.file"), "{command}: {report}");
+        assert_eq!(fs::read_to_string(&ledger).unwrap(), other);
+    }
+}
+
+#[test]
+fn a_ledger_with_another_name_is_an_error_and_one_that_cannot_be_opened_now_is_tried_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (config, _) = with_keys(directory.path());
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("{text}\n[ledger]\nfile = \"ledger.sqlite\"\n")).unwrap();
+    let ledger = directory.path().join("ledger.sqlite");
+    write_private(&ledger, "");
+    fs::hard_link(&ledger, directory.path().join("copy")).unwrap();
+    for command in ["check", "run"] {
+        let output = check(&[command, "-c"], &config);
+        let report = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(78), "{command}: {report}");
+        assert!(report.contains("has 2 names (hard links)") && report.contains("^ ledger.file"), "{command}: {report}");
+    }
+    fs::write(&config, format!("{text}\n[ledger]\nfile = \"not/there/ledger.sqlite\"\n")).unwrap();
+    assert_eq!(check(&["run", "-c"], &config).status.code(), Some(1));
 }

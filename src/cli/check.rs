@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     config::{Config, Problems},
-    ledger::{LedgerError, Reader},
+    ledger::{Ledger, LedgerError},
     snapshot::{self, CompileError},
 };
 
@@ -30,8 +30,8 @@ pub struct CheckArgs {
 /// When standard output or standard error cannot be written to. A bad configuration is no error but exit code 78.
 pub fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
     let (usable, mut problems) = snapshot::examine(&args.config);
-    if let Some(error) = usable.as_ref().and_then(foreign_ledger) {
-        problems.refuse(&["ledger", "file"], &error.to_string(), "the gateway would not start with it");
+    if let Some(error) = usable.as_ref().and_then(|config| Ledger::obstacle(&config.ledger)) {
+        tell_of_ledger(&mut problems, &error);
     }
     let usable = usable.filter(|_| problems.errors().next().is_none());
     if problems.iter().next().is_some() {
@@ -54,18 +54,9 @@ pub fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Why the gateway would not start with the ledger's file as it is. One that cannot be read now may be another user's.
-fn foreign_ledger(config: &Config) -> Option<LedgerError> {
-    let file = config.ledger.file.as_ref().filter(|file| file.exists())?;
-    match Reader::open(file) {
-        Err(
-            error @ (LedgerError::Foreign(_)
-            | LedgerError::Newer { .. }
-            | LedgerError::Damaged { .. }
-            | LedgerError::StrangeWal(_)),
-        ) => Some(error),
-        _ => None,
-    }
+/// Of one that is as it is until somebody puts it right.
+pub(super) fn tell_of_ledger(problems: &mut Problems, error: &LedgerError) {
+    problems.refuse(&["ledger", "file"], &error.to_string(), "the gateway does not start with it");
 }
 
 /// Shows problems on standard error, in colour if that is a terminal.
@@ -78,15 +69,15 @@ pub(super) fn report(problems: &Problems) -> io::Result<()> {
 pub(super) fn or_refuse(config: &Path, done: anyhow::Result<ExitCode>) -> anyhow::Result<ExitCode> {
     match done.map_err(|error| error.downcast::<CompileError>()) {
         Ok(code) => Ok(code),
-        Err(Ok(error)) => refuse(config, &error),
+        Err(Ok(error)) => refuse(config, |problems| error.tell(problems)),
         Err(Err(error)) => Err(error),
     }
 }
 
 /// The same of what is known to be so.
-pub(super) fn refuse(config: &Path, error: &CompileError) -> anyhow::Result<ExitCode> {
+pub(super) fn refuse(config: &Path, tell: impl FnOnce(&mut Problems)) -> anyhow::Result<ExitCode> {
     let mut problems = Problems::of_file(config);
-    error.tell(&mut problems);
+    tell(&mut problems);
     report(&problems)?;
     Ok(ExitCode::from(EX_CONFIG))
 }

@@ -36,7 +36,10 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         let running = match server::start(args.config.clone(), &log).await {
             Ok(running) => running,
             Err(StartError::Other(error)) => return Err(error),
-            Err(StartError::Compile(error)) => return check::refuse(&args.config, &error),
+            Err(StartError::Compile(error)) => return check::refuse(&args.config, |problems| error.tell(problems)),
+            Err(StartError::Ledger(error)) => {
+                return check::refuse(&args.config, |problems| check::tell_of_ledger(problems, &error));
+            }
             Err(bad @ StartError::Config(_)) => {
                 eprintln!("{bad}");
                 return Ok(ExitCode::from(EX_CONFIG));

@@ -65,6 +65,12 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
+    /// Whether it stays so until somebody puts it right: no other attempt with the same file ends otherwise.
+    pub fn is_lasting(&self) -> bool {
+        use LedgerError::{Damaged, Foreign, Linked, Newer, StrangeWal};
+        matches!(self, Linked { .. } | StrangeWal(_) | Foreign(_) | Newer { .. } | Damaged { .. })
+    }
+
     /// Whether the disk refuses, which may pass: it is full, read-only or broken. What somebody has to put right is none of that.
     pub(super) fn is_the_disks(&self) -> bool {
         match self {

@@ -93,6 +93,14 @@ struct Open {
 }
 
 impl Ledger {
+    /// Why no attempt to open the file would succeed, as far as that can be told while another process has it open; not in that process
+    /// itself. One that cannot be read now may be another user's. Blocks.
+    pub fn obstacle(config: &config::Ledger) -> Option<LedgerError> {
+        let file = config.file.as_ref().filter(|file| file.exists())?;
+        let found = file::look_for_links(file).and_then(|()| Reader::open(file).map(drop));
+        found.err().filter(LedgerError::is_lasting)
+    }
+
     /// Opens or makes the file, and tells where the account stood at `now`. Blocks. On a disk that refuses to write, a file that can be read
     /// is as good: it is as if the disk had begun to refuse later.
     ///

@@ -51,7 +51,7 @@ pub use self::{
 use crate::{
     aws::CredentialsSlot,
     config::{self, Config},
-    ledger::Ledger,
+    ledger::{Ledger, LedgerError},
     proxy::{custody::Custody, listener::OwnConnections, upstream::names},
     quota::Now,
     snapshot::CompileError,
@@ -92,6 +92,9 @@ pub enum StartError {
     /// A file that it names is bad.
     #[error(transparent)]
     Compile(CompileError),
+    /// The ledger is, and stays so until somebody puts it right.
+    #[error(transparent)]
+    Ledger(LedgerError),
     /// Everything else.
     #[error("{0:#}")]
     Other(#[from] anyhow::Error),
@@ -100,7 +103,15 @@ pub enum StartError {
 impl StartError {
     /// What another attempt with the same files would not mend is told apart: nobody should try for ever.
     fn of(error: anyhow::Error) -> StartError {
-        error.downcast().map_or_else(StartError::Other, StartError::Compile)
+        let error = match error.downcast() {
+            Ok(error) => return StartError::Compile(error),
+            Err(error) => error,
+        };
+        match error.downcast::<LedgerError>() {
+            Ok(error) if error.is_lasting() => StartError::Ledger(error),
+            Ok(error) => StartError::Other(error.into()),
+            Err(error) => StartError::Other(error),
+        }
     }
 }
 
@@ -136,7 +147,7 @@ async fn start_with(path: PathBuf, log_filter: Option<LogFilter>, log: LogLines)
     let inheritance = Inheritance::found()?;
     let started = start_after(path, log_filter, log, inheritance.as_ref()).await;
     match (started, inheritance) {
-        (Ok(ready), inheritance) => Ok(ready.run(inheritance).await?),
+        (Ok(ready), inheritance) => Ok(ready.run(inheritance).await.map_err(StartError::of)?),
         (Err(error), Some(inheritance)) => {
             inheritance.fail(error.to_string()).await;
             Err(error)
