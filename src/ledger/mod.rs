@@ -20,7 +20,8 @@
 //! # One owner
 //!
 //! A file belongs to one process at a time. [`Ledger::close`] writes what waits and gives it up, for a process that takes over;
-//! [`Ledger::reopen`] takes it back. In between nothing may be said: it would be lost.
+//! [`Ledger::reopen`] takes it back, and [`Ledger::reopen_later`] where that cannot be done yet: then all waits in memory, as for a file that
+//! cannot be written. In between nothing may be said: it would be lost.
 //!
 //! # What is not here
 //!
@@ -80,6 +81,8 @@ const CLOSE_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Ledger {
     open: ArcSwapOption<Open>,
+    /// The ids of the holds in a file that was given up.
+    left: Mutex<Vec<Arc<str>>>,
     settings: config::Ledger,
 }
 
@@ -129,12 +132,15 @@ impl Ledger {
             }
             None => (None, Recovered::default()),
         };
-        Ok((Ledger { open: ArcSwapOption::new(open), settings: config.clone() }, recovered))
+        Ok((Ledger { open: ArcSwapOption::new(open), left: Mutex::default(), settings: config.clone() }, recovered))
     }
 
     /// Writes what waits, and gives the file up. Blocks. False if the disk has stalled: then the file is given up with the process.
     pub fn close(&self) -> bool {
-        self.open.swap(None).is_none_or(|open| open.close())
+        let Some(open) = self.open.swap(None) else { return true };
+        let closed = open.close();
+        *self.left.lock().unwrap_or_else(PoisonError::into_inner) = open.queue.held();
+        closed
     }
 
     /// Takes a file back that was given up; what was said to it before is in it. Blocks.
@@ -145,6 +151,18 @@ impl Ledger {
         if let (Some(file), None) = (&self.settings.file, &*self.open.load()) {
             let opened = Store::open_or_read(file.clone(), Timestamp::MIN, now)?;
             self.open.store(Some(Arc::new(Open::new(opened, &self.settings, now)?.0)));
+        }
+        Ok(())
+    }
+
+    /// The same as soon as it can be done, where it cannot now and this is why: until then what is said waits in memory.
+    ///
+    /// # Errors
+    /// There is no thread to try it on.
+    pub fn reopen_later(&self, why: &LedgerError) -> Result<(), LedgerError> {
+        if let (Some(file), None) = (&self.settings.file, &*self.open.load()) {
+            let left = std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner));
+            self.open.store(Some(Arc::new(Open::later(file, left, why, &self.settings)?)));
         }
         Ok(())
     }
@@ -251,17 +269,23 @@ impl Open {
             tracing::error!(%error, "the ledger can only be read; trying again until it can be written to");
             queue.failed(error.to_string());
         }
-        let gather = Duration::from_millis(config.commit_milliseconds_max);
-        let (today, waits) = (store.today(now), why_not.is_some());
-        let writer = Writer { store, queue: queue.clone(), gather, retention_days: config.retention_days, today, waits };
-        let (ending, ended) = sync_channel(0);
-        let run = move || {
-            writer.run();
-            drop(ending);
-        };
-        let thread = thread::Builder::new().name("ledger".to_owned()).spawn(run);
-        thread.map_err(|source| LedgerError::Open { file, source })?;
-        Ok((Open { queue, ended: Mutex::new(ended) }, recovered))
+        let writer = Writer::new(store, queue.clone(), config, now, why_not.is_some());
+        let ended = on_a_thread(&file, move || writer.run())?;
+        Ok((Open { queue, ended }, recovered))
+    }
+
+    /// Of a file that cannot be opened yet, in which are the holds that are `left`.
+    fn later(file: &Path, left: Vec<Arc<str>>, why: &LedgerError, config: &config::Ledger) -> Result<Open, LedgerError> {
+        let queue = Arc::new(Queue::new(queue::ROWS_WAITING_MAX, left.into_iter()));
+        tracing::error!(error = %why, "the ledger cannot be opened again; trying until it can");
+        queue.failed(why.to_string());
+        let (config, own, path) = (config.clone(), queue.clone(), file.to_owned());
+        let ended = on_a_thread(file, move || {
+            if let Some(store) = writer::regain(&own, &path) {
+                Writer::new(store, own, &config, Timestamp::now(), true).run();
+            }
+        })?;
+        Ok(Open { queue, ended })
     }
 
     /// Disconnected: all is written, and the file is closed. Timed out: the disk has stalled, and nobody waits for it any longer.
@@ -270,4 +294,16 @@ impl Open {
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         ended.recv_timeout(CLOSE_MAX) == Err(RecvTimeoutError::Disconnected)
     }
+}
+
+/// What it returns tells when that is done.
+fn on_a_thread(file: &Path, run: impl FnOnce() + Send + 'static) -> Result<Mutex<Receiver<()>>, LedgerError> {
+    let (ending, ended) = sync_channel(0);
+    let run = move || {
+        run();
+        drop(ending);
+    };
+    let thread = thread::Builder::new().name("ledger".to_owned()).spawn(run);
+    thread.map_err(|source| LedgerError::Open { file: file.to_owned(), source })?;
+    Ok(Mutex::new(ended))
 }

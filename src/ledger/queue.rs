@@ -98,6 +98,12 @@ impl Queue {
         end.is_ok_and(|now| now.committed >= said).then_some(()).ok_or(NotDurable)
     }
 
+    /// The ids of the holds in the file, when all is written.
+    pub(super) fn held(&self) -> Vec<Arc<str>> {
+        let state = self.lock();
+        state.written_holds.iter().chain(state.holds.keys()).cloned().collect()
+    }
+
     pub(super) fn health(&self) -> Health {
         self.lock().health()
     }

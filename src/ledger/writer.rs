@@ -1,6 +1,7 @@
 //! The thread that owns the connection: writes what has gathered, tries again when the disk refuses, prunes in between.
 
 use std::{
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,6 +14,7 @@ use super::{
     store::{Store, utc_day},
     today::Today,
 };
+use crate::config;
 
 /// Pauses between attempts to write: the first, doubled up to the last.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
@@ -24,17 +26,44 @@ const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
 const LAST_ATTEMPTS: u32 = 3;
 
 pub(super) struct Writer {
-    pub(super) store: Store,
-    pub(super) queue: Arc<Queue>,
+    store: Store,
+    queue: Arc<Queue>,
     /// How long things wait for others to be written with.
-    pub(super) gather: Duration,
-    pub(super) retention_days: u32,
-    pub(super) today: Today,
-    /// The file could only be read so far.
-    pub(super) waits: bool,
+    gather: Duration,
+    retention_days: u32,
+    today: Today,
+    /// The file has not been written to so far.
+    waits: bool,
+}
+
+/// Until a file that was given up can be opened; nothing if the gateway ends before.
+pub(super) fn regain(queue: &Queue, file: &Path) -> Option<Store> {
+    let (mut pause, longest) = PAUSES;
+    loop {
+        let last = queue.is_closing();
+        let error = match Store::open_or_read(file.to_owned(), Timestamp::MIN, Timestamp::now()) {
+            Ok((store, ..)) => return Some(store),
+            Err(error) => error,
+        };
+        queue.failed(error.to_string());
+        if last {
+            let rows = queue.health().rows_waiting;
+            tracing::error!(%error, rows, "the ledger could not be opened before the end: these rows are lost");
+            return None;
+        }
+        queue.rest(pause);
+        pause = (pause * 2).min(longest);
+    }
 }
 
 impl Writer {
+    /// `waits`: until the file takes writes.
+    pub(super) fn new(store: Store, queue: Arc<Queue>, config: &config::Ledger, now: Timestamp, waits: bool) -> Writer {
+        let gather = Duration::from_millis(config.commit_milliseconds_max);
+        let today = store.today(now);
+        Writer { store, queue, gather, retention_days: config.retention_days, today, waits }
+    }
+
     /// Returns when the queue is closed and all is written, or cannot be.
     pub(super) fn run(mut self) {
         let _alarm = Alarm(self.queue.clone());

@@ -11,11 +11,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::handover::{Given, Owned};
+use super::{
+    StartError,
+    handover::{Given, Owned},
+};
 use crate::{
     config::Config,
     ledger::{Entry, Hold, Ledger, LedgerError, Recovered, Request, Sums},
@@ -87,6 +90,16 @@ pub(super) fn stays(config: &Config, kept: Option<&Path>) -> anyhow::Result<()> 
 fn is_same_file(one: &Path, other: &Path) -> bool {
     let identity = |file: &Path| fs::metadata(file).map(|found| (found.dev(), found.ino()));
     one == other || matches!((identity(one), identity(other)), (Ok(one), Ok(other)) if one == other)
+}
+
+/// Whether nothing is known that would keep the ledger from being opened; it may be another process's still.
+///
+/// # Errors
+/// What keeps it, until somebody puts it right.
+pub(super) async fn can_be_opened(config: &Config) -> Result<(), StartError> {
+    let settings = config.ledger.clone();
+    let obstacle = tokio::task::spawn_blocking(move || Ledger::obstacle(&settings)).await;
+    obstacle.context("cannot look at the ledger")?.map_or(Ok(()), |error| Err(StartError::Ledger(error)))
 }
 
 /// Opens the ledger, and tells where the account stood. `taking`: from a process that runs.

@@ -183,6 +183,10 @@ async fn start_after(
         None => Offer::default(),
     };
     account::stays(&config, offer.ledger.as_deref())?;
+    if predecessor.is_some() {
+        // While the predecessor has it still, and nothing has to be given back.
+        account::can_be_opened(&config).await?;
+    }
     // Sockets first, so that an address in use is found before anything else starts.
     let sockets = sockets::bind(&config, offer.sockets)?;
     let keys = match predecessor {

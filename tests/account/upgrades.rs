@@ -324,6 +324,35 @@ fn successor(says: &str) -> String {
     format!("#!/bin/sh\nprintf '\"Prepared\"' >&0\n{says}")
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ledger_that_cannot_be_taken_back_at_once_is_when_it_can() {
+    let world = World::new("", [QUOTAS, ""]).await;
+    let (mut service, program) = start_by_link(&world).await;
+    let mut client = Client::h1(world.traffic, world.bearer("acme")).await;
+    client.post(&format!("/model/{MODEL}/converse"), BODY).await.assert_served();
+    // A name that a backup gives it, before the account is given, is found before anything is.
+    let second = world.file("second");
+    fs::hard_link(world.ledger_file(), &second).unwrap();
+    service.signal_upgrade();
+    world.until_metric("tollgate_upgrades_failed_total", 1.0).await;
+    client.post(&format!("/model/{MODEL}/converse"), BODY).await.assert_served();
+    fs::remove_file(&second).unwrap();
+
+    // And one that it gets afterwards keeps it from being opened again.
+    let link = format!("ln {} {}\n", world.ledger_file().display(), second.display());
+    replace(&program, &successor(&(link + "printf '{\"Failed\":\"there is no room\"}' >&0\nexec sleep 600\n")));
+    service.signal_upgrade();
+    world.until_metric("tollgate_upgrades_failed_total", 2.0).await;
+    client.post(&format!("/model/{MODEL}/converse"), BODY).await.assert_refused(503, "ServiceUnavailableException");
+    assert_eq!(world.metric("tollgate_ledger_writable", "").await, Some(0.0));
+    fs::remove_file(&second).unwrap();
+    world.until_metric("tollgate_ledger_writable", 1.0).await;
+    client.post(&format!("/model/{MODEL}/converse"), BODY).await.assert_served();
+    assert_eq!(world.until_rows(3).await.len(), 3);
+    drop(client);
+    service.stop().await;
+}
+
 /// The link between the two takes some hundreds of messages, and each tenant is one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_successor_that_hangs_in_the_middle_is_given_up_and_requests_go_on() {

@@ -269,7 +269,7 @@ fn a_disk_that_is_full_at_the_start_is_as_one_that_fills_up_later() {
         let full = LedgerError::Open { file: path.clone(), source: std::io::ErrorKind::StorageFull.into() };
         assert!(full.is_the_disks());
         let (open, _) = Open::new((store, recovered, Some(full)), &settings, now()).unwrap();
-        let ledger = Ledger { open: ArcSwapOption::from_pointee(open), settings };
+        let ledger = Ledger { open: ArcSwapOption::from_pointee(open), left: Mutex::default(), settings };
         assert_eq!((ledger.admits(), ledger.health().unwrap().writable), (goes_on, false));
         ledger.settle(hold("a").lost());
         assert_eq!(wait(ledger.durable()), Err(NotDurable));

@@ -11,6 +11,43 @@ fn refusal(directory: &Path) -> LedgerError {
 }
 
 #[test]
+fn what_cannot_be_taken_back_yet_waits_in_memory_until_it_can() {
+    for on_failure in [OnFailure::Closed, OnFailure::Open] {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = config::Ledger { on_failure, ..config(directory.path()) };
+        let (ledger, _) = Ledger::open(&settings, now()).unwrap();
+        let (file, second) = (ledger.file().unwrap().to_owned(), directory.path().join("second"));
+        for id in ["charged", "given back", "running"] {
+            ledger.hold(hold(id));
+        }
+        wait(ledger.durable()).unwrap();
+        assert!(ledger.close());
+
+        std::fs::hard_link(&file, &second).unwrap();
+        let error = ledger.reopen(now()).unwrap_err();
+        assert!(matches!(error, LedgerError::Linked { .. }), "{error}");
+        ledger.reopen_later(&error).unwrap();
+        assert_eq!(ledger.admits(), on_failure == OnFailure::Open);
+        ledger.settle(entry("charged"));
+        ledger.release("given back");
+        ledger.settle(entry("new"));
+        let health = ledger.health().unwrap();
+        assert!(health.error.is_some_and(|error| error.contains("hard links")));
+        assert_eq!((health.writable, health.rows_waiting, health.holds), (false, 2, 1));
+        assert_eq!(wait(ledger.durable()), Err(NotDurable));
+
+        std::fs::remove_file(&second).unwrap();
+        while !ledger.health().unwrap().writable {
+            thread::yield_now();
+        }
+        assert!(ledger.admits());
+        wait(ledger.durable()).unwrap();
+        assert_eq!(rows_on_disk(&file), [entry("charged"), entry("new")]);
+        assert_eq!(holds_on_disk(&file), [hold("running")]);
+    }
+}
+
+#[test]
 fn a_file_that_is_no_ledger_is_refused_and_left_as_it_is() {
     let directory = tempfile::tempdir().unwrap();
     let path = config(directory.path()).file.unwrap();

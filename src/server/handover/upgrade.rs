@@ -29,7 +29,7 @@ use super::{
     sessions,
 };
 use crate::{
-    ledger::Ledger,
+    ledger::{Ledger, LedgerError},
     proxy::{
         Live,
         custody::{Predecessor, Reply, Said},
@@ -263,24 +263,24 @@ impl Giving {
     /// The new process has taken nothing: all is as it was.
     async fn take_back(&self, said: UnboundedReceiver<Said>, former: Vec<(Predecessor, Link)>) {
         let ledger = self.keeping.ledger.clone();
-        let reopened = tokio::task::spawn_blocking(move || reopen(&ledger)).await;
-        if let Ok(Err(error)) = reopened {
-            tracing::error!(%error, "the ledger cannot be opened again; nothing is recorded until the next start");
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || reopen(&ledger)).await {
+            tracing::error!(%error, "the ledger is not opened again; nothing is recorded until the next start");
         }
         self.keeping.custody.take_back(said).await;
         former.into_iter().for_each(|(one, link)| self.keeping.predecessors.serve(one, link));
     }
 }
 
-/// A process that was killed lets go of its lock a moment later.
-fn reopen(ledger: &Ledger) -> Result<(), crate::ledger::LedgerError> {
+/// A process that was killed lets go of its lock a moment later; for anything else nobody waits.
+fn reopen(ledger: &Ledger) -> Result<(), LedgerError> {
     for _ in 0..100 {
         match ledger.reopen(Timestamp::now()) {
-            Err(crate::ledger::LedgerError::InUse(_)) => thread::sleep(Duration::from_millis(20)),
-            reopened => return reopened,
+            Err(LedgerError::InUse(_)) => thread::sleep(Duration::from_millis(20)),
+            Err(why) => return ledger.reopen_later(&why),
+            Ok(()) => return Ok(()),
         }
     }
-    ledger.reopen(Timestamp::now())
+    ledger.reopen(Timestamp::now()).or_else(|why| ledger.reopen_later(&why))
 }
 
 /// Brings what is said here to the successor, and its replies back, for as long as it lives. Neither waits for the other: both sides'
