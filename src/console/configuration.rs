@@ -49,10 +49,8 @@ struct IssuerRow {
 
 impl ConfigurationPage {
     pub fn new(figures: &Figures, refreshing: bool) -> ConfigurationPage {
-        let in_force = figures.reloads.iter().find(|reload| reload.error.is_none());
-        // Who sends SIGHUP after writing the file has it read twice.
-        let differs = |reload: &&Reload| reload.error.is_none() && !(reload.changes.is_empty() && reload.files.is_empty());
-        let changed = figures.reloads.iter().find(differs);
+        let in_force = figures.reloads.iter().find(|reload| reload.was_taken());
+        let changed = figures.reloads.iter().find(|reload| reload.changed_something());
         let since = in_force.map_or(figures.started, |reload| reload.at);
         ConfigurationPage {
             frame: Frame::of_console("Configuration", "Configuration", "/console/configuration", refreshing, figures),

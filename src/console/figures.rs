@@ -132,6 +132,18 @@ pub struct Reload {
     pub waiting: Vec<&'static str>,
 }
 
+impl Reload {
+    /// Whether it came into force; the last that did is.
+    pub fn was_taken(&self) -> bool {
+        self.error.is_none()
+    }
+
+    /// Whether something was different then. Who sends SIGHUP after writing the file has it read twice.
+    pub fn changed_something(&self) -> bool {
+        self.error.is_none() && !(self.changes.is_empty() && self.files.is_empty())
+    }
+}
+
 impl Figures {
     /// The tenant of that name.
     pub fn tenant(&self, name: &str) -> Option<&Tenant> {

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::watch::{Fingerprint, fingerprint};
 use crate::{config::Config, console::Reload};
 
-/// Loads that are remembered.
+/// Loads that are remembered, the one that is in force and the last that changed something among them.
 const RELOADS_MAX: usize = 20;
 
 /// Files and what they contained, in short.
@@ -82,7 +82,11 @@ impl Chronicle {
 impl Written {
     fn note(&mut self, reload: Reload) {
         self.reloads.push_front(reload);
-        self.reloads.truncate(RELOADS_MAX);
+        if self.reloads.len() > RELOADS_MAX {
+            let kept = [Reload::was_taken, Reload::changed_something].map(|what| self.reloads.iter().position(what));
+            let forgotten = (0..self.reloads.len()).rev().find(|at| !kept.contains(&Some(*at)));
+            forgotten.and_then(|at| self.reloads.remove(at));
+        }
     }
 }
 
@@ -93,4 +97,28 @@ pub(super) async fn prints(files: &[PathBuf]) -> Prints {
         prints.push((file.clone(), fingerprint(std::slice::from_ref(file)).await));
     }
     prints
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    #[test]
+    fn the_load_that_was_taken_is_remembered_however_many_were_refused_since() {
+        let config = |more: &str| -> Config {
+            let text = "listeners = [{ address = \"127.0.0.1:1\" }]\nupstream = { region = \"us-east-1\" }\n";
+            config::parse(&format!("{text}{more}"), Path::new("tollgate.toml")).unwrap_or_else(|problems| panic!("{problems}"))
+        };
+        let chronicle = Chronicle::new(config(""));
+        chronicle.taken(config("[tenants.acme]\n"), 2, Vec::new(), Vec::new());
+        chronicle.taken(config("[tenants.acme]\n"), 3, Vec::new(), Vec::new());
+        for _ in 0..2 * RELOADS_MAX {
+            chronicle.refused("it is bad".to_owned(), 3);
+        }
+        let (_, _, reloads) = chronicle.told();
+        assert_eq!(reloads.len(), RELOADS_MAX);
+        let good: Vec<u64> = reloads.iter().filter(|reload| reload.error.is_none()).map(|reload| reload.generation).collect();
+        assert_eq!(good, [3, 2], "in force, and the last that changed something");
+    }
 }
