@@ -37,7 +37,6 @@ use tokio::{sync::watch as signal, time::timeout};
 use self::{
     account::Orphans,
     assembly::{Keeping, Parts},
-    chronicle::Prints,
     drain::Drain,
     handover::{Given, Giving, Inheritance, Offer, Owned, Predecessors},
     reload::Reloader,
@@ -162,8 +161,6 @@ struct Ready {
     sockets: Vec<Bound>,
     parts: Parts,
     reloader: Arc<Reloader>,
-    /// What the files contained when they were first read.
-    seen: Prints,
 }
 
 async fn start_after(
@@ -172,12 +169,10 @@ async fn start_after(
     log: LogLines,
     predecessor: Option<&Inheritance>,
 ) -> Result<Ready, StartError> {
-    let config = config::read(&path).map_err(StartError::Config)?;
+    let (config, seen) = reload::read(&path).await?.map_err(StartError::Config)?;
     if let Some(filter) = &log_filter {
         filter.set(&config.log.level);
     }
-    // Before anything takes time: what changes from now on is a change.
-    let seen = chronicle::prints(&reload::files(&path, &config)).await;
     let offer = match predecessor {
         Some(predecessor) => predecessor.offer().await?,
         None => Offer::default(),
@@ -194,9 +189,9 @@ async fn start_after(
         None => Vec::new(),
     };
     let parts = Parts::new(&config, log, &keys).await.map_err(StartError::of)?;
-    parts.chronicle.read_from(&path, chronicle::prints(&reload::files(&path, &config)).await);
+    parts.chronicle.read_from(&path, seen.clone());
     let resolved = resolving::prepare(&parts.gateway_addresses, &parts.live.load().snapshot);
-    let reloader = Arc::new(Reloader::new(path, &config, &parts, log_filter));
+    let reloader = Arc::new(Reloader::new(path, (&config, seen), &parts, log_filter));
     reloader.keep_credentials_fresh(&config)?;
     if let Some(predecessor) = predecessor {
         // The predecessor serves on, without waiting for names.
@@ -207,7 +202,7 @@ async fn start_after(
         let handed = predecessor.role_sessions(offer.role_sessions).await?;
         assume_role::take_over(handed, &parts.live.load().snapshot, SystemTime::now());
     }
-    Ok(Ready { config, sockets, parts, reloader, seen })
+    Ok(Ready { config, sockets, parts, reloader })
 }
 
 impl Ready {
@@ -253,13 +248,13 @@ impl Ready {
     }
 
     fn serve(self, keeping: Keeping) -> anyhow::Result<Running> {
-        let Ready { config, sockets, parts, reloader, seen } = self;
+        let Ready { config, sockets, parts, reloader } = self;
         let (end, ending) = signal::channel(false);
         spawn_tasks(&parts, &keeping, &ending);
         let sessions_kept = keep_role_sessions(&parts);
         reloader.poll_key_sets(config.clone());
         reloader.export_spans(reloader.exporter(&config)?);
-        watch::follow_file(reloader.clone(), seen, ending.clone());
+        watch::follow_file(reloader.clone(), ending.clone());
         let drain = Drain::new(end, parts.live.clone());
         let (credentials, metrics, live) = (parts.credentials.clone(), parts.metrics.clone(), parts.live.clone());
         let giving = Giving { live: live.clone(), lasting: parts.lasting.clone(), keeping: keeping.clone() };

@@ -15,7 +15,7 @@ use tokio::sync::{Mutex, watch};
 use super::{
     assembly::Parts,
     assume_role::Sts,
-    chronicle::{self, Chronicle},
+    chronicle::{Chronicle, Prints, prints},
     credentials, expiry,
     key_sets::{self, Records},
     resolving,
@@ -36,8 +36,8 @@ const LAST_SPANS_MAX: Duration = Duration::from_secs(60);
 pub(super) struct Reloader {
     path: PathBuf,
     settled: Settled,
-    /// The configuration, and the files it names.
-    files: StdMutex<Vec<PathBuf>>,
+    /// Of the configuration in force, and of the files that it names.
+    seen: StdMutex<Prints>,
     live: Arc<ArcSwap<Live>>,
     lasting: Arc<Lasting>,
     hosts: Arc<Addresses>,
@@ -55,9 +55,9 @@ pub(super) struct Reloader {
 }
 
 impl Reloader {
-    pub fn new(path: PathBuf, config: &Config, parts: &Parts, log_filter: Option<LogFilter>) -> Reloader {
+    pub fn new(path: PathBuf, (config, seen): (&Config, Prints), parts: &Parts, log_filter: Option<LogFilter>) -> Reloader {
         Reloader {
-            files: StdMutex::new(files(&path, config)),
+            seen: StdMutex::new(seen),
             path,
             settled: Settled::of(config),
             live: parts.live.clone(),
@@ -80,9 +80,9 @@ impl Reloader {
         &self.path
     }
 
-    /// The files that the configuration in force was read from, itself first.
-    pub fn files(&self) -> Vec<PathBuf> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// What the files contained that the configuration in force was read from, itself first; see [`read`].
+    pub fn seen(&self) -> Prints {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What is wrong with the file and with those it names; said to nobody.
@@ -116,8 +116,7 @@ impl Reloader {
     }
 
     async fn apply(&self) -> anyhow::Result<u64> {
-        let path = self.path.clone();
-        let config = tokio::task::spawn_blocking(move || config::read(&path)).await?.map_err(|problems| anyhow!("{problems}"))?;
+        let (config, seen) = read(&self.path).await?.map_err(|problems| anyhow!("{problems}"))?;
         let waiting = self.settled.waiting(&config);
         for what in &waiting {
             tracing::warn!("changed, and not in force: {what}");
@@ -129,7 +128,6 @@ impl Reloader {
             }
             tracing::warn!(%failure, "key set not loaded");
         }
-        let prints = chronicle::prints(&files(&self.path, &config)).await;
         let generation = self.live.load().snapshot.generation + 1;
         let mut snapshot = Snapshot::compile(&config, generation, &self.lasting)?;
         snapshot.listeners = listeners::in_order_of(&self.live.load().snapshot.listeners, snapshot.listeners);
@@ -147,9 +145,9 @@ impl Reloader {
         expiry::warn(&snapshot, SystemTime::now());
         key_sets.put_in_force().await;
         self.live.store(Arc::new(Live::new(snapshot)));
-        *self.files.lock().unwrap_or_else(PoisonError::into_inner) = files(&self.path, &config);
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&seen);
         self.metrics.config_generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
-        self.chronicle.taken(config.clone(), generation, prints, waiting);
+        self.chronicle.taken(config.clone(), generation, seen, waiting);
         self.poll_key_sets(config);
         self.export_spans(exporter);
         Ok(generation)
@@ -248,8 +246,21 @@ fn addresses(config: &Config) -> Vec<(SocketAddr, bool)> {
     listeners.chain([(config.admin.address, false)]).collect()
 }
 
-/// The configuration and all files it names.
-pub(super) fn files(path: &Path, config: &Config) -> Vec<PathBuf> {
+/// Reads the configuration. What it contained, and what the files contain that it names, is looked at before each of them is read: whatever
+/// changes meanwhile differs from it, and is read again.
+pub(super) async fn read(path: &Path) -> anyhow::Result<Result<(Config, Prints), config::Problems>> {
+    let mut seen = prints(&[path.to_owned()]).await;
+    let path = path.to_owned();
+    let config = match tokio::task::spawn_blocking(move || config::read(&path)).await? {
+        Ok(config) => config,
+        Err(problems) => return Ok(Err(problems)),
+    };
+    seen.extend(prints(&named(&config)).await);
+    Ok(Ok((config, seen)))
+}
+
+/// All files that a configuration names.
+fn named(config: &Config) -> Vec<PathBuf> {
     let tls: Vec<_> = config.listeners.iter().filter_map(|listener| listener.tls.as_ref()).flat_map(config::Tls::files).collect();
     let key_sets = config.issuers.values().filter_map(|issuer| match &issuer.key_set {
         KeySetSource::File(file) => Some(file),
@@ -272,7 +283,7 @@ pub(super) fn files(path: &Path, config: &Config) -> Vec<PathBuf> {
         .chain(key_sets)
         .chain(secrets)
         .chain(keys);
-    [path.to_owned()].into_iter().chain(named.cloned()).collect()
+    named.cloned().collect()
 }
 
 fn tell_systemd_of_reload() {

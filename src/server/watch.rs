@@ -38,10 +38,10 @@ const LOOK_MAX: Duration = Duration::from_secs(60);
 /// What files contain, in short.
 pub(super) type Fingerprint = Vec<u8>;
 
-/// Reloads whenever the contents of the configuration or of a file it names change, until `ending` is true; `seen` is what they
-/// contained when they were first read. The directories of named files are not watched: a renewed certificate is noticed at the next look,
-/// and so is what a refused configuration waits for, a file that was not there yet.
-pub(super) fn follow_file(reloader: Arc<Reloader>, seen: Prints, mut ending: watch::Receiver<bool>) {
+/// Reloads whenever the contents of the configuration or of a file it names change, until `ending` is true. The directories of named files
+/// are not watched: a renewed certificate is noticed at the next look, and so is what a refused configuration waits for, a file that was
+/// not there yet.
+pub(super) fn follow_file(reloader: Arc<Reloader>, mut ending: watch::Receiver<bool>) {
     let (tell, mut told) = mpsc::channel(1);
     let writing = Arc::new(Mutex::new(Writing::default()));
     let (heard, hear) = (writing.clone(), tell.clone());
@@ -52,6 +52,7 @@ pub(super) fn follow_file(reloader: Arc<Reloader>, seen: Prints, mut ending: wat
         }
     });
     let watcher = watcher.inspect_err(not_watched).ok();
+    let seen = reloader.seen();
     let mut follower = Follower { reloader, watcher, watched: Vec::new(), writing, seen, refused_for: None, unread: None };
     if let Err(error) = follower.watch(directories(follower.reloader.path())) {
         not_watched(&error);
@@ -133,7 +134,7 @@ impl Follower {
     async fn look(&mut self) -> Duration {
         self.watch_what_took_its_place().await;
         let begun = Instant::now();
-        let files = self.reloader.files();
+        let files: Vec<PathBuf> = self.reloader.seen().into_iter().map(|(file, _)| file).collect();
         let now = prints(&files).await;
         if now == self.seen {
             self.unread = None;
@@ -152,12 +153,13 @@ impl Follower {
         (self.refused_for, self.unread) = (None, None);
         // Before it is read: what comes while it is being refused is another state than the refused one.
         let problems = self.reloader.problems().await;
-        if !self.reloader.reload().await {
+        // What was seen is never newer than what was read; the new configuration may name other files.
+        self.seen = if self.reloader.reload().await {
+            self.reloader.seen()
+        } else {
             self.refused_for = Some(problems);
-        }
-        // The new configuration may name other files; those were read just now.
-        let named = self.reloader.files();
-        self.seen = if named == files { now } else { prints(&named).await };
+            now
+        };
         lock(&self.writing).forget(begun);
         LOOK_EVERY
     }

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use tokio::task::JoinSet;
+use tokio::{net::TcpListener, task::JoinSet};
 use tollgate::{auth::DevelopmentIssuer, server};
 
 use crate::{
@@ -266,6 +266,33 @@ async fn a_file_that_comes_after_the_configuration_that_names_it_is_noticed() {
     world.until_metrics("it is in force", |metrics| generation(metrics) == 2.0).await;
     let refused = world.metrics().await.sum("tollgate_config_reloads_total", &["failed"]);
     assert_eq!(refused, 1.0, "what is wrong is said once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_changes_while_a_configuration_with_other_files_is_loaded_is_noticed() {
+    let world = World::start().await;
+    let issuer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = issuer.local_addr().unwrap();
+    fs::write(world.directory.path().join("prices.toml"), "").unwrap();
+    let text = |settings: &Settings| {
+        let others = format!(
+            "[prices]\nfile = \"prices.toml\"\n[issuers.slow]\nissuer = \"http://{address}\"\naudiences = [\"x\"]\n\
+             key_set = {{ url = \"http://{address}/keys\" }}\n"
+        );
+        format!("{}\n{others}", world.config_text(settings))
+    };
+    let put = |text: String| {
+        let beside = world.directory.path().join(".tollgate.toml.new");
+        fs::write(&beside, text).unwrap();
+        fs::rename(&beside, world.config_file()).unwrap();
+    };
+    put(text(&world.settings));
+    // It has been read, and waits for the keys.
+    let asked = within(issuer.accept()).await.unwrap();
+    put(text(&without_acme(&world)));
+    drop((asked, issuer));
+    world.until_metrics("the last one", |metrics| generation(metrics) >= 3.0).await;
+    world.h1().await.post(INVOKE, "{}").await.assert_refused(403, "AccessDeniedException");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
