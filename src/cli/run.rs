@@ -60,7 +60,10 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
                 // Whoever stopped the service while it was handed over told this process alone, and once.
                 if signals.were_told().await {
                     tracing::info!(successor, "told to stop during the upgrade; the successor is told, too");
-                    pass_on(successor);
+                    pass_on(ToSend::TERM, successor);
+                } else if signals.were_told_to_reload().await || running.is_reloading() {
+                    tracing::info!(successor, "told to reload during the upgrade; the successor is told, too");
+                    pass_on(ToSend::HUP, successor);
                 }
                 if signals.end(running.leave()).await {
                     tracing::info!("the last request has ended");
@@ -82,9 +85,9 @@ enum Told {
 }
 
 /// Best effort: a successor that is gone needs no signal.
-fn pass_on(successor: u32) {
+fn pass_on(signal: ToSend, successor: u32) {
     let process = i32::try_from(successor).ok().and_then(Pid::from_raw);
-    let _ = process.map(|process| kill_process(process, ToSend::TERM));
+    let _ = process.map(|process| kill_process(process, signal));
 }
 
 /// Serves SIGHUP and SIGUSR2 in the meantime.
@@ -165,6 +168,15 @@ impl Signals {
             biased;
             _ = self.terminate.recv() => true,
             _ = self.interrupt.recv() => true,
+            () = ready(()) => false,
+        }
+    }
+
+    /// The same of a reload.
+    async fn were_told_to_reload(&mut self) -> bool {
+        tokio::select! {
+            biased;
+            _ = self.hang_up.recv() => true,
             () = ready(()) => false,
         }
     }

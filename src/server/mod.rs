@@ -323,9 +323,15 @@ impl Running {
         self.giving.keeping.ledger.clone()
     }
 
-    /// Reads the configuration again, whether or not the file changed.
+    /// Reads the configuration again, whether or not the file changed; to the end, also if nobody waits for that any more.
     pub async fn reload(&self) -> bool {
-        self.reloader.reload().await
+        let reloader = self.reloader.clone();
+        tokio::spawn(async move { reloader.reload().await }).await.unwrap_or(false)
+    }
+
+    /// Whether it is being read at this moment.
+    pub fn is_reloading(&self) -> bool {
+        self.reloader.is_reloading()
     }
 
     /// Asks every traffic listener for an answer, as the watchdog does, for as long as that takes. One asks at a time.

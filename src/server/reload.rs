@@ -85,6 +85,11 @@ impl Reloader {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Whether somebody has it read at this moment.
+    pub fn is_reloading(&self) -> bool {
+        self.one_at_a_time.try_lock().is_err()
+    }
+
     /// What is wrong with the file and with those it names; said to nobody.
     pub async fn problems(&self) -> String {
         let path = self.path.clone();

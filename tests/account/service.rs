@@ -62,9 +62,13 @@ impl Service {
         self.generation = 1;
     }
 
+    pub fn signal_reload(&self) {
+        kill_process(self.main(), Signal::HUP).unwrap();
+    }
+
     /// Returns when the file was read again.
     pub async fn reload(&mut self) {
-        kill_process(self.main(), Signal::HUP).unwrap();
+        self.signal_reload();
         self.generation += 1;
         self.until(&format!("STATUS=serving configuration {}", self.generation)).await;
     }

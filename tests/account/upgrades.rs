@@ -15,7 +15,7 @@ use std::{
 use http::{Response, header};
 use hyper::body::Incoming;
 use jiff::Timestamp;
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{net::TcpListener, task::JoinSet, time::sleep};
 use tollgate::ledger::{Entry, LOST};
 
 use crate::{
@@ -350,6 +350,28 @@ async fn a_ledger_that_cannot_be_taken_back_at_once_is_when_it_can() {
     client.post(&format!("/model/{MODEL}/converse"), BODY).await.assert_served();
     assert_eq!(world.until_rows(3).await.len(), 3);
     drop(client);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_is_brought_to_its_end_whatever_becomes_of_a_successor_meanwhile() {
+    let world = World::new("", [QUOTAS, ""]).await;
+    let (mut service, program) = start_by_link(&world).await;
+    let issuer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let slow = format!(
+        "[issuers.slow]\nissuer = \"http://{0}\"\naudiences = [\"x\"]\nkey_set = {{ url = \"http://{0}/keys\" }}\n",
+        issuer.local_addr().unwrap()
+    );
+    let config = world.file("tollgate.toml");
+    fs::write(&config, fs::read_to_string(&config).unwrap() + "\n" + &slow).unwrap();
+    // The reload that noticed it waits for keys, and the one that is asked for waits for that.
+    let asked = within(issuer.accept()).await.unwrap();
+    service.signal_reload();
+    replace(&program, &successor("printf '{\"Failed\":\"there is no room\"}' >&0\nexec sleep 600\n"));
+    service.signal_upgrade();
+    world.until_metric("tollgate_upgrades_failed_total", 1.0).await;
+    drop((asked, issuer));
+    world.until_metric("tollgate_config_generation", 3.0).await;
     service.stop().await;
 }
 
