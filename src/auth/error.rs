@@ -101,8 +101,8 @@ pub enum IdentityError {
     /// It stands for another tenant than the token beside it.
     #[error("The client certificate and the token are of different tenants. Send a token of the certificate's tenant, or none.")]
     CertificateOfAnother,
-    /// It was good when the connection began.
-    #[error("The client certificate has expired, or is not trusted any more. Connect anew, with one that is.")]
+    /// It was good when the connection began, or none was required then.
+    #[error("The client certificate has expired, or is not trusted any more, or there is none. Connect anew with a trusted one.")]
     CertificateDistrusted,
 }
 

@@ -59,11 +59,6 @@ impl CertificateRules {
         Voucher { principal: self.principal(certificate).map(Arc::new), token: self.token }
     }
 
-    /// What a certificate says that is not believed any more.
-    pub fn distrust(&self) -> Voucher {
-        Voucher { principal: Err(IdentityError::CertificateDistrusted), token: self.token }
-    }
-
     fn principal(&self, certificate: &ClientCertificate) -> Result<Principal, IdentityError> {
         for rule in &self.rules {
             if let Some((name, tenant)) = rule.find(certificate)? {

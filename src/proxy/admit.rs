@@ -209,7 +209,7 @@ pub async fn identify(session: &mut Session, snapshot: &Snapshot) -> Result<Clai
     }
     let received = received(session)?;
     let authenticator = &snapshot.authenticator;
-    let voucher = handshake::voucher(session, snapshot, SystemTime::now());
+    let voucher = handshake::voucher(session, snapshot, SystemTime::now())?;
     Ok(awaited::identity(authenticator, |now| authenticator.identify(&received, voucher.as_ref(), now)).await?)
 }
 

@@ -110,11 +110,11 @@ async fn identify(
         return Ok((claim, body::read(session, passage, &gateway.memory, &bounds).await?));
     }
     check_head(session, snapshot)?;
+    let voucher = voucher(session, snapshot, SystemTime::now())?;
     let body = body::read(session, passage, &gateway.memory, &bounds).await?;
     let headers = browser::credential(&body.pieces)?;
     let received = Received { headers: &headers, ..received(session)? };
     let authenticator = &snapshot.authenticator;
-    let voucher = voucher(session, snapshot, SystemTime::now());
     let claim = awaited::identity(authenticator, |now| authenticator.identify(&received, voucher.as_ref(), now)).await?;
     Ok((claim, body))
 }

@@ -25,7 +25,7 @@ use super::{
     respond,
 };
 use crate::{
-    auth::{IdentityError, Principal, SealError, credential::container_token},
+    auth::{IdentityError, Principal, SealError, Voucher, credential::container_token},
     aws::SignatureError,
     config::Bodies,
     snapshot::{Snapshot, Vends},
@@ -131,11 +131,12 @@ async fn vend_for_container(session: &mut Session, passage: &mut Passage) -> Res
     if request.method != http::Method::GET {
         return Err(Denial::Method("GET"));
     }
+    let voucher = voucher(session, snapshot, SystemTime::now())?;
     let token = container_token(&request.headers).map_err(IdentityError::from)?;
     let authenticator = &snapshot.authenticator;
     let principal = awaited::identity(authenticator, |now| authenticator.authenticate_token(token.token(), now)).await?;
     let now = SystemTime::now();
-    check_vouched(session, passage, &principal, (NONE, "VendCredentials"), now)?;
+    check_vouched(session, passage, voucher.as_ref(), &principal, (NONE, "VendCredentials"), now)?;
     let credentials = authenticator.issued().vend(&principal, None, now).map_err(VendError::from)?;
     Ok(Answer { status: 200, content_type: container::CONTENT_TYPE, body: container::credentials(&credentials) })
 }
@@ -164,10 +165,11 @@ async fn answer_as_sts(session: &mut Session, passage: &mut Passage, gateway: &G
 
 async fn assume_role(session: &Session, passage: &mut Passage, asked: &AssumeRole) -> Result<String, Denial> {
     let live = passage.live.clone();
+    let voucher = voucher(session, &live.snapshot, SystemTime::now())?;
     let authenticator = &live.snapshot.authenticator;
     let principal = awaited::identity(authenticator, |now| authenticator.authenticate_token(&asked.token, now)).await?;
     let now = SystemTime::now();
-    check_vouched(session, passage, &principal, ("sts", "AssumeRoleWithWebIdentity"), now)?;
+    check_vouched(session, passage, voucher.as_ref(), &principal, ("sts", "AssumeRoleWithWebIdentity"), now)?;
     let credentials = authenticator.issued().vend(&principal, asked.lifetime, now).map_err(VendError::from)?;
     Ok(asked.answer(&principal, &credentials, &passage.arrival.request_id))
 }
@@ -192,11 +194,12 @@ async fn caller(session: &mut Session, snapshot: &Snapshot, body_sha256: &str) -
 fn check_vouched(
     session: &Session,
     passage: &mut Passage,
+    voucher: Option<&Voucher>,
     principal: &Arc<Principal>,
     called: (&'static str, &'static str),
     now: SystemTime,
 ) -> Result<(), Denial> {
-    if let Some(voucher) = voucher(session, &passage.live.snapshot, now) {
+    if let Some(voucher) = voucher {
         voucher.check(principal, now)?;
     }
     check_caller(session, passage, principal, called)?;

@@ -17,7 +17,7 @@ use rustls::{
 
 use super::{certificates::CertificateChoice, shown};
 use crate::{
-    auth::{CertificateRules, ClientCertificate, Voucher},
+    auth::{CertificateRules, IdentityError},
     config::{self, ClientCertificates, TlsFiles, TlsPolicy, Validity},
 };
 
@@ -29,7 +29,7 @@ pub struct Tls {
     pub own: Arc<ServerConfig>,
     /// Whose end is watched.
     pub certificates: Vec<Certificate>,
-    /// Whom clients' certificates stand for; `None`: nobody.
+    /// What is asked of clients' certificates; `None`: no certificate is asked for.
     pub clients: Option<Clients>,
 }
 
@@ -40,13 +40,23 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// What a connection's certificate says under this configuration. The connection may be older, so the chain is verified anew.
-    pub fn voucher(&self, certificate: &ClientCertificate, chain: &[CertificateDer<'_>], now: SystemTime) -> Voucher {
-        let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let verified = chain.split_first().is_some_and(|(leaf, intermediates)| {
-            self.verifier.verify_client_cert(leaf, intermediates, UnixTime::since_unix_epoch(since)).is_ok()
-        });
-        if verified { self.rules.voucher(certificate) } else { self.rules.distrust() }
+    /// Whether a connection with this chain, leaf first, would be accepted under this configuration; an empty one: it showed none. The
+    /// connection may be older, so the chain is verified anew.
+    ///
+    /// # Errors
+    /// [`IdentityError::CertificateDistrusted`].
+    pub fn check(&self, chain: &[CertificateDer<'_>], now: SystemTime) -> Result<(), IdentityError> {
+        let since = UnixTime::since_unix_epoch(now.duration_since(UNIX_EPOCH).unwrap_or_default());
+        let accepted = match chain.split_first() {
+            Some((leaf, intermediates)) => self.verifier.verify_client_cert(leaf, intermediates, since).is_ok(),
+            None => !self.verifier.client_auth_mandatory(),
+        };
+        if accepted { Ok(()) } else { Err(IdentityError::CertificateDistrusted) }
+    }
+
+    /// Whom certificates stand for; `None`: nobody.
+    pub fn rules(&self) -> Option<&CertificateRules> {
+        Some(&self.rules).filter(|rules| !rules.is_empty())
     }
 }
 
@@ -112,7 +122,7 @@ pub(super) fn compile(tls: &config::Tls) -> Result<Tls, TlsError> {
         config.ticketer = Ticketer::new().map_err(|e| failed(e.to_string()))?;
     }
     let rules = CertificateRules::new(&tls.client_principals, tls.client_token);
-    let clients = verifier.filter(|_| !rules.is_empty()).map(|verifier| Clients { verifier, rules });
+    let clients = verifier.map(|verifier| Clients { verifier, rules });
     Ok(Tls { config: Arc::new(config), own: Arc::new(own), certificates, clients })
 }
 

@@ -2,6 +2,7 @@
 
 use std::{fs, net::SocketAddr, path::Path, sync::Arc, time::SystemTime};
 
+use http::Request;
 use rcgen::{CertificateParams, DnType, SanType};
 use rustls::ClientConfig;
 use serde_json::{Value, json};
@@ -11,7 +12,7 @@ use tokio::{
 };
 
 use crate::{
-    client::{Client, post, with},
+    client::{Client, Upload, post, with},
     harness::{CONVERSE, INVOKE, MODEL, Settings, World, within},
     signing::{Message, Signer, credentials_request, vend},
     tls::{Authority, connect, handshake},
@@ -161,6 +162,56 @@ async fn a_reload_decides_anew_for_connections_that_are_open() {
     // Where certificates stand for nobody, only tokens do.
     assert!(world.reload(&settings(&authority, "", "")).await);
     client.post(CONVERSE, "{}").await.assert_refused(403, "MissingAuthenticationTokenException");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_open_connection_serves_for_as_long_as_it_would_be_let_in() {
+    let authority = Authority::new();
+    let file = authority.directory.path().join("ca.pem");
+    let old = fs::read(&file).unwrap();
+    let acme = authority.client_with(&authority, named("acme"));
+    let whoami = "Action=GetCallerIdentity&Version=2011-06-15";
+    for (tls, rules) in [("", ""), ("client_token = \"decides\"", BY_NAME), ("", BY_NAME)] {
+        let world = World::with(settings(&authority, tls, rules)).await;
+        let (token, bearer) = (world.token("acme"), world.bearer("acme"));
+        let asked = |request| with(request, "authorization", &bearer);
+        let (mut first, mut second) = (h1(&world, &acme).await, h2(&world, &acme).await);
+        for client in [&mut first, &mut second] {
+            client.ask(asked(post(CONVERSE, "{}"))).await.assert_served();
+        }
+        let next = Authority::new();
+        fs::write(&file, fs::read(next.directory.path().join("ca.pem")).unwrap()).unwrap();
+        assert!(world.gateway.reload().await);
+        for client in [&mut first, &mut second] {
+            let usage = Request::builder().uri("/v1/usage").body(Upload::none()).unwrap();
+            let refused = [asked(post(CONVERSE, "{}")), credentials_request(&token), asked(post("/sts", whoami)), asked(usage)];
+            for request in refused {
+                let answer = client.ask(request).await;
+                assert!(matches!(answer.status, 401 | 403), "{tls} {rules}: {answer:?}");
+                assert!(String::from_utf8_lossy(&answer.body).contains("not trusted any more"), "{answer:?}");
+            }
+        }
+        world.until_sum("tollgate_denials_total", &["reason=\"certificate_distrusted\""], 8.0).await;
+        fs::write(&file, &old).unwrap();
+        assert!(world.gateway.reload().await);
+        first.ask(asked(post(CONVERSE, "{}"))).await.assert_served();
+    }
+
+    // One that showed none lasts until one is required.
+    let required = settings(&authority, "", BY_NAME);
+    let optional = settings(&authority, "client_certificates = \"optional\"", BY_NAME);
+    let asks_none = required.sections.replacen(&format!("client_ca_file = {file:?}\n"), "", 1).replacen(BY_NAME, "", 1);
+    let world = World::with(Settings { sections: asks_none, ..required.clone() }).await;
+    let request = || with(post(CONVERSE, "{}"), "authorization", &world.bearer("acme"));
+    let (mut first, mut second) = (h1(&world, &authority.client()).await, h2(&world, &authority.client()).await);
+    for (settings, served) in [(&optional, true), (&required, false), (&optional, true)] {
+        assert!(world.reload(settings).await);
+        for client in [&mut first, &mut second] {
+            let answer = client.ask(request()).await;
+            if served { answer.assert_served() } else { answer.assert_refused(403, "UnrecognizedClientException") }
+        }
+    }
+    world.until_sum("tollgate_denials_total", &["reason=\"certificate_distrusted\""], 2.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

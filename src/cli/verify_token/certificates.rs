@@ -23,12 +23,15 @@ pub(in crate::cli) fn verdicts(
     let mut verdicts = Vec::new();
     for listener in listeners::compile(&config.listeners)? {
         let Some(clients) = listener.tls.as_ref().and_then(|tls| tls.clients.as_ref()) else { continue };
-        let voucher = clients.voucher(&certificate, &chain, now);
-        let verdict = match caller {
-            None => voucher.principal(now),
-            Some(Ok(caller)) => voucher.check(caller, now).map(|()| Arc::clone(caller)),
-            Some(Err(error)) => Err(error.clone()),
-        };
+        let Some(rules) = clients.rules() else { continue };
+        let verdict = clients.check(&chain, now).and_then(|()| {
+            let voucher = rules.voucher(&certificate);
+            match caller {
+                None => voucher.principal(now),
+                Some(Ok(caller)) => voucher.check(caller, now).map(|()| Arc::clone(caller)),
+                Some(Err(error)) => Err(error.clone()),
+            }
+        });
         verdicts.push((listener.address, verdict));
     }
     if verdicts.is_empty() {
