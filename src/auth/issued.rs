@@ -92,7 +92,12 @@ impl Issued {
         let sealing = self.sealing.as_ref().ok_or(SealError::NoKey)?;
         let rules = self.issuers.get(&principal.issuer).filter(|_| principal.proof == Proof::Token);
         let rules = rules.map(|rules| rules.of(principal));
-        session::vend(sealing, principal, rules, wanted.map_or(self.lifetime, |wanted| wanted.min(self.lifetime)), now)
+        let api_key = match &principal.proof {
+            Proof::ApiKey(id) => self.ring.hash_of_api_key(id),
+            _ => None,
+        };
+        let lifetime = wanted.map_or(self.lifetime, |wanted| wanted.min(self.lifetime));
+        session::vend(sealing, principal, rules, api_key, lifetime, now)
     }
 
     /// Who holds an API key.
@@ -143,7 +148,7 @@ impl Issued {
         let session = session::open(self.sealing.as_ref()?, id, token)?;
         let key = ScopedKey::derive(session.secret_access_key.expose_secret(), authorization);
         let principal = match &session.api_key {
-            Some(id) => as_its_key(session.principal, self.ring.holder_of_api_key(id)?)?,
+            Some(hash) => as_its_key(session.principal, self.ring.holder_of_api_key(hash)?)?,
             None if self.is_vouched_for(&session) => self.grouped(session.principal),
             None => return None,
         };

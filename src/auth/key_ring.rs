@@ -124,15 +124,24 @@ impl KeyRing {
         if now < principal.expires_at { Ok(Arc::clone(principal)) } else { Err(IdentityError::KeyExpired) }
     }
 
-    /// Who holds the API key of this id, whether or not it has expired.
-    pub(super) fn holder_of_api_key(&self, id: &str) -> Option<&Arc<Principal>> {
-        self.api_keys.values().find(|principal| principal.proof.key_id() == Some(id))
+    /// The SHA-256 of the API key of this id. Another key can have the id later, but not the hash.
+    pub(super) fn hash_of_api_key(&self, id: &str) -> Option<&[u8; 32]> {
+        self.api_key_of(id).map(|(hash, _)| hash)
+    }
+
+    /// Who holds the API key of this hash, whether or not it has expired.
+    pub(super) fn holder_of_api_key(&self, hash: &[u8; 32]) -> Option<&Arc<Principal>> {
+        self.api_keys.get(hash)
     }
 
     /// Who holds a key of this id, an access key's or an API key's.
     pub(super) fn holder(&self, id: &str) -> Option<&Arc<Principal>> {
         let of_access_key = self.access_keys.get(id).map(|holder| &holder.principal);
-        of_access_key.or_else(|| self.holder_of_api_key(id))
+        of_access_key.or_else(|| self.api_key_of(id).map(|(_, holder)| holder))
+    }
+
+    fn api_key_of(&self, id: &str) -> Option<(&[u8; 32], &Arc<Principal>)> {
+        self.api_keys.iter().find(|(_, principal)| principal.proof.key_id() == Some(id))
     }
 
     /// Who holds an access key.

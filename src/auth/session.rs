@@ -15,6 +15,7 @@ use super::{
     principal::{ClaimTag, GroupPrint, Principal, Proof},
     sealing::{Purpose, SealError, SealingKeys},
 };
+use crate::aws::canonical::{hex_bytes, push_hex};
 
 /// What a client signs with, until it expires.
 pub struct SessionCredentials {
@@ -43,9 +44,9 @@ struct Sealed<'a> {
     other_groups: Vec<GroupPrint>,
     /// Seconds since 1970.
     expires: u64,
-    /// The API key that it was vended for.
+    /// The SHA-256, in hexadecimal, of the API key that it was vended for. Once it was the key's id, which another key can have.
     #[serde(skip_serializing_if = "Option::is_none")]
-    api_key: Option<Cow<'a, str>>,
+    api_key: Option<String>,
     /// The print of its issuer's rules, for this principal. Left out where there is none; so was it always, once.
     #[serde(skip_serializing_if = "Option::is_none")]
     rules: Option<u64>,
@@ -57,18 +58,20 @@ struct Sealed<'a> {
 /// A session token, opened.
 pub(super) struct Session {
     pub principal: Principal,
-    /// The API key that it was vended for, and that must still be good.
-    pub api_key: Option<String>,
+    /// The SHA-256 of the API key that it was vended for, and that must still be good.
+    pub api_key: Option<[u8; 32]>,
     /// The print of its issuer's rules, which must still be the same.
     pub rules: Option<u64>,
     pub secret_access_key: SecretString,
 }
 
-/// Makes credentials for a principal, for `lifetime` and no longer than what proved it: under `rules`, if an issuer has any.
+/// Makes credentials for a principal, for `lifetime` and no longer than what proved it: under `rules`, if an issuer has any, or as long
+/// as there is the API key of this hash.
 pub(super) fn vend(
     keys: &SealingKeys,
     principal: &Principal,
     rules: Option<u64>,
+    api_key: Option<&[u8; 32]>,
     lifetime: Duration,
     now: SystemTime,
 ) -> Result<SessionCredentials, SealError> {
@@ -81,7 +84,11 @@ pub(super) fn vend(
         groups: principal.groups.iter().map(|group| Cow::Borrowed(&**group)).collect(),
         other_groups: principal.other_groups.clone(),
         expires,
-        api_key: if let Proof::ApiKey(id) = &principal.proof { Some(Cow::Borrowed(id)) } else { None },
+        api_key: api_key.map(|hash| {
+            let mut hex = String::with_capacity(64);
+            push_hex(&mut hex, hash);
+            hex
+        }),
         rules,
         tags: principal.tags.iter().map(|tag| (Cow::Borrowed(&*tag.key), tag.value.as_deref().map(Cow::Borrowed))).collect(),
     };
@@ -102,6 +109,10 @@ pub(super) fn vend(
 pub(super) fn open(keys: &SealingKeys, access_key_id: &str, session_token: &str) -> Option<Session> {
     let text = keys.open(Purpose::Session, &[access_key_id], session_token)?;
     let sealed: Sealed<'_> = serde_json::from_slice(text.expose_secret()).ok()?;
+    let api_key = match &sealed.api_key {
+        Some(hash) => Some(hex_bytes(hash)?),
+        None => None,
+    };
     let principal = Principal {
         issuer: sealed.issuer.as_ref().into(),
         subject: sealed.subject.as_ref().into(),
@@ -117,5 +128,5 @@ pub(super) fn open(keys: &SealingKeys, access_key_id: &str, session_token: &str)
             .collect(),
     };
     let secret_access_key = keys.derive_secret(Purpose::Session, access_key_id, session_token)?;
-    Some(Session { principal, api_key: sealed.api_key.map(Cow::into_owned), rules: sealed.rules, secret_access_key })
+    Some(Session { principal, api_key, rules: sealed.rules, secret_access_key })
 }

@@ -130,7 +130,7 @@ fn a_session_is_good_by_the_rules_it_was_vended_under() {
 #[test]
 fn a_session_that_says_no_rules_is_good_while_there_is_its_issuer() {
     let (keys, life) = (sealing_keys(&[("k", 1)]), Duration::from_secs(60));
-    let vended = session::vend(&keys, &principal(Proof::Token, NOW + 60), None, life, at(NOW)).unwrap();
+    let vended = session::vend(&keys, &principal(Proof::Token, NOW + 60), None, None, life, at(NOW)).unwrap();
     assert!(session_caller(&authenticator("corp", ""), &vended, NOW).is_ok());
     assert_eq!(session_caller(&authenticator("other", ""), &vended, NOW).unwrap_err(), "access_key_unknown");
 }
@@ -150,7 +150,7 @@ fn a_session_is_no_longer_than_its_token_and_than_asked_for() {
 #[test]
 fn no_two_sessions_share_anything_that_is_secret() {
     let keys = sealing_keys(&[("k", 1)]);
-    let vend = || session::vend(&keys, &principal(Proof::Token, NOW + 60), None, Duration::from_secs(60), at(NOW)).unwrap();
+    let vend = || session::vend(&keys, &principal(Proof::Token, NOW + 60), None, None, Duration::from_secs(60), at(NOW)).unwrap();
     let (one, two) = (vend(), vend());
     assert_ne!(one.access_key_id, two.access_key_id);
     assert_ne!(one.secret_access_key.expose_secret(), two.secret_access_key.expose_secret());
@@ -175,6 +175,12 @@ fn what_was_vended_for_an_api_key_ends_with_it() {
     let disabled = key.entry.clone() + "disabled = true\n";
     assert_eq!(session_caller(&authenticator("corp", &disabled), &vended, NOW).unwrap_err(), "access_key_unknown");
     assert_eq!(session_caller(&authenticator("corp", ""), &vended, NOW).unwrap_err(), "access_key_unknown");
+    // It is the key that counts, not what it is called: rotation may keep the name.
+    let renamed = key.entry.replace(&key.id, "ci-acme");
+    assert!(session_caller(&authenticator("corp", &renamed), &vended, NOW).is_ok());
+    let next = new_api_key(&holder).unwrap();
+    let rotated = next.entry.replace(&next.id, &key.id);
+    assert_eq!(session_caller(&authenticator("corp", &rotated), &vended, NOW).unwrap_err(), "access_key_unknown");
 }
 
 #[test]
