@@ -16,7 +16,7 @@ use super::{
     fingerprint::Fingerprint,
     issuer_print::IssuerPrint,
     key_ring::KeyRing,
-    principal::{GroupPrint, Principal, Proof},
+    principal::{ClaimTag, GroupPrint, Principal, Proof},
     sealing::{SealError, SealingKeys},
     session::{self, Session, SessionCredentials},
 };
@@ -36,6 +36,8 @@ pub struct Issued {
     issuers: HashMap<Arc<str>, Arc<IssuerPrint>>,
     /// Groups that are worth knowing of.
     groups: HashMap<GroupPrint, Arc<str>>,
+    /// The claims that session tags are made of, by the tag's key.
+    claim_tags: HashMap<Arc<str>, Arc<str>>,
     /// Of this configuration alone: a key that a reload takes away is gone at once.
     signatories: Cache<[u8; 32], Arc<Signatory>>,
 }
@@ -68,15 +70,21 @@ impl Issued {
             regions,
             issuers: HashMap::new(),
             groups: HashMap::new(),
+            claim_tags: HashMap::new(),
             signatories: Cache::new(SIGNING_KEYS_MAX),
         }
     }
 
-    /// The same, vending for these issuers' tokens, and believing what was vended for them by the same rules; who was in one of these
-    /// groups then is in it now.
-    pub(super) fn for_issuers(self, issuers: HashMap<Arc<str>, Arc<IssuerPrint>>, groups: &BTreeSet<String>) -> Issued {
+    /// The same, vending for these issuers' tokens, and believing what was vended for them by the same rules, with tags of the same claims;
+    /// who was in one of these groups then is in it now.
+    pub(super) fn for_issuers(
+        self,
+        issuers: HashMap<Arc<str>, Arc<IssuerPrint>>,
+        groups: &BTreeSet<String>,
+        claim_tags: &[(Arc<str>, Arc<str>)],
+    ) -> Issued {
         let groups = groups.iter().map(|group| (GroupPrint::of(group), group.as_str().into())).collect();
-        Issued { issuers, groups, ..self }
+        Issued { issuers, groups, claim_tags: claim_tags.iter().cloned().collect(), ..self }
     }
 
     /// Makes credentials for a principal: for `wanted` at most, if it is said, and no longer than configured or than the principal's own.
@@ -168,6 +176,12 @@ impl Issued {
         let Session { principal, rules, .. } = session;
         let issuer = self.issuers.get(&principal.issuer);
         issuer.is_some_and(|issuer| rules.is_none_or(|rules| rules == issuer.of(principal)))
+            && principal.tags.iter().all(|tag| self.is_of_its_claim(tag))
+    }
+
+    /// Whether a tag is of the claim that makes it now, or none does: then AWS is not told of it.
+    fn is_of_its_claim(&self, tag: &ClaimTag) -> bool {
+        self.claim_tags.get(&tag.key).is_none_or(|claim| *claim == tag.claim)
     }
 }
 

@@ -48,6 +48,8 @@ impl GroupPrint {
 pub struct ClaimTag {
     /// The tag's key, from the configuration.
     pub key: Arc<str>,
+    /// The claim that the configuration makes it of.
+    pub claim: Arc<str>,
     /// The claim's value; nothing where it is not one text that can be a tag: then there can be no session.
     pub value: Option<Arc<str>>,
 }

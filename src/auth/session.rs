@@ -50,9 +50,9 @@ struct Sealed<'a> {
     /// The print of its issuer's rules, for this principal. Left out where there is none; so was it always, once.
     #[serde(skip_serializing_if = "Option::is_none")]
     rules: Option<u64>,
-    /// Key and value of session tags.
+    /// Key, claim and value of session tags.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    tags: Vec<(Cow<'a, str>, Option<Cow<'a, str>>)>,
+    tags: Vec<(Cow<'a, str>, Cow<'a, str>, Option<Cow<'a, str>>)>,
 }
 
 /// A session token, opened.
@@ -90,7 +90,7 @@ pub(super) fn vend(
             hex
         }),
         rules,
-        tags: principal.tags.iter().map(|tag| (Cow::Borrowed(&*tag.key), tag.value.as_deref().map(Cow::Borrowed))).collect(),
+        tags: principal.tags.iter().map(borrowed).collect(),
     };
     let text = serde_json::to_vec(&sealed).map_err(|_| SealError::Failed)?;
 
@@ -103,6 +103,11 @@ pub(super) fn vend(
         session_token: session_token.into(),
         expires_at: UNIX_EPOCH + Duration::from_secs(expires),
     })
+}
+
+fn borrowed(tag: &ClaimTag) -> (Cow<'_, str>, Cow<'_, str>, Option<Cow<'_, str>>) {
+    let ClaimTag { key, claim, value } = tag;
+    (Cow::Borrowed(&**key), Cow::Borrowed(&**claim), value.as_deref().map(Cow::Borrowed))
 }
 
 /// Opens a session token that came with this access key id. Whether it has expired is for the caller to see.
@@ -124,7 +129,11 @@ pub(super) fn open(keys: &SealingKeys, access_key_id: &str, session_token: &str)
         tags: sealed
             .tags
             .iter()
-            .map(|(key, value)| ClaimTag { key: (**key).into(), value: value.as_deref().map(Into::into) })
+            .map(|(key, claim, value)| ClaimTag {
+                key: (**key).into(),
+                claim: (**claim).into(),
+                value: value.as_deref().map(Into::into),
+            })
             .collect(),
     };
     let secret_access_key = keys.derive_secret(Purpose::Session, access_key_id, session_token)?;

@@ -46,7 +46,7 @@ pub struct Authenticator {
     /// Over all rules: a verdict made under others is never found.
     fingerprint: [u8; 32],
     /// Keys of session tags, and the claims that have their values.
-    claim_tags: Vec<(Arc<str>, String)>,
+    claim_tags: Vec<(Arc<str>, Arc<str>)>,
     /// Credentials that no issuer vouches for anew.
     pub(super) issued: Issued,
 }
@@ -98,14 +98,14 @@ impl Authenticator {
         let mut fingerprint = Fingerprint::new();
         fingerprint.add(&self.fingerprint);
         fingerprint.add(format!("{claims:?}").as_bytes());
-        let claim_tags = claims.iter().map(|(key, claim)| (key.as_str().into(), claim.clone())).collect();
+        let claim_tags = claims.iter().map(|(key, claim)| (key.as_str().into(), claim.as_str().into())).collect();
         Authenticator { fingerprint: fingerprint.finish(), claim_tags, ..self }
     }
 
     /// The same, believing credentials that the gateway itself gave out, too.
     pub fn with_issued(self, issued: Issued) -> Authenticator {
         let prints = self.issuers.iter().map(|rules| (rules.name.clone(), rules.print.clone())).collect();
-        Authenticator { issued: issued.for_issuers(prints, &self.groups), ..self }
+        Authenticator { issued: issued.for_issuers(prints, &self.groups, &self.claim_tags), ..self }
     }
 
     /// What the gateway itself gave out, and gives out.
@@ -188,12 +188,12 @@ impl Authenticator {
 
     /// A claim that is not there makes no tag.
     fn tags(&self, claims: &Unverified) -> Vec<ClaimTag> {
-        let tag = |(key, claim): &(Arc<str>, String)| {
+        let tag = |(key, claim): &(Arc<str>, Arc<str>)| {
             let value = match claims.text(claim) {
                 Err(IdentityError::ClaimMissing(_)) => return None,
                 value => value.ok().filter(|value| is_tag_value(value)).map(Into::into),
             };
-            Some(ClaimTag { key: key.clone(), value })
+            Some(ClaimTag { key: key.clone(), claim: claim.clone(), value })
         };
         self.claim_tags.iter().filter_map(tag).collect()
     }

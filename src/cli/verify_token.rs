@@ -165,7 +165,7 @@ pub(super) fn line(verdict: &Verdict) -> String {
 }
 
 /// A session tag, after what comes before it.
-fn tag(ClaimTag { key, value }: &ClaimTag) -> String {
+fn tag(ClaimTag { key, value, .. }: &ClaimTag) -> String {
     match value {
         Some(value) => format!(", tag {key}={value}"),
         None => format!(", tag {key}: the claim's value cannot be one"),
@@ -259,7 +259,7 @@ mod tests {
         assert_eq!(line(&principal(&[])), "tenant acme, subject alice, issuer corp, expires 2026-11-22T00:00:00Z");
         let grouped = line(&principal(&["beta", "opus"]));
         assert_eq!(grouped, "tenant acme, subject alice, issuer corp, groups beta opus, expires 2026-11-22T00:00:00Z");
-        let tag = |key: &str, value: Option<&str>| ClaimTag { key: key.into(), value: value.map(Into::into) };
+        let tag = |key: &str, value: Option<&str>| ClaimTag { key: key.into(), claim: "c".into(), value: value.map(Into::into) };
         let tags = vec![tag("team", Some("search")), tag("center", None)];
         let untagged = Principal::clone(principal(&[]).as_ref().unwrap());
         let tagged = line(&Ok(Arc::new(Principal { tags, ..untagged })));

@@ -11,7 +11,7 @@ use crate::auth::{Authenticator, ClaimTag};
 fn tags(fixture: &Fixture, more: Value) -> Vec<(String, Option<String>)> {
     let token = sign(&header(), &with(claims(), more));
     let principal = fixture.authenticator.authenticate_token(&token, at(NOW)).unwrap();
-    principal.tags.iter().map(|ClaimTag { key, value }| (key.to_string(), value.as_deref().map(str::to_owned))).collect()
+    principal.tags.iter().map(|ClaimTag { key, value, .. }| (key.to_string(), value.as_deref().map(str::to_owned))).collect()
 }
 
 fn tagging(claims: &[(&str, &str)]) -> Fixture {

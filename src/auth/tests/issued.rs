@@ -1,6 +1,6 @@
 //! What the gateway gives out itself, without a gateway around it: sessions, keys, and whose signature is whose.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
@@ -32,7 +32,7 @@ fn principal(proof: Proof, expires: u64) -> Principal {
 }
 
 fn tag(key: &str, value: Option<&str>) -> ClaimTag {
-    ClaimTag { key: key.into(), value: value.map(Into::into) }
+    ClaimTag { key: key.into(), claim: "department".into(), value: value.map(Into::into) }
 }
 
 /// An authenticator with one issuer, and what it issued under this key with these entries of a keys file.
@@ -50,12 +50,18 @@ fn configured() -> Issuer {
 }
 
 fn authenticator_with(issuer: &str, configured: Issuer, entries: &str) -> Authenticator {
+    tagging(issuer, configured, entries, &BTreeMap::new())
+}
+
+/// The same, with these claims as session tags.
+fn tagging(issuer: &str, configured: Issuer, entries: &str, claim_tags: &BTreeMap<String, String>) -> Authenticator {
     let key_sets = Arc::new(KeySets::new());
     key_sets.store(issuer, KeySet::parse(keys().ec.key_set_json().as_bytes()).unwrap().0);
     let issuers = [(issuer.to_owned(), configured)].into();
     let ring = KeyRing::new(&toml::from_str::<KeysFile>(entries).unwrap(), Some(&sealing_keys(&[("k", 1)]))).unwrap();
     let issued = Issued::new(Some(sealing_keys(&[("k", 1)])), Duration::from_secs(3_600), ring, vec!["us-east-1".to_owned()]);
-    Authenticator::new(&issuers, key_sets, Arc::new(TokenCache::default())).with_issued(issued)
+    let authenticator = Authenticator::new(&issuers, key_sets, Arc::new(TokenCache::default()));
+    authenticator.with_claim_tags(claim_tags).with_issued(issued)
 }
 
 /// Who a GET, signed with these keys at `now`, is from; or the reason why nobody.
@@ -124,6 +130,22 @@ fn a_session_is_good_by_the_rules_it_was_vended_under() {
         Issuer { tenant: Some("globex".to_owned()), ..configured() },
     ] {
         assert_eq!(asked(other).unwrap_err(), "access_key_unknown");
+    }
+}
+
+#[test]
+fn a_session_is_good_while_its_tags_are_of_the_same_claims() {
+    let vended = authenticator("corp", "").issued().vend(&principal(Proof::Token, NOW + 60), None, at(NOW)).unwrap();
+    let asked = |claims: &[(&str, &str)]| {
+        let claims = claims.iter().map(|(key, claim)| ((*key).to_owned(), (*claim).to_owned())).collect();
+        session_caller(&tagging("corp", configured(), "", &claims), &vended, NOW).map(|found| found.tags)
+    };
+    let tags = vec![tag("team", Some("a b")), tag("odd", None)];
+    for same in [&[][..], &[("team", "department")], &[("team", "department"), ("odd", "department"), ("new", "nickname")]] {
+        assert_eq!(asked(same).unwrap(), tags);
+    }
+    for other in [("team", "nickname"), ("odd", "/department")] {
+        assert_eq!(asked(&[other]).unwrap_err(), "access_key_unknown");
     }
 }
 

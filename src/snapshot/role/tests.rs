@@ -35,7 +35,8 @@ fn role(tenant: &str, sessions: &RoleSessions) -> AssumedRole {
 }
 
 fn principal(issuer: &str, subject: &str, tags: &[(&str, Option<&str>)]) -> Principal {
-    let tag = |(key, value): &(&str, Option<&str>)| ClaimTag { key: (*key).into(), value: value.map(Into::into) };
+    let tag =
+        |(key, value): &(&str, Option<&str>)| ClaimTag { key: (*key).into(), claim: (*key).into(), value: value.map(Into::into) };
     Principal {
         issuer: issuer.into(),
         subject: subject.into(),
