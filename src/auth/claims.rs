@@ -101,10 +101,25 @@ impl Unverified {
         Ok(false)
     }
 
+    /// Whether a claim that is not in the token is said to be elsewhere: in a distributed or aggregated claim (OpenID Connect Core
+    /// §5.6.2), or, as Entra ID says it of more groups than a token holds, by `hasgroups`.
+    pub fn is_elsewhere(&self, name: &str) -> bool {
+        let first = name.strip_prefix('/').map(|pointer| unescaped(pointer.split('/').next().unwrap_or_default()));
+        let member = first.as_deref().unwrap_or(name);
+        let names_it = match self.0.get("_claim_names") {
+            None => false,
+            Some(Value::Object(names)) => names.contains_key(member),
+            // Nobody can tell which claims it is about.
+            Some(_) => true,
+        };
+        let has_groups = self.0.get("hasgroups").is_some_and(|has| *has != Value::Bool(false));
+        names_it || (member == "groups" && has_groups)
+    }
+
     /// By its name, or by a JSON pointer (RFC 6901) if the name begins with `/`.
     fn find(&self, name: &str) -> Option<&Value> {
         let Some(pointer) = name.strip_prefix('/') else { return self.0.get(name) };
-        let mut steps = pointer.split('/').map(|step| step.replace("~1", "/").replace("~0", "~"));
+        let mut steps = pointer.split('/').map(unescaped);
         let first = self.0.get(&steps.next()?)?;
         steps.try_fold(first, |value, step| value.as_object()?.get(&step))
     }
@@ -121,6 +136,11 @@ impl Unverified {
             _ => Err(IdentityError::ClaimInvalid(name.into())),
         }
     }
+}
+
+/// A step of a JSON pointer.
+fn unescaped(step: &str) -> String {
+    step.replace("~1", "/").replace("~0", "~")
 }
 
 /// A `sub` that reads the same to everybody: 1 to 256 characters, none of them invisible, no whitespace but spaces inside.

@@ -50,6 +50,12 @@ pub enum IdentityError {
     /// A claim of another type, or with characters or a size that are not accepted.
     #[error("The token's claim `{0}` has a type or value that is not accepted.")]
     ClaimInvalid(Box<str>),
+    /// A claim that the token says is elsewhere, and that nobody fetches: groups, where somebody is in more than a token holds.
+    #[error(
+        "The token does not have the claim `{0}` but says that it is elsewhere, where this gateway does not look. Request one that has it; \
+         if you are in too many groups for a token, ask the operator of your identity provider to have it name fewer."
+    )]
+    ClaimElsewhere(Box<str>),
     /// A claim that the issuer's configuration requires has another value.
     #[error("The token's claim `{0}` does not have a value that this gateway requires.")]
     ClaimRefused(Box<str>),
@@ -121,6 +127,7 @@ impl IdentityError {
             IdentityError::BadSignature => "signature",
             IdentityError::ClaimMissing(_) => "claim_missing",
             IdentityError::ClaimInvalid(_) => "claim_invalid",
+            IdentityError::ClaimElsewhere(_) => "claim_elsewhere",
             IdentityError::ClaimRefused(_) => "claim_refused",
             IdentityError::ScopeMissing(_) => "scope_missing",
             IdentityError::NoTenant(_) => "tenant_none",

@@ -33,13 +33,17 @@ impl GroupRule {
         GroupRule { claim: groups_claim.clone(), prefix: groups_prefix.clone(), table: groups.clone() }
     }
 
-    /// The groups that the token names, each once, those that are known apart. A token without the claim is in none.
+    /// The groups that the token names, each once, those that are known apart. A token without the claim is in none, unless it says that
+    /// the claim is elsewhere.
     ///
     /// # Errors
-    /// The claim is neither a string nor an array of strings: nobody can tell what would be denied.
+    /// The claim is neither a string nor an array of strings, or it is elsewhere: nobody can tell what would be denied.
     pub fn groups(&self, claims: &Unverified, known: &BTreeSet<String>) -> Result<Groups, IdentityError> {
         let Some(claim) = &self.claim else { return Ok(Groups::default()) };
         let values = match claims.texts(claim) {
+            Err(IdentityError::ClaimMissing(name)) if claims.is_elsewhere(claim) => {
+                return Err(IdentityError::ClaimElsewhere(name));
+            }
             Err(IdentityError::ClaimMissing(_)) => return Ok(Groups::default()),
             values => values?,
         };
@@ -89,5 +93,30 @@ mod tests {
         for claims in [r#"{"groups":1}"#, r#"{"groups":["opus",1]}"#, r#"{"groups":{"opus":true}}"#, r#"{"groups":null}"#] {
             assert!(matches!(groups("groups_claim = \"groups\"", claims), Err(IdentityError::ClaimInvalid(_))), "{claims}");
         }
+    }
+    #[test]
+    fn groups_that_are_elsewhere_refuse_the_token() {
+        const ENTRA: &str =
+            r#"{"_claim_names":{"groups":"src1"},"_claim_sources":{"src1":{"endpoint":"https://graph.example"}}}"#;
+        for (claim, claims) in [
+            ("groups", ENTRA),
+            ("/groups", ENTRA),
+            ("/realm/roles", r#"{"_claim_names":{"realm":"src1"}}"#),
+            ("groups", r#"{"_claim_names":"groups"}"#),
+            ("groups", r#"{"hasgroups":true}"#),
+            ("groups", r#"{"hasgroups":"true"}"#),
+        ] {
+            let groups = groups(&format!("groups_claim = \"{claim}\""), claims);
+            assert_eq!(groups, Err(IdentityError::ClaimElsewhere(claim.into())), "{claims}");
+        }
+        for (claim, claims) in [
+            ("roles", ENTRA),
+            ("roles", r#"{"hasgroups":true}"#),
+            ("groups", r#"{"hasgroups":false}"#),
+            ("groups", r#"{"_claim_names":{"address":"src1"}}"#),
+        ] {
+            assert_eq!(groups(&format!("groups_claim = \"{claim}\""), claims), Ok(Vec::new()), "{claims}");
+        }
+        assert_eq!(groups("", ENTRA), Ok(Vec::new()), "nobody asks for groups");
     }
 }

@@ -35,6 +35,7 @@ pub struct Issuer {
     /// The one tenant of all tokens; no claim is looked at.
     pub tenant: Option<String>,
     /// The claim that names the caller's groups, a string or an array of strings; a JSON pointer if it begins with `/`. Absent: no groups.
+    /// A token that says that the claim is elsewhere (`_claim_names`, `hasgroups`) is refused.
     pub groups_claim: Option<String>,
     /// What a group's name begins with in the claim; the rest is the group. Other values count for nothing.
     pub groups_prefix: Option<String>,
