@@ -1,5 +1,5 @@
 //! What a model can be called. A name is taken letter for letter, but for what AWS documents as the same model: an ARN around an id,
-//! an id with and without the version that all of its kind have.
+//! an id with and without the version that all of its kind have, an id with the length of context that its throughput is bought for.
 
 /// Names that AWS documents and the bundled table does not have: the table's name, AWS's.
 const DOCUMENTED: [(&str, &str); 1] = [("anthropic.claude-opus-4-5-v1:0", "anthropic.claude-opus-4-5-20251101-v1:0")];
@@ -60,6 +60,15 @@ fn versionless(name: &str) -> [&str; 2] {
     [unrevised, first_version.unwrap_or(unrevised)]
 }
 
+/// Without what AWS writes behind a version where throughput is bought and models are customized, mostly a length of context:
+/// `amazon.nova-lite-v1:0` of `amazon.nova-lite-v1:0:24k`, of `:0:mm`, and of `:0:512`.
+pub(super) fn context_left_out(name: &str) -> Option<&str> {
+    let (versioned, context) = name.rsplit_once(':')?;
+    let (_, revision) = versioned.rsplit_once(':')?;
+    let is_revision = !revision.is_empty() && revision.bytes().all(|b| b.is_ascii_digit());
+    (is_revision && !context.is_empty()).then_some(versioned)
+}
+
 fn vendorless(name: &str) -> Option<&str> {
     name.strip_prefix("anthropic.").or_else(|| name.strip_prefix("openai."))
 }
@@ -111,6 +120,22 @@ mod tests {
         let places: std::collections::BTreeSet<&str> = book.names().filter_map(|name| Some(geography(name)?.0)).collect();
         let unknown: Vec<_> = places.iter().filter(|place| !GEOGRAPHIES.contains(place)).collect();
         assert!(unknown.is_empty() && places.contains("us"), "{unknown:?}");
+    }
+
+    #[test]
+    fn a_length_of_context_stands_behind_a_version() {
+        for (name, versioned) in [
+            ("amazon.nova-lite-v1:0:24k", Some("amazon.nova-lite-v1:0")),
+            ("amazon.nova-premier-v1:0:mm", Some("amazon.nova-premier-v1:0")),
+            ("cohere.embed-english-v3:0:512", Some("cohere.embed-english-v3:0")),
+            ("amazon.nova-lite-v1:0", None),
+            ("amazon.nova-lite-v1:0:", None),
+            ("amazon.nova-lite-v1::24k", None),
+            ("amazon.nova-lite-v1:24k", None),
+            ("24k", None),
+        ] {
+            assert_eq!(context_left_out(name), versioned, "{name}");
+        }
     }
 
     #[test]

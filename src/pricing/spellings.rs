@@ -4,8 +4,9 @@
 use super::{bundled::BUNDLED, names};
 use crate::bedrock::model::{geography, is_opaque};
 
-/// What `look` finds by a name of a model, or by the first of its other names that it finds something by: those of the models of the
-/// bundled table that go by this one; of a model that it does not have, what is left of the name without vendor, version and date.
+/// What `look` finds by a name of a model, or by the first of its other names that it finds something by: the name without a length of
+/// context; those of the models of the bundled table that go by this one; of a model that it does not have, what is left of the name
+/// without vendor, version and date.
 /// `model`: an id of a model or a profile; any other name is looked up by itself alone.
 pub fn find_by_name<T>(model: &str, mut look: impl FnMut(&str) -> Option<T>) -> Option<T> {
     if let Some(found) = look(model) {
@@ -14,6 +15,11 @@ pub fn find_by_name<T>(model: &str, mut look: impl FnMut(&str) -> Option<T>) -> 
     if is_opaque(model) {
         return None;
     }
+    let versioned = names::context_left_out(model);
+    if let Some(found) = versioned.and_then(&mut look) {
+        return Some(found);
+    }
+    let model = versioned.unwrap_or(model);
     let Some((place, base)) = geography(model) else { return others(model).find_map(look) };
     let mut whole = String::with_capacity(2 * model.len());
     others(base).filter(|name| name.contains('.')).find_map(|name| {
@@ -70,6 +76,18 @@ mod tests {
             for (from, to) in names.iter().flat_map(|from| names.iter().map(move |to| (from, to))) {
                 assert!(leads(from, to), "{from} to {to}");
             }
+        }
+    }
+
+    #[test]
+    fn a_length_of_context_leads_to_its_model_and_not_back() {
+        for (from, to) in [
+            ("amazon.nova-lite-v1:0:24k", "amazon.nova-lite-v1:0"),
+            ("us.amazon.nova-lite-v1:0:300k", "us.amazon.nova-lite"),
+            ("anthropic.claude-haiku-4-5-20251001-v1:0:200k", "claude-haiku-4-5"),
+            ("cohere.embed-v9:0:512", "cohere.embed-v9"),
+        ] {
+            assert!(leads(from, to) && !leads(to, from), "{from} to {to}");
         }
     }
 

@@ -159,6 +159,12 @@ fn a_denied_model_is_denied_in_every_spelling_and_allowed_in_none_but_the_one_th
         ("openai.gpt-of-next-year-1:0", "openai.gpt-of-next-year"),
         ("anthropic.claude-of-next-year", "anthropic.claude-of-next-year-20280101-v1:0"),
         ("us.anthropic.claude-haiku-4-5-20251001-v1:0", "us.anthropic.claude-haiku-4-5"),
+        (NOVA, "amazon.nova-lite-v1:0:24k"),
+        (NOVA, "Amazon.Nova-Lite-v1:0:24K"),
+        (NOVA, "us.amazon.nova-lite-v1:0:300k"),
+        (NOVA, "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0:300k"),
+        ("claude-haiku-4-5", "anthropic.claude-haiku-4-5-20251001-v1:0:200k"),
+        ("amazon.nova-of-next-year-v1:0", "amazon.nova-of-next-year-v1:0:mm"),
     ] {
         assert_eq!(
             refuses(&policy(denied), asked).as_deref(),
