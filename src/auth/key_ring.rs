@@ -1,7 +1,12 @@
 //! The keys file, compiled: access keys by their ids, API keys by their hashes. A key that cannot be used voids the file, so that an
 //! operator hears of it before a client does.
 
-use std::{collections::HashMap, fmt, sync::Arc, time::SystemTime};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    sync::Arc,
+    time::SystemTime,
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
@@ -104,8 +109,13 @@ impl KeyRing {
                 Err(problem) => unusable.push(UnusableKey { id: key.id.clone(), problem }),
             }
         }
+        // A key that is disabled under one id is not good under another.
+        let mut hashes = HashSet::new();
         for key in &file.api_keys {
             match hash_and_holder(key) {
+                Ok((hash, _)) if !hashes.insert(hash) => {
+                    unusable.push(UnusableKey { id: key.id.clone(), problem: "has the `sha256` of another key" });
+                }
                 Ok(_) if key.disabled => {}
                 Ok((hash, holder)) => drop(ring.api_keys.insert(hash, holder)),
                 Err(problem) => unusable.push(UnusableKey { id: key.id.clone(), problem }),

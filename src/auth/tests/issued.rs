@@ -232,6 +232,17 @@ fn a_keys_file_is_taken_whole_or_not_at_all() {
     for text in [access.replace("\"TGAK", "\"AKIA"), api.replace("acme", "*"), api.replace("sha256 = \"", "sha256 = \"x")] {
         assert!(ring(&text, 1).is_err(), "{text}");
     }
+    // One key is one line: whichever is disabled, the key is not good by the other.
+    let again = api.replacen("id = \"", "id = \"other-", 1);
+    let upper = again.to_uppercase().lines().last().map(|line| line.replace("SHA256", "sha256"));
+    let upper = again.lines().filter(|line| !line.starts_with("sha256")).map(|line| format!("{line}\n")).collect::<String>()
+        + &upper.unwrap();
+    for second in [again.clone(), upper, again.replace("sha256", "disabled = true\nsha256")] {
+        for first in [api.clone(), api.replace("sha256", "disabled = true\nsha256")] {
+            let error = ring(&format!("{first}{second}"), 1).err().unwrap().to_string();
+            assert!(error.contains("`other-tg-") && error.ends_with("has the `sha256` of another key"), "{error}");
+        }
+    }
     // All of them are told, so that one look mends the file.
     let told = |text: &str| ring(text, 2).err().unwrap().to_string();
     let both = told(&format!("{access}{}", api.replace("sha256 = \"", "sha256 = \"x")));
