@@ -4,7 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{fingerprint::Fingerprint, key, principal::Principal};
+use super::{
+    fingerprint::Fingerprint,
+    key,
+    principal::{GroupPrint, Principal},
+};
 use crate::config;
 
 /// The rules of an issuer.
@@ -70,15 +74,22 @@ impl IssuerPrint {
         for (value, tenant) in self.tenants.iter().filter(|(_, tenant)| **tenant == *principal.tenant) {
             print.add(format!("tenant {value:?} {tenant:?}").as_bytes());
         }
-        for (value, group) in self.groups.iter().filter(|(_, group)| principal.groups.iter().any(|of| **of == **group)) {
+        for (value, group) in self.groups.iter().filter(|(_, group)| is_in(principal, group)) {
             print.add(format!("group {value:?} {group:?}").as_bytes());
         }
         print.short()
     }
 }
 
+/// Whether the caller is in the group, known or not: one that is configured later is known then.
+fn is_in(principal: &Principal, group: &str) -> bool {
+    principal.groups.iter().any(|known| **known == *group) || principal.other_groups.contains(&GroupPrint::of(group))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::auth::Proof;
 
@@ -86,12 +97,17 @@ mod tests {
     const TABLES: &str = "tenants = { one = 'acme' }\ngroups = { g = 'beta' }\n";
 
     fn print(rules: &str) -> u64 {
+        print_of(rules, &["beta"], &[])
+    }
+
+    /// Of somebody in these groups, and in these others that are not configured.
+    fn print_of(rules: &str, groups: &[&str], others: &[&str]) -> u64 {
         let principal = Principal {
             issuer: "corp".into(),
             subject: "alice".into(),
             tenant: "acme".into(),
-            groups: vec!["beta".into()],
-            other_groups: Vec::new(),
+            groups: groups.iter().map(|group| Arc::from(*group)).collect(),
+            other_groups: others.iter().map(|group| GroupPrint::of(group)).collect(),
             expires_at: Principal::never(),
             proof: Proof::Token,
             tags: Vec::new(),
@@ -122,6 +138,14 @@ mod tests {
             assert!(!seen.contains(&print), "{more}");
             seen.push(print);
         }
+    }
+
+    #[test]
+    fn the_lines_of_a_group_are_part_of_it_before_the_group_is_configured() {
+        let (before, after) = (format!("{RULES}groups = {{ eng = 'beta' }}"), format!("{RULES}groups = {{ leads = 'beta' }}"));
+        assert_ne!(print_of(&before, &[], &["beta"]), print_of(&after, &[], &["beta"]));
+        assert_eq!(print_of(&before, &[], &["beta"]), print_of(&before, &["beta"], &[]), "the group is configured by now");
+        assert_eq!(print_of(&before, &[], &["other"]), print_of(&after, &[], &["other"]));
     }
 
     #[test]
