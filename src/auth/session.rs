@@ -50,10 +50,12 @@ struct Sealed<'a> {
     /// The print of its issuer's rules, for this principal. Left out where there is none; so was it always, once.
     #[serde(skip_serializing_if = "Option::is_none")]
     rules: Option<u64>,
-    /// Key, claim and value of session tags.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    tags: Vec<(Cow<'a, str>, Cow<'a, str>, Option<Cow<'a, str>>)>,
+    tags: Vec<SealedTag<'a>>,
 }
+
+/// Key, claim and value of a session tag.
+type SealedTag<'a> = (Cow<'a, str>, Cow<'a, str>, Option<Cow<'a, str>>);
 
 /// A session token, opened.
 pub(super) struct Session {
