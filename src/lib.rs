@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! L6  main → cli → server                   composition: the only place that knows everything
-//! L5  proxy   admin   simulator             adapters: HTTP comes and goes here, and nowhere else
+//! L5  proxy   admin   simulator             adapters: requests are answered here, and nowhere else
 //! L4  snapshot  console                     a configuration compiled into what a request reads; immutable, pinned per request · figures as pages
 //! L3  auth  policy  quota  routing  ledger  decisions: pure, given headers, names, usage and `now` · and the account on disk
 //! L2  config   telemetry                    the file as written · the one table of metrics, the one log line, and spans
@@ -16,8 +16,8 @@
 //! ```
 //!
 //! `console` knows neither HTTP nor where its figures come from: `server` gathers them, `admin` serves operators' pages, and `proxy` a
-//! tenant's own. `proxy` and `admin` speak Pingora; `simulator` speaks hyper, so that two HTTP implementations check each other. Network below L5
-//! (key sets, AWS credentials and sessions, DNS) is done by tasks that `server` owns, and read through slots without a lock.
+//! tenant's own. `proxy` and `admin` speak Pingora; `simulator` speaks hyper, so that two HTTP implementations check each other. `server` asks
+//! others: issuers, STS, DNS, where AWS credentials come from, the collector of traces. What they answer is read through slots without a lock.
 //!
 //! # The way of a request
 //!
@@ -27,22 +27,22 @@
 //! |---|---|---|---|---|
 //! | [`listener`](proxy::listener) | – | per connection | room, PROXY header, source, TLS, protocol | closed |
 //! | [`edge`](proxy::edge), [`wire`](proxy::wire) | – | per connection | the deadline for a head, one request at a time, strict chunks, floods of frames | closed |
-//! | [`arrival`](proxy::arrival) | early_request_filter | once | the request's id and clock | – |
+//! | [`arrival`](proxy::arrival) | new_ctx | once | the request's id and clock | – |
 //! | [`trace`](proxy::trace) | early_request_filter; with `sign`, `upstream`, `finish` | once | the caller's trace, and spans if they are wanted | never |
-//! | [`admit`](proxy::admit) | request_filter | once | [`load`](proxy::load); [`head`](proxy::head) strict; principal; tenant; route; policy ([`allow`](proxy::allow)); rate → `Admitted` | 400 401 403 404 429 431 503 |
-//! | [`vend`](proxy::vend) | request_filter | once | instead of all below, for `/credentials` and `/sts`: AWS credentials for a token | 400 403 405 500 503 |
-//! | [`usage_page`](proxy::usage_page) | request_filter | once | instead of all below, for `/v1/usage`: what the caller's tenant used and has left, as JSON or a page | 400 403 405 429 |
-//! | [`body`](proxy::body) | request_filter | once | room, bounded read, hash; what only the body tells, and the guardrail put into it; then the session replays it | 400 403 408 413 503 |
+//! | [`admit`](proxy::admit) | request_filter | once | [`load`](proxy::load); [`head`](proxy::head) strict; principal, for whose keys it may wait ([`awaited`](proxy::awaited)); tenant; route; policy ([`allow`](proxy::allow)); rate → `Admitted` | 400 401 403 404 429 431 503 505 |
+//! | [`vend`](proxy::vend) | request_filter | once | instead of all below, for `/credentials` and `/sts`: AWS credentials for a token | 400 403 405 408 413 500 503 |
+//! | [`usage_page`](proxy::usage_page) | request_filter | once | instead of all below, for `/v1/usage`: what the caller's tenant used and has left, as JSON or a page | 400 401 403 405 408 413 429 503 |
+//! | [`body`](proxy::body) | request_filter | once | room ([`memory`](proxy::memory)), bounded read, hash; what only the body tells, and the guardrail put into it; then the session replays it (`replay`) | 400 401 403 408 413 503 |
 //! | [`attribute`](proxy::attribute) | request_filter | once | puts the tenant into the request's metadata, where configured | 400 |
 //! | [`assume`](proxy::assume) | request_filter | once | as whom it goes to AWS: the gateway, or a session of the tenant's role, waited for if there is none yet | 403 503 |
-//! | [`charge`](proxy::charge), [`custody`](proxy::custody) | request_filter; upstream_response_filter, response_body_filter or logging | once | holds what the request may use in every limit of its tenant; settles by what Bedrock reported | 400 402 429 503 |
-//! | [`conversation`](proxy::conversation) | request_filter | once | instead of everything from `body` to `meter`, where both bodies are streams: frame by frame, both ways at once, and holds more as it goes on | 400 403 408 429 502 503 504, or an exception as the last event |
-//! | [`upstream`](proxy::upstream) | upstream_peer, fail_to_connect, error_while_proxy | per attempt | next address; may we try again? | 502 503 504 |
-//! | [`sign`](proxy::sign) | upstream_request_filter | per attempt | strip, set host, SigV4 | 503 |
+//! | [`charge`](proxy::charge), [`custody`](proxy::custody) | request_filter; upstream_response_filter, response_body_filter or logging | once | finds the price and the most that the request may use ([`estimate`](proxy::estimate)), and holds that in every limit of its tenant; settles by what Bedrock reported | 400 402 429 503 |
+//! | [`conversation`](proxy::conversation) | request_filter | once | where both bodies are streams, instead of `body` and, after `attribute`, `assume` and `charge`, of `upstream` to `meter`: frame by frame, both ways at once, and holds more as it goes on | 400 403 408 429 502 503 504, or an exception as the last event |
+//! | [`upstream`](proxy::upstream) | upstream_peer, fail_to_connect, error_while_proxy | per attempt | next address ([`addresses`](proxy::addresses)) and how it is spoken to ([`peers`](proxy::peers)); may we try again? | 502 503 504 |
+//! | [`sign`](proxy::sign) | upstream_request_filter | per attempt | strip, set host, put in what policy demands in a header, SigV4 | 500 503 |
 //! | [`meter`](proxy::meter) | upstream_response_filter, response_body_filter | per piece | counts on the side; every byte passes as it came, but for the fields of the [`hop`](proxy::hop) behind and a [`listing`](proxy::listing) that is shown in part | 502 for what cannot be passed on, 503 for a refusal of the gateway's own credentials ([`suspect`](proxy::suspect)) |
-//! | [`respond`](proxy::respond) | fail_to_proxy, and every refusal | ≤ once | the one table [`denial`](proxy::denial) → status, exception, retry hints | – |
+//! | [`respond`](proxy::respond) | fail_to_proxy, and every refusal | ≤ once | the one table [`denial`](proxy::denial) → status, exception, retry hints, what is left of limits ([`standings`](proxy::standings)); [`failure`](proxy::failure): what an error of Pingora's means | – |
 //! | [`departure`](proxy::departure) | – | if the client leaves | reads the answer to its end, for its usage | – |
-//! | [`finish`](proxy::finish) | logging | once, always | settles what is not settled, gives back, counts, writes one line | – |
+//! | [`finish`](proxy::finish) | logging | once, always | settles what is not settled, gives back, counts, writes one line or none (`sample`) | – |
 //!
 //! A caller that signs with a key of the gateway's own and does not announce its body's hash is not known before the body is there; then
 //! `body` reads it first, and `admit` decides when [`auth::Claim`] is proved. A stream of events has no body to wait for: its head is
@@ -50,6 +50,19 @@
 //!
 //! `Admitted` is made by `admit` alone and later stations take it, so nothing unadmitted is signed. A request that is
 //! metered carries a [`proxy::charge::Charge`], which gives back what it holds when it is dropped, whatever the way it ends.
+//!
+//! # Beside the requests
+//!
+//! | what | from → to |
+//! |---|---|
+//! | a reload | `server::watch` → `server::reload` → [`snapshot`] → [`proxy::Live`], which requests pin |
+//! | issuers' keys | [`auth::wanted`] asks → `server::key_sets` fetches → [`auth::key_sets`] |
+//! | AWS credentials | `server::credentials` → [`aws::credentials`] |
+//! | sessions of tenants' roles | `server::assume_role` → [`aws::role_sessions`] |
+//! | Bedrock's addresses | `server::resolving` → [`proxy::addresses`] |
+//! | charges to disk | [`proxy::charge`] → [`ledger`], whose writer is a thread |
+//! | what nobody ends | `server::account` gives back what has expired, and charges for processes that are gone |
+//! | the end | `server::drain`; `server::handover` to the next process; `server::watchdog` while it lasts |
 //!
 //! # One process after another
 //!
@@ -63,7 +76,7 @@
 //!   SIGHUP. `HttpProxy` behind it is stock.
 //! - The streams of an HTTP/2 connection are accepted by `proxy::edge`, by Pingora's own calls: its loop keeps the connection to itself, and a
 //!   window that grows with what is not read needs it. What accepts, carries and ends each stream is stock.
-//! - The canonical request is made in [`aws::sigv4`]; aws-sigv4 derives the key and computes the HMAC, and its own signer is the oracle
+//! - The canonical request is made in [`aws::sigv4`], of the parts in [`aws::canonical`]; aws-sigv4 derives the key and computes the HMAC, and its own signer is the oracle
 //!   of the tests. Its `sign()` derives the key for every request and reads the path through `http::Uri`.
 //! - Policy is a module of its own beside `auth`: who somebody is and what they may do change for different reasons.
 //! - Requests a second and a minute are counted in [`quota::requests::rate`], not by `pingora_limits::rate::Rate`: that one begins its windows

@@ -1,7 +1,7 @@
 //! The way of a request, as Pingora's phases call it. This file is the timetable: what is done to a request stands in the stations,
 //! in this order: [`arrival`] → [`admit`] → [`body`] → [`attribute`] → [`assume`] → [`charge`] → [`upstream`] → [`sign`] → [`meter`] → [`finish`], and [`respond`] for what
-//! is refused on the way; [`trace`] goes along. [`vend`] and [`usage_page`] answer for themselves. A request whose body is a stream of events goes
-//! from `admit` to [`conversation`] instead, and then to `finish`.
+//! is refused on the way; [`trace`] goes along. [`vend`] and [`usage_page`] answer for themselves. A request whose body is a stream of events has
+//! no `body`, and goes from `charge` to [`conversation`], and then to `finish`.
 
 pub mod addresses;
 pub mod admit;

@@ -105,14 +105,14 @@ mod tests {
     use crate::config;
 
     #[test]
-    fn the_load_that_was_taken_is_remembered_however_many_were_refused_since() {
+    fn the_load_that_is_in_force_is_remembered_however_many_were_refused_since() {
         let config = |more: &str| -> Config {
             let text = "listeners = [{ address = \"127.0.0.1:1\" }]\nupstream = { region = \"us-east-1\" }\n";
             config::parse(&format!("{text}{more}"), Path::new("tollgate.toml")).unwrap_or_else(|problems| panic!("{problems}"))
         };
         let chronicle = Chronicle::new(config(""));
-        chronicle.taken(config("[tenants.acme]\n"), 2, Vec::new(), Vec::new());
-        chronicle.taken(config("[tenants.acme]\n"), 3, Vec::new(), Vec::new());
+        chronicle.taken(config("[log]\naccess = false\n"), 2, Vec::new(), Vec::new());
+        chronicle.taken(config("[log]\naccess = false\n"), 3, Vec::new(), Vec::new());
         for _ in 0..2 * RELOADS_MAX {
             chronicle.refused("it is bad".to_owned(), 3);
         }

@@ -1,4 +1,4 @@
-//! The console's part of that: its figures, gathered from all over the gateway. No secret is copied, and nothing waits.
+//! The console's figures, gathered from all over the gateway. No secret is copied, and nothing waits.
 
 use std::time::{Instant, SystemTime};
 

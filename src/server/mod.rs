@@ -1,5 +1,14 @@
 //! Composition: the only place that knows everything. Starts a gateway from its configuration file, owns the background tasks, and
 //! ends it in order: not ready, no new connections, running requests finish.
+//!
+//! | file | job |
+//! |---|---|
+//! | `sockets`, `files_limit`, `assembly` | the start: addresses, room, and the parts put together |
+//! | `watch`, `writing`, `reload`, `chronicle` | a configuration changes: noticed, written to its end, put in the place of the old one, remembered |
+//! | [`key_sets`], [`credentials`], [`assume_role`], `resolving` | what others are asked for: issuers' keys, AWS credentials, sessions of roles, addresses; `chance` spreads when |
+//! | [`account`] | the tenants' accounts from one process to the next, and what nobody ends |
+//! | `vitals`, `figures`, `zeros`, `expiry`, `traces` | what is told: metrics and readiness, the console, series that begin, certificates, spans |
+//! | `drain`, `handover`, `watchdog` | the end: in order, to the next process, or because nothing answers |
 
 pub mod account;
 mod assembly;
