@@ -1,5 +1,4 @@
-//! Composition: the only place that knows everything. Starts a gateway from its configuration file, owns the background tasks, and
-//! ends it in order: not ready, no new connections, running requests finish.
+//! Composition: the only place that knows everything. Starts a gateway from its configuration file, and owns the background tasks.
 //!
 //! | file | job |
 //! |---|---|
@@ -8,7 +7,7 @@
 //! | [`key_sets`], [`credentials`], [`assume_role`], `resolving` | what others are asked for: issuers' keys, AWS credentials, sessions of roles, addresses; `chance` spreads when |
 //! | [`account`] | the tenants' accounts from one process to the next, and what nobody ends |
 //! | `vitals`, `figures`, `zeros`, `expiry`, `traces` | what is told: metrics and readiness, the console, series that begin, certificates, spans |
-//! | `drain`, `handover`, `watchdog` | the end: in order, to the next process, or because nothing answers |
+//! | [`Running`], `drain`, `handover`, `watchdog` | the end: asked for, in order, to the next process, or because nothing answers |
 
 pub mod account;
 mod assembly;
@@ -24,6 +23,7 @@ mod handover;
 pub mod key_sets;
 mod reload;
 mod resolving;
+mod running;
 mod sockets;
 mod traces;
 mod vitals;
@@ -34,7 +34,6 @@ mod zeros;
 
 use std::{
     io::Write,
-    net::SocketAddr,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
@@ -49,47 +48,26 @@ use self::{
     drain::Drain,
     handover::{Given, Giving, Inheritance, Offer, Owned, Predecessors},
     reload::Reloader,
+    running::until_credentials,
     sockets::Bound,
     watchdog::Doors,
 };
 pub use self::{
     handover::{Prepared, UpgradeError},
+    running::Running,
     watchdog::Silent,
 };
 use crate::{
-    aws::CredentialsSlot,
     config::{self, Config},
-    ledger::{Ledger, LedgerError},
+    ledger::LedgerError,
     proxy::{custody::Custody, listener::OwnConnections, upstream::names},
     quota::Now,
     snapshot::CompileError,
-    telemetry::{Log, LogLines, Metrics, history::SAMPLE_EVERY, logging::LogFilter, with_causes},
+    telemetry::{Log, LogLines, history::SAMPLE_EVERY, logging::LogFilter, with_causes},
 };
 
 /// How long a process that is to take over waits for credentials.
 const CREDENTIALS_MAX: Duration = Duration::from_secs(30);
-
-/// How long the end waits for the last charges to be on disk.
-const LAST_CHARGES_MAX: Duration = Duration::from_secs(10);
-
-/// How long the end waits for the collector to take the last spans.
-const LAST_SPANS_MAX: Duration = Duration::from_secs(5);
-
-/// A running gateway.
-pub struct Running {
-    /// Where traffic is taken, in the order of the file.
-    pub traffic: Vec<SocketAddr>,
-    /// Where operators connect.
-    pub admin: SocketAddr,
-    credentials: Arc<CredentialsSlot>,
-    metrics: Arc<Metrics>,
-    reloader: Arc<Reloader>,
-    doors: Arc<Doors>,
-    giving: Giving,
-    drain: Drain,
-    /// Dropping it ends the task that calls STS.
-    _sessions_kept: signal::Sender<bool>,
-}
 
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -313,89 +291,6 @@ fn keep_role_sessions(parts: &Parts) -> signal::Sender<bool> {
     let (kept, ending) = signal::channel(false);
     tokio::spawn(assume_role::keep_sessions(Arc::new(assuming), ending));
     kept
-}
-
-async fn until_credentials(credentials: &CredentialsSlot) {
-    while credentials.current(SystemTime::now()).is_err() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
-impl Running {
-    /// Waits until there are credentials to sign with.
-    pub async fn ready(&self) {
-        until_credentials(&self.credentials).await;
-    }
-
-    /// The account on disk, for whoever closes it when nothing runs any more.
-    pub fn ledger(&self) -> Arc<Ledger> {
-        self.giving.keeping.ledger.clone()
-    }
-
-    /// Reads the configuration again, whether or not the file changed; to the end, also if nobody waits for that any more.
-    pub async fn reload(&self) -> bool {
-        let reloader = self.reloader.clone();
-        tokio::spawn(async move { reloader.reload().await }).await.unwrap_or(false)
-    }
-
-    /// Whether it is being read at this moment.
-    pub fn is_reloading(&self) -> bool {
-        self.reloader.is_reloading()
-    }
-
-    /// Asks every traffic listener for an answer, as the watchdog does, for as long as that takes. One asks at a time.
-    ///
-    /// # Errors
-    /// One of them closed the connection instead.
-    pub async fn answers(&self) -> Result<(), Silent> {
-        self.doors.answer().await
-    }
-
-    /// Starts what is at this program's path now, as this process was started, and waits until it could take over. May be given up at
-    /// any time.
-    ///
-    /// # Errors
-    /// It cannot serve; nothing has changed.
-    pub async fn prepare_successor(&self) -> Result<Prepared, UpgradeError> {
-        handover::prepare(&self.drain, &self.giving).await.inspect_err(|_| self.metrics.upgrades_failed.inc())
-    }
-
-    /// Gives it everything, and says which process it is. What is left then is [`Running::leave`].
-    ///
-    /// # Errors
-    /// It could not take over after all; this process serves on.
-    pub async fn hand_over(&self, prepared: Prepared) -> Result<u32, UpgradeError> {
-        self.giving.hand_over(prepared).await.inspect_err(|_| self.metrics.upgrades_failed.inc())
-    }
-
-    /// Ends after a successor has taken over: returns when the last request is through or `downstream.drain_seconds_max` have passed.
-    pub async fn leave(self) {
-        self.drain.leave(&self.giving.keeping.predecessors).await;
-        self.last_words().await;
-    }
-
-    /// Ends in order; returns when the last request is through or `downstream.drain_seconds_max` have passed.
-    pub async fn stop(self) {
-        self.drain.stop(&self.giving.keeping.predecessors).await;
-        self.last_words().await;
-    }
-
-    /// Charges and spans that still wait.
-    async fn last_words(&self) {
-        let charges = async {
-            if !matches!(timeout(LAST_CHARGES_MAX, self.giving.keeping.custody.durable()).await, Ok(Ok(()))) {
-                tracing::error!("the last charges were not written in time");
-            }
-        };
-        tokio::join!(charges, self.reloader.stop_exporting(LAST_SPANS_MAX));
-    }
-}
-
-/// However it ends.
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.giving.keeping.custody.close();
-    }
 }
 
 async fn every<F: Future<Output = ()>>(period: Duration, ending: signal::Receiver<bool>, mut work: impl FnMut() -> F) {
