@@ -7,7 +7,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName};
 
 use super::{claims::is_subject, principal::Principal};
-use crate::{aws::canonical::push_hex, config::CertificateName};
+use crate::{aws::canonical::hex, config::CertificateName};
 
 /// Longer names are cut for the log: they go into every line of it.
 const LOGGED_CHARS_MAX: usize = 128;
@@ -110,9 +110,7 @@ fn last_moment(certificate: &X509Certificate<'_>) -> SystemTime {
 }
 
 fn fingerprint(der: &[u8]) -> String {
-    let mut fingerprint = String::with_capacity(64);
-    push_hex(&mut fingerprint, digest(&SHA256, der).as_ref());
-    fingerprint
+    hex(digest(&SHA256, der).as_ref())
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use super::{
     sealing::{Purpose, SealError, SealingKeys},
 };
 use crate::{
-    aws::canonical::{hex_bytes, push_hex},
+    aws::canonical::{hex, hex_bytes},
     config::{AccessKey, ApiKey, KeysFile},
 };
 
@@ -182,8 +182,7 @@ pub fn new_access_key(holder: &NewKeyFor<'_>, sealing: &SealingKeys) -> Result<N
 pub fn new_api_key(holder: &NewKeyFor<'_>) -> Result<NewKey, SealError> {
     let secret = api_key::generate()?;
     let hash = api_key::sha256(&secret).ok_or(SealError::Failed)?;
-    let mut hex = String::with_capacity(64);
-    push_hex(&mut hex, &hash);
+    let hex = hex(&hash);
     // The hash's own beginning: it tells nothing of the key, and finds the key's line for whoever has the key.
     let id = format!("tg-{}", hex.get(..12).unwrap_or_default());
     let entry = format!("[[api_keys]]\n{}sha256 = \"{hex}\"\n", holder.lines(&id));

@@ -15,7 +15,7 @@ use super::{
     principal::{ClaimTag, GroupPrint, Principal, Proof},
     sealing::{Purpose, SealError, SealingKeys},
 };
-use crate::aws::canonical::{hex_bytes, push_hex};
+use crate::aws::canonical::{hex, hex_bytes};
 
 /// What a client signs with, until it expires.
 pub struct SessionCredentials {
@@ -86,11 +86,7 @@ pub(super) fn vend(
         groups: principal.groups.iter().map(|group| Cow::Borrowed(&**group)).collect(),
         other_groups: principal.other_groups.clone(),
         expires,
-        api_key: api_key.map(|hash| {
-            let mut hex = String::with_capacity(64);
-            push_hex(&mut hex, hash);
-            hex
-        }),
+        api_key: api_key.map(|hash| hex(hash)),
         rules,
         tags: principal.tags.iter().map(borrowed).collect(),
     };

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use aws_lc_rs::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 
-use super::canonical::push_hex;
+use super::canonical::hex;
 
 /// Session tags at most.
 pub const TAGS_MAX: usize = 50;
@@ -75,8 +75,7 @@ fn digested(name: &str, parts: &[&str]) -> String {
         digest.update(&(part.len() as u64).to_be_bytes());
         digest.update(part.as_bytes());
     }
-    let mut hexadecimal = String::new();
-    push_hex(&mut hexadecimal, digest.finish().as_ref());
+    let mut hexadecimal = hex(digest.finish().as_ref());
     hexadecimal.truncate(DIGEST_DIGITS);
     let kept = name.chars().map(|c| if is_plain(c) { c } else { '-' });
     let kept: String = kept.take(SESSION_NAME_BYTES_MAX - DIGEST_DIGITS - 1).collect();

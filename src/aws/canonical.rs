@@ -129,7 +129,14 @@ pub(super) fn push_collapsed(out: &mut Vec<u8>, value: &str) {
 
 const HEX_UPPER: &[u8; 16] = b"0123456789ABCDEF";
 
-/// Appends lower-case hexadecimal.
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    push_hex(&mut text, bytes);
+    text
+}
+
+/// Appends it.
 pub fn push_hex(out: &mut String, bytes: &[u8]) {
     // By the length of a hash, so that all its digits are made at once.
     for part in bytes.chunks(32) {

@@ -173,7 +173,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::aws::event_stream::{SignedFrame, Splitter};
+    use crate::aws::{
+        canonical::hex,
+        event_stream::{SignedFrame, Splitter},
+    };
 
     const SEED: [u8; 32] = [0x5E; 32];
     const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
@@ -206,8 +209,7 @@ mod tests {
     fn oracle(events: &[(Vec<u8>, u64)]) -> Vec<SignedFrame> {
         let identity = Credentials::new("AKIDEXAMPLE", SECRET, None, None, "test").into();
         let mut splitter = Splitter::new(usize::MAX);
-        let mut last = String::new();
-        push_hex(&mut last, &SEED);
+        let mut last = hex(&SEED);
         let empty = events.last().map_or(1_763_855_000, |(_, seconds)| *seconds);
         for (payload, seconds) in events.iter().map(|(payload, seconds)| (Some(payload), *seconds)).chain([(None, empty)]) {
             let builder = aws_sigv4::sign::v4::SigningParams::builder().identity(&identity).region("us-east-1").name("bedrock");

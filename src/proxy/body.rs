@@ -29,7 +29,7 @@ use super::{
     replay::{self, HeadHold, Slot},
 };
 use crate::{
-    aws::{canonical::push_hex, sigv4::EMPTY_SHA256},
+    aws::{canonical::hex, sigv4::EMPTY_SHA256},
     config::Bodies,
 };
 
@@ -86,7 +86,7 @@ async fn read_within(
     passage.arrival.waited += reading.waited;
     passage.content = Content::Read(reading.length);
     read?;
-    let sha256 = hexadecimal(reading.hash);
+    let sha256 = hex(reading.hash.finish().as_ref());
     Ok(ReadBody { pieces: reading.pieces.finish(), length: reading.length, sha256, room: Some(reading.room) })
 }
 
@@ -142,7 +142,7 @@ impl ReadBody {
     pub fn replace(&mut self, pieces: Vec<Bytes>) {
         let mut hash = Context::new(&SHA256);
         pieces.iter().for_each(|piece| hash.update(piece));
-        self.sha256 = hexadecimal(hash);
+        self.sha256 = hex(hash.finish().as_ref());
         self.length = pieces.iter().map(|piece| piece.len() as u64).sum();
         let mut gathered = Pieces::default();
         pieces.into_iter().for_each(|piece| gathered.push(piece));
@@ -155,12 +155,6 @@ impl ReadBody {
         let slot = replay::install(session, self.pieces, self.room, read_on, custody);
         HeldBody { length: self.length, sha256: self.sha256, slot }
     }
-}
-
-fn hexadecimal(hash: Context) -> String {
-    let mut text = String::with_capacity(64);
-    push_hex(&mut text, hash.finish().as_ref());
-    text
 }
 
 impl HeldBody {

@@ -8,7 +8,7 @@ use http::HeaderValue;
 use proptest::prelude::*;
 
 use super::*;
-use crate::aws::sigv4::EMPTY_SHA256;
+use crate::aws::{canonical::hex, sigv4::EMPTY_SHA256};
 
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 
@@ -21,9 +21,7 @@ fn verify(received: &Received<'_>, body_sha256: &str, secret: &str, now: SystemT
 }
 
 fn sha256_hex(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    push_hex(&mut text, digest(&SHA256, bytes).as_ref());
-    text
+    hex(digest(&SHA256, bytes).as_ref())
 }
 
 /// Where cargo has the sources of aws-sigv4: AWS's test suite for signers is in them.

@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use crate::{
     auth::{fingerprint::Fingerprint, key_set::KEY_SET_BYTES_MAX},
-    aws::canonical::push_hex,
+    aws::canonical::hex,
     config::KeyOrigin,
 };
 
@@ -118,12 +118,6 @@ fn place(origin: &KeyOrigin) -> String {
         KeyOrigin::Url(url) => format!("url {url}"),
         KeyOrigin::Discovery(issuer) => format!("discovery {issuer}"),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    push_hex(&mut text, bytes);
-    text
 }
 
 #[cfg(unix)]
