@@ -3,6 +3,7 @@
 mod limits;
 mod prompt;
 mod ranks;
+mod wishes;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
