@@ -185,9 +185,11 @@ impl Tariff {
             output = cap.max.saturating_mul(ask.choices);
         }
         if operation.name == CHAT {
-            let pieces = changes.body.as_deref().unwrap_or(pieces);
-            // The lowered body has other offsets.
-            let asking = Asked::read(operation, Some(&*self.model), pieces).asking_for_usage(pieces);
+            let asking = match &changes.body {
+                // It has other offsets.
+                Some(lowered) => Asked::read(operation, Some(&*self.model), lowered).asking_for_usage(lowered),
+                None => ask.asking_for_usage(pieces),
+            };
             if let Some(asking) = asking.map_err(|ambiguous| Denial::BodyUnreadable(ambiguous.to_string()))? {
                 changes.body = Some(asking);
                 changes.hide_usage = true;
