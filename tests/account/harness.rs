@@ -161,6 +161,12 @@ key_set = {{ file = "keys.json" }}
         self.directory.path().join(name)
     }
 
+    /// Adds sections to the configuration.
+    pub fn configure(&self, sections: &str) {
+        let config = self.file("tollgate.toml");
+        fs::write(&config, fs::read_to_string(&config).unwrap() + "\n" + sections).unwrap();
+    }
+
     pub fn ledger_file(&self) -> PathBuf {
         self.file("account/ledger.sqlite")
     }

@@ -1,9 +1,6 @@
 //! What is believed of issuers, over an upgrade.
 
-use std::{
-    fs,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -28,8 +25,7 @@ async fn an_issuer_that_is_out_during_an_upgrade_is_believed_as_before() {
     let section = format!(
         "[issuers.remote]\nissuer = \"{url}\"\naudiences = [\"gateway\"]\nalgorithms = [\"ES256\"]\nkey_set = {{ url = \"{url}/keys\" }}\n"
     );
-    let config = world.file("tollgate.toml");
-    fs::write(&config, fs::read_to_string(&config).unwrap() + "\n" + &section).unwrap();
+    world.configure(&section);
     let keys = issuer.key_set_json();
     let once = tokio::spawn(async move {
         let (mut connection, _) = listener.accept().await.unwrap();

@@ -362,8 +362,7 @@ async fn a_reload_is_brought_to_its_end_whatever_becomes_of_a_successor_meanwhil
         "[issuers.slow]\nissuer = \"http://{0}\"\naudiences = [\"x\"]\nkey_set = {{ url = \"http://{0}/keys\" }}\n",
         issuer.local_addr().unwrap()
     );
-    let config = world.file("tollgate.toml");
-    fs::write(&config, fs::read_to_string(&config).unwrap() + "\n" + &slow).unwrap();
+    world.configure(&slow);
     // The reload that noticed it waits for keys, and the one that is asked for waits for that.
     let asked = within(issuer.accept()).await.unwrap();
     service.signal_reload();
@@ -380,8 +379,7 @@ async fn a_reload_is_brought_to_its_end_whatever_becomes_of_a_successor_meanwhil
 async fn a_successor_that_hangs_in_the_middle_is_given_up_and_requests_go_on() {
     let world = World::new("", [QUOTAS, ""]).await;
     let tenants: String = (0..600).map(|number| format!("[tenants.t{number}]\nservices = [\"bedrock-runtime\"]\n")).collect();
-    let config = world.file("tollgate.toml");
-    fs::write(&config, fs::read_to_string(&config).unwrap() + "\n" + &tenants).unwrap();
+    world.configure(&tenants);
     let (mut service, program) = start_by_link(&world).await;
     replace(&program, &successor("exec sleep 600\n"));
     service.signal_upgrade();

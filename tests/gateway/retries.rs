@@ -2,12 +2,15 @@
 
 use std::{collections::HashSet, net::TcpListener};
 
-use tokio::{io::AsyncReadExt, task::JoinSet};
+use tokio::{
+    io::AsyncReadExt,
+    task::{JoinHandle, JoinSet},
+};
 
 use crate::{
     client::{Answer, Client, Raw, post, with},
     harness::{CONVERSE, Certificate, INVOKE, Settings, World, within},
-    puppet::Puppet,
+    puppet::{Puppet, Strings},
 };
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
@@ -109,14 +112,7 @@ async fn a_client_that_was_told_to_go_on_and_left_has_no_status() {
 async fn a_request_whose_client_is_gone_is_not_sent_again() {
     let puppet = Puppet::start().await;
     let world = World::with_upstream(&puppet.upstream()).await;
-    let mut client = world.h1().await;
-    let asking = tokio::spawn(async move {
-        client.post(INVOKE, "{}").await.assert_served();
-        client.post(INVOKE, "{}").await
-    });
-    let mut upstream = puppet.request().await;
-    upstream.say(OK).await;
-    upstream.read_request().await;
+    let (asking, upstream) = second_request(world.h1().await, &puppet).await;
     asking.abort();
     world.until_sum("tollgate_answers_read_on", &[], 1.0).await;
     drop(upstream);
@@ -146,7 +142,15 @@ async fn second_request_meets(said: &str) -> (Answer, World, Puppet) {
     (answer, world, puppet)
 }
 
-async fn second_request_of(mut client: Client, puppet: &Puppet, said: &str) -> Answer {
+async fn second_request_of(client: Client, puppet: &Puppet, said: &str) -> Answer {
+    let (asking, mut upstream) = second_request(client, puppet).await;
+    upstream.say(said).await;
+    drop(upstream);
+    within(asking).await.unwrap()
+}
+
+/// The second request of a client, and the connection that it came on, which was pooled after the first.
+async fn second_request(mut client: Client, puppet: &Puppet) -> (JoinHandle<Answer>, Strings) {
     let asking = tokio::spawn(async move {
         client.post(INVOKE, "{}").await.assert_served();
         client.post(INVOKE, "{}").await
@@ -154,9 +158,7 @@ async fn second_request_of(mut client: Client, puppet: &Puppet, said: &str) -> A
     let mut upstream = puppet.request().await;
     upstream.say(OK).await;
     upstream.read_request().await;
-    upstream.say(said).await;
-    drop(upstream);
-    within(asking).await.unwrap()
+    (asking, upstream)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
