@@ -196,7 +196,12 @@ pub(super) fn identity(file: &Path) -> io::Result<(u64, u64)> {
     fs::metadata(file).map(|found| (found.dev(), found.ino()))
 }
 
-/// The same of its WAL; nothing if it has none.
+/// Whether two paths lead to one file, as far as it is there.
+pub fn is_same_file(one: &Path, other: &Path) -> bool {
+    one == other || matches!((identity(one), identity(other)), (Ok(one), Ok(other)) if one == other)
+}
+
+/// The identity of its WAL; nothing if it has none.
 pub(super) fn identity_of_wal(file: &Path) -> Option<(u64, u64)> {
     identity(&beside(file, "-wal")).ok()
 }

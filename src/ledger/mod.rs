@@ -60,6 +60,7 @@ use tokio::time::timeout;
 
 pub use entry::{Entry, Hold, LOST, Request};
 pub use error::{LedgerError, NotDurable};
+pub use file::is_same_file;
 pub use reader::{By, Group, Reader, Selection};
 pub use state::Health;
 pub use store::Recovered;

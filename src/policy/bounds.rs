@@ -1,5 +1,6 @@
-//! What a section demands of everybody whom it is about: who they are not, where requests come from, how long their bodies are, under which guardrail they
-//! generate. Demands add up: who is in several groups meets those of the tenant and of each of them, and none replaces another.
+//! What a section demands of everybody whom it is about: who they are not, where requests come from, how long their bodies are, under
+//! which guardrail they generate. Demands add up: who is in several groups meets those of the tenant and of each of them, and none
+//! replaces another.
 
 use std::net::IpAddr;
 

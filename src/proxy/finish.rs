@@ -13,6 +13,7 @@ use super::{
     edge,
     failure::what_broke,
     listener::handshake::client_certificate,
+    meter::Meter,
     respond::{Refusal, has_begun},
     sample, trace,
 };
@@ -94,12 +95,8 @@ fn count(passage: &Passage, outcome: Outcome, (duration, status): (Duration, Opt
     if let Some(refusal) = refusal(passage) {
         metrics.denials.with_label_values(&[tenant, refusal.reason]).inc();
     }
-    if let Some(status) = passage.meter.status {
-        let exception = passage.meter.failed_with();
-        if status >= 400 || exception.is_some() {
-            let exception = exception.map_or(NONE, |name| exception::known(name).unwrap_or(OTHER));
-            metrics.upstream_errors.with_label_values(&[tenant, service, status.to_string().as_str(), exception]).inc();
-        }
+    if let Some((status, exception)) = upstream_error(&passage.meter) {
+        metrics.upstream_errors.with_label_values(&[tenant, service, &status.to_string(), exception]).inc();
     }
     if let Some(bill) = bill(passage) {
         bill.count(series, metrics);
@@ -115,6 +112,13 @@ fn count(passage: &Passage, outcome: Outcome, (duration, status): (Duration, Opt
         response_bytes: passage.meter.bytes,
     };
     series.ended(&ended, metrics);
+}
+
+/// The status of an answer of Bedrock's that is an error, or ended with one, and the label of what it names.
+fn upstream_error(meter: &Meter) -> Option<(u16, &'static str)> {
+    let (status, named) = (meter.status?, meter.failed_with());
+    let label = named.map_or(NONE, |name| exception::known(name).unwrap_or(OTHER));
+    (status >= 400 || named.is_some()).then_some((status, label))
 }
 
 /// For the console.

@@ -1,4 +1,5 @@
-//! Room in memory for the request bodies, and for what is held of events, at once. Whoever finds none waits; the limit is a parameter, since it reloads.
+//! Room in memory for the request bodies, and for what is held of events, at once. Whoever finds none waits; the limit is a parameter,
+//! since it reloads.
 
 use std::{
     sync::{

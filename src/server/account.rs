@@ -4,8 +4,6 @@ pub mod minutes;
 
 use std::{
     collections::HashMap,
-    fs,
-    os::unix::fs::MetadataExt,
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -21,7 +19,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    ledger::{Entry, Hold, Ledger, LedgerError, Recovered, Request, Sums},
+    ledger::{self, Entry, Hold, Ledger, LedgerError, Recovered, Request, Sums},
     proxy::{charge::Bill, custody::predecessor::Open},
     quota::{Accounts, Now, Portion, Spent},
     snapshot::{Lasting, Snapshot},
@@ -76,7 +74,7 @@ impl Orphans {
 /// It names another file, or none.
 pub(super) fn stays(config: &Config, kept: Option<&Path>) -> anyhow::Result<()> {
     let (Some(kept), named) = (kept, config.ledger.file.as_deref()) else { return Ok(()) };
-    if named.is_some_and(|named| is_same_file(named, kept)) {
+    if named.is_some_and(|named| ledger::is_same_file(named, kept)) {
         return Ok(());
     }
     let named = named.map_or("has no ledger".to_owned(), |named| format!("names the ledger {}", named.display()));
@@ -85,11 +83,6 @@ pub(super) fn stays(config: &Config, kept: Option<&Path>) -> anyhow::Result<()> 
          back to it; or stop the gateway, move the file, and start it again",
         kept.display()
     )
-}
-
-fn is_same_file(one: &Path, other: &Path) -> bool {
-    let identity = |file: &Path| fs::metadata(file).map(|found| (found.dev(), found.ino()));
-    one == other || matches!((identity(one), identity(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 /// Whether nothing is known that would keep the ledger from being opened; it may be another process's still.

@@ -1,4 +1,5 @@
-//! `[routing]`, `[bodies]`, `[bidirectional]`, `[downstream]`, `[metering]`, `[account]`, `[log]` and the seconds of all sections: bounds that would refuse everything or bound nothing, and filters that filter nothing.
+//! Bounds that would refuse everything or bound nothing, and filters that filter nothing: of `[routing]`, `[bodies]`, `[bidirectional]`,
+//! `[downstream]`, `[metering]`, `[account]` and `[log]`, and the seconds of all sections.
 
 use tracing_subscriber::EnvFilter;
 
