@@ -32,14 +32,15 @@
 //! | [`admit`](proxy::admit) | request_filter | once | [`load`](proxy::load); [`head`](proxy::head) strict; principal, for whose keys it may wait ([`awaited`](proxy::awaited)); tenant; route; policy ([`allow`](proxy::allow)); rate → `Admitted` | 400 401 403 404 429 431 503 505 |
 //! | [`vend`](proxy::vend) | request_filter | once | instead of all below, for `/credentials` and `/sts`: AWS credentials for a token | 400 403 405 408 413 500 503 |
 //! | [`usage_page`](proxy::usage_page) | request_filter | once | instead of all below, for `/v1/usage`: what the caller's tenant used and has left, as JSON or a page | 400 401 403 405 408 413 429 503 |
-//! | [`body`](proxy::body) | request_filter | once | room ([`memory`](proxy::memory)), bounded read, hash; what only the body tells, and the guardrail put into it; then the session replays it (`replay`) | 400 401 403 408 413 503 |
+//! | [`body`](proxy::body) | request_filter | once | room ([`memory`](proxy::memory)), bounded read, hash; what only the body tells, and the guardrail put into it | 400 401 403 408 413 503 |
 //! | [`attribute`](proxy::attribute) | request_filter | once | puts the tenant into the request's metadata, where configured | 400 |
 //! | [`assume`](proxy::assume) | request_filter | once | as whom it goes to AWS: the gateway, or a session of the tenant's role, waited for if there is none yet | 403 503 |
-//! | [`charge`](proxy::charge), [`custody`](proxy::custody) | request_filter; upstream_response_filter, response_body_filter or logging | once | finds the price and the most that the request may use ([`estimate`](proxy::estimate)), and holds that in every limit of its tenant; settles by what Bedrock reported | 400 402 429 503 |
-//! | [`conversation`](proxy::conversation) | request_filter | once | where both bodies are streams, instead of `body` and, after `attribute`, `assume` and `charge`, of `upstream` to `meter`: frame by frame, both ways at once, and holds more as it goes on | 400 403 408 429 502 503 504, or an exception as the last event |
-//! | [`upstream`](proxy::upstream) | upstream_peer, fail_to_connect, error_while_proxy | per attempt | next address ([`addresses`](proxy::addresses)) and how it is spoken to ([`peers`](proxy::peers)); may we try again? | 502 503 504 |
-//! | [`sign`](proxy::sign) | upstream_request_filter | per attempt | strip, set host, put in what policy demands in a header, SigV4 | 500 503 |
-//! | [`meter`](proxy::meter) | upstream_response_filter, response_body_filter | per piece | counts on the side; every byte passes as it came, but for the fields of the [`hop`](proxy::hop) behind and a [`listing`](proxy::listing) that is shown in part | 502 for what cannot be passed on, 503 for a refusal of the gateway's own credentials ([`suspect`](proxy::suspect)) |
+//! | [`charge`](proxy::charge), [`custody`](proxy::custody) | request_filter, or logging | once | finds the price and the most that the request may use ([`estimate`](proxy::estimate)), and holds that in every limit of its tenant; settles by what Bedrock reported | 400 402 429 503 |
+//! | [`conversation`](proxy::conversation) | request_filter | once | where both bodies are streams, instead of `body` and, after `attribute`, `assume` and `charge`, of `exchange` to `meter`: frame by frame, both ways at once, and holds more as it goes on | 400 403 408 429 502 503 504, or an exception as the last event |
+//! | [`exchange`](proxy::exchange) | request_filter | per attempt | a connection of the pool or a new one; head and body in one write; the answer piece by piece, while the client is watched | 502 504 |
+//! | [`upstream`](proxy::upstream) | with `exchange` | per attempt | next address ([`addresses`](proxy::addresses)) and how it is spoken to ([`peers`](proxy::peers)); may we try again? | 502 503 504 |
+//! | [`sign`](proxy::sign) | with `exchange` | per attempt | strip, set host, put in what policy demands in a header, SigV4 | 500 503 |
+//! | [`meter`](proxy::meter) | with `exchange` | per piece | counts on the side; every byte passes as it came, but for the fields of the [`hop`](proxy::hop) behind and a [`listing`](proxy::listing) that is shown in part | 502 for what cannot be passed on, 503 for a refusal of the gateway's own credentials ([`suspect`](proxy::suspect)) |
 //! | [`respond`](proxy::respond) | fail_to_proxy, and every refusal | ≤ once | the one table [`denial`](proxy::denial) → status, exception, retry hints, what is left of limits ([`standings`](proxy::standings)); [`failure`](proxy::failure): what an error of Pingora's means | – |
 //! | [`departure`](proxy::departure) | – | if the client leaves | reads the answer to its end, for its usage | – |
 //! | [`finish`](proxy::finish) | logging | once, always | settles what is not settled, gives back, counts, writes one line or none (`sample`) | – |
@@ -81,6 +82,9 @@
 //! - Policy is a module of its own beside `auth`: who somebody is and what they may do change for different reasons.
 //! - Requests a second and a minute are counted in [`quota::requests::rate`], not by `pingora_limits::rate::Rate`: that one begins its windows
 //!   where it happens to be asked, lets nearly twice a limit through at their edge, and of a limit of one a second half.
+//! - Requests do not go through Pingora's proxy loop: it writes head and body apart, hands every piece from task to task by channels, and forgets
+//!   a body over 64 KiB. The gateway holds the body anyhow, since its hash is signed, and [`proxy::exchange`] sends it over Pingora's
+//!   connector, pool and TLS, and reads the answer by Pingora's HTTP/1 session: a fifth less CPU.
 //! - InvokeModelWithBidirectionalStream does not go through Pingora's proxy loop: that one stops reading the answer while the request is
 //!   written, and the request while the answer is; it cannot end a stream with an event of its own; and a timeout of its kind is per read.
 //!   Pingora's connector and its HTTP/2 carry it all the same.

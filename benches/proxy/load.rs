@@ -207,6 +207,7 @@ async fn send(connection: &mut Connection, request: Request<Full<Bytes>>) -> any
 }
 
 async fn begin(connection: &mut Connection, request: Request<Full<Bytes>>) -> anyhow::Result<Incoming> {
+    connection.ready().await?;
     let response = connection.send_request(request).await?;
     anyhow::ensure!(response.status() == 200, "{response:?}");
     Ok(response.into_body())

@@ -1,13 +1,11 @@
 //! The request body, held whole: SigV4 signs its hash before the first byte of the head goes out. Read within bounds of size, time and
-//! of the room for all bodies, hashed as it arrives, and played back once per attempt by `replay`.
+//! of the room for all bodies, hashed as it arrives, and kept for `exchange`, which sends it once per attempt.
 
 mod pieces;
 
 use std::{
-    future::poll_fn,
-    pin::{Pin, pin},
+    pin::pin,
     sync::Arc,
-    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -23,10 +21,9 @@ use super::{
     Denial, Passage,
     admit::Admitted,
     content::Content,
-    custody::Custody,
-    departure,
+    exchange::Payload,
     memory::{BodyMemory, Room},
-    replay::{self, HeadHold, Slot},
+    ready::at_once,
 };
 use crate::{
     aws::{canonical::hex, sigv4::EMPTY_SHA256},
@@ -47,13 +44,14 @@ pub struct ReadBody {
     room: Option<Room>,
 }
 
-/// What later stations know of the body; the bytes themselves lie in the session's replay.
+/// What later stations know of the body; the bytes themselves are `exchange`'s.
 pub struct HeldBody {
     /// Bytes.
     pub length: u64,
     /// Hexadecimal.
     pub sha256: String,
-    slot: Slot,
+    /// The client left while its answer was awaited, which is read on without it.
+    pub client_left: bool,
 }
 
 /// Reads the body of somebody who is not known before it is there. Such a body takes room for no more than has come of it, and all of
@@ -149,31 +147,10 @@ impl ReadBody {
         self.pieces = gathered.finish();
     }
 
-    /// Makes the session play it back, once per attempt. `read_on`: how far the answer is read if the client leaves; `custody`: what
-    /// has to acknowledge the charge before the client sees the end.
-    pub fn hold(self, session: &mut Session, read_on: Option<departure::Bounds>, custody: Option<Arc<Custody>>) -> HeldBody {
-        let slot = replay::install(session, self.pieces, self.room, read_on, custody);
-        HeldBody { length: self.length, sha256: self.sha256, slot }
-    }
-}
-
-impl HeldBody {
-    /// Holds the head of the answer; see `replay::Slot::hold_head`.
-    pub fn hold_head(&self) -> HeadHold {
-        self.slot.hold_head()
-    }
-
-    /// Whether the client left and its answer was read on.
-    pub fn client_left(&self) -> bool {
-        self.slot.client_left.is_so()
-    }
-
-    /// Puts the client's real session back in place of the replay, unless the client left: Pingora, which was told that all went well,
-    /// would end the real one as if the answer were whole. Dropped with the replay it breaks off.
-    pub fn give_back(&self, session: &mut Session) {
-        if !self.client_left() {
-            replay::remove(session, &self.slot);
-        }
+    /// What is known of it, and the bytes.
+    pub fn hold(self) -> (HeldBody, Payload) {
+        let held = HeldBody { length: self.length, sha256: self.sha256, client_left: false };
+        (held, Payload { pieces: self.pieces, room: self.room })
     }
 }
 
@@ -241,15 +218,6 @@ impl Reading {
         self.waited += asked.elapsed();
         grown.map_err(|_| Denial::NoRoom)
     }
-}
-
-/// What a future has ready, if it need not be waited for.
-async fn at_once<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
-    poll_fn(|context| match future.as_mut().poll(context) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending => Poll::Ready(None),
-    })
-    .await
 }
 
 /// The body's length, if the client said it. The head was found strict before, so there is one at most.

@@ -10,7 +10,7 @@ pub enum Content {
     Unknown,
     /// So many bytes of a body came, and are not held: not yet, or no longer.
     Read(u64),
-    /// A body; its bytes lie in the session's replay.
+    /// A body; its bytes are `exchange`'s.
     Body(HeldBody),
     /// A stream of events in each direction.
     Conversation(Account),
@@ -45,6 +45,13 @@ impl Content {
 
     /// Whether the client left while its answer was read on.
     pub fn client_left(&self) -> bool {
-        self.body().is_some_and(HeldBody::client_left)
+        self.body().is_some_and(|body| body.client_left)
+    }
+
+    /// It does.
+    pub fn client_leaves(&mut self) {
+        if let Content::Body(body) = self {
+            body.client_left = true;
+        }
     }
 }

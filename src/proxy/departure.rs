@@ -1,13 +1,7 @@
 //! A client that leaves while Bedrock answers. Bedrock bills what it generates and not what the client reads, so the rest is read all
 //! the same, within bounds, to learn the usage; nobody gets it.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 use pingora_core::protocols::http::HttpTask;
 use pingora_error::{Error, ErrorType, Result};
@@ -16,23 +10,11 @@ use tokio::time::Instant;
 
 use crate::{config::Metering, telemetry::Counted};
 
-/// Whether the client left, as the stations see it.
-#[derive(Clone, Debug, Default)]
-pub struct ClientLeft(Arc<AtomicBool>);
-
-impl ClientLeft {
-    /// It did, and the answer was read on without it.
-    pub fn is_so(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
-}
-
 /// One client, there or gone.
 pub struct Departure {
     /// `None`: a client that leaves ends the request.
     bounds: Option<Bounds>,
     reading_on: Option<ReadingOn>,
-    left: ClientLeft,
 }
 
 /// How much is read for nobody.
@@ -58,8 +40,8 @@ impl Bounds {
 
 impl Departure {
     /// The client is there.
-    pub fn new(bounds: Option<Bounds>, left: ClientLeft) -> Departure {
-        Departure { bounds, reading_on: None, left }
+    pub fn new(bounds: Option<Bounds>) -> Departure {
+        Departure { bounds, reading_on: None }
     }
 
     /// Whether it left and the answer is read on.
@@ -70,7 +52,6 @@ impl Departure {
     /// The connection to the client failed: its error is swallowed if the answer is to be read on.
     pub fn leave(&mut self, e: Box<Error>) -> Result<()> {
         let Some(bounds) = &self.bounds else { return Err(e) };
-        self.left.0.store(true, Ordering::Release);
         self.reading_on = Some(ReadingOn {
             _counted: Counted::in_gauge(bounds.gauge.clone()),
             deadline: Instant::now() + bounds.longest,
@@ -79,22 +60,15 @@ impl Departure {
         Ok(())
     }
 
-    /// Takes pieces that nobody waits for; whether they were the last.
-    pub fn swallow(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
-        let Some(reading) = &mut self.reading_on else { return Ok(false) };
-        let mut end = false;
+    /// Takes pieces that nobody waits for.
+    pub fn swallow(&mut self, tasks: &[HttpTask]) -> Result<()> {
+        let Some(reading) = &mut self.reading_on else { return Ok(()) };
         for task in tasks {
-            end |= task.is_end();
-            match task {
-                HttpTask::Failed(e) => return Err(e),
-                HttpTask::Body(Some(piece), _) | HttpTask::UpgradedBody(Some(piece), _) => {
-                    let length = piece.len() as u64;
-                    reading.bytes_left = reading.bytes_left.checked_sub(length).ok_or_else(enough)?;
-                }
-                _ => {}
+            if let HttpTask::Body(Some(piece), _) = task {
+                reading.bytes_left = reading.bytes_left.checked_sub(piece.len() as u64).ok_or_else(enough)?;
             }
         }
-        Ok(end)
+        Ok(())
     }
 
     /// Ends when enough was read; pends for ever while the client is there.

@@ -1,5 +1,4 @@
-//! The last station, always reached: the client's connection is given back, everything is counted, and one line is written, or none if
-//! others stand for it.
+//! The last station, always reached: everything is counted, and one line is written, or none if others stand for it.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -11,6 +10,7 @@ use super::{
     Gateway, Passage,
     charge::{self, Bill, Charge},
     edge,
+    exchange::LEFT,
     failure::what_broke,
     listener::handshake::client_certificate,
     meter::Meter,
@@ -30,9 +30,8 @@ pub fn finish(session: &mut Session, e: Option<&Error>, passage: &mut Passage, g
         // Nobody's traffic: the watchdog asked whether we answer, without a credential.
         return;
     }
-    if let Some(body) = passage.content.body() {
-        body.give_back(session);
-    }
+    // Of an answer that was read to its end for nobody nothing broke.
+    let e = e.filter(|e| *e.etype() != LEFT);
     let outcome = outcome(passage, e);
     charge::settle(passage, outcome);
     let duration = passage.arrival.started.elapsed();

@@ -49,8 +49,8 @@ pub enum HeadError {
     /// A method that no API has: TRACE would show the signed request, CONNECT asks for a tunnel.
     #[error("the request method must be GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS")]
     Method,
-    /// `Connection` names a header that the gateway decides by, which would be gone when the request is sent on; or what Pingora names no
-    /// header by, or more of them than it takes.
+    /// `Connection` names a header that the gateway decides by, which would be gone when the request is sent on; or what can name no
+    /// header, or more of them than anybody needs.
     #[error("the Connection header names a header that is not for one hop, none at all, or ten and more")]
     Nominated,
     /// `X-Amz-Target` names two operations: the gateway and Bedrock could each believe another one.
@@ -256,15 +256,15 @@ fn is_method(method: &[u8]) -> bool {
     matches!(method, b"GET" | b"HEAD" | b"POST" | b"PUT" | b"PATCH" | b"DELETE" | b"OPTIONS")
 }
 
-/// Of all `Connection` lines together; Pingora breaks off over more.
+/// Of all `Connection` lines together: no client has a use for more.
 const NOMINATIONS_MAX: usize = 9;
 
 /// How many names a `Connection` line has, if it takes away nothing that identity, route, policy, price, framing or signature are read
-/// from. Pingora removes what is named there after all of that is decided.
+/// from. What is named there does not go upstream; that is done after all of this is decided.
 fn check_nominations(value: &[u8]) -> Result<usize, HeadError> {
     const DECIDING: [&[u8]; 7] =
         [b"host", b"authorization", b"x-api-key", b"aws-endpoint-prefix", b"content-length", b"content-type", b"expect"];
-    // `x-amz-target` and `x-amzn-bedrock-service-tier` alike. Forwarding headers are Pingora's to protect, by breaking off.
+    // `x-amz-target` and `x-amzn-bedrock-service-tier` alike. Forwarding headers tell who came by which way.
     const PREFIXES: [&[u8]; 2] = [b"x-amz", b"x-forwarded-"];
     let begins_with =
         |name: &[u8], prefix: &[u8]| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));

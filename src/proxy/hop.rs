@@ -2,7 +2,7 @@
 //! parsers could see differently, or that is no answer, is refused (RFC 9110 §§7.6.1, 7.8, 8.6; RFC 9112 §§2.3, 6.1). All other fields stay as
 //! they came.
 
-use http::{HeaderName, Method, Version, header};
+use http::{HeaderMap, HeaderName, Method, Version, header};
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 
@@ -56,11 +56,15 @@ pub fn is_whole(method: &Method, response: &ResponseHeader) -> bool {
 
 fn of_the_hop_behind(response: &ResponseHeader) -> Vec<HeaderName> {
     let headers = &response.headers;
-    let options = headers.get_all(header::CONNECTION).iter().flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
-    let nominated = options.filter_map(|option| HeaderName::from_bytes(option.trim_ascii()).ok());
     let known = [&header::CONNECTION, &KEEP_ALIVE, &header::PROXY_AUTHENTICATE, &PROXY_CONNECTION, &header::TE, &header::UPGRADE];
-    let all = nominated.filter(|name| !FRAMING.contains(name)).chain(known.into_iter().cloned());
+    let all = nominated(headers).filter(|name| !FRAMING.contains(name)).chain(known.into_iter().cloned());
     all.filter(|name| headers.contains_key(name)).collect()
+}
+
+/// The fields that `Connection` names, on either way: they are of the hop behind.
+pub fn nominated(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
+    let options = headers.get_all(header::CONNECTION).iter().flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
+    options.filter_map(|option| HeaderName::from_bytes(option.trim_ascii()).ok())
 }
 
 #[cfg(test)]

@@ -11,12 +11,10 @@ use pingora_http::ResponseHeader;
 use super::{
     Denial, Passage,
     admit::Admitted,
-    body::HeldBody,
     charge::Charge,
     failure::denied,
     hop,
     listing::HeldList,
-    replay::HeadHold,
     respond::{OWN_REQUEST_ID, SOURCE},
     standings::limits_of,
     suspect::{self, Suspect},
@@ -45,26 +43,21 @@ pub struct Meter {
     usage: Option<UsageReader>,
     /// Takes out what the gateway asked for and the client did not.
     hidden: Option<UsageChunkFilter>,
-    held: Option<HeldAnswer>,
+    held: Option<Held>,
 }
 
-/// What must not pass before somebody has looked at all of it, and its head.
-struct HeldAnswer {
-    what: What,
-    _head: Option<HeadHold>,
-}
-
-enum What {
+/// What must not pass before somebody has looked at all of it, nor its head.
+enum Held {
     /// A list that is shown in part.
     List(HeldList),
     /// An error that may not be for the client.
     Suspect(Suspect),
 }
 
-impl What {
-    fn of(admitted: Option<&Admitted>, response: &ResponseHeader) -> Option<What> {
-        let list = || HeldList::of(admitted?, response).map(What::List);
-        Suspect::of(response).map(What::Suspect).or_else(list)
+impl Held {
+    fn of(admitted: Option<&Admitted>, response: &ResponseHeader) -> Option<Held> {
+        let list = || HeldList::of(admitted?, response).map(Held::List);
+        Suspect::of(response).map(Held::Suspect).or_else(list)
     }
 }
 
@@ -95,9 +88,9 @@ impl Meter {
     /// The same piece, of what is held until all of it is known; then it comes out, or its part that may.
     fn filter(&mut self, body: &mut Option<Bytes>, end: bool) -> Result<(), Denial> {
         let Some(held) = &mut self.held else { return Ok(()) };
-        let known = match &mut held.what {
-            What::List(list) => list.chunk(body, end)?,
-            What::Suspect(suspect) => suspect.chunk(body, end)?,
+        let known = match held {
+            Held::List(list) => list.chunk(body, end)?,
+            Held::Suspect(suspect) => suspect.chunk(body, end)?,
         };
         self.held.take_if(|_| known);
         Ok(())
@@ -156,8 +149,7 @@ pub fn response_head(response: &mut ResponseHeader, passage: &mut Passage) -> Re
     let id = response.headers.get(&REQUEST_ID).and_then(|value| value.to_str().ok());
     meter.upstream_request_id = id.map(str::to_owned);
     meter.exception = suspect::exception(response).map(str::to_owned);
-    let hold = |what| HeldAnswer { what, _head: passage.content.body().map(HeldBody::hold_head) };
-    meter.held = What::of(passage.admitted.as_ref(), response).map(hold);
+    meter.held = Held::of(passage.admitted.as_ref(), response);
 
     response.insert_header(SOURCE, HeaderValue::from_static("bedrock"))?;
     response.insert_header(OWN_REQUEST_ID, &passage.arrival.request_id)?;
@@ -169,7 +161,7 @@ pub fn response_head(response: &mut ResponseHeader, passage: &mut Passage) -> Re
             meter.hidden = Some(UsageChunkFilter::default());
             let_length_go(response)?;
         }
-        if matches!(&meter.held, Some(HeldAnswer { what: What::List(_), .. })) {
+        if matches!(&meter.held, Some(Held::List(_))) {
             let_length_go(response)?;
         }
         limits_of(response, admitted)?;

@@ -1,7 +1,8 @@
 //! The way of a request, as Pingora's phases call it. This file is the timetable: what is done to a request stands in the stations,
-//! in this order: [`arrival`] → [`admit`] → [`body`] → [`attribute`] → [`assume`] → [`charge`] → [`upstream`] → [`sign`] → [`meter`] → [`finish`], and [`respond`] for what
-//! is refused on the way; [`trace`] goes along. [`vend`] and [`usage_page`] answer for themselves. A request whose body is a stream of events has
-//! no `body`, and goes from `charge` to [`conversation`], and then to `finish`.
+//! in this order: [`arrival`] → [`admit`] → [`body`] → [`attribute`] → [`assume`] → [`charge`] → [`exchange`] → [`finish`], and [`respond`] for what
+//! is refused on the way; [`trace`] goes along. `exchange` asks [`upstream`] where to, has [`sign`] write the head, and shows [`meter`] the
+//! answer. [`vend`] and [`usage_page`] answer for themselves. A request whose body is a stream of events has no `body`, and goes from
+//! `charge` to [`conversation`], and then to `finish`.
 
 pub mod addresses;
 pub mod admit;
@@ -19,6 +20,7 @@ pub mod denial;
 pub mod departure;
 pub mod edge;
 pub mod estimate;
+pub mod exchange;
 pub mod failure;
 pub mod finish;
 pub mod head;
@@ -30,7 +32,7 @@ pub mod load;
 pub mod memory;
 pub mod meter;
 pub mod peers;
-mod replay;
+mod ready;
 pub mod request;
 pub mod respond;
 mod sample;
@@ -47,10 +49,12 @@ use std::{sync::Arc, time::SystemTime};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use bytes::Bytes;
-use pingora_core::{connectors::http::Connector, modules::http::HttpModules, protocols::Digest, upstreams::peer::HttpPeer};
+use pingora_core::{
+    connectors::{TransportConnector, http::Connector},
+    modules::http::HttpModules,
+    upstreams::peer::HttpPeer,
+};
 use pingora_error::{Error, Result};
-use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
 use self::{
@@ -61,6 +65,8 @@ use self::{
     content::Content,
     custody::Custody,
     denial::Denial,
+    exchange::{Client, Payload},
+    failure::denied,
     listener::handshake::Acceptors,
     load::Load,
     memory::BodyMemory,
@@ -103,7 +109,9 @@ pub struct Gateway {
     pub credentials: Arc<CredentialsSlot>,
     /// Where host names are.
     pub addresses: Arc<Addresses>,
-    /// Upstream connections of streams in both directions; those of all others are the proxy's own.
+    /// Upstream connections, but for those of streams in both directions.
+    pub connections: TransportConnector,
+    /// Upstream connections of streams in both directions.
     pub conversations: Connector,
     /// Room for requests.
     pub load: Arc<Load>,
@@ -153,9 +161,8 @@ impl Passage {
 }
 
 /// Where an admitted request goes.
-#[derive(PartialEq)]
 enum Next {
-    Upstream,
+    Upstream(Payload, Client),
     /// All of it is done.
     Finish,
 }
@@ -199,9 +206,11 @@ impl Gateway {
         charge::hold(session, passage, &mut admitted, &mut body, self).await?;
         let billed = admitted.charge.is_some();
         let read_on = departure::Bounds::new(&live.snapshot.metering, &self.metrics.reading_on).filter(|_| billed);
-        passage.content = Content::Body(body.hold(session, read_on, billed.then(|| self.custody.clone())));
+        let client = Client::new(read_on, billed.then(|| self.custody.clone()));
+        let (held, payload) = body.hold();
+        passage.content = Content::Body(held);
         passage.admitted = Some(admitted);
-        Ok(Next::Upstream)
+        Ok(Next::Upstream(payload, client))
     }
 }
 
@@ -241,82 +250,17 @@ impl ProxyHttp for Gateway {
             return Box::pin(usage_page::serve(session, passage, self)).await.map(|()| true);
         }
         match self.let_in(session, passage).await {
-            Ok(next) => Ok(next == Next::Finish),
+            Ok(Next::Finish) => Ok(true),
+            Ok(Next::Upstream(payload, client)) => {
+                Box::pin(exchange::carry(session, passage, payload, client, self)).await.map(|()| true)
+            }
             Err(denial) => Box::pin(respond::refuse(session, passage, denial)).await.map(|()| true),
         }
     }
 
-    async fn upstream_peer(&self, _: &mut Session, passage: &mut Self::CTX) -> Result<Box<HttpPeer>> {
-        upstream::next_peer(passage, &self.addresses).await
-    }
-
-    fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, passage: &mut Self::CTX, e: Box<Error>) -> Box<Error> {
-        upstream::after_failed_connect(passage, e)
-    }
-
-    async fn connected_to_upstream(
-        &self,
-        _: &mut Session,
-        reused: bool,
-        _: &HttpPeer,
-        _: std::os::fd::RawFd,
-        _: Option<&Digest>,
-        passage: &mut Self::CTX,
-    ) -> Result<()> {
-        upstream::connected(passage, reused, &self.metrics);
-        Ok(())
-    }
-
-    async fn upstream_request_filter(&self, _: &mut Session, request: &mut RequestHeader, passage: &mut Self::CTX) -> Result<()> {
-        sign::prepare(request, passage)?;
-        passage.attempts.sent(&mut passage.arrival);
-        Ok(())
-    }
-
-    fn error_while_proxy(
-        &self,
-        _: &HttpPeer,
-        session: &mut Session,
-        e: Box<Error>,
-        passage: &mut Self::CTX,
-        reused: bool,
-    ) -> Box<Error> {
-        upstream::after_failed_attempt(session, passage, e, reused, &self.metrics)
-    }
-
-    async fn upstream_response_filter(
-        &self,
-        session: &mut Session,
-        response: &mut ResponseHeader,
-        passage: &mut Self::CTX,
-    ) -> Result<()>
-    where
-        Self::CTX: Send + Sync,
-    {
-        // Pingora tells no end of a body that there is none of.
-        let end = hop::is_whole(&session.req_header().method, response);
-        meter::response_head(response, passage)?;
-        if end {
-            passage.answer_ends();
-        }
-        Ok(())
-    }
-
-    fn response_body_filter(
-        &self,
-        _: &mut Session,
-        body: &mut Option<Bytes>,
-        end: bool,
-        passage: &mut Self::CTX,
-    ) -> Result<Option<std::time::Duration>>
-    where
-        Self::CTX: Send + Sync,
-    {
-        meter::response_body(body, end, passage)?;
-        if end {
-            passage.answer_ends();
-        }
-        Ok(None)
+    /// Never asked: a request that goes upstream is over when [`request_filter`](Self::request_filter) is.
+    async fn upstream_peer(&self, _: &mut Session, _: &mut Self::CTX) -> Result<Box<HttpPeer>> {
+        Err(denied(Denial::Internal))
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, e: &Error, passage: &mut Self::CTX) -> FailToProxy

@@ -134,9 +134,6 @@ fn annotate(response: &mut ResponseHeader, passage: &mut Passage, denial: &Denia
 
 /// Answers a request that failed on its way, if nothing of an answer went out yet.
 pub async fn fail(session: &mut Session, passage: &mut Passage, e: &Error) -> FailToProxy {
-    if let Some(body) = passage.content.body() {
-        body.give_back(session);
-    }
     let denial = blame(e);
     let verdict = denial.verdict();
     let client_left = *e.esource() == ErrorSource::Downstream;

@@ -12,6 +12,7 @@ use super::{
     allow::{IDENTIFIER, VERSION},
     failure::{denied, internal},
     head::{is_signed, without_case},
+    hop::nominated,
     request::split_target,
     trace::Trace,
 };
@@ -166,7 +167,7 @@ fn collapse_signed_whitespace(headers: &mut HeaderMap) -> Result<()> {
 fn strip(headers: &mut HeaderMap, trace: &Trace) {
     let stays = |name: &str| if is_forwarded(name) { trace.passes_on(name) } else { is_replaced(name) };
     let is_gone = |name: &&HeaderName| !stays(name.as_str());
-    let gone: Vec<HeaderName> = headers.keys().filter(is_gone).cloned().collect();
+    let gone: Vec<HeaderName> = headers.keys().filter(is_gone).cloned().chain(nominated(headers)).collect();
     for name in &gone {
         headers.remove(name);
     }
@@ -191,6 +192,7 @@ fn is_forwarded(name: &str) -> bool {
             | "expect"
             | "forwarded"
             | "host"
+            | "http2-settings"
             | "keep-alive"
             | "proxy-authenticate"
             | "proxy-authorization"
@@ -241,8 +243,16 @@ mod tests {
         ] {
             assert!(is_forwarded(name), "{name}");
         }
-        for name in ["authorization", "x-api-key", "x-amz-security-token", "x-forwarded-for", "x-forwarded-anything", "te", "via"]
-        {
+        for name in [
+            "authorization",
+            "x-api-key",
+            "x-amz-security-token",
+            "x-forwarded-for",
+            "x-forwarded-anything",
+            "te",
+            "via",
+            "http2-settings",
+        ] {
             assert!(!is_forwarded(name), "{name}");
         }
     }

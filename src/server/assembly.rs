@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use pingora_core::{
-    connectors::{ConnectorOptions, http::Connector},
+    connectors::{ConnectorOptions, TransportConnector, http::Connector},
     server::configuration::ServerConf,
 };
 use pingora_proxy::HttpProxy;
@@ -39,7 +39,6 @@ use crate::{
         edge::Edges,
         listener::{Application, Gate, Listener, Opening, OwnConnections},
         memory::BodyMemory,
-        upstream::ATTEMPTS_MAX,
     },
     snapshot::{Lasting, Snapshot},
     telemetry::{AccessLog, History, LogLines, Metrics, Refusals, SpanQueue},
@@ -170,6 +169,7 @@ fn proxy(parts: &Parts, keeping: &Keeping, drain: &Drain) -> Arc<HttpProxy<Gatew
         live: parts.live.clone(),
         credentials: parts.credentials.clone(),
         addresses: parts.gateway_addresses.clone(),
+        connections: TransportConnector::new(Some(ConnectorOptions::new(POOLED_CONNECTIONS_MAX))),
         conversations: Connector::new(Some(ConnectorOptions::new(POOLED_CONVERSATIONS_MAX))),
         load: drain.load(),
         memory: BodyMemory::new(parts.metrics.bodies_held_bytes.clone()),
@@ -180,14 +180,7 @@ fn proxy(parts: &Parts, keeping: &Keeping, drain: &Drain) -> Arc<HttpProxy<Gatew
         custody: keeping.custody.clone(),
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let conf = ServerConf {
-        threads,
-        max_retries: ATTEMPTS_MAX,
-        // Pingora multiplies this by the number of threads.
-        upstream_keepalive_pool_size: POOLED_CONNECTIONS_MAX.div_ceil(threads),
-        ..ServerConf::default()
-    };
-    let mut proxy = HttpProxy::new(gateway, Arc::new(conf));
+    let mut proxy = HttpProxy::new(gateway, Arc::new(ServerConf { threads, ..ServerConf::default() }));
     proxy.handle_init_modules();
     Arc::new(proxy)
 }

@@ -22,6 +22,7 @@ mod certificates;
 mod console;
 mod credentials;
 mod evasions;
+mod exchanges;
 mod explain;
 mod forgeries;
 mod forwarding;
