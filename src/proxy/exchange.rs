@@ -13,7 +13,7 @@ use pingora_core::{
         Stream,
         http::{HttpTask, v1::client::HttpSession},
     },
-    upstreams::peer::{HttpPeer, Peer},
+    upstreams::peer::HttpPeer,
 };
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
@@ -69,7 +69,7 @@ async fn attempt(
     gateway: &Gateway,
 ) -> Result<()> {
     let peer = upstream::next_peer(passage, &gateway.addresses).await?;
-    let (stream, reused) = match gateway.connections.get_stream(&*peer).await {
+    let (stream, reused) = match gateway.connections.take(&*peer).await {
         Ok(connected) => connected,
         Err(e) => return Err(upstream::after_failed_connect(passage, e.into_up())),
     };
@@ -174,6 +174,6 @@ fn frame(method: &Method, head: &mut ResponseHeader, end: bool) -> Result<()> {
 async fn release(mut answer: HttpSession, peer: &HttpPeer, gateway: &Gateway) {
     answer.respect_keepalive();
     if let Some(stream) = answer.reuse().await {
-        gateway.connections.release_stream(stream, peer.reuse_hash(), peer.idle_timeout());
+        gateway.connections.give_back(peer, stream);
     }
 }

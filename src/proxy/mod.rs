@@ -32,6 +32,7 @@ pub mod load;
 pub mod memory;
 pub mod meter;
 pub mod peers;
+pub mod pool;
 mod ready;
 pub mod request;
 pub mod respond;
@@ -49,11 +50,7 @@ use std::{sync::Arc, time::SystemTime};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use pingora_core::{
-    connectors::{TransportConnector, http::Connector},
-    modules::http::HttpModules,
-    upstreams::peer::HttpPeer,
-};
+use pingora_core::{connectors::http::Connector, modules::http::HttpModules, upstreams::peer::HttpPeer};
 use pingora_error::{Error, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
@@ -72,6 +69,7 @@ use self::{
     memory::BodyMemory,
     meter::Meter,
     peers::Peers,
+    pool::Pool,
     respond::Answered,
     trace::Trace,
     upstream::Attempts,
@@ -110,7 +108,7 @@ pub struct Gateway {
     /// Where host names are.
     pub addresses: Arc<Addresses>,
     /// Upstream connections, but for those of streams in both directions.
-    pub connections: TransportConnector,
+    pub connections: Arc<Pool>,
     /// Upstream connections of streams in both directions.
     pub conversations: Connector,
     /// Room for requests.

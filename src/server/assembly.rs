@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use pingora_core::{
-    connectors::{ConnectorOptions, TransportConnector, http::Connector},
+    connectors::{ConnectorOptions, http::Connector},
     server::configuration::ServerConf,
 };
 use pingora_proxy::HttpProxy;
@@ -39,6 +39,7 @@ use crate::{
         edge::Edges,
         listener::{Application, Gate, Listener, Opening, OwnConnections},
         memory::BodyMemory,
+        pool::Pool,
     },
     snapshot::{Lasting, Snapshot},
     telemetry::{AccessLog, History, LogLines, Metrics, Refusals, SpanQueue},
@@ -169,7 +170,7 @@ fn proxy(parts: &Parts, keeping: &Keeping, drain: &Drain) -> Arc<HttpProxy<Gatew
         live: parts.live.clone(),
         credentials: parts.credentials.clone(),
         addresses: parts.gateway_addresses.clone(),
-        connections: TransportConnector::new(Some(ConnectorOptions::new(POOLED_CONNECTIONS_MAX))),
+        connections: Pool::start(POOLED_CONNECTIONS_MAX),
         conversations: Connector::new(Some(ConnectorOptions::new(POOLED_CONVERSATIONS_MAX))),
         load: drain.load(),
         memory: BodyMemory::new(parts.metrics.bodies_held_bytes.clone()),

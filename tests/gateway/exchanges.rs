@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::Request;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
     client::{Answer, Client, Upload, post, with},
@@ -150,4 +150,25 @@ async fn interim_answers_come_before_the_last_one() {
     let answer = asking.await.unwrap();
     answer.assert_served();
     assert_eq!(answer.body, "{}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_connection_is_let_go_when_bedrock_closes_it_or_its_time_is_over() {
+    let puppet = Puppet::start().await;
+    for (idle_seconds_max, closes) in [(60, true), (1, false)] {
+        let upstream = format!("idle_seconds_max = {idle_seconds_max}\n{}", puppet.upstream());
+        let world = World::with_upstream(&upstream).await;
+        let asking = ask(world.h1().await, post(CONVERSE, "{}"));
+        let mut upstream = puppet.request().await;
+        upstream.say("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+        within(asking).await.unwrap().assert_served();
+        if closes {
+            within(upstream.0.shutdown()).await.unwrap();
+        }
+        assert_eq!(within(upstream.0.read(&mut [0])).await.unwrap(), 0);
+        // Nor is it taken for the next one.
+        let asking = ask(world.h1().await, post(CONVERSE, "{}"));
+        puppet.request().await.say("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+        within(asking).await.unwrap().assert_served();
+    }
 }
