@@ -21,29 +21,29 @@
 //!
 //! # The way of a request
 //!
-//! [`proxy`] has a file for each station; [`proxy::Gateway`]'s Pingora phases are the timetable that calls them:
+//! [`proxy`] has a file for each station. `proxy::service` reads a head and begins and ends the way; [`proxy::Gateway`] is the timetable:
 //!
-//! | station | phase | runs | does | fails as |
-//! |---|---|---|---|---|
-//! | [`listener`](proxy::listener) | – | per connection | room, PROXY header, source, TLS, protocol | closed |
-//! | [`edge`](proxy::edge), [`wire`](proxy::wire) | – | per connection | the deadline for a head, one request at a time, strict chunks, floods of frames | closed |
-//! | [`arrival`](proxy::arrival) | new_ctx | once | the request's id and clock | – |
-//! | [`trace`](proxy::trace) | early_request_filter; with `sign`, `upstream`, `finish` | once | the caller's trace, and spans if they are wanted | never |
-//! | [`admit`](proxy::admit) | request_filter | once | [`load`](proxy::load); [`head`](proxy::head) strict; principal, for whose keys it may wait ([`awaited`](proxy::awaited)); tenant; route; policy ([`allow`](proxy::allow)); rate → `Admitted` | 400 401 403 404 429 431 503 505 |
-//! | [`vend`](proxy::vend) | request_filter | once | instead of all below, for `/credentials` and `/sts`: AWS credentials for a token | 400 403 405 408 413 500 503 |
-//! | [`usage_page`](proxy::usage_page) | request_filter | once | instead of all below, for `/v1/usage`: what the caller's tenant used and has left, as JSON or a page | 400 401 403 405 408 413 429 503 |
-//! | [`body`](proxy::body) | request_filter | once | room ([`memory`](proxy::memory)), bounded read, hash; what only the body tells, and the guardrail put into it | 400 401 403 408 413 503 |
-//! | [`attribute`](proxy::attribute) | request_filter | once | puts the tenant into the request's metadata, where configured | 400 |
-//! | [`assume`](proxy::assume) | request_filter | once | as whom it goes to AWS: the gateway, or a session of the tenant's role, waited for if there is none yet | 403 503 |
-//! | [`charge`](proxy::charge), [`custody`](proxy::custody) | request_filter, or logging | once | finds the price and the most that the request may use ([`estimate`](proxy::estimate)), and holds that in every limit of its tenant; settles by what Bedrock reported | 400 402 429 503 |
-//! | [`conversation`](proxy::conversation) | request_filter | once | where both bodies are streams, instead of `body` and, after `attribute`, `assume` and `charge`, of `exchange` to `meter`: frame by frame, both ways at once, and holds more as it goes on | 400 403 408 429 502 503 504, or an exception as the last event |
-//! | [`exchange`](proxy::exchange) | request_filter | per attempt | a connection of the pool or a new one; head and body in one write; the answer piece by piece, while the client is watched | 502 504 |
-//! | [`upstream`](proxy::upstream) | with `exchange` | per attempt | next address ([`addresses`](proxy::addresses)) and how it is spoken to ([`peers`](proxy::peers)); may we try again? | 502 503 504 |
-//! | [`sign`](proxy::sign) | with `exchange` | per attempt | strip, set host, put in what policy demands in a header, SigV4 | 500 503 |
-//! | [`meter`](proxy::meter) | with `exchange` | per piece | counts on the side; every byte passes as it came, but for the fields of the [`hop`](proxy::hop) behind and a [`listing`](proxy::listing) that is shown in part | 502 for what cannot be passed on, 503 for a refusal of the gateway's own credentials ([`suspect`](proxy::suspect)) |
-//! | [`respond`](proxy::respond) | fail_to_proxy, and every refusal | ≤ once | the one table [`denial`](proxy::denial) → status, exception, retry hints, what is left of limits ([`standings`](proxy::standings)); [`failure`](proxy::failure): what an error of Pingora's means | – |
-//! | [`departure`](proxy::departure) | – | if the client leaves | reads the answer to its end, for its usage | – |
-//! | [`finish`](proxy::finish) | logging | once, always | settles what is not settled, gives back, counts, writes one line or none (`sample`) | – |
+//! | station | runs | does | fails as |
+//! |---|---|---|---|
+//! | [`listener`](proxy::listener) | per connection | room, PROXY header, source, TLS, protocol | closed |
+//! | [`edge`](proxy::edge), [`wire`](proxy::wire) | per connection | the deadline for a head, one request at a time, strict chunks, floods of frames | closed |
+//! | [`arrival`](proxy::arrival) | once | the request's id and clock | – |
+//! | [`trace`](proxy::trace) | once, and with `sign`, `upstream`, `finish` | the caller's trace, and spans if they are wanted | never |
+//! | [`admit`](proxy::admit) | once | [`load`](proxy::load); [`head`](proxy::head) strict; principal, for whose keys it may wait ([`awaited`](proxy::awaited)); tenant; route; policy ([`allow`](proxy::allow)); rate → `Admitted` | 400 401 403 404 429 431 503 505 |
+//! | [`vend`](proxy::vend) | once | instead of all below, for `/credentials` and `/sts`: AWS credentials for a token | 400 403 405 408 413 500 503 |
+//! | [`usage_page`](proxy::usage_page) | once | instead of all below, for `/v1/usage`: what the caller's tenant used and has left, as JSON or a page | 400 401 403 405 408 413 429 503 |
+//! | [`body`](proxy::body) | once | room ([`memory`](proxy::memory)), bounded read, hash; what only the body tells, and the guardrail put into it | 400 401 403 408 413 503 |
+//! | [`attribute`](proxy::attribute) | once | puts the tenant into the request's metadata, where configured | 400 |
+//! | [`assume`](proxy::assume) | once | as whom it goes to AWS: the gateway, or a session of the tenant's role, waited for if there is none yet | 403 503 |
+//! | [`charge`](proxy::charge), [`custody`](proxy::custody) | once | finds the price and the most that the request may use ([`estimate`](proxy::estimate)), and holds that in every limit of its tenant; settles by what Bedrock reported | 400 402 429 503 |
+//! | [`conversation`](proxy::conversation) | once | where both bodies are streams, instead of `body` and, after `attribute`, `assume` and `charge`, of `exchange` to `meter`: frame by frame, both ways at once, and holds more as it goes on | 400 403 408 429 502 503 504, or an exception as the last event |
+//! | [`exchange`](proxy::exchange) | per attempt | a connection of the pool or a new one; head and body in one write; the answer piece by piece, while the client is watched | 502 504 |
+//! | [`upstream`](proxy::upstream) | per attempt | next address ([`addresses`](proxy::addresses)) and how it is spoken to ([`peers`](proxy::peers)); may we try again? | 502 503 504 |
+//! | [`sign`](proxy::sign) | per attempt | strip, set host, put in what policy demands in a header, SigV4 | 500 503 |
+//! | [`meter`](proxy::meter) | per piece | counts on the side; every byte passes as it came, but for the fields of the [`hop`](proxy::hop) behind and a [`listing`](proxy::listing) that is shown in part | 502 for what cannot be passed on, 503 for a refusal of the gateway's own credentials ([`suspect`](proxy::suspect)) |
+//! | [`respond`](proxy::respond) | ≤ once | the one table [`denial`](proxy::denial) → status, exception, retry hints, what is left of limits ([`standings`](proxy::standings)); [`failure`](proxy::failure): what an error of Pingora's means | – |
+//! | [`departure`](proxy::departure) | if the client leaves | reads the answer to its end, for its usage | – |
+//! | [`finish`](proxy::finish) | once, always | settles what is not settled, gives back, counts, writes one line or none (`sample`) | – |
 //!
 //! A caller that signs with a key of the gateway's own and does not announce its body's hash is not known before the body is there; then
 //! `body` reads it first, and `admit` decides when [`auth::Claim`] is proved. A stream of events has no body to wait for: its head is
@@ -74,7 +74,7 @@
 //!
 //! - Connections are accepted by [`proxy::listener`], not by `pingora_core::server::Server`: that one tells nobody which port it took,
 //!   has no cap, no PROXY protocol and no deadline for a request's head, waits for its whole grace period whether or not anything runs, and ends the process on
-//!   SIGHUP. `HttpProxy` behind it is stock.
+//!   SIGHUP.
 //! - The streams of an HTTP/2 connection are accepted by `proxy::edge`, by Pingora's own calls: its loop keeps the connection to itself, and a
 //!   window that grows with what is not read needs it. What accepts, carries and ends each stream is stock.
 //! - The canonical request is made in [`aws::sigv4`], of the parts in [`aws::canonical`]; aws-sigv4 derives the key and computes the HMAC, and its own signer is the oracle
@@ -82,12 +82,12 @@
 //! - Policy is a module of its own beside `auth`: who somebody is and what they may do change for different reasons.
 //! - Requests a second and a minute are counted in [`quota::requests::rate`], not by `pingora_limits::rate::Rate`: that one begins its windows
 //!   where it happens to be asked, lets nearly twice a limit through at their edge, and of a limit of one a second half.
-//! - Requests do not go through Pingora's proxy loop: it writes head and body apart, hands every piece from task to task by channels, and forgets
-//!   a body over 64 KiB. The gateway holds the body anyhow, since its hash is signed, and [`proxy::exchange`] sends it over Pingora's
-//!   connector, pool and TLS, and reads the answer by Pingora's HTTP/1 session: a fifth less CPU.
-//! - InvokeModelWithBidirectionalStream does not go through Pingora's proxy loop: that one stops reading the answer while the request is
-//!   written, and the request while the answer is; it cannot end a stream with an event of its own; and a timeout of its kind is per read.
-//!   Pingora's connector and its HTTP/2 carry it all the same.
+//! - Of Pingora it is `pingora_core`: its HTTP sessions on both sides, its connector, its TLS. Requests do not go through the proxy loop of
+//!   `pingora_proxy`: it writes head and body apart, hands every piece of an answer from task to task, forgets a body over 64 KiB, and every
+//!   request moves the memory of all that it can do. The gateway holds the body anyhow, since its hash is signed: [`proxy::exchange`].
+//!   [`proxy::pool`] has no task for each idle connection. A request of 1 KB costs a quarter less so.
+//! - InvokeModelWithBidirectionalStream, for which that loop could not be used at all, is carried by [`proxy::conversation`], over Pingora's
+//!   connector and its HTTP/2.
 //! - The simulator is on hyper instead of Pingora, for the sake of the mutual check.
 
 pub mod bedrock;

@@ -8,7 +8,8 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Version};
-use pingora_proxy::Session;
+
+use pingora_core::protocols::http::ServerSession;
 
 use super::{
     Denial, Passage, allow,
@@ -200,7 +201,7 @@ impl Admitted {
 }
 
 /// Whether the head can be believed at all, and who it says to be from.
-pub async fn identify(session: &mut Session, snapshot: &Snapshot) -> Result<Claim, Denial> {
+pub async fn identify(session: &mut ServerSession, snapshot: &Snapshot) -> Result<Claim, Denial> {
     check_head(session, snapshot)?;
     let request = session.req_header_mut();
     if request.has_case() {
@@ -215,7 +216,7 @@ pub async fn identify(session: &mut Session, snapshot: &Snapshot) -> Result<Clai
 
 /// Decides on the head and on whom it is from. The burden has been taken on before anything was spent on the request.
 pub fn admit(
-    session: &Session,
+    session: &ServerSession,
     passage: &mut Passage,
     identity: Identity,
     burden: Burden,
@@ -267,7 +268,7 @@ pub fn admit(
 
 /// The tenant, if there is one and its policy lets this principal call from this address. Metrics and log know the caller even when it does
 /// not.
-pub fn admit_caller(session: &Session, passage: &mut Passage, principal: Arc<Principal>) -> Result<Arc<Tenant>, Denial> {
+pub fn admit_caller(session: &ServerSession, passage: &mut Passage, principal: Arc<Principal>) -> Result<Arc<Tenant>, Denial> {
     let tenant = passage.live.snapshot.tenants.get(principal.tenant.as_ref()).cloned();
     let caller = passage.caller.insert(Caller { principal, tenant: tenant.clone(), called: None, model: None, rule: None });
     let Principal { groups, subject, .. } = &*caller.principal;

@@ -2,13 +2,14 @@
 //! `InvokeModel`, in the body for `Converse`; elsewhere there is no place for it, but a header that the client sends says no other tenant's.
 
 use http::HeaderValue;
-use pingora_proxy::Session;
+
+use pingora_core::protocols::http::ServerSession;
 
 use super::{Denial, Passage, admit::Admitted, body::ReadBody};
 use crate::bedrock::metadata::{self, HEADER, MetadataError, Place};
 
 /// Puts the gateway's own metadata into the body, or notes the header that is sent for it.
-pub fn attribute(session: &Session, passage: &Passage, admitted: &mut Admitted, body: &mut ReadBody) -> Result<(), Denial> {
+pub fn attribute(session: &ServerSession, passage: &Passage, admitted: &mut Admitted, body: &mut ReadBody) -> Result<(), Denial> {
     let Some(key) = &passage.live.snapshot.metadata_tenant_key else { return Ok(()) };
     let place = admitted.route().operation.and_then(|known| metadata::place(known.0));
     let own = [(key.clone(), admitted.tenant().name.to_string())].into();

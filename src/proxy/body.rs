@@ -13,7 +13,6 @@ use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 use http::{HeaderMap, Version, header};
 use pingora_core::protocols::http::ServerSession;
-use pingora_proxy::Session;
 use tokio::time::timeout_at;
 
 use self::pieces::Pieces;
@@ -57,7 +56,7 @@ pub struct HeldBody {
 /// Reads the body of somebody who is not known before it is there. Such a body takes room for no more than has come of it, and all of
 /// them never more than half: with announcements alone nobody takes the room of those who are known.
 pub async fn read(
-    session: &mut Session,
+    session: &mut ServerSession,
     passage: &mut Passage,
     memory: &Arc<BodyMemory>,
     bounds: &Bodies,
@@ -68,13 +67,13 @@ pub async fn read(
 }
 
 async fn read_within(
-    session: &mut Session,
+    session: &mut ServerSession,
     passage: &mut Passage,
     memory: &Arc<BodyMemory>,
     bounds: &Bodies,
     ahead: bool,
 ) -> Result<ReadBody, Denial> {
-    if session.as_mut().is_body_empty() {
+    if session.is_body_empty() {
         return Ok(ReadBody::empty());
     }
     let room = memory.room();
@@ -90,7 +89,7 @@ async fn read_within(
 
 /// Reads the body of a request that is admitted already: its caller may have a smaller maximum.
 pub async fn read_for(
-    session: &mut Session,
+    session: &mut ServerSession,
     passage: &mut Passage,
     memory: &Arc<BodyMemory>,
     bounds: &Bodies,
@@ -106,7 +105,12 @@ pub async fn read_for(
 }
 
 /// Completes the admission by what the body says, and the body by what policy puts into it.
-pub fn complete(session: &Session, passage: &mut Passage, admitted: &mut Admitted, body: &mut ReadBody) -> Result<(), Denial> {
+pub fn complete(
+    session: &ServerSession,
+    passage: &mut Passage,
+    admitted: &mut Admitted,
+    body: &mut ReadBody,
+) -> Result<(), Denial> {
     admitted.check_body(&body.sha256)?;
     admitted.rights().check_body(body.length)?;
     let headers = &session.req_header().headers;
@@ -166,7 +170,7 @@ struct Reading {
 }
 
 impl Reading {
-    async fn read(&mut self, session: &mut Session, bounds: &Bodies) -> Result<(), Denial> {
+    async fn read(&mut self, session: &mut ServerSession, bounds: &Bodies) -> Result<(), Denial> {
         let announced = content_length(&session.req_header().headers);
         if announced.is_some_and(|length| length > bounds.bytes_max) {
             return Err(Denial::BodyTooLarge { bytes_max: bounds.bytes_max });
@@ -176,11 +180,11 @@ impl Reading {
             room_for = announced.unwrap_or(STEP.min(bounds.bytes_max));
             self.grow(room_for, bounds).await?;
         }
-        answer_expectation(session.as_mut()).await?;
+        answer_expectation(session).await?;
 
         let mut began = None;
         loop {
-            let mut read = pin!(session.as_mut().read_request_body());
+            let mut read = pin!(session.read_request_body());
             // What is there already needs neither clock nor timer.
             let read = match at_once(read.as_mut()).await {
                 Some(read) => read,

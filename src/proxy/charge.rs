@@ -8,10 +8,11 @@ use std::{borrow::Cow, sync::Arc};
 
 use http::{HeaderMap, HeaderName};
 use jiff::Timestamp;
-use pingora_proxy::Session;
 
 pub use self::bill::Bill;
 use self::speech::Pace;
+use pingora_core::protocols::http::ServerSession;
+
 use super::{
     Denial, Gateway, Passage,
     admit::Admitted,
@@ -89,7 +90,7 @@ pub struct Ending<'a> {
 
 /// Holds what the request may cost in every limit of its tenant. The body is changed where the tenant's cap or the metering asks for it.
 pub async fn hold(
-    session: &Session,
+    session: &ServerSession,
     passage: &mut Passage,
     admitted: &mut Admitted,
     body: &mut ReadBody,

@@ -1,4 +1,4 @@
-//! What stands between an accepted connection and Pingora's proxy: the deadline for a request's head, which Pingora has per read only
+//! What stands between an accepted connection and its requests: the deadline for a request's head, which Pingora has per read only
 //! (pingora#447), and the connection's own settings.
 
 mod http2;
@@ -28,7 +28,6 @@ use pingora_core::{
     },
     server::ShutdownWatch,
 };
-use pingora_proxy::HttpProxy;
 use tokio::{
     sync::watch,
     time::{Instant, sleep},
@@ -82,7 +81,7 @@ pub fn bound(session: &mut ServerSession, bounds: &Downstream) {
 #[derive(Clone)]
 pub struct Edges {
     /// What is behind all of them.
-    pub proxy: Arc<HttpProxy<Gateway>>,
+    pub gateway: Arc<Gateway>,
     /// Whose bounds are in force.
     pub live: Arc<ArcSwap<Live>>,
 }
@@ -99,8 +98,8 @@ impl Application for Edges {
         // Pingora counts the requests after the first.
         options.keepalive_request_limit = Some(bounds.requests_per_connection_max.saturating_sub(1));
         let Opening { progress, end, lapses, .. } = opening;
-        let (proxy, window, requests) = (self.proxy.clone(), Arc::default(), AtomicU64::new(0));
-        Arc::new(Entrance(Arc::new(Edge { proxy, bounds, options, progress, end, lapses, window, requests })))
+        let (gateway, window, requests) = (self.gateway.clone(), Arc::default(), AtomicU64::new(0));
+        Arc::new(Entrance(Arc::new(Edge { gateway, bounds, options, progress, end, lapses, window, requests })))
     }
 }
 
@@ -116,15 +115,11 @@ impl ServerApp for Entrance {
         }
         self.0.process_new(stream, shutdown).await
     }
-
-    async fn cleanup(&self) {
-        self.0.http_cleanup().await;
-    }
 }
 
-/// The proxy behind one connection.
+/// The gateway behind one connection.
 pub struct Edge {
-    proxy: Arc<HttpProxy<Gateway>>,
+    gateway: Arc<Gateway>,
     /// Those in force when it connected.
     bounds: Downstream,
     options: HttpServerOptions,
@@ -156,7 +151,7 @@ impl HttpServerApp for Edge {
             if self.progress.asks() || count >= u64::from(self.bounds.requests_per_connection_max) {
                 self.end.send_replace(true);
             }
-            let serve = self.window.clone().scope(self.proxy.process_new_http(session, shutdown));
+            let serve = self.window.clone().scope(self.gateway.serve(Box::new(session), shutdown));
             let running = Running::on(&self.progress);
             return Box::pin(async move {
                 let _running = running;
@@ -167,7 +162,7 @@ impl HttpServerApp for Edge {
             session.set_keepalive(self.idle_seconds_max());
         }
         self.progress.serve(count);
-        let serve = PROGRESS.scope(self.progress.clone(), self.proxy.process_new_http(session, shutdown));
+        let serve = PROGRESS.scope(self.progress.clone(), self.gateway.serve(Box::new(session), shutdown));
         Box::pin(async move {
             let mut serve = pin!(serve);
             let mut head_is_late = pin!(self.head_is_late());
@@ -198,10 +193,6 @@ impl HttpServerApp for Edge {
 
     fn server_options(&self) -> Option<&HttpServerOptions> {
         Some(&self.options)
-    }
-
-    async fn http_cleanup(&self) {
-        self.proxy.http_cleanup().await;
     }
 }
 

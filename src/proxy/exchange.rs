@@ -8,6 +8,7 @@ use std::{mem, pin::pin};
 
 use bytes::Bytes;
 use http::{Method, Version, header};
+use pingora_core::protocols::http::ServerSession;
 use pingora_core::{
     protocols::{
         Stream,
@@ -17,7 +18,6 @@ use pingora_core::{
 };
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
-use pingora_proxy::Session;
 
 pub use self::client::{Client, LEFT};
 use self::sending::{Sent, send};
@@ -46,7 +46,7 @@ pub struct Payload {
 /// # Errors
 /// It broke off, on either side. What the gateway says instead, if it still can, is `respond`'s.
 pub async fn carry(
-    session: &mut Session,
+    session: &mut ServerSession,
     passage: &mut Passage,
     mut payload: Payload,
     mut client: Client,
@@ -62,7 +62,7 @@ pub async fn carry(
 }
 
 async fn attempt(
-    session: &mut Session,
+    session: &mut ServerSession,
     passage: &mut Passage,
     payload: &mut Payload,
     client: &mut Client,
@@ -79,7 +79,7 @@ async fn attempt(
 }
 
 async fn exchange(
-    session: &mut Session,
+    session: &mut ServerSession,
     passage: &mut Passage,
     (stream, peer): (Stream, &HttpPeer),
     payload: &mut Payload,
@@ -124,7 +124,12 @@ async fn exchange(
 }
 
 /// Gives the client what has come, unless it is held until more of it is known: then it has a head and empty pieces, and may come to nothing.
-async fn pass_on(batch: &mut Vec<HttpTask>, session: &mut Session, passage: &mut Passage, client: &mut Client) -> Result<()> {
+async fn pass_on(
+    batch: &mut Vec<HttpTask>,
+    session: &mut ServerSession,
+    passage: &mut Passage,
+    client: &mut Client,
+) -> Result<()> {
     match passage.meter.is_held() {
         true => Ok(()),
         false => client.write(session, passage, mem::take(batch)).await,
@@ -132,7 +137,7 @@ async fn pass_on(batch: &mut Vec<HttpTask>, session: &mut Session, passage: &mut
 }
 
 /// A piece of the answer as it goes on.
-fn filter(task: HttpTask, session: &Session, passage: &mut Passage, payload: &mut Payload) -> Result<HttpTask> {
+fn filter(task: HttpTask, session: &ServerSession, passage: &mut Passage, payload: &mut Payload) -> Result<HttpTask> {
     match task {
         HttpTask::Header(mut head, end) => {
             let method = &session.req_header().method;

@@ -6,7 +6,7 @@ use pingora_error::{Error, ErrorSource, ErrorType};
 
 use super::Denial;
 
-/// Carries a denial through Pingora's phases that can only fail with an error.
+/// Carries a denial through what can only fail with an error.
 pub fn denied(denial: Denial) -> Box<Error> {
     Error::because(ErrorType::Custom("denied"), "refused by the gateway", denial)
 }

@@ -3,8 +3,8 @@
 use std::{net::SocketAddr, time::Duration};
 
 use jiff::Timestamp;
+use pingora_core::protocols::http::ServerSession;
 use pingora_error::{Error, ErrorSource};
-use pingora_proxy::Session;
 
 use super::{
     Gateway, Passage,
@@ -25,7 +25,7 @@ use crate::telemetry::{AccessLine, Ended, NONE, Outcome, Refused};
 const OTHER: &str = "other";
 
 /// Counts and writes; the permit and the room are given back when the passage is dropped right after.
-pub fn finish(session: &mut Session, e: Option<&Error>, passage: &mut Passage, gateway: &Gateway) {
+pub fn finish(session: &ServerSession, e: Option<&Error>, passage: &mut Passage, gateway: &Gateway) {
     if edge::is_own() {
         // Nobody's traffic: the watchdog asked whether we answer, without a credential.
         return;
@@ -60,7 +60,7 @@ fn outcome(passage: &Passage, e: Option<&Error>) -> Outcome {
 }
 
 /// Of the answer that was sent, whoever gave it. One of Bedrock's whose client had left before was read for its usage alone.
-pub(super) fn status(session: &Session, passage: &Passage) -> Option<u16> {
+pub(super) fn status(session: &ServerSession, passage: &Passage) -> Option<u16> {
     let sent = passage.meter.status.filter(|_| has_begun(session));
     sent.or_else(|| passage.answered.as_ref()?.status)
 }
@@ -149,7 +149,7 @@ fn shown(client: SocketAddr) -> SocketAddr {
 }
 
 fn line<'a>(
-    session: &'a Session,
+    session: &'a ServerSession,
     error: Option<&'a str>,
     passage: &'a Passage,
     outcome: Outcome,

@@ -1,5 +1,5 @@
-//! The way of a request, as Pingora's phases call it. This file is the timetable: what is done to a request stands in the stations,
-//! in this order: [`arrival`] → [`admit`] → [`body`] → [`attribute`] → [`assume`] → [`charge`] → [`exchange`] → [`finish`], and [`respond`] for what
+//! The way of a request. This file is the timetable, which `service` begins and ends: what is done to a request stands in the stations, in
+//! this order: [`arrival`] → [`admit`] → [`body`] → [`attribute`] → [`assume`] → [`charge`] → [`exchange`] → [`finish`], and [`respond`] for what
 //! is refused on the way; [`trace`] goes along. `exchange` asks [`upstream`] where to, has [`sign`] write the head, and shows [`meter`] the
 //! answer. [`vend`] and [`usage_page`] answer for themselves. A request whose body is a stream of events has no `body`, and goes from
 //! `charge` to [`conversation`], and then to `finish`.
@@ -37,6 +37,7 @@ mod ready;
 pub mod request;
 pub mod respond;
 mod sample;
+mod service;
 pub mod sign;
 pub mod standings;
 pub mod suspect;
@@ -49,10 +50,9 @@ pub mod wire;
 use std::{sync::Arc, time::SystemTime};
 
 use arc_swap::ArcSwap;
-use async_trait::async_trait;
-use pingora_core::{connectors::http::Connector, modules::http::HttpModules, upstreams::peer::HttpPeer};
-use pingora_error::{Error, Result};
-use pingora_proxy::{FailToProxy, ProxyHttp, Session};
+use pingora_core::{connectors::http::Connector, protocols::http::ServerSession};
+use pingora_error::Result;
+use tokio::sync::watch;
 
 use self::{
     addresses::Addresses,
@@ -63,7 +63,6 @@ use self::{
     custody::Custody,
     denial::Denial,
     exchange::{Client, Payload},
-    failure::denied,
     listener::handshake::Acceptors,
     load::Load,
     memory::BodyMemory,
@@ -99,7 +98,7 @@ impl Live {
     }
 }
 
-/// The gateway between Pingora's phases: what all requests share.
+/// The gateway: what all requests share.
 pub struct Gateway {
     /// The configuration in force.
     pub live: Arc<ArcSwap<Live>>,
@@ -117,6 +116,8 @@ pub struct Gateway {
     pub memory: Arc<BodyMemory>,
     /// What is held and was spent.
     pub custody: Arc<Custody>,
+    /// No request is to begin any more.
+    pub closing: watch::Sender<bool>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// What was refused of late.
@@ -150,6 +151,21 @@ pub struct Passage {
 }
 
 impl Passage {
+    fn begin(live: Arc<Live>) -> Box<Passage> {
+        // Boxed: it goes from future to future.
+        Box::new(Passage {
+            live,
+            arrival: Arrival::begin(),
+            trace: Trace::default(),
+            caller: None,
+            admitted: None,
+            content: Content::default(),
+            attempts: Attempts::default(),
+            meter: Meter::default(),
+            answered: None,
+        })
+    }
+
     /// The last of Bedrock's answer came. Before the client can know that its request is over: the next one, sent at once, must find all
     /// that is left.
     fn answer_ends(&mut self) {
@@ -166,8 +182,23 @@ enum Next {
 }
 
 impl Gateway {
+    /// All stations of a request whose head was read, but the last.
+    async fn pass(&self, session: &mut ServerSession, passage: &mut Passage) -> Result<()> {
+        if let Some(endpoint) = vend::endpoint(session, passage.live.snapshot.vends) {
+            return Box::pin(vend::serve(session, passage, endpoint, self)).await;
+        }
+        if usage_page::is_asked_for(session) {
+            return Box::pin(usage_page::serve(session, passage, self)).await;
+        }
+        match self.let_in(session, passage).await {
+            Ok(Next::Finish) => Ok(()),
+            Ok(Next::Upstream(payload, client)) => Box::pin(exchange::carry(session, passage, payload, client, self)).await,
+            Err(denial) => Box::pin(respond::refuse(session, passage, denial)).await,
+        }
+    }
+
     /// Everything before upstream, and for a stream in both directions everything; a denial ends the request.
-    async fn let_in(&self, session: &mut Session, passage: &mut Passage) -> Result<Next, Denial> {
+    async fn let_in(&self, session: &mut ServerSession, passage: &mut Passage) -> Result<Next, Denial> {
         let live = passage.live.clone();
         let bounds = &live.snapshot.bodies;
         let burden = self.load.take_on(live.snapshot.downstream.requests_max)?;
@@ -209,73 +240,5 @@ impl Gateway {
         passage.content = Content::Body(held);
         passage.admitted = Some(admitted);
         Ok(Next::Upstream(payload, client))
-    }
-}
-
-#[async_trait]
-impl ProxyHttp for Gateway {
-    // Boxed: Pingora moves it from future to future.
-    type CTX = Box<Passage>;
-
-    fn new_ctx(&self) -> Box<Passage> {
-        Box::new(Passage {
-            live: self.live.load_full(),
-            arrival: Arrival::begin(),
-            trace: Trace::default(),
-            caller: None,
-            admitted: None,
-            content: Content::default(),
-            attempts: Attempts::default(),
-            meter: Meter::default(),
-            answered: None,
-        })
-    }
-
-    fn init_downstream_modules(&self, _: &mut HttpModules) {}
-
-    async fn early_request_filter(&self, session: &mut Session, passage: &mut Self::CTX) -> Result<()> {
-        edge::head_was_read();
-        edge::bound(session.as_mut(), &passage.live.snapshot.downstream);
-        trace::begin(session, passage);
-        Ok(())
-    }
-
-    async fn request_filter(&self, session: &mut Session, passage: &mut Self::CTX) -> Result<bool> {
-        if let Some(endpoint) = vend::endpoint(session, passage.live.snapshot.vends) {
-            return Box::pin(vend::serve(session, passage, endpoint, self)).await.map(|()| true);
-        }
-        if usage_page::is_asked_for(session) {
-            return Box::pin(usage_page::serve(session, passage, self)).await.map(|()| true);
-        }
-        match self.let_in(session, passage).await {
-            Ok(Next::Finish) => Ok(true),
-            Ok(Next::Upstream(payload, client)) => {
-                Box::pin(exchange::carry(session, passage, payload, client, self)).await.map(|()| true)
-            }
-            Err(denial) => Box::pin(respond::refuse(session, passage, denial)).await.map(|()| true),
-        }
-    }
-
-    /// Never asked: a request that goes upstream is over when [`request_filter`](Self::request_filter) is.
-    async fn upstream_peer(&self, _: &mut Session, _: &mut Self::CTX) -> Result<Box<HttpPeer>> {
-        Err(denied(Denial::Internal))
-    }
-
-    async fn fail_to_proxy(&self, session: &mut Session, e: &Error, passage: &mut Self::CTX) -> FailToProxy
-    where
-        Self::CTX: Send + Sync,
-    {
-        respond::fail(session, passage, e).await
-    }
-
-    async fn logging(&self, session: &mut Session, e: Option<&Error>, passage: &mut Self::CTX)
-    where
-        Self::CTX: Send + Sync,
-    {
-        finish::finish(session, e, passage, self);
-    }
-
-    fn suppress_error_log(&self, _: &Session, _: &Self::CTX, _: &Error) -> bool {
-        true // The access log has the error.
     }
 }

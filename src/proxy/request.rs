@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, HeaderName, header};
 use memchr::memchr;
+use pingora_core::protocols::http::ServerSession;
 use pingora_http::RequestHeader;
-use pingora_proxy::Session;
 
 use super::{
     Denial, edge,
@@ -23,7 +23,7 @@ static AMZ_TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 static ENDPOINT_PREFIX: HeaderName = HeaderName::from_static("aws-endpoint-prefix");
 
 /// What holds of every request, whoever sends it.
-pub fn check_head(session: &Session, snapshot: &Snapshot) -> Result<(), Denial> {
+pub fn check_head(session: &ServerSession, snapshot: &Snapshot) -> Result<(), Denial> {
     let bytes_max = snapshot.downstream.header_bytes_max;
     let request = session.req_header();
     match session.as_http1() {
@@ -51,7 +51,7 @@ pub fn split_target(request: &RequestHeader) -> (&[u8], &str) {
 }
 
 /// The request as its signature has it.
-pub fn received(session: &Session) -> Result<Received<'_>, Denial> {
+pub fn received(session: &ServerSession) -> Result<Received<'_>, Denial> {
     let request = session.req_header();
     let (path, query) = split_target(request);
     Ok(Received {
@@ -64,13 +64,13 @@ pub fn received(session: &Session) -> Result<Received<'_>, Denial> {
 }
 
 /// Where the client is; behind a load balancer, where that one says it is.
-pub fn source(session: &Session) -> Option<IpAddr> {
+pub fn source(session: &ServerSession) -> Option<IpAddr> {
     session.client_addr()?.as_inet().map(SocketAddr::ip)
 }
 
 /// Whether the head is that of a stream in both directions, whoever it is from: then no body can be waited for. A head that does not
 /// announce that its events are signed has the hash of no body in its signature, as the Rust SDK sends it.
-pub fn opens_conversation(session: &Session, snapshot: &Snapshot) -> bool {
+pub fn opens_conversation(session: &ServerSession, snapshot: &Snapshot) -> bool {
     let request = session.req_header();
     let path = RawPath::parse(split_target(request).0);
     let route = path.ok().and_then(|path| routing::route(&routing_head(request), path, &snapshot.overrides).ok());

@@ -8,7 +8,6 @@ use http::{Version, header};
 use pingora_core::protocols::http::ServerSession;
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::ResponseHeader;
-use pingora_proxy::{FailToProxy, Session};
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -69,7 +68,7 @@ impl Refusal {
 }
 
 /// Answers a request that is refused before it goes upstream.
-pub async fn refuse(session: &mut Session, passage: &mut Passage, denial: Denial) -> Result<()> {
+pub async fn refuse(session: &mut ServerSession, passage: &mut Passage, denial: Denial) -> Result<()> {
     let (response, body) = compose(session, passage, &denial, &denial.verdict())?;
     answer(session, passage, response, body, Some(&denial)).await
 }
@@ -77,7 +76,7 @@ pub async fn refuse(session: &mut Session, passage: &mut Passage, denial: Denial
 /// Answers in Bedrock's place, and leaves the connection so that the next request can come, or closes it. With a denial it is a refusal,
 /// in whatever words.
 pub async fn answer(
-    session: &mut Session,
+    session: &mut ServerSession,
     passage: &mut Passage,
     mut response: ResponseHeader,
     body: Bytes,
@@ -94,8 +93,8 @@ pub async fn answer(
         Some(Denial::Head(error)) => error.is_about_framing(),
         _ => false,
     };
-    let close = lost_count || !will_read_on(session.as_mut());
-    let downstream = session.as_mut();
+    let close = lost_count || !will_read_on(session);
+    let downstream = session;
     if close {
         downstream.set_keepalive(None);
     }
@@ -133,12 +132,12 @@ fn annotate(response: &mut ResponseHeader, passage: &mut Passage, denial: &Denia
 }
 
 /// Answers a request that failed on its way, if nothing of an answer went out yet.
-pub async fn fail(session: &mut Session, passage: &mut Passage, e: &Error) -> FailToProxy {
+pub async fn fail(session: &mut ServerSession, passage: &mut Passage, e: &Error) {
     let denial = blame(e);
     let verdict = denial.verdict();
     let client_left = *e.esource() == ErrorSource::Downstream;
     if has_begun(session) || client_left {
-        return FailToProxy { error_code: 0, can_reuse_downstream: false };
+        return;
     }
     let given_up = (*e.etype() == ErrorType::ReadTimedout).then_some(Outcome::UpstreamFailed);
     if passage.content.client_left() {
@@ -146,21 +145,20 @@ pub async fn fail(session: &mut Session, passage: &mut Passage, e: &Error) -> Fa
         if !passage.meter.response_began() {
             charge::unanswered(passage, given_up).await;
         }
-        return FailToProxy { error_code: 0, can_reuse_downstream: false };
+        return;
     }
     let mut written = None;
     take_over(passage, given_up).await;
-    // Pingora closes after a failure; the client should know, or its next request runs into it.
-    session.as_mut().set_keepalive(None);
+    // The connection closes after a failure; the client should know, or its next request runs into it.
+    session.set_keepalive(None);
     if let Ok((response, body)) = compose(session, passage, &denial, &verdict) {
         let status = response.status.as_u16();
-        if write(session.as_mut(), response, body).await.is_ok() {
+        if write(session, response, body).await.is_ok() {
             written = Some(status);
         }
     }
     let refusal = Some(Refusal { reason: verdict.reason, failed: true });
     passage.answered = Some(Answered { status: written, refusal, why: None });
-    FailToProxy { error_code: written.unwrap_or(0), can_reuse_downstream: false }
 }
 
 /// An admitted request is about to be answered in Bedrock's place: slot and hold are given back before the client can know. See
@@ -172,7 +170,7 @@ pub async fn take_over(passage: &mut Passage, given_up: Option<Outcome>) {
 }
 
 /// Whether an answer has begun to go out, whoever gave it. The gateway's own `100 Continue` is none.
-pub fn has_begun(session: &Session) -> bool {
+pub fn has_begun(session: &ServerSession) -> bool {
     session.response_written().is_some_and(|response| !response.status.is_informational())
 }
 
@@ -185,7 +183,7 @@ pub fn dialect(path: &[u8]) -> Dialect {
     Dialect::of_path(if is_prefix { rest } else { below })
 }
 
-fn compose(session: &Session, passage: &Passage, denial: &Denial, verdict: &Verdict) -> Result<(ResponseHeader, Bytes)> {
+fn compose(session: &ServerSession, passage: &Passage, denial: &Denial, verdict: &Verdict) -> Result<(ResponseHeader, Bytes)> {
     let dialect = dialect(session.req_header().raw_path());
     let status = if dialect == Dialect::Aws { verdict.status } else { verdict.surface_status };
     let id = passage.arrival.request_id.as_str();

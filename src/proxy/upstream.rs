@@ -7,9 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use pingora_core::protocols::http::ServerSession;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
-use pingora_proxy::Session;
 
 use super::{
     Denial, Live, Passage,
@@ -110,7 +110,7 @@ pub fn connected(passage: &mut Passage, reused: bool, metrics: &Metrics) {
 
 /// Something was sent: again only if the connection was dead before.
 pub fn after_failed_attempt(
-    session: &Session,
+    session: &ServerSession,
     passage: &mut Passage,
     mut e: Box<Error>,
     reused: bool,

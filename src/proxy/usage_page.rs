@@ -8,8 +8,8 @@ use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use http::{Method, header};
+use pingora_core::protocols::http::ServerSession;
 use pingora_error::Result;
-use pingora_proxy::Session;
 
 use self::browser::Shape;
 use super::{
@@ -45,12 +45,12 @@ struct Page {
 }
 
 /// Whether a request is for this page.
-pub fn is_asked_for(session: &Session) -> bool {
+pub fn is_asked_for(session: &ServerSession) -> bool {
     split_target(session.req_header()).0 == PATH
 }
 
 /// Answers it.
-pub async fn serve(session: &mut Session, passage: &mut Passage, gateway: &Gateway) -> Result<()> {
+pub async fn serve(session: &mut ServerSession, passage: &mut Passage, gateway: &Gateway) -> Result<()> {
     let shape = Shape::of(session.req_header());
     if shape == Shape::Form {
         return match check_head(session, &passage.live.clone().snapshot) {
@@ -66,7 +66,7 @@ pub async fn serve(session: &mut Session, passage: &mut Passage, gateway: &Gatew
     }
 }
 
-async fn write_json(session: &mut Session, passage: &mut Passage, page: &Page) -> Result<()> {
+async fn write_json(session: &mut ServerSession, passage: &mut Passage, page: &Page) -> Result<()> {
     let body = serde_json::to_vec(&page.statement).map_err(internal)?;
     let mut response = respond::own_head(200, "application/json", body.len())?;
     response.insert_header(header::CACHE_CONTROL, "no-store")?;
@@ -75,7 +75,7 @@ async fn write_json(session: &mut Session, passage: &mut Passage, page: &Page) -
     respond::answer(session, passage, response, Bytes::from(body), None).await
 }
 
-async fn page(session: &mut Session, passage: &mut Passage, gateway: &Gateway, shape: Shape) -> Result<Page, Denial> {
+async fn page(session: &mut ServerSession, passage: &mut Passage, gateway: &Gateway, shape: Shape) -> Result<Page, Denial> {
     let (claim, body) = identify(session, passage, gateway, shape).await?;
     let identity = claim.prove(Some(&body.sha256), SystemTime::now())?;
     if let Some(signed) = &identity.signed {
@@ -97,7 +97,7 @@ async fn page(session: &mut Session, passage: &mut Passage, gateway: &Gateway, s
 
 /// Who asks, by the head or by what the form brings, and the body.
 async fn identify(
-    session: &mut Session,
+    session: &mut ServerSession,
     passage: &mut Passage,
     gateway: &Gateway,
     shape: Shape,

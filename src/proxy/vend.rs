@@ -12,8 +12,8 @@ use std::{sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use http::header;
+use pingora_core::protocols::http::ServerSession;
 use pingora_error::Result;
-use pingora_proxy::Session;
 
 use self::{assume_role::AssumeRole, sts::Asked};
 use super::{
@@ -75,7 +75,7 @@ struct Answer {
 }
 
 /// Which of the endpoints a request is for, if the configuration has it.
-pub fn endpoint(session: &Session, vends: Vends) -> Option<Endpoint> {
+pub fn endpoint(session: &ServerSession, vends: Vends) -> Option<Endpoint> {
     match split_target(session.req_header()).0 {
         b"/credentials" if vends.container_credentials => Some(Endpoint::Container),
         b"/sts" | b"/sts/" if vends.sts => Some(Endpoint::Sts),
@@ -85,14 +85,14 @@ pub fn endpoint(session: &Session, vends: Vends) -> Option<Endpoint> {
     }
 }
 
-fn is_form(session: &Session) -> bool {
+fn is_form(session: &ServerSession) -> bool {
     const FORM: &str = "application/x-www-form-urlencoded";
     let content_type = session.req_header().headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     content_type.and_then(|value| value.get(..FORM.len())).is_some_and(|begin| begin.eq_ignore_ascii_case(FORM))
 }
 
 /// Answers a request for credentials.
-pub async fn serve(session: &mut Session, passage: &mut Passage, endpoint: Endpoint, gateway: &Gateway) -> Result<()> {
+pub async fn serve(session: &mut ServerSession, passage: &mut Passage, endpoint: Endpoint, gateway: &Gateway) -> Result<()> {
     let answer = match endpoint {
         Endpoint::Container => vend_for_container(session, passage).await,
         Endpoint::Sts => answer_as_sts(session, passage, gateway).await,
@@ -123,7 +123,7 @@ fn refusal(denial: &Denial, endpoint: Endpoint, id: &str) -> Answer {
     }
 }
 
-async fn vend_for_container(session: &mut Session, passage: &mut Passage) -> Result<Answer, Denial> {
+async fn vend_for_container(session: &mut ServerSession, passage: &mut Passage) -> Result<Answer, Denial> {
     let live = passage.live.clone();
     let snapshot = &live.snapshot;
     check_head(session, snapshot)?;
@@ -141,7 +141,7 @@ async fn vend_for_container(session: &mut Session, passage: &mut Passage) -> Res
     Ok(Answer { status: 200, content_type: container::CONTENT_TYPE, body: container::credentials(&credentials) })
 }
 
-async fn answer_as_sts(session: &mut Session, passage: &mut Passage, gateway: &Gateway) -> Result<Answer, Denial> {
+async fn answer_as_sts(session: &mut ServerSession, passage: &mut Passage, gateway: &Gateway) -> Result<Answer, Denial> {
     let live = passage.live.clone();
     let snapshot = &live.snapshot;
     check_head(session, snapshot)?;
@@ -163,7 +163,7 @@ async fn answer_as_sts(session: &mut Session, passage: &mut Passage, gateway: &G
     Ok(Answer { status: 200, content_type: sts::CONTENT_TYPE, body })
 }
 
-async fn assume_role(session: &Session, passage: &mut Passage, asked: &AssumeRole) -> Result<String, Denial> {
+async fn assume_role(session: &ServerSession, passage: &mut Passage, asked: &AssumeRole) -> Result<String, Denial> {
     let live = passage.live.clone();
     let voucher = voucher(session, &live.snapshot, SystemTime::now())?;
     let authenticator = &live.snapshot.authenticator;
@@ -175,7 +175,7 @@ async fn assume_role(session: &Session, passage: &mut Passage, asked: &AssumeRol
 }
 
 /// By whatever a request to Bedrock could prove itself with.
-async fn caller(session: &mut Session, snapshot: &Snapshot, body_sha256: &str) -> Result<Arc<Principal>, Denial> {
+async fn caller(session: &mut ServerSession, snapshot: &Snapshot, body_sha256: &str) -> Result<Arc<Principal>, Denial> {
     let unidentified = |denial| match denial {
         Denial::Identity(error) => VendError::Caller(error).into(),
         other => other,
@@ -192,7 +192,7 @@ async fn caller(session: &mut Session, snapshot: &Snapshot, body_sha256: &str) -
 
 /// Whoever is no tenant's gets nothing, nor does anybody over the connection of another tenant's certificate.
 fn check_vouched(
-    session: &Session,
+    session: &ServerSession,
     passage: &mut Passage,
     voucher: Option<&Voucher>,
     principal: &Arc<Principal>,
@@ -209,7 +209,7 @@ fn check_vouched(
 
 /// All are counted under their tenant's name, but not against its limits: an SDK that cannot refresh fails every call.
 fn check_caller(
-    session: &Session,
+    session: &ServerSession,
     passage: &mut Passage,
     principal: &Arc<Principal>,
     called: (&'static str, &'static str),

@@ -8,11 +8,7 @@ use std::{
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
-use pingora_core::{
-    connectors::{ConnectorOptions, http::Connector},
-    server::configuration::ServerConf,
-};
-use pingora_proxy::HttpProxy;
+use pingora_core::connectors::{ConnectorOptions, http::Connector};
 
 use super::{
     account::Orphans,
@@ -125,9 +121,9 @@ pub(super) fn serve(
     own: &OwnConnections,
     drain: &Drain,
 ) -> anyhow::Result<(Vec<SocketAddr>, SocketAddr)> {
-    let proxy = proxy(&parts, &keeping, drain);
-    drain.closes(proxy.clone());
-    let edges = Edges { proxy, live: parts.live.clone() };
+    let gateway = gateway(&parts, &keeping, drain);
+    drain.closes(gateway.clone());
+    let edges = Edges { gateway, live: parts.live.clone() };
 
     let files_max = files_limit::connections_max();
     if config.downstream.connections_max > files_max as u64 {
@@ -165,8 +161,8 @@ impl Application for AdminPages {
     }
 }
 
-fn proxy(parts: &Parts, keeping: &Keeping, drain: &Drain) -> Arc<HttpProxy<Gateway>> {
-    let gateway = Gateway {
+fn gateway(parts: &Parts, keeping: &Keeping, drain: &Drain) -> Arc<Gateway> {
+    Arc::new(Gateway {
         live: parts.live.clone(),
         credentials: parts.credentials.clone(),
         addresses: parts.gateway_addresses.clone(),
@@ -179,9 +175,6 @@ fn proxy(parts: &Parts, keeping: &Keeping, drain: &Drain) -> Arc<HttpProxy<Gatew
         refusals: parts.refusals.clone(),
         spans: parts.spans.clone(),
         custody: keeping.custody.clone(),
-    };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut proxy = HttpProxy::new(gateway, Arc::new(ServerConf { threads, ..ServerConf::default() }));
-    proxy.handle_init_modules();
-    Arc::new(proxy)
+        closing: Default::default(),
+    })
 }

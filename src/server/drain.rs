@@ -8,8 +8,6 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use pingora_core::apps::HttpServerApp;
-use pingora_proxy::HttpProxy;
 use tokio::{
     sync::watch,
     time::{Instant, sleep},
@@ -36,7 +34,7 @@ pub(super) struct Drain {
     connections: Connections,
     load: Arc<Load>,
     live: Arc<ArcSwap<Live>>,
-    proxy: Mutex<Option<Arc<HttpProxy<Gateway>>>>,
+    gateway: Mutex<Option<Arc<Gateway>>>,
     /// Second handles of the listening sockets, to hand them over.
     sockets: Mutex<Vec<Bound>>,
 }
@@ -44,8 +42,8 @@ pub(super) struct Drain {
 impl Drain {
     pub fn new(begun: watch::Sender<bool>, live: Arc<ArcSwap<Live>>) -> Drain {
         let (traffic, admin) = Default::default();
-        let (connections, load, proxy, sockets) = Default::default();
-        Drain { begun, traffic, admin, connections, load, live, proxy, sockets }
+        let (connections, load, gateway, sockets) = Default::default();
+        Drain { begun, traffic, admin, connections, load, live, gateway, sockets }
     }
 
     /// True from the beginning of the end.
@@ -70,9 +68,9 @@ impl Drain {
         self.load.clone()
     }
 
-    /// The proxy whose idle connections are closed.
-    pub fn closes(&self, proxy: Arc<HttpProxy<Gateway>>) {
-        *self.proxy.lock().unwrap_or_else(PoisonError::into_inner) = Some(proxy);
+    /// The gateway whose idle connections are closed.
+    pub fn closes(&self, gateway: Arc<Gateway>) {
+        *self.gateway.lock().unwrap_or_else(PoisonError::into_inner) = Some(gateway);
     }
 
     /// A socket that is to be handed over one day.
@@ -94,9 +92,8 @@ impl Drain {
         sleep(Duration::from_secs(downstream.leave_seconds)).await;
         self.close_sockets();
         self.traffic.send_replace(Phase::Hurrying);
-        let proxy = self.proxy.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(proxy) = proxy {
-            proxy.http_cleanup().await;
+        if let Some(gateway) = self.gateway.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            gateway.close();
         }
         self.until_quiet(deadline, predecessors).await;
         self.admin.send_replace(Phase::Hurrying);

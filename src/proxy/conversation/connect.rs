@@ -3,12 +3,12 @@
 
 use std::time::{Instant, SystemTime};
 
+use pingora_core::protocols::http::ServerSession;
 use pingora_core::{
     protocols::http::{client::HttpSession, v2::client::Http2Session},
     upstreams::peer::HttpPeer,
 };
 use pingora_http::RequestHeader;
-use pingora_proxy::Session;
 
 use super::{Denial, Gateway, Passage};
 use crate::{
@@ -59,7 +59,7 @@ pub async fn connect(passage: &mut Passage, gateway: &Gateway) -> Result<Connect
 
 /// The request's head as Bedrock gets it, and its signature, with which the chain of events begins.
 pub fn head(
-    session: &Session,
+    session: &ServerSession,
     passage: &Passage,
     signer: &Signer,
     now: SystemTime,

@@ -28,7 +28,6 @@ use std::{
 };
 
 use pingora_core::protocols::http::{ServerSession, client::HttpSession as UpstreamSession};
-use pingora_proxy::Session;
 
 use self::{
     client_chain::ClientChain,
@@ -72,7 +71,7 @@ pub struct Account {
 ///
 /// # Errors
 /// Nothing of an answer was written yet, and this is to be the answer.
-pub async fn carry(session: &mut Session, passage: &mut Passage, gateway: &Gateway) -> Result<(), Denial> {
+pub async fn carry(session: &mut ServerSession, passage: &mut Passage, gateway: &Gateway) -> Result<(), Denial> {
     let tenant = passage.admitted.as_ref().ok_or(Denial::Internal)?.tenant().clone();
     let bounds = passage.live.snapshot.bidirectional.of_tenant(&tenant.limits);
     let measured = gateway.metrics.bidirectional.of_tenant(&tenant.name);
@@ -94,7 +93,7 @@ pub async fn carry(session: &mut Session, passage: &mut Passage, gateway: &Gatew
     let sent = Arc::<AtomicU64>::default();
     let mut output = Output::new(measured, sent.clone());
 
-    let ServerSession::H2(downstream) = &mut *session.downstream_session else { return Err(Denial::Internal) };
+    let ServerSession::H2(downstream) = session else { return Err(Denial::Internal) };
     let mut upstream = connected.stream;
     upstream.write_request_header(head, false).map_err(|_| Denial::UpstreamBroken)?;
     passage.arrival.goes_upstream(Instant::now());

@@ -3,8 +3,8 @@
 use std::{pin::Pin, sync::Arc};
 
 use pingora_core::protocols::http::HttpTask;
+use pingora_core::protocols::http::ServerSession;
 use pingora_error::{Error, ErrorType, Result};
-use pingora_proxy::Session;
 
 use crate::proxy::{
     Passage,
@@ -36,7 +36,7 @@ impl Client {
     /// The client left meanwhile, and nobody wants its answer, or not so much of it.
     pub async fn beside<F: Future>(
         &mut self,
-        session: &mut Session,
+        session: &mut ServerSession,
         passage: &mut Passage,
         mut awaited: Pin<&mut F>,
     ) -> Result<F::Output> {
@@ -48,7 +48,7 @@ impl Client {
                 biased;
                 output = awaited.as_mut() => return Ok(output),
                 // The request was read to its end: what is left is to notice who leaves.
-                idle = session.downstream_session.read_body_or_idle(true) => idle,
+                idle = session.read_body_or_idle(true) => idle,
             };
             match left {
                 Err(e) => self.leave(session, passage, e)?,
@@ -66,7 +66,7 @@ impl Client {
     ///
     /// # Errors
     /// The client left, and nobody wants its answer, or not so much of it.
-    pub async fn write(&mut self, session: &mut Session, passage: &mut Passage, tasks: Vec<HttpTask>) -> Result<()> {
+    pub async fn write(&mut self, session: &mut ServerSession, passage: &mut Passage, tasks: Vec<HttpTask>) -> Result<()> {
         if tasks.is_empty() {
             return Ok(());
         }
@@ -78,7 +78,7 @@ impl Client {
             // One that cannot be written waits in memory; to hold the answer back for as long would help nobody.
             let _ = custody.acknowledged().await;
         }
-        match session.downstream_session.response_duplex_vec(tasks).await {
+        match session.response_duplex_vec(tasks).await {
             Ok(_) => Ok(()),
             Err(e) => self.leave(session, passage, e),
         }
@@ -95,8 +95,8 @@ impl Client {
         }
     }
 
-    fn leave(&mut self, session: &mut Session, passage: &mut Passage, e: Box<Error>) -> Result<()> {
-        session.downstream_session.set_keepalive(None);
+    fn leave(&mut self, session: &mut ServerSession, passage: &mut Passage, e: Box<Error>) -> Result<()> {
+        session.set_keepalive(None);
         self.departure.leave(e.into_down())?;
         passage.content.client_leaves();
         Ok(())

@@ -15,8 +15,9 @@ use pingora_core::{
     },
     protocols::{Stream, tls::TlsRef},
 };
-use pingora_proxy::Session;
 use rustls::{ServerConfig, pki_types::CertificateDer};
+
+use pingora_core::protocols::http::ServerSession;
 
 use crate::{
     auth::{ClientCertificate, IdentityError, Voucher},
@@ -66,12 +67,12 @@ impl Shown {
 }
 
 /// `None` without TLS, and over the gateway's connections to itself.
-fn made(session: &Session) -> Option<&Handshake> {
+fn made(session: &ServerSession) -> Option<&Handshake> {
     session.digest()?.ssl_digest.as_ref()?.extension.get()
 }
 
 /// The verified certificate of the client that sent a request; `None` without TLS, and where none was asked for or shown.
-pub fn client_certificate(session: &Session) -> Option<&ClientCertificate> {
+pub fn client_certificate(session: &ServerSession) -> Option<&ClientCertificate> {
     made(session)?.shown.as_ref().map(|shown| &shown.certificate)
 }
 
@@ -95,7 +96,7 @@ impl Acceptors {
 ///
 /// # Errors
 /// The listener would not accept the connection any more: its certificate is not trusted, or there is none and one is required.
-pub fn voucher(session: &Session, snapshot: &Snapshot, now: SystemTime) -> Result<Option<Voucher>, IdentityError> {
+pub fn voucher(session: &ServerSession, snapshot: &Snapshot, now: SystemTime) -> Result<Option<Voucher>, IdentityError> {
     let Some(made) = made(session) else { return Ok(None) };
     let tls = snapshot.listeners.get(made.listener).and_then(|listener| listener.tls.as_ref());
     let Some(clients) = tls.and_then(|tls| tls.clients.as_ref()) else { return Ok(None) };

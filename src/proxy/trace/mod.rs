@@ -8,8 +8,8 @@ mod record;
 use std::time::{Instant, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use pingora_core::protocols::http::ServerSession;
 use pingora_error::Result;
-use pingora_proxy::Session;
 
 pub use record::record;
 
@@ -55,7 +55,7 @@ struct Mark {
 }
 
 /// Takes up what a head that has just been read says of a trace.
-pub fn begin(session: &Session, passage: &mut Passage) {
+pub fn begin(session: &ServerSession, passage: &mut Passage) {
     let traces = passage.live.snapshot.traces.as_ref();
     passage.trace = Trace::begin(&session.req_header().headers, traces, &passage.arrival);
 }

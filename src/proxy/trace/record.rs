@@ -7,8 +7,8 @@ use std::{
 };
 
 use http::Version;
+use pingora_core::protocols::http::ServerSession;
 use pingora_error::Error;
-use pingora_proxy::Session;
 
 use super::{Spans, genai};
 use crate::{
@@ -29,7 +29,7 @@ use crate::{
 const TEXT_CHARS_MAX: usize = 256;
 
 /// Makes the spans of a request, if its trace is recorded, and hands them over to be sent.
-pub fn record(session: &Session, e: Option<&Error>, passage: &Passage, outcome: Outcome, gateway: &Gateway) {
+pub fn record(session: &ServerSession, e: Option<&Error>, passage: &Passage, outcome: Outcome, gateway: &Gateway) {
     let Some(spans) = passage.trace.spans.as_deref().filter(|spans| spans.request.is_sampled()) else { return };
     let Some(traces) = &passage.live.snapshot.traces else { return };
     let moment = Moment { session, e, passage, outcome, spans };
@@ -42,7 +42,7 @@ pub fn record(session: &Session, e: Option<&Error>, passage: &Passage, outcome: 
 
 /// Everything there is to know at the end of a request.
 struct Moment<'a> {
-    session: &'a Session,
+    session: &'a ServerSession,
     e: Option<&'a Error>,
     passage: &'a Passage,
     outcome: Outcome,

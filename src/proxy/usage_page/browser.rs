@@ -4,9 +4,9 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
 use jiff::Timestamp;
+use pingora_core::protocols::http::ServerSession;
 use pingora_error::Result;
 use pingora_http::{RequestHeader, ResponseHeader};
-use pingora_proxy::Session;
 
 use super::{PATH, Page};
 use crate::{
@@ -77,14 +77,14 @@ pub(super) fn credential(pieces: &[Bytes]) -> Result<HeaderMap, Denial> {
 }
 
 /// Asks for a credential.
-pub(super) async fn ask(session: &mut Session, passage: &mut Passage) -> Result<()> {
+pub(super) async fn ask(session: &mut ServerSession, passage: &mut Passage) -> Result<()> {
     let html = own::form(None, Timestamp::now()).map_err(internal)?;
     let response = head(200, &html, passage)?;
     respond::answer(session, passage, response, Bytes::from(html), None).await
 }
 
 /// Shows the page.
-pub(super) async fn show(session: &mut Session, passage: &mut Passage, page: &Page) -> Result<()> {
+pub(super) async fn show(session: &mut ServerSession, passage: &mut Passage, page: &Page) -> Result<()> {
     let html = own::page(&page.statement).map_err(internal)?;
     let mut response = head(200, &html, passage)?;
     rate_limit_headers(&mut response, Dialect::of_path(PATH), &page.standings)?;
@@ -92,7 +92,7 @@ pub(super) async fn show(session: &mut Session, passage: &mut Passage, page: &Pa
 }
 
 /// Says what was wrong, and asks again.
-pub(super) async fn refuse(session: &mut Session, passage: &mut Passage, denial: &Denial) -> Result<()> {
+pub(super) async fn refuse(session: &mut ServerSession, passage: &mut Passage, denial: &Denial) -> Result<()> {
     let verdict = denial.verdict();
     let message = denial.to_string();
     let refusal = own::Refusal { message: &message, request_id: &passage.arrival.request_id };
