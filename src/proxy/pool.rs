@@ -55,7 +55,8 @@ impl Pool {
     pub async fn take<P: Peer + Send + Sync + 'static>(&self, peer: &P) -> Result<(Stream, bool)> {
         match self.newest(peer.reuse_hash()) {
             Some(stream) => Ok((stream, true)),
-            None => Ok((self.connector.new_stream(peer).await?, false)),
+            // Boxed: what is rare must not make the memory of every request larger, which is moved when it begins.
+            None => Ok((Box::pin(self.connector.new_stream(peer)).await?, false)),
         }
     }
 
