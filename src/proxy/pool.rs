@@ -120,3 +120,71 @@ async fn sweep(pool: Weak<Pool>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use pingora_core::upstreams::peer::HttpPeer;
+    use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+
+    fn peer(idle: Duration) -> HttpPeer {
+        let mut peer = HttpPeer::new("127.0.0.1:9", false, String::new());
+        peer.options.idle_timeout = Some(idle);
+        peer
+    }
+
+    /// Gives back a connection; its other end.
+    fn given(pool: &Pool, peer: &HttpPeer) -> DuplexStream {
+        let (ours, theirs) = duplex(64);
+        pool.give_back(peer, Box::new(ours));
+        theirs
+    }
+
+    /// Whose other end it is that is taken.
+    async fn taken(pool: &Pool, peer: &HttpPeer, ends: &mut [DuplexStream]) -> Option<usize> {
+        let mut stream = pool.newest(peer.reuse_hash())?;
+        stream.write_all(b"!").await.unwrap();
+        stream.flush().await.unwrap();
+        let mut byte = [0];
+        ends.iter_mut().position(|end| {
+            let read = pin!(end.read(&mut byte));
+            matches!(read.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(1)))
+        })
+    }
+
+    #[tokio::test]
+    async fn the_newest_that_stands_is_taken() {
+        let (pool, peer) = (Pool::start(9), peer(Duration::from_secs(60)));
+        let mut ends: Vec<_> = (0..4).map(|_| given(&pool, &peer)).collect();
+        // One is closed, and one says what nobody asked for.
+        drop(ends.pop());
+        ends[2].write_all(b"HTTP/1.1 408 Request Timeout\r\n").await.unwrap();
+        assert_eq!(taken(&pool, &peer, &mut ends).await, Some(1));
+        assert_eq!(taken(&pool, &peer, &mut ends).await, Some(0));
+        assert_eq!(taken(&pool, &peer, &mut ends).await, None);
+        assert_eq!(pool.idle().count, 0);
+    }
+
+    #[tokio::test]
+    async fn others_do_not_get_it() {
+        let (pool, mut fresh, peer) = (Pool::start(9), peer(Duration::ZERO), peer(Duration::from_secs(60)));
+        let mut ends = [given(&pool, &peer), given(&pool, &fresh)];
+        fresh.group_key = 1;
+        assert_eq!(taken(&pool, &fresh, &mut ends).await, None);
+        assert_eq!(pool.idle().count, 1);
+        assert_eq!(taken(&pool, &peer, &mut ends).await, Some(0));
+    }
+
+    #[tokio::test]
+    async fn more_than_it_keeps_are_closed_and_so_are_those_whose_time_is_over() {
+        let (pool, long, short) = (Pool::start(3), peer(Duration::from_secs(60)), peer(Duration::from_nanos(1)));
+        let mut ends = [given(&pool, &short), given(&pool, &long), given(&pool, &long), given(&pool, &long)];
+        assert_eq!(pool.idle().count, 3);
+        assert_eq!(ends[3].read(&mut [0]).await.unwrap(), 0);
+        pool.sweep();
+        assert_eq!(pool.idle().count, 2);
+        assert_eq!(ends[0].read(&mut [0]).await.unwrap(), 0);
+        assert_eq!(taken(&pool, &long, &mut ends).await, Some(2));
+    }
+}
