@@ -223,7 +223,7 @@ fn bill_of_materials_is_of_what_is_locked(directory: &Path) {
         assert!(component["licenses"][0]["expression"].is_string(), "{said:?}");
     }
     let scope = |name: &str| components.iter().find(|one| one["name"] == name).map(|one| one["scope"].as_str().unwrap());
-    let expected = [("pingora-proxy", Some("required")), ("serde_derive", Some("excluded")), ("proptest", None)];
+    let expected = [("pingora-core", Some("required")), ("serde_derive", Some("excluded")), ("proptest", None)];
     for (name, scope_expected) in expected {
         assert_eq!(scope(name), scope_expected, "{name}");
     }
