@@ -209,7 +209,7 @@ fn pass_through<const HTTP2: bool>(upstream: SocketAddr, ca_file: &Path) -> anyh
         server.h2c = HTTP2;
         proxy.server_options = Some(server);
 
-        let listener = Listener::plaintext(TcpListener::bind("127.0.0.1:0")?, Bare::<HTTP2>(Arc::new(proxy)))?;
+        let listener = Listener::plaintext(TcpListener::bind("127.0.0.1:0")?, Bare::<HTTP2>(Arc::new(proxy)), usize::MAX)?;
         let address = listener.address()?;
         // Nobody tells it to end.
         let (_, phase) = tokio::sync::watch::channel(Phase::Serving);

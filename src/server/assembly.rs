@@ -47,6 +47,9 @@ const POOLED_CONNECTIONS_MAX: usize = 2_048;
 /// The same for streams in both directions, each of which has a connection to itself.
 const POOLED_CONVERSATIONS_MAX: usize = 64;
 
+/// More than scrapers, probes and consoles have, and few enough for the files that are a process's own.
+const ADMIN_CONNECTIONS_MAX: usize = 64;
+
 /// What the tasks and the proxy share.
 pub(super) struct Parts {
     pub live: Arc<ArcSwap<Live>>,
@@ -143,7 +146,7 @@ pub(super) fn serve(
     let (draining, traffic, looking) = (drain.begun(), addresses.clone(), Mutex::default());
     let vitals = GatewayVitals { parts, keeping, draining, traffic, looking };
     let Bound { socket, .. } = admin.into_iter().next().context("there is no admin socket")?;
-    let admin = Listener::plaintext(socket, AdminPages(Arc::new(Admin::new(vitals))))?;
+    let admin = Listener::plaintext(socket, AdminPages(Arc::new(Admin::new(vitals))), ADMIN_CONNECTIONS_MAX)?;
     let address = admin.address()?;
     tokio::spawn(admin.serve(drain.admin(), Default::default()));
     Ok((addresses, address))

@@ -5,27 +5,29 @@ use std::collections::VecDeque;
 
 use tokio::task::AbortHandle;
 
-/// More than scrapers, probes and consoles have, and few enough for the files that are a process's own.
-const LATEST_MAX: usize = 64;
-
 /// The connections that may be open still, in the order in which they came.
-#[derive(Default)]
 pub(super) struct Latest {
+    max: usize,
     open: VecDeque<AbortHandle>,
     /// Somebody had to make room; said once, until there is room again.
     full: bool,
 }
 
 impl Latest {
+    /// None yet, and at most so many.
+    pub fn new(max: usize) -> Latest {
+        Latest { max, open: VecDeque::new(), full: false }
+    }
+
     /// One more has come.
     pub fn add(&mut self, connection: AbortHandle) {
         self.open.retain(|connection| !connection.is_finished());
-        let full = self.open.len() >= LATEST_MAX;
+        let full = self.open.len() >= self.max;
         if full && !self.full {
-            tracing::warn!(connections = LATEST_MAX, "the admin listener has no more room; its oldest connections are closed");
+            tracing::warn!(connections = self.max, "the admin listener has no more room; its oldest connections are closed");
         }
         self.full = full;
-        while self.open.len() >= LATEST_MAX {
+        while self.open.len() >= self.max {
             self.open.pop_front().iter().for_each(AbortHandle::abort);
         }
         self.open.push_back(connection);
@@ -48,8 +50,9 @@ mod tests {
 
     #[tokio::test]
     async fn who_came_first_goes_first_and_who_is_gone_takes_no_room() {
-        let mut latest = Latest::default();
-        let mut open: VecDeque<_> = (0..LATEST_MAX).map(|_| connect(&mut latest)).collect();
+        const MAX: usize = 64;
+        let mut latest = Latest::new(MAX);
+        let mut open: VecDeque<_> = (0..MAX).map(|_| connect(&mut latest)).collect();
         let gone = open.remove(5).unwrap();
         gone.abort();
         assert!(gone.await.unwrap_err().is_cancelled());
@@ -59,6 +62,6 @@ mod tests {
         assert!(latest.full);
         assert!(open.pop_front().unwrap().await.unwrap_err().is_cancelled());
         assert!(open.iter().all(|connection| !connection.is_finished()));
-        assert_eq!(latest.open.len(), LATEST_MAX);
+        assert_eq!(latest.open.len(), MAX);
     }
 }

@@ -51,6 +51,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Listener<F> {
     socket: TcpListener,
     welcome: Welcome<F>,
+    /// Used without a gate.
+    latest: Latest,
 }
 
 /// What an accepted connection goes through.
@@ -99,19 +101,19 @@ struct Greeted {
 }
 
 impl<F: Application> Listener<F> {
-    /// Accepts plaintext, from everybody; of too many the oldest are closed.
-    pub fn plaintext(socket: std::net::TcpListener, application: F) -> std::io::Result<Self> {
-        Listener::new(socket, Welcome { gate: None, application })
+    /// Accepts plaintext, from everybody; of more than `latest_max` the oldest are closed.
+    pub fn plaintext(socket: std::net::TcpListener, application: F, latest_max: usize) -> std::io::Result<Self> {
+        Listener::new(socket, Welcome { gate: None, application }, latest_max)
     }
 
     /// Accepts what the gate lets through.
     pub fn guarded(socket: std::net::TcpListener, application: F, gate: Gate) -> std::io::Result<Self> {
-        Listener::new(socket, Welcome { gate: Some(gate), application })
+        Listener::new(socket, Welcome { gate: Some(gate), application }, usize::MAX)
     }
 
-    fn new(socket: std::net::TcpListener, welcome: Welcome<F>) -> std::io::Result<Self> {
+    fn new(socket: std::net::TcpListener, welcome: Welcome<F>, latest_max: usize) -> std::io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(Listener { socket: TcpListener::from_std(socket)?, welcome })
+        Ok(Listener { socket: TcpListener::from_std(socket)?, welcome, latest: Latest::new(latest_max) })
     }
 
     /// Where clients connect.
@@ -122,9 +124,8 @@ impl<F: Application> Listener<F> {
     /// Accepts until it is closed. Connections go on, and end as the phases tell.
     pub async fn serve(self, phases: Phases, connections: Connections) {
         // The socket ends with this loop, while connections go on: what is not accepted any more has to be refused.
-        let Listener { socket: listening, welcome } = self;
+        let Listener { socket: listening, welcome, mut latest } = self;
         let welcome = Arc::new(welcome);
-        let mut latest = Latest::default();
         let mut until_closed = phases.clone();
         loop {
             let accepted = tokio::select! {
