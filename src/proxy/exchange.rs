@@ -8,11 +8,10 @@ use std::{mem, pin::pin};
 
 use bytes::Bytes;
 use http::{Method, Version, header};
-use pingora_core::protocols::http::ServerSession;
 use pingora_core::{
     protocols::{
         Stream,
-        http::{HttpTask, v1::client::HttpSession},
+        http::{HttpTask, ServerSession, v1::client::HttpSession},
     },
     upstreams::peer::HttpPeer,
 };

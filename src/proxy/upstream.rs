@@ -7,8 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pingora_core::protocols::http::ServerSession;
-use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::{protocols::http::ServerSession, upstreams::peer::HttpPeer};
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
 
 use super::{

@@ -3,9 +3,8 @@
 
 use std::time::{Instant, SystemTime};
 
-use pingora_core::protocols::http::ServerSession;
 use pingora_core::{
-    protocols::http::{client::HttpSession, v2::client::Http2Session},
+    protocols::http::{ServerSession, client::HttpSession, v2::client::Http2Session},
     upstreams::peer::HttpPeer,
 };
 use pingora_http::RequestHeader;

@@ -2,8 +2,7 @@
 
 use std::{pin::Pin, sync::Arc};
 
-use pingora_core::protocols::http::HttpTask;
-use pingora_core::protocols::http::ServerSession;
+use pingora_core::protocols::http::{HttpTask, ServerSession};
 use pingora_error::{Error, ErrorType, Result};
 
 use crate::proxy::{

@@ -13,11 +13,9 @@ use pingora_core::{
         TlsAccept,
         tls::{Acceptor, TlsSettings},
     },
-    protocols::{Stream, tls::TlsRef},
+    protocols::{Stream, http::ServerSession, tls::TlsRef},
 };
 use rustls::{ServerConfig, pki_types::CertificateDer};
-
-use pingora_core::protocols::http::ServerSession;
 
 use crate::{
     auth::{ClientCertificate, IdentityError, Voucher},
