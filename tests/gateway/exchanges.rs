@@ -42,23 +42,31 @@ async fn a_small_request_arrives_at_once_and_a_large_one_whole() {
     }
 }
 
+/// It answers, and then reads on, takes nothing any more, or closes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_comes_before_all_was_taken_goes_on() {
     let puppet = Puppet::start().await;
-    let world = world(&puppet).await;
-    for client in [world.h1().await, world.h2().await] {
-        let asking = ask(client, post(CONVERSE, Bytes::from(vec![b'x'; 20_000_000])));
-        let mut upstream = puppet.accept().await;
-        upstream.say("HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\n{}").await;
-        // It reads no more, and the rest has no place to go; without a reset, which would take the answer along.
-        let mut socket = upstream.0;
-        let draining = tokio::spawn(async move {
-            let mut buffer = vec![0; 1 << 20];
-            while socket.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
-        });
-        let answer = within(asking).await.unwrap();
-        assert_eq!((answer.status, answer.header("x-tollgate-source"), &answer.body[..]), (413, "bedrock", &b"{}"[..]));
-        draining.abort();
+    for (then, silence_seconds_max) in [("reads on", 60), ("waits", 1), ("closes", 60)] {
+        let upstream = format!("silence_seconds_max = {silence_seconds_max}\n{}", puppet.upstream());
+        let world = World::with_upstream(&upstream).await;
+        for client in [world.h1().await, world.h2().await] {
+            let asking = ask(client, post(CONVERSE, Bytes::from(vec![b'x'; 20_000_000])));
+            let mut upstream = puppet.accept().await;
+            upstream.say("HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\n{}").await;
+            let mut socket = upstream.0;
+            let behaving = tokio::spawn(async move {
+                let mut buffer = vec![0; 1 << 20];
+                match then {
+                    "reads on" => while socket.read(&mut buffer).await.is_ok_and(|read| read > 0) {},
+                    "waits" => std::future::pending().await,
+                    _ => drop(socket),
+                }
+            });
+            let answer = within(asking).await.unwrap();
+            let told = (answer.status, answer.header("x-tollgate-source"), &answer.body[..]);
+            assert_eq!(told, (413, "bedrock", &b"{}"[..]), "{then}");
+            behaving.abort();
+        }
     }
 }
 

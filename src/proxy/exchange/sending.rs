@@ -18,6 +18,9 @@ use tokio::{io::AsyncWriteExt, time::timeout};
 /// Bytes that are copied so that they go out together: a TLS record has room for as many.
 const TOGETHER_MAX: usize = 16 * 1024;
 
+/// Bedrock took nothing for as long as it may be silent: if it has answered before, that is there.
+const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
+
 /// A request that was written, or as much of it as Bedrock took.
 pub struct Sent {
     /// Where the answer comes.
@@ -29,16 +32,16 @@ pub struct Sent {
 /// Writes a request.
 ///
 /// # Errors
-/// Nothing was taken for as long as Bedrock may be silent.
+/// Nothing of it can be written, and so nothing was answered.
 pub async fn send(stream: Stream, request: Box<RequestHeader>, pieces: &[Bytes], peer: &HttpPeer) -> Result<Sent> {
-    let sent = match request.method {
+    let mut sent = match request.method {
         Method::HEAD => send_apart(stream, request, pieces, peer).await,
         _ => send_together(stream, &request, pieces, peer).await,
     }?;
-    match sent.unsent {
-        Some(e) if *e.etype() == ErrorType::WriteTimedout => Err(e),
-        _ => Ok(sent),
+    if sent.unsent.as_ref().is_some_and(|e| *e.etype() == ErrorType::WriteTimedout) {
+        sent.answer.read_timeout = Some(LAST_WORDS_MAX);
     }
+    Ok(sent)
 }
 
 async fn send_together(mut stream: Stream, request: &RequestHeader, pieces: &[Bytes], peer: &HttpPeer) -> Result<Sent> {
